@@ -1,0 +1,93 @@
+import { z } from "zod";
+
+/**
+ * Builders for one config key each. A key carries, besides its zod type, what people need to know about it: the
+ * documentation, the rule in plain words and what to do when it is broken. Error messages, `docs/CONFIG.md` and the
+ * `config:` block of `Pulumi.yaml` are all made from here, so they cannot disagree.
+ */
+
+/** How a value is written in a stack file; the Pulumi CLI hands every one of them over as text. */
+export type Kind = "string" | "integer" | "boolean" | "array" | "object";
+
+export interface FieldInfo {
+  kind: Kind;
+  /** Kind of an array's items. */
+  items?: Kind;
+  /** One paragraph: meaning, unit, consequence. */
+  doc: string;
+  /** Plain words: what a value must be. */
+  rule: string;
+  /** Plain words: what to do when it is not. */
+  fix: string;
+  /** Heading in the reference. */
+  section: string;
+  /** True where only the user can know the value (`""` or `[]` is then refused on OpenStack). */
+  userMustSet?: boolean;
+  /** What an unset value (`""`, `0`, `[]`) stands for. */
+  derived?: string;
+}
+
+const registry = z.registry<FieldInfo>();
+
+/** What is known of a key beyond its type. */
+export function infoOf(schema: z.ZodType): FieldInfo {
+  const info = registry.get(schema);
+  if (!info) throw new Error("a config key was declared without its documentation");
+  return info;
+}
+
+type Text = Omit<FieldInfo, "kind" | "rule" | "fix" | "section" | "items"> & Partial<Pick<FieldInfo, "rule" | "fix">>;
+
+/** Declares the keys of one section of the reference. */
+export function section(name: string) {
+  const add = <S extends z.ZodType>(schema: S, kind: Kind, rule: string, text: Text, items?: Kind): S => {
+    registry.add(schema, {
+      fix: `use ${rule}`,
+      ...text,
+      rule: text.rule ?? rule,
+      kind,
+      section: name,
+      ...(items ? { items } : {}),
+    });
+    return schema;
+  };
+  return {
+    oneOf: <const T extends readonly [string, ...string[]]>(values: T, initial: T[number], text: Text) =>
+      add(z.enum(values).default(initial as never), "string", `one of ${values.join(", ")}`, text),
+
+    integer: (min: number, max: number, initial: number, text: Text) =>
+      add(z.int().min(min).max(max).default(initial), "integer", `a whole number from ${min} to ${max}`, text),
+
+    /** A count that must be odd because a majority of it decides; 0 may stand for "derived". */
+    quorum: (initial: number, text: Text, zero = false) =>
+      add(
+        z
+          .int()
+          .refine((n) => (zero && n === 0) || [1, 3, 5, 7].includes(n))
+          .default(initial),
+        "integer",
+        `1, 3, 5 or 7${zero ? ", or 0 to derive it" : ""}`,
+        { fix: "use an odd count: an even one survives no more failures than the odd one below it", ...text },
+      ),
+
+    port: (initial: number, text: Text) =>
+      add(z.int().min(1024).max(65535).default(initial), "integer", "a port from 1024 to 65535", text),
+
+    boolean: (initial: boolean, text: Text) => add(z.boolean().default(initial), "boolean", "true or false", text),
+
+    text: (initial: string, text: Text, pattern?: RegExp, rule = "text") =>
+      add((pattern ? z.string().regex(pattern) : z.string()).default(initial), "string", rule, text),
+
+    cidr: (initial: string, text: Text) =>
+      add(z.cidrv4().default(initial), "string", "an IPv4 network such as 10.72.0.0/16", text),
+
+    list: (pattern: RegExp, rule: string, text: Text) =>
+      add(z.array(z.string().regex(pattern)).default([]), "array", `a list of ${rule}`, text, "string"),
+
+    cidrs: (text: Text) =>
+      add(z.array(z.cidrv4()).default([]), "array", "a list of IPv4 networks such as 198.51.100.7/32", text, "string"),
+
+    table: <V extends z.ZodType>(value: V, rule: string, text: Text) =>
+      add(z.record(z.string(), value).default({}), "object", rule, text),
+  };
+}

@@ -1,0 +1,170 @@
+import { Address4 } from "ip-address";
+import { firstAgentOffset } from "../cluster/addresses.ts";
+import { infoOf } from "./fields.ts";
+import { hasHdfs, hasMesos, hasRegistry, usedPorts, zookeeperMembers } from "./ports.ts";
+import { type Config, type ConfigKey, shape } from "./schema.ts";
+import type { Problem } from "./validate.ts";
+import { installableSpark, SPARK_RELEASES } from "./versions.ts";
+
+/** Rules that need more than one key. Each entry of the result names the key that is easiest to change. */
+export function crossFieldProblems(c: Config): Problem[] {
+  const problems: Problem[] = [];
+  const refuse = (key: ConfigKey, rule: string, fix: string, value: unknown = c[key]): void => {
+    problems.push({ key, value, rule, fix });
+  };
+
+  openstackOnly(c, refuse);
+  quorums(c, refuse);
+  versions(c, refuse);
+  addresses(c, refuse);
+  portOverlaps(c, refuse);
+  features(c, refuse);
+  return problems;
+}
+
+type Refuse = (key: ConfigKey, rule: string, fix: string, value?: unknown) => void;
+
+function openstackOnly(c: Config, refuse: Refuse): void {
+  if (c.platform !== "openstack") return;
+  for (const key of Object.keys(shape) as ConfigKey[]) {
+    const info = infoOf(shape[key]);
+    if (!info.userMustSet) continue;
+    if ((key === "adminCidrs" || key === "externalNetwork") && !c.bastion && c.existingNetworkId !== "") continue;
+    const value = c[key];
+    if (value === "" || (Array.isArray(value) && value.length === 0)) {
+      refuse(key, `set when platform is openstack (${info.rule})`, info.fix, undefined);
+    }
+  }
+  if ((c.existingNetworkId === "") !== (c.existingSubnetId === "")) {
+    const missing = c.existingNetworkId === "" ? "existingNetworkId" : "existingSubnetId";
+    refuse(missing, "set together with its twin", "give both existingNetworkId and existingSubnetId, or neither");
+  }
+  if (c.registry === "" && c.registryUser !== "") {
+    refuse("registryUser", "empty while registry is empty", "set registry too, or remove registryUser");
+  }
+}
+
+function quorums(c: Config, refuse: Refuse): void {
+  const members = zookeeperMembers(c);
+  if (c.zookeeperPlacement === "masters" && members > c.masterCount) {
+    refuse(
+      c.zookeeperCount > 0 ? "zookeeperCount" : "masterCount",
+      `at most masterCount (${c.masterCount}) while ZooKeeper lives beside the masters`,
+      `set masterCount to ${members}, or zookeeperPlacement to own`,
+    );
+  }
+  if (c.namenodeCount === 2) {
+    if (!hasHdfs(c)) refuse("namenodeCount", "1 where there is no HDFS", "set datanodeCount to 1 or more");
+    if (c.masterCount < 3) {
+      refuse("namenodeCount", "1 with fewer than 3 masters (three JournalNodes live there)", "set masterCount to 3");
+    }
+  }
+  if (hasHdfs(c) && c.namenodeCount > c.masterCount) {
+    refuse("namenodeCount", "at most masterCount", `set masterCount to ${c.namenodeCount} or more`);
+  }
+  const seen = new Set<string>();
+  for (const name of c.removedAgents) {
+    if (seen.has(name)) refuse("removedAgents", "without repeats", `name ${name} once`, name);
+    seen.add(name);
+  }
+}
+
+function versions(c: Config, refuse: Refuse): void {
+  const release = SPARK_RELEASES[c.sparkVersion];
+  const known = installableSpark.join(", ");
+  if (release && !release.mesos && hasMesos(c)) {
+    refuse(
+      "sparkVersion",
+      `a version with Mesos support for architecture ${c.architecture} (Mesos was removed in Spark 4.0)`,
+      `use ${known}`,
+    );
+  } else if (!release?.installable) {
+    refuse("sparkVersion", `a version that the images pin (${known})`, `use ${known}`);
+  }
+}
+
+function addresses(c: Config, refuse: Refuse): void {
+  const network = new Address4(c.networkCidr);
+  const size = 2 ** (32 - network.subnetMask);
+  const agents = c.agentCount + c.removedAgents.length;
+  // The last address is the broadcast address.
+  const needed = firstAgentOffset + agents + c.datanodeCount + 1;
+  if (size < needed) {
+    const bits = 32 - Math.ceil(Math.log2(needed));
+    refuse(
+      "networkCidr",
+      `large enough for ${needed} addresses (${firstAgentOffset} kept, ${agents} agents, ${c.datanodeCount} datanodes)`,
+      `use a /${bits} or larger`,
+    );
+  }
+  if (network.startAddress().addressMinusSuffix !== network.addressMinusSuffix) {
+    refuse(
+      "networkCidr",
+      "the first address of its network",
+      `use ${network.startAddress().addressMinusSuffix}/${network.subnetMask}`,
+    );
+  }
+  const taken: [string, string][] = [
+    ["169.254.0.0/16", "link-local addresses, where the metadata service is"],
+    ["127.0.0.0/8", "the loopback addresses"],
+  ];
+  if (c.platform === "openstack") taken.push(["172.17.0.0/16", "Docker's own bridge on every machine"]);
+  for (const [cidr, what] of taken) {
+    if (overlap(c.networkCidr, cidr)) {
+      refuse("networkCidr", `apart from ${cidr} (${what})`, "use another private network, such as 10.72.0.0/16");
+    }
+  }
+  for (const admin of c.adminCidrs) {
+    if (new Address4(admin).subnetMask === 0) {
+      refuse("adminCidrs", "narrower than the whole world", "list only networks that you administer from", admin);
+    } else if (overlap(admin, c.networkCidr)) {
+      refuse("adminCidrs", `apart from networkCidr (${c.networkCidr})`, "choose another networkCidr", admin);
+    }
+  }
+}
+
+function overlap(a: string, b: string): boolean {
+  const [x, y] = [new Address4(a), new Address4(b)];
+  return x.isInSubnet(y) || y.isInSubnet(x);
+}
+
+function portOverlaps(c: Config, refuse: Refuse): void {
+  const ranges = usedPorts(c).sort((a, b) => a.first - b.first || a.last - b.last);
+  const text = (r: { first: number; last: number }) => (r.first === r.last ? `${r.first}` : `${r.first}-${r.last}`);
+  for (const [i, range] of ranges.entries()) {
+    if (range.last > 65535) refuse(range.key, `at most ${65535 - (range.last - range.first)}`, "use a lower port");
+    for (const other of ranges.slice(i + 1)) {
+      if (other.first > range.last) break;
+      refuse(
+        other.key,
+        `apart from ${range.key} (${text(range)})${other.last > other.first ? `; it takes ${text(other)}` : ""}`,
+        `move ${other.key} or ${range.key}`,
+      );
+    }
+  }
+}
+
+function features(c: Config, refuse: Refuse): void {
+  if (c.architecture === "vanilla" && c.executorSource === "hdfs" && !hasHdfs(c)) {
+    refuse("executorSource", "http or local where there is no HDFS", "set datanodeCount to 1 or more, or use http");
+  }
+  if (c.historyServer && !hasHdfs(c)) {
+    refuse("historyServer", "false where there is no HDFS to keep event logs in", "set datanodeCount to 1 or more");
+  }
+  if (c.dispatcher && !["vanilla", "docker-executors", "mesos-in-docker"].includes(c.architecture)) {
+    refuse("dispatcher", `false in ${c.architecture} (it starts drivers on Mesos)`, "remove it");
+  }
+  if (c.marathonWorkers > c.agentCount) {
+    refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
+  }
+  for (const key of ["mesosSource", "libmesosSource"] as const) {
+    const value = c[key];
+    const digest = value.startsWith("docker://") ? /@sha256:[0-9a-f]{64}$/ : /#sha256=[0-9a-f]{64}$/;
+    if (hasMesos(c) && value !== "" && !digest.test(value)) {
+      refuse(key, "a source with its digest", "append @sha256:… to a docker:// source, #sha256=… to any other");
+    }
+  }
+  if (hasRegistry(c) && c.registryPassword !== "") {
+    refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", "(secret)");
+  }
+}

@@ -1,0 +1,313 @@
+import { z } from "zod";
+import { section } from "./fields.ts";
+import { installableSpark, ZOOKEEPER_VERSIONS } from "./versions.ts";
+
+/**
+ * Every config key, once. Keys are flat and camelCase so that `pulumi config set <key> <value>` is pleasant.
+ * Text, numbers and lists that are unset are `""`, `0` and `[]`: Pulumi has no "absent" for a declared key.
+ */
+
+export const ARCHITECTURES = [
+  "standalone",
+  "vanilla",
+  "docker-executors",
+  "mesos-in-docker",
+  "marathon-standalone",
+] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
+
+const NAME = /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
+const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
+const OPTIONAL_SOURCE = /^$|^(docker|https?|file|deb|deb\+https?):\/\/\S+$/;
+
+const general = section("General");
+const size = section("Size");
+const machine = section("Machines (OpenStack)");
+const network = section("Network");
+const storage = section("Storage");
+const software = section("Software and where it comes from");
+const spark = section("Spark");
+const mesos = section("Mesos and Marathon");
+const ports = section("Ports");
+const operation = section("Operation");
+
+export const shape = {
+  architecture: general.oneOf(ARCHITECTURES, "standalone", {
+    doc: "Which of the five ways Spark runs. The README has a picture of each.",
+  }),
+  platform: general.oneOf(["openstack", "docker"], "openstack", {
+    doc: "Where the cluster runs: machines of an OpenStack project (`pulumi up`) or this machine's Docker (`make up`).",
+  }),
+  clusterName: general.text(
+    "",
+    {
+      doc: "Prefix of every name the cluster makes: machines, networks, containers.",
+      derived: "the environment's name",
+      fix: "use lower-case letters, digits and dashes, starting with a letter, at most 20 characters",
+    },
+    /^$|^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/,
+    "a name of lower-case letters, digits and dashes, at most 20 characters",
+  ),
+
+  masterCount: size.quorum(1, {
+    doc: "Machines that hold the masters (Spark's own in `standalone`, Mesos' elsewhere). 1 for a try, 3 to survive the loss of one. More than one needs ZooKeeper, which is then added.",
+  }),
+  zookeeperCount: size.quorum(
+    0,
+    {
+      doc: "Members of the ZooKeeper ensemble. The quorum follows from it and is never configured.",
+      derived: "none where nothing needs ZooKeeper; else 1 with one master and 3 with more",
+    },
+    true,
+  ),
+  zookeeperPlacement: size.oneOf(["masters", "own"], "masters", {
+    doc: "Whether ZooKeeper lives beside the masters or on machines of its own.",
+  }),
+  agentCount: size.integer(1, 2000, 2, {
+    doc: "Machines that run executors: Mesos agents, or Spark workers where there is no Mesos.",
+    fix: "use at least 1: a cluster without agents runs no job",
+  }),
+  removedAgents: size.list(/^agent-[1-9][0-9]*$/, "agent names such as agent-7", {
+    doc: "Agents taken out by name. Their names are never used again, and no other agent changes: to remove `agent-7` from 10 agents, name it here and set `agentCount` to 9. Leave `agentCount` at 10 and `agent-11` replaces it.",
+  }),
+  datanodeCount: size.integer(0, 500, 0, {
+    doc: "HDFS datanodes, on machines of their own with data volumes. 0: no HDFS.",
+  }),
+  namenodeCount: size.integer(1, 2, 1, {
+    doc: "HDFS namenodes, on the first masters. 2 gives automatic failover through ZooKeeper and three JournalNodes on the masters; needs 3 masters or more.",
+  }),
+
+  image: machine.text("", {
+    userMustSet: true,
+    doc: "Guest image, by name or id: Debian 12 or Ubuntu 22.04 and later, with cloud-init.",
+    fix: "name an image: openstack image list",
+  }),
+  sshUser: machine.text(
+    "debian",
+    { doc: "The image's login user." },
+    IDENTIFIER,
+    "a user name of letters, digits, dots, dashes and underscores",
+  ),
+  masterFlavor: machine.text("", {
+    userMustSet: true,
+    doc: "Flavor of the masters, and of every machine that has no flavor of its own.",
+    fix: "name a flavor: openstack flavor list",
+  }),
+  agentFlavor: machine.text("", {
+    userMustSet: true,
+    doc: "Flavor of the agents, and of the HDFS datanodes.",
+    fix: "name a flavor: openstack flavor list",
+  }),
+  clientFlavor: machine.text("", { doc: "Flavor of the client (Jupyter, Spark drivers).", derived: "`masterFlavor`" }),
+  bastionFlavor: machine.text("", { doc: "Flavor of the bastion.", derived: "`masterFlavor`" }),
+  flavorSizes: machine.table(
+    z.strictObject({ vcpus: z.int().min(1), ramMiB: z.int().min(64) }),
+    "a table such as {m1.large: {vcpus: 4, ramMiB: 8192}}",
+    {
+      doc: "Sizes of the flavors named above, so that `plan` can total vCPUs and RAM without asking the cloud. The sizes that the cloud reports are what counts before anything is created.",
+      fix: "give vcpus and ramMiB (MiB) for each flavor name, as whole numbers",
+    },
+  ),
+  availabilityZones: machine.list(IDENTIFIER, "availability zone names", {
+    doc: "Availability zones over which each group of machines is spread evenly.",
+    derived: "the cloud's default zone",
+  }),
+  keyPair: machine.text("", {
+    doc: "Name of an existing Nova key pair.",
+    derived: "a key pair made for the cluster; its private key is a secret output",
+  }),
+  bastion: machine.boolean(true, {
+    doc: "Whether a small machine with the one public address is made. Without it the program must reach the private network some other way (a VPN, or run inside it).",
+  }),
+  antiAffinity: machine.oneOf(["hard", "soft", "none"], "hard", {
+    doc: "Whether members of a quorum must (`hard`) or should (`soft`) sit on different hypervisors. Agents are always spread softly unless `none`.",
+  }),
+
+  networkCidr: network.cidr("10.72.0.0/16", {
+    doc: "Addresses of the cluster's own network. The first 64 are kept for everything but agents and datanodes.",
+    fix: "use a private IPv4 network with room for all machines, such as 10.72.0.0/16",
+  }),
+  externalNetwork: network.text("", {
+    userMustSet: true,
+    doc: "External network (by name) that floating IPs come from and the router leads to.",
+    fix: "name the external network: openstack network list --external",
+  }),
+  existingNetworkId: network.text("", {
+    doc: "Id of a network to use instead of a new one. `networkCidr` must then be free in it, and `existingSubnetId` set.",
+    derived: "a new network, subnet and router",
+  }),
+  existingSubnetId: network.text("", { doc: "Id of the subnet to use in `existingNetworkId`." }),
+  adminCidrs: network.cidrs({
+    userMustSet: true,
+    doc: "Networks that may reach the bastion's SSH. Nothing else is open to the outside.",
+    fix: "list the networks that you administer from, such as 198.51.100.7/32",
+  }),
+  dnsServers: network.list(/^\d{1,3}(\.\d{1,3}){3}$/, "IPv4 addresses", {
+    doc: "DNS servers for the new subnet.",
+    derived: "the cloud's own",
+  }),
+  bindAddress: network.text(
+    "127.0.0.1",
+    { doc: "Address of this machine on which `make up` publishes Jupyter and the web UIs (platform `docker`)." },
+    /^\d{1,3}(\.\d{1,3}){3}$/,
+    "an IPv4 address",
+  ),
+
+  dataVolumes: storage.boolean(true, {
+    doc: "Whether machines that keep state get a Cinder volume. Without, state lies on the machine's own disk and is lost when the machine is replaced; the preview says for which machines.",
+  }),
+  volumeType: storage.text("", { doc: "Cinder volume type.", derived: "the cloud's default type" }),
+  masterVolumeGb: storage.integer(1, 16384, 10, {
+    doc: "GB of a master's volume: ZooKeeper, Mesos' replicated log, namenode.",
+  }),
+  datanodeVolumeGb: storage.integer(1, 65536, 100, { doc: "GB of a datanode's volume." }),
+  clientVolumeGb: storage.integer(1, 65536, 20, { doc: "GB of the client's volume: notebooks." }),
+  registryVolumeGb: storage.integer(1, 16384, 20, { doc: "GB of the image registry's volume." }),
+  protectData: storage.boolean(false, {
+    doc: "Whether data volumes outlive `pulumi destroy`. When true, destroy refuses and says so before it touches anything.",
+  }),
+
+  sparkVersion: software.text(installableSpark[0] ?? "", {
+    doc: `Spark release; one of ${installableSpark.join(", ")}. 3.5 is the last line with Mesos.`,
+  }),
+  zookeeperVersion: software.oneOf(ZOOKEEPER_VERSIONS, ZOOKEEPER_VERSIONS[0], { doc: "ZooKeeper release." }),
+  registry: software.text("", {
+    doc: "Registry that machines pull images from, such as registry.example.org/team.",
+    derived: "a registry on the cluster with generated credentials",
+  }),
+  registryUser: software.text("", { doc: "User of `registry`. Its password is the secret key `registryPassword`." }),
+  registryPassword: software.text("", {
+    doc: "Password of `registry`; set it with `pulumi config set --secret registryPassword`.",
+  }),
+  prebuiltImages: software.table(
+    z.string().regex(/^\S+@sha256:[0-9a-f]{64}$/),
+    "a table of image names and references with digests, such as {spark-python: registry.example.org/team/spark-python@sha256:…}",
+    {
+      doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
+      fix: "name each image by its digest: name@sha256:… (docker buildx imagetools inspect shows it)",
+    },
+  ),
+  mesosSource: software.text(
+    "",
+    {
+      doc: "Where Mesos' master and agent come from: `docker://image@sha256:…` (a container image that holds them), `https://host/mesos.tar.gz#sha256=…` or `file:///path/mesos.tar.gz#sha256=…` (an installed prefix), or `deb+https://host/mesos.deb#sha256=…`. Needed before `up` by every architecture but `standalone`; Mesos has had no binary releases of its own since 2020, so nothing is assumed.",
+      fix: "give docker://image@sha256:…, https://…tar.gz#sha256=…, file:///…tar.gz#sha256=… or deb+https://….deb#sha256=…",
+    },
+    OPTIONAL_SOURCE,
+    "a source with its digest, or empty",
+  ),
+  libmesosSource: software.text(
+    "",
+    {
+      doc: "Where Spark's libmesos with its Java bindings comes from, in the same forms, where it is not `mesosSource`.",
+      derived: "`mesosSource`",
+      fix: "give https://…tar.gz#sha256=…, file:///…tar.gz#sha256=… or docker://image@sha256:…",
+    },
+    OPTIONAL_SOURCE,
+    "a source with its digest, or empty",
+  ),
+  marathonSource: software.text(
+    "docker://mesosphere/marathon:v1.11.24",
+    { doc: "Container image of Marathon (`marathon-standalone`)." },
+    /^docker:\/\/\S+$/,
+    "docker://image",
+  ),
+  aptMirror: software.text(
+    "",
+    { doc: "Debian mirror that machines install packages from.", derived: "the guest image's own" },
+    /^$|^https?:\/\/\S+$/,
+    "an http(s) address, or empty",
+  ),
+  pythonIndex: software.text(
+    "",
+    { doc: "Python package index for agents that install packages themselves (`vanilla`).", derived: "pip's own" },
+    /^$|^https?:\/\/\S+$/,
+    "an http(s) address, or empty",
+  ),
+
+  agentCpus: spark.integer(0, 1024, 0, { doc: "Cores that one agent offers.", derived: "all that it has" }),
+  agentMemoryMiB: spark.integer(0, 4194304, 0, {
+    doc: "MiB of memory that one agent offers to executors.",
+    derived: "all that it has, less the system's share",
+  }),
+  executorCores: spark.integer(0, 1024, 0, { doc: "Cores of one executor.", derived: "Spark's own default" }),
+  executorMemoryMiB: spark.integer(512, 4194304, 1024, { doc: "MiB of heap of one executor." }),
+  driverMemoryMiB: spark.integer(512, 4194304, 1024, { doc: "MiB of heap of a driver on the client." }),
+  coresMax: spark.integer(0, 1000000, 0, {
+    doc: "Cores that one job may take (`spark.cores.max`), so that several jobs share the cluster.",
+    derived: "on platform `docker` half of the agents' cores, but one of each agent at least; else no limit",
+  }),
+  dynamicAllocation: spark.boolean(false, {
+    doc: "Whether jobs grow and shrink with their work. Adds the external shuffle service to every agent.",
+  }),
+  historyServer: spark.boolean(false, {
+    doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`) so that every driver can write there.",
+  }),
+  sparkConf: spark.table(z.string(), "a table of Spark properties", {
+    doc: "Further lines for `spark-defaults.conf`. They win over what the cluster derives, except addresses and ports.",
+    fix: "give property names and values as text, such as {spark.sql.shuffle.partitions: '64'}",
+  }),
+
+  executorSource: mesos.oneOf(["hdfs", "http", "local"], "http", {
+    doc: "Where `SPARK_EXECUTOR_URI` points in `vanilla`: the cluster's HDFS, an HTTP server on the client, or a path on every agent.",
+  }),
+  mesosAttributes: mesos.table(z.string(), "a table of agent attributes", {
+    doc: "Attributes of every agent, such as {rack: r1}.",
+    fix: "give names and values as text, such as {rack: r1}",
+  }),
+  mesosRole: mesos.text(
+    "spark",
+    { doc: "Mesos role that Spark registers in." },
+    NAME,
+    "a name of lower-case letters, digits and dashes",
+  ),
+  dispatcher: mesos.boolean(false, {
+    doc: "Whether Spark's cluster-mode dispatcher runs on the client. It has no authentication of its own: it is reachable from inside the cluster only.",
+  }),
+  marathonWorkers: mesos.integer(0, 2000, 0, {
+    doc: "Spark workers that Marathon keeps running (`marathon-standalone`).",
+    derived: "one on every agent",
+  }),
+
+  jupyterPort: ports.port(8888, { doc: "JupyterLab on the client." }),
+  sparkMasterPort: ports.port(7077, { doc: "Spark master." }),
+  sparkMasterUiPort: ports.port(8080, { doc: "Spark master's web UI." }),
+  sparkWorkerPort: ports.port(7078, { doc: "Spark worker." }),
+  sparkWorkerUiPort: ports.port(8081, { doc: "Spark worker's web UI." }),
+  sparkUiPort: ports.port(4040, { doc: "First of 32 ports for the web UIs of drivers on the client." }),
+  driverPort: ports.port(7100, { doc: "First of 32 ports on which drivers take executors' connections." }),
+  blockManagerPort: ports.port(7200, { doc: "First of 32 ports on which drivers and executors exchange blocks." }),
+  shuffleServicePort: ports.port(7337, { doc: "External shuffle service (with `dynamicAllocation`)." }),
+  historyServerPort: ports.port(18080, { doc: "Spark history server." }),
+  dispatcherPort: ports.port(7777, { doc: "Spark's Mesos dispatcher." }),
+  mesosMasterPort: ports.port(5050, { doc: "Mesos master." }),
+  mesosAgentPort: ports.port(5051, { doc: "Mesos agent." }),
+  marathonPort: ports.port(8180, { doc: "Marathon (its own default, 8080, is the Spark master's UI)." }),
+  zookeeperClientPort: ports.port(2181, { doc: "ZooKeeper, clients." }),
+  zookeeperPeerPort: ports.port(2888, { doc: "ZooKeeper, followers to leader." }),
+  zookeeperElectionPort: ports.port(3888, { doc: "ZooKeeper, leader election." }),
+  namenodePort: ports.port(8020, { doc: "HDFS namenode." }),
+  namenodeUiPort: ports.port(9870, { doc: "HDFS namenode's web UI." }),
+  journalnodePort: ports.port(8485, { doc: "HDFS JournalNode." }),
+  journalnodeUiPort: ports.port(8480, { doc: "HDFS JournalNode's web UI." }),
+  zkfcPort: ports.port(8019, { doc: "HDFS failover controller." }),
+  datanodePort: ports.port(9866, { doc: "HDFS datanode, data." }),
+  datanodeIpcPort: ports.port(9867, { doc: "HDFS datanode, control." }),
+  datanodeUiPort: ports.port(9864, { doc: "HDFS datanode's web UI." }),
+  registryPort: ports.port(5000, { doc: "Image registry on the cluster." }),
+  executorHttpPort: ports.port(8070, { doc: "HTTP server of the Spark tarball on the client (`vanilla`)." }),
+
+  agentBatchSize: operation.integer(1, 500, 10, {
+    doc: "Agents replaced at the same time when a change replaces them.",
+  }),
+  readyTimeoutSeconds: operation.integer(60, 7200, 900, {
+    doc: "Seconds that a group of machines may take to become ready before the update fails with its units' last log lines.",
+  }),
+} as const;
+
+/** The schema: unknown keys are refused. */
+export const schema = z.strictObject(shape);
+
+/** A valid config, every default applied. */
+export type Config = z.infer<typeof schema>;
+export type ConfigKey = keyof Config;
