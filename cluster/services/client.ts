@@ -1,0 +1,153 @@
+import { hasHdfs, SPARK_PORT_RANGE } from "../../config/ports.ts";
+import { type Context, propertyLines } from "../context.ts";
+import { healthOf, httpProbe } from "../probe.ts";
+import { type File, type Machine, type Port, type Service, type SparkWiring, secret } from "../types.ts";
+import { HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
+import { SPARK_CONF_DIR, SPARK_HOME, sparkDefaults } from "./spark.ts";
+
+const WORK = "/home/spark/work";
+const TOKEN_FILE = "/run/secrets/jupyter-token";
+
+/** Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`. */
+function driverFiles(ctx: Context, wiring: SparkWiring): File[] {
+  const exports = propertyLines(
+    Object.fromEntries(Object.entries(wiring.env).map(([key, value]) => [`export ${key}`, `'${value}'`])),
+    "=",
+  );
+  return [
+    sparkDefaults(wiring.conf),
+    { path: `${SPARK_CONF_DIR}/spark-env.sh`, content: exports, mode: "0644" },
+    ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
+  ];
+}
+
+export function jupyter(ctx: Context, machine: Machine, wiring: SparkWiring): Service {
+  const c = ctx.config;
+  const range = (name: string, first: number, from: Port["from"], link?: Port["link"]): Port => ({
+    name,
+    port: first,
+    last: first + SPARK_PORT_RANGE - 1,
+    from,
+    ...(link ? { link } : {}),
+  });
+  return {
+    name: "jupyter",
+    machine: machine.name,
+    runtime: "docker",
+    image: "client",
+    command: ["jupyter", "lab"],
+    env: {
+      ...wiring.env,
+      MASTER: wiring.master,
+      SPARK_CONF_DIR,
+      JUPYTER_PORT: String(c.jupyterPort),
+      JUPYTER_TOKEN_FILE: TOKEN_FILE,
+      ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
+    },
+    files: [...driverFiles(ctx, wiring), { path: TOKEN_FILE, content: secret("jupyter-token"), mode: "0600" }],
+    ports: [
+      { name: "jupyter", port: c.jupyterPort, from: ["bastion"], link: "http" },
+      range("spark-ui", c.sparkUiPort, ["bastion", "master"], "http"),
+      range("driver", c.driverPort, ["agent", "master"]),
+      range("blocks", c.blockManagerPort, ["agent"]),
+      // libmesos listens on a port that the system chooses; the masters and agents call back to it.
+      ...(c.architecture === "standalone"
+        ? []
+        : [{ name: "libprocess", port: 32768, last: 60999, from: ["master", "agent"] } satisfies Port]),
+    ],
+    health: healthOf(httpProbe(machine.address, c.jupyterPort, "/api", '"version"')),
+    uid: 1000,
+    dirs: [{ path: WORK, keep: true }],
+    memoryMiB: 0,
+    after: [],
+  };
+}
+
+export function historyServer(ctx: Context, machine: Machine, wiring: SparkWiring): Service {
+  const c = ctx.config;
+  return {
+    name: "history-server",
+    machine: machine.name,
+    runtime: "docker",
+    image: "client",
+    command: [
+      `${SPARK_HOME}/bin/spark-class`,
+      "org.apache.spark.deploy.history.HistoryServer",
+      "--properties-file",
+      `${SPARK_CONF_DIR}/spark-defaults.conf`,
+    ],
+    env: { SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1", SPARK_LOCAL_IP: machine.address, HADOOP_CONF_DIR },
+    files: driverFiles(ctx, wiring),
+    ports: [{ name: "ui", port: c.historyServerPort, from: ["bastion"], link: "http" }],
+    health: healthOf(httpProbe(machine.address, c.historyServerPort, "/api/v1/applications", "^HTTP/1.[01] 200")),
+    uid: 1000,
+    dirs: [],
+    memoryMiB: 2048,
+    after: [],
+  };
+}
+
+/** Cluster-mode submissions. No authentication of its own: only the client itself reaches it. */
+export function dispatcher(ctx: Context, machine: Machine, wiring: SparkWiring): Service {
+  const c = ctx.config;
+  return {
+    name: "dispatcher",
+    machine: machine.name,
+    runtime: "docker",
+    image: "client",
+    command: [
+      `${SPARK_HOME}/bin/spark-class`,
+      "org.apache.spark.deploy.mesos.MesosClusterDispatcher",
+      "--host",
+      machine.address,
+      "--port",
+      String(c.dispatcherPort),
+      "--webui-port",
+      String(c.dispatcherPort + 1),
+      "--master",
+      wiring.master,
+      "--properties-file",
+      `${SPARK_CONF_DIR}/spark-defaults.conf`,
+    ],
+    env: { ...wiring.env, SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1" },
+    files: driverFiles(ctx, wiring),
+    ports: [{ name: "rpc", port: c.dispatcherPort, last: c.dispatcherPort + 1, from: [] }],
+    health: healthOf(httpProbe(machine.address, c.dispatcherPort, "/v1/submissions/status/none", "^HTTP/1")),
+    uid: 1000,
+    dirs: [],
+    memoryMiB: 1024,
+    after: [],
+  };
+}
+
+/** Where the tarball that `SPARK_EXECUTOR_URI` names lies in the client image. */
+export const EXECUTOR_TARBALL_DIR = "/opt/spark-dist";
+
+/** Serves the Spark tarball to the agents' fetchers (`vanilla`). */
+export function executorHttp(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  return {
+    name: "executor-http",
+    machine: machine.name,
+    runtime: "docker",
+    image: "client",
+    command: [
+      "python3",
+      "-m",
+      "http.server",
+      String(c.executorHttpPort),
+      "--bind",
+      machine.address,
+      "--directory",
+      EXECUTOR_TARBALL_DIR,
+    ],
+    env: {},
+    files: [],
+    ports: [{ name: "http", port: c.executorHttpPort, from: ["agent"] }],
+    health: healthOf(httpProbe(machine.address, c.executorHttpPort, "/", "^HTTP/1.[01] 200")),
+    uid: 1000,
+    dirs: [],
+    memoryMiB: 256,
+    after: [],
+  };
+}

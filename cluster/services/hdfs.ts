@@ -1,0 +1,176 @@
+import { type Context, endpoints } from "../context.ts";
+import { healthOf, httpProbe, tcpProbe } from "../probe.ts";
+import type { File, Gate, Machine, Port, Service } from "../types.ts";
+
+export const HADOOP_CONF_DIR = "/etc/hadoop";
+const DATA = "/var/lib/hdfs";
+/** Name of the pair of namenodes where there are two: clients know it instead of a host. */
+const NAMESERVICE = "cluster";
+/** Copies of a block. Three is HDFS' own default; fewer where there are fewer datanodes. */
+const REPLICATION = 3;
+
+/** The file system that Spark and `hdfs` use when a path names none. */
+export function defaultFs(ctx: Context): string {
+  const namenodes = ctx.addresses("namenode");
+  return namenodes.length > 1 ? `hdfs://${NAMESERVICE}` : `hdfs://${endpoints(namenodes, ctx.config.namenodePort)}`;
+}
+
+/** `core-site.xml` and `hdfs-site.xml`: the same on every machine that serves or reads HDFS. */
+export function hadoopConf(ctx: Context): File[] {
+  const c = ctx.config;
+  const namenodes = ctx.addresses("namenode");
+  const ha = namenodes.length > 1;
+  const core: Record<string, string> = { "fs.defaultFS": defaultFs(ctx), "hadoop.tmp.dir": "/tmp/hadoop" };
+  const hdfs: Record<string, string> = {
+    "dfs.replication": String(Math.min(REPLICATION, c.datanodeCount)),
+    "dfs.namenode.name.dir": `file://${DATA}/name`,
+    "dfs.datanode.data.dir": `file://${DATA}/data`,
+    "dfs.datanode.address": `0.0.0.0:${c.datanodePort}`,
+    "dfs.datanode.ipc.address": `0.0.0.0:${c.datanodeIpcPort}`,
+    "dfs.datanode.http.address": `0.0.0.0:${c.datanodeUiPort}`,
+    // Addresses, not names: no machine of this cluster depends on a DNS server.
+    "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+    "dfs.client.use.datanode.hostname": "false",
+    // A dead datanode is noticed after 2 x recheck + 10 x heartbeat = 50 s instead of ten minutes.
+    "dfs.namenode.heartbeat.recheck-interval": "10000",
+    "dfs.permissions.superusergroup": "hadoop",
+  };
+  if (ha) {
+    const journal = endpoints(ctx.addresses("journalnode"), c.journalnodePort).replaceAll(",", ";");
+    core["ha.zookeeper.quorum"] = endpoints(ctx.addresses("zookeeper"), c.zookeeperClientPort);
+    hdfs["dfs.nameservices"] = NAMESERVICE;
+    hdfs[`dfs.ha.namenodes.${NAMESERVICE}`] = namenodes.map((_, i) => `nn${i + 1}`).join(",");
+    for (const [i, host] of namenodes.entries()) {
+      hdfs[`dfs.namenode.rpc-address.${NAMESERVICE}.nn${i + 1}`] = `${host}:${c.namenodePort}`;
+      hdfs[`dfs.namenode.http-address.${NAMESERVICE}.nn${i + 1}`] = `${host}:${c.namenodeUiPort}`;
+    }
+    hdfs["dfs.namenode.shared.edits.dir"] = `qjournal://${journal}/${NAMESERVICE}`;
+    hdfs["dfs.journalnode.edits.dir"] = `${DATA}/journal`;
+    hdfs["dfs.journalnode.rpc-address"] = `0.0.0.0:${c.journalnodePort}`;
+    hdfs["dfs.journalnode.http-address"] = `0.0.0.0:${c.journalnodeUiPort}`;
+    hdfs["dfs.ha.automatic-failover.enabled"] = "true";
+    hdfs["dfs.ha.zkfc.port"] = String(c.zkfcPort);
+    // The journal lets one writer in at a time, so a namenode that was cut off cannot write: no remote shell is needed.
+    hdfs["dfs.ha.fencing.methods"] = "shell(/bin/true)";
+    hdfs[`dfs.client.failover.proxy.provider.${NAMESERVICE}`] =
+      "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider";
+  } else {
+    hdfs["dfs.namenode.rpc-address"] = endpoints(namenodes, c.namenodePort);
+    hdfs["dfs.namenode.http-address"] = endpoints(namenodes, c.namenodeUiPort);
+  }
+  return [
+    { path: `${HADOOP_CONF_DIR}/core-site.xml`, content: xml(core), mode: "0644" },
+    { path: `${HADOOP_CONF_DIR}/hdfs-site.xml`, content: xml(hdfs), mode: "0644" },
+  ];
+}
+
+function xml(properties: Record<string, string>): string {
+  const lines = Object.keys(properties)
+    .sort()
+    .map((name) => `  <property><name>${name}</name><value>${properties[name]}</value></property>\n`);
+  return `<?xml version="1.0"?>\n<configuration>\n${lines.join("")}</configuration>\n`;
+}
+
+function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], probe: string[]): Service {
+  return {
+    name,
+    machine: machine.name,
+    runtime: "docker",
+    image: "hdfs",
+    command: ["hdfs", name],
+    env: { HADOOP_CONF_DIR, HADOOP_HEAPSIZE_MAX: "512m" },
+    files: hadoopConf(ctx),
+    ports,
+    health: healthOf(probe),
+    uid: 1000,
+    dirs: [{ path: DATA, keep: true }],
+    memoryMiB: 1024,
+    after: [],
+  };
+}
+
+export function namenode(ctx: Context, machine: Machine): Service[] {
+  const c = ctx.config;
+  const ports: Port[] = [
+    { name: "rpc", port: c.namenodePort, from: ["self", "datanode", "agent", "client"] },
+    { name: "ui", port: c.namenodeUiPort, from: ["self", "client", "bastion"], link: "http" },
+  ];
+  // Answers as soon as it serves; safe mode is the group's gate, not a reason to restart it.
+  const probe = httpProbe(
+    machine.address,
+    c.namenodeUiPort,
+    "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus",
+    '"State" : "(active|standby)"',
+  );
+  const service = daemon(ctx, machine, "namenode", ports, probe);
+  if (ctx.addresses("namenode").length === 1) return [service];
+  const zkfc = daemon(
+    ctx,
+    machine,
+    "zkfc",
+    [{ name: "rpc", port: c.zkfcPort, from: ["self"] }],
+    tcpProbe(machine.address, c.zkfcPort),
+  );
+  service.after = ["journalnode"];
+  zkfc.after = ["zookeeper", "namenode"].filter((name) => name !== "zookeeper" || machine.roles.includes("zookeeper"));
+  zkfc.dirs = [];
+  return [service, zkfc];
+}
+
+export function journalnode(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  return daemon(
+    ctx,
+    machine,
+    "journalnode",
+    [
+      { name: "rpc", port: c.journalnodePort, from: ["self"] },
+      { name: "http", port: c.journalnodeUiPort, from: ["self"] },
+    ],
+    tcpProbe(machine.address, c.journalnodePort),
+  );
+}
+
+export function datanode(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  return daemon(
+    ctx,
+    machine,
+    "datanode",
+    [
+      { name: "data", port: c.datanodePort, from: ["self", "master", "agent", "client"] },
+      { name: "ipc", port: c.datanodeIpcPort, from: ["self", "master", "agent", "client"] },
+      { name: "ui", port: c.datanodeUiPort, from: ["client", "bastion"], link: "http" },
+    ],
+    httpProbe(
+      machine.address,
+      c.datanodeUiPort,
+      "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo",
+      // CONNECTING until it has registered, RUNNING from then on.
+      "ActorState[^,]*RUNNING",
+    ),
+  );
+}
+
+/** Out of safe mode, with every datanode live and a namenode that takes writes. */
+export function hdfsReady(ctx: Context): Gate {
+  const c = ctx.config;
+  const probes = ctx.addresses("namenode").map((host) => {
+    const query = (bean: string) => `/jmx?qry=Hadoop:service=NameNode,name=${bean}`;
+    const live = httpProbe(
+      host,
+      c.namenodeUiPort,
+      query("FSNamesystemState"),
+      `"NumLiveDataNodes" : ${c.datanodeCount}(,|$)`,
+    );
+    const safe = httpProbe(host, c.namenodeUiPort, query("NameNodeInfo"), '"Safemode" : ""');
+    // Standbys count datanodes and leave safe mode as well: two of them are no file system yet.
+    const active = httpProbe(host, c.namenodeUiPort, query("NameNodeStatus"), '"State" : "active"');
+    return ["bash", "-c", `(${live[2]}) && (${safe[2]}) && (${active[2]})`];
+  });
+  return {
+    group: "master",
+    what: `HDFS out of safe mode with ${c.datanodeCount} datanodes`,
+    command: ["bash", "-c", probes.map((p) => `(${p[2]}) 2>/dev/null`).join(" || ")],
+  };
+}

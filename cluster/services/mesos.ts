@@ -1,0 +1,209 @@
+import { hasSparkMaster } from "../../config/ports.ts";
+import type { Context } from "../context.ts";
+import { anyOf, healthOf, httpProbe } from "../probe.ts";
+import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
+import { marathonSparkPorts } from "./marathon.ts";
+import { executorPorts, SPARK_HOME } from "./spark.ts";
+import { zkUrl } from "./zookeeper.ts";
+
+/** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
+export const MESOS_HOME = "/opt/mesos";
+export const LIBMESOS = `${MESOS_HOME}/lib/libmesos.so`;
+const CONF = "/etc/mesos";
+/** `user:password` of the operator, for gates, drains and people: root's alone, on the masters. */
+export const ADMIN_LOGIN = `${CONF}/admin`;
+const ZK_PATH = "/mesos";
+
+/** Who may do what: each principal has a secret of its own. */
+export const PRINCIPALS = { agent: "agent", spark: "spark", marathon: "marathon", admin: "admin" } as const;
+
+/** `zk://host:port,…/mesos`: readable without a password, so drivers hold none. */
+export const mesosZk = (ctx: Context): string => zkUrl(ctx, ZK_PATH);
+
+function zkFile(ctx: Context): File {
+  const login = `mesos:${secret("zookeeper-mesos")}`;
+  return { path: `${CONF}/zk`, content: zkUrl(ctx, ZK_PATH, login), mode: "0600" };
+}
+
+const json = (path: string, value: unknown): File => ({
+  path: `${CONF}/${path}`,
+  content: `${JSON.stringify(value, null, 2)}\n`,
+  mode: "0600",
+});
+
+/** Everyone, or everything, in an access rule. */
+const ANY = { type: "ANY" };
+
+const credential = (principal: string) => ({ principal, secret: secret(`mesos-${principal}`) });
+
+/** Mesos reads every flag from its environment as MESOS_<flag>, so no flag and no secret is on a command line. */
+function flags(values: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).map(([flag, value]) => [`MESOS_${flag}`, value]));
+}
+
+function runtime(ctx: Context): Pick<Service, "runtime" | "image"> {
+  return { runtime: ctx.config.architecture === "mesos-in-docker" ? "docker" : "systemd", image: "spark-python" };
+}
+
+export function mesosMaster(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  const marathon = c.architecture === "marathon-standalone";
+  const principals = [PRINCIPALS.agent, PRINCIPALS.spark, ...(marathon ? [PRINCIPALS.marathon] : [])];
+  const sparkRoles = { values: [c.mesosRole] };
+  const adminMay = (object: object) => ({ principals: { values: [PRINCIPALS.admin] }, ...object });
+  const acls = {
+    permissive: false,
+    register_agents: [{ principals: { values: [PRINCIPALS.agent] }, agents: ANY }],
+    register_frameworks: [
+      { principals: { values: [PRINCIPALS.spark] }, roles: sparkRoles },
+      ...(marathon ? [{ principals: { values: [PRINCIPALS.marathon] }, roles: { values: ["marathon", "*"] } }] : []),
+      { principals: ANY, roles: { type: "NONE" } },
+    ],
+    run_tasks: [{ principals: ANY, users: ANY }],
+    teardown_frameworks: [adminMay({ framework_principals: ANY })],
+    update_quotas: [adminMay({ roles: ANY })],
+    get_quotas: [adminMay({ roles: ANY })],
+    update_weights: [adminMay({ roles: ANY })],
+    start_maintenances: [adminMay({ machines: ANY })],
+    stop_maintenances: [adminMay({ machines: ANY })],
+    update_maintenance_schedules: [adminMay({ machines: ANY })],
+    get_maintenance_schedules: [adminMay({ machines: ANY })],
+    get_maintenance_statuses: [adminMay({ machines: ANY })],
+    view_roles: [{ principals: ANY, roles: ANY }],
+    view_frameworks: [{ principals: ANY, users: ANY }],
+    view_tasks: [{ principals: ANY, users: ANY }],
+    view_executors: [{ principals: ANY, users: ANY }],
+    get_endpoints: [{ principals: ANY, paths: ANY }],
+  };
+  return {
+    name: "mesos-master",
+    machine: machine.name,
+    ...runtime(ctx),
+    command: [`${MESOS_HOME}/sbin/mesos-master`],
+    env: flags({
+      cluster: c.clusterName,
+      // Without these libprocess takes 127.0.1.1 or the first interface it meets.
+      ip: machine.address,
+      hostname: machine.address,
+      port: String(c.mesosMasterPort),
+      zk: `file://${CONF}/zk`,
+      quorum: String(Math.floor(c.masterCount / 2) + 1),
+      registry: "replicated_log",
+      work_dir: "/var/lib/mesos/master",
+      authenticate_agents: "true",
+      authenticate_frameworks: "true",
+      // Without this one, frameworks that speak HTTP register without a principal.
+      authenticate_http_frameworks: "true",
+      http_framework_authenticators: "basic",
+      authenticate_http_readonly: "true",
+      authenticate_http_readwrite: "true",
+      credentials: `file://${CONF}/credentials.json`,
+      acls: `file://${CONF}/acls.json`,
+    }),
+    files: [
+      zkFile(ctx),
+      json("credentials.json", { credentials: [...principals, PRINCIPALS.admin].map(credential) }),
+      json("acls.json", acls),
+      { path: ADMIN_LOGIN, content: `${PRINCIPALS.admin}:${secret("mesos-admin")}`, mode: "0600" },
+    ],
+    ports: [{ name: "http", port: c.mesosMasterPort, from: ["self", "agent", "client", "bastion"], link: "http" }],
+    health: healthOf(httpProbe(machine.address, c.mesosMasterPort, "/health", "^HTTP/1.[01] 200")),
+    uid: 0,
+    dirs: [{ path: "/var/lib/mesos", keep: true }],
+    memoryMiB: 2048,
+    after: machine.roles.includes("zookeeper") ? ["zookeeper"] : [],
+  };
+}
+
+export function mesosAgent(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  const resources = [
+    ...(c.agentCpus > 0 ? [`cpus:${c.agentCpus}`] : []),
+    ...(c.agentMemoryMiB > 0 ? [`mem:${c.agentMemoryMiB}`] : []),
+    // Spark's fixed ports lie outside Mesos' own range, so no task of another framework can take them.
+    "ports:[31000-32000]",
+  ];
+  const attributes = Object.entries(c.mesosAttributes).map(([name, value]) => `${name}:${value}`);
+  const inContainer = c.architecture === "mesos-in-docker";
+  return {
+    name: "mesos-agent",
+    machine: machine.name,
+    ...runtime(ctx),
+    command: [`${MESOS_HOME}/sbin/mesos-agent`],
+    env: {
+      ...flags({
+        master: `file://${CONF}/zk`,
+        ip: machine.address,
+        hostname: machine.address,
+        port: String(c.mesosAgentPort),
+        work_dir: "/var/lib/mesos/agent",
+        runtime_dir: "/var/run/mesos",
+        launcher_dir: `${MESOS_HOME}/libexec/mesos`,
+        // With "docker" the agent does not start on a machine that has no Docker; in vanilla none has.
+        containerizers:
+          c.platform === "docker" || inContainer || c.architecture === "vanilla" ? "mesos" : "docker,mesos",
+        // Containers on a laptop have no control groups of their own to hand on.
+        ...(c.platform === "docker"
+          ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
+          : { isolation: "cgroups/cpu,cgroups/mem,filesystem/linux" }),
+        // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
+        reconfiguration_policy: "additive",
+        executor_registration_timeout: "5mins",
+        credential: `file://${CONF}/credential.json`,
+        authenticate_http_readonly: "true",
+        authenticate_http_readwrite: "true",
+        http_credentials: `file://${CONF}/http-credentials.json`,
+        resources: resources.join(";"),
+        ...(attributes.length > 0 ? { attributes: attributes.join(";") } : {}),
+        ...(inContainer || c.platform === "docker" ? { systemd_enable_support: "false" } : {}),
+      }),
+      SPARK_HOME,
+    },
+    files: [
+      // Finding the leader needs no password: agents hold none of the masters' secrets.
+      { path: `${CONF}/zk`, content: mesosZk(ctx), mode: "0644" },
+      json("credential.json", credential(PRINCIPALS.agent)),
+      json("http-credentials.json", {
+        credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
+      }),
+    ],
+    ports: [
+      { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
+      ...executorPorts(ctx),
+      ...(hasSparkMaster(c) ? marathonSparkPorts(ctx) : []),
+    ],
+    health: healthOf(httpProbe(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
+    uid: 0,
+    dirs: [{ path: "/var/lib/mesos", keep: false }],
+    memoryMiB: 0,
+    after: [],
+    ...(inContainer ? { needs: ["host-pid", "cgroup"] } : {}),
+  };
+}
+
+/** A leading master that has every agent. Its metrics need no more than a read. */
+export function agentsRegistered(ctx: Context, agents: number): Gate {
+  const c = ctx.config;
+  return {
+    group: "master",
+    what: `a leading Mesos master with ${agents} agents`,
+    command: anyOf(
+      ctx
+        .addresses("mesos-master")
+        .map((host) =>
+          httpProbe(
+            host,
+            c.mesosMasterPort,
+            "/metrics/snapshot",
+            `"master.slaves_active":${agents}(\\.0)?[,}]`,
+            ADMIN_LOGIN,
+          ),
+        ),
+    ),
+  };
+}
+
+/** Environment that a Spark driver or executor needs to load libmesos. */
+export function libmesosEnv(): Record<string, string> {
+  return { MESOS_NATIVE_JAVA_LIBRARY: LIBMESOS };
+}

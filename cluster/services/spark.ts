@@ -1,0 +1,151 @@
+import { SPARK_PORT_RANGE } from "../../config/ports.ts";
+import { type Context, endpoints, propertyLines } from "../context.ts";
+import { anyOf, healthOf, httpProbe } from "../probe.ts";
+import { type File, type Gate, type Machine, type Port, type Service, secret } from "../types.ts";
+
+export const SPARK_HOME = "/opt/spark";
+export const SPARK_CONF_DIR = "/etc/spark";
+/** Heap of Spark's own daemons in MiB; they only keep books. */
+const DAEMON_MIB = 512;
+
+/** The properties without which two Spark processes of this cluster do not talk to each other. */
+export function sharedSecret(): Record<string, string> {
+  return { "spark.authenticate": "true", "spark.authenticate.secret": secret("spark-auth") };
+}
+
+export function sparkDefaults(properties: Record<string, string>): File {
+  return { path: `${SPARK_CONF_DIR}/spark-defaults.conf`, content: propertyLines(properties, " "), mode: "0600" };
+}
+
+/** `spark://a:7077,b:7077`: a driver and a worker try them all and follow the leader. */
+export function sparkMasterUrl(ctx: Context): string {
+  return `spark://${endpoints(ctx.addresses("spark-master"), ctx.config.sparkMasterPort)}`;
+}
+
+const daemonEnv = (): Record<string, string> => ({
+  SPARK_CONF_DIR,
+  SPARK_DAEMON_MEMORY: `${DAEMON_MIB}m`,
+  SPARK_NO_DAEMONIZE: "1",
+});
+
+/** Keeps the list of workers and applications over a restart: in ZooKeeper where there are several masters. */
+function recovery(ctx: Context): Record<string, string> {
+  const zookeepers = ctx.addresses("zookeeper");
+  return zookeepers.length > 0
+    ? {
+        "spark.deploy.recoveryMode": "ZOOKEEPER",
+        "spark.deploy.zookeeper.url": endpoints(zookeepers, ctx.config.zookeeperClientPort),
+        "spark.deploy.zookeeper.dir": "/spark",
+      }
+    : { "spark.deploy.recoveryMode": "FILESYSTEM", "spark.deploy.recoveryDirectory": "/var/lib/spark/recovery" };
+}
+
+export function sparkMaster(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  return {
+    name: "spark-master",
+    machine: machine.name,
+    runtime: "docker",
+    image: "spark-python",
+    command: [
+      `${SPARK_HOME}/bin/spark-class`,
+      "org.apache.spark.deploy.master.Master",
+      "--host",
+      machine.address,
+      "--port",
+      String(c.sparkMasterPort),
+      "--webui-port",
+      String(c.sparkMasterUiPort),
+      "--properties-file",
+      `${SPARK_CONF_DIR}/spark-defaults.conf`,
+    ],
+    env: daemonEnv(),
+    files: [sparkDefaults({ ...sharedSecret(), ...recovery(ctx) })],
+    ports: [
+      { name: "rpc", port: c.sparkMasterPort, from: ["self", "agent", "client"], link: "spark" },
+      { name: "ui", port: c.sparkMasterUiPort, from: ["client", "bastion"], link: "http" },
+    ],
+    health: healthOf(httpProbe(machine.address, c.sparkMasterUiPort, "/json/", '"status" : "(ALIVE|STANDBY)"')),
+    uid: 1000,
+    dirs: [{ path: "/var/lib/spark", keep: true }],
+    memoryMiB: 2 * DAEMON_MIB,
+    after: machine.roles.includes("zookeeper") ? ["zookeeper"] : [],
+  };
+}
+
+export function sparkWorker(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  const env = daemonEnv();
+  if (c.agentCpus > 0) env.SPARK_WORKER_CORES = String(c.agentCpus);
+  if (c.agentMemoryMiB > 0) env.SPARK_WORKER_MEMORY = `${c.agentMemoryMiB}m`;
+  return {
+    name: "spark-worker",
+    machine: machine.name,
+    runtime: "docker",
+    image: "spark-python",
+    command: [
+      `${SPARK_HOME}/bin/spark-class`,
+      "org.apache.spark.deploy.worker.Worker",
+      "--host",
+      machine.address,
+      "--port",
+      String(c.sparkWorkerPort),
+      "--webui-port",
+      String(c.sparkWorkerUiPort),
+      "--work-dir",
+      "/var/lib/spark/work",
+      "--properties-file",
+      `${SPARK_CONF_DIR}/spark-defaults.conf`,
+      sparkMasterUrl(ctx),
+    ],
+    env,
+    files: [
+      sparkDefaults({
+        ...sharedSecret(),
+        // Finished applications leave their logs and jars behind; without this they fill the disk.
+        "spark.worker.cleanup.enabled": "true",
+        "spark.worker.cleanup.appDataTtl": "86400",
+        ...(c.dynamicAllocation
+          ? { "spark.shuffle.service.enabled": "true", "spark.shuffle.service.port": String(c.shuffleServicePort) }
+          : {}),
+      }),
+    ],
+    ports: [
+      { name: "rpc", port: c.sparkWorkerPort, from: ["master"] },
+      { name: "ui", port: c.sparkWorkerUiPort, from: ["client", "bastion"], link: "http" },
+      ...executorPorts(ctx),
+    ],
+    health: healthOf(httpProbe(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
+    uid: 1000,
+    dirs: [{ path: "/var/lib/spark", keep: false }],
+    memoryMiB: 0,
+    after: [],
+  };
+}
+
+/** Ports that executors listen on, whoever started them. */
+export function executorPorts(ctx: Context): Port[] {
+  const c = ctx.config;
+  const blocks: Port = {
+    name: "blocks",
+    port: c.blockManagerPort,
+    last: c.blockManagerPort + SPARK_PORT_RANGE - 1,
+    from: ["self", "client"],
+  };
+  const shuffle: Port = { name: "shuffle", port: c.shuffleServicePort, from: ["self", "client"] };
+  return c.dynamicAllocation ? [blocks, shuffle] : [blocks];
+}
+
+/** Every worker has registered with the leading master. */
+export function workersRegistered(ctx: Context, workers: number): Gate {
+  const c = ctx.config;
+  return {
+    group: "master",
+    what: `${workers} Spark workers registered`,
+    command: anyOf(
+      ctx
+        .addresses("spark-master")
+        .map((host) => httpProbe(host, c.sparkMasterUiPort, "/json/", `"aliveworkers" : ${workers}(,|$)`)),
+    ),
+  };
+}
