@@ -1,0 +1,242 @@
+import { image, type Machine, type Service } from "../../cluster/types.ts";
+import { DATA_MOUNT, envFile, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
+import { execLine, type Unit } from "./systemd.ts";
+
+/** Files and sockets that one service may have open. Spark's shuffle opens thousands. */
+const OPEN_FILES = 65_536;
+/** Processes and threads of one service: enough for a full machine, not enough to take the machine with it. */
+const TASKS = 32_768;
+/** Seconds in which a service may end by itself before it is killed. */
+const STOP_SECONDS = 30;
+/** Seconds that pulling images may take. */
+const PULL_SECONDS = 1800;
+
+const SBIN = "/usr/local/sbin";
+const DOCKER = "/usr/bin/docker";
+
+/** Whether Mesos on this machine starts containers through the machine's Docker. */
+export function startsContainers(service: Service): boolean {
+  return service.runtime === "systemd" && (service.env.MESOS_containerizers ?? "").split(",").includes("docker");
+}
+
+/** The unit that keeps a service running. */
+export function serviceUnit(machine: Machine, service: Service, here: readonly Service[]): Unit {
+  const volume = service.dirs.some((dir) => onVolume(machine, dir));
+  // `Wants`, not `Requires`: that would restart a service whenever one that it started after restarts, and with the Docker
+  // daemon all of them, although their containers go on.
+  const before = [
+    ...service.after.map((name) => `${unitName(name)}.service`),
+    ...(service.runtime === "docker" || startsContainers(service) ? ["docker.service"] : []),
+    ...(volume ? [`${unitName("volume")}.service`] : []),
+  ];
+  return {
+    Unit: [
+      `Description=triplewide ${service.name} on ${machine.name}`,
+      `Wants=${["network-online.target", ...before].join(" ")}`,
+      `After=${["network-online.target", ...before].join(" ")}`,
+      ...(volume ? [`RequiresMountsFor=${DATA_MOUNT}`] : []),
+      // Long enough for the machines that this one waits for to come up; then it counts as failed.
+      "StartLimitIntervalSec=900",
+      "StartLimitBurst=30",
+    ],
+    Service: [
+      "Type=exec",
+      // Its directories must be on the volume, never below an empty mount point.
+      ...(volume ? [`ExecStartPre=${execLine(["/usr/bin/mountpoint", "-q", DATA_MOUNT])}`] : []),
+      ...prepareFiles(machine, service, here).map((argv) => `ExecStartPre=${execLine(argv)}`),
+      ...(service.runtime === "docker" ? inContainer(machine, service, here) : onMachine(service)),
+      "Restart=always",
+      "RestartSec=10",
+      // Ended by SIGTERM, as systemd and Docker do it: no failure.
+      "SuccessExitStatus=143",
+      `TimeoutStartSec=${PULL_SECONDS}`,
+      `TimeoutStopSec=${2 * STOP_SECONDS}`,
+    ],
+    Install: ["WantedBy=multi-user.target"],
+  };
+}
+
+/** Owners by number: no user of that name need exist. Once more at every start, because it costs nothing. */
+function prepareFiles(machine: Machine, service: Service, here: readonly Service[]): string[][] {
+  const owner = `${service.uid}:${service.uid}`;
+  const own = service.files
+    .filter((f) => f.mode === "0600" && service.uid !== 0)
+    .map((f) => hostFile(service, f, here));
+  const commands = own.length > 0 ? [["/usr/bin/chown", owner, ...own]] : [];
+  for (const dir of service.dirs) {
+    const host = hostDir(machine, service, dir);
+    // Root's services start others, as other users, inside of theirs.
+    const mode = service.uid === 0 ? "0755" : "0700";
+    commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${service.uid}`, "-g", `${service.uid}`, host]);
+    if (service.runtime === "systemd" && host !== dir.path) commands.push(["/usr/bin/ln", "-sfnT", host, dir.path]);
+  }
+  return commands;
+}
+
+function inContainer(machine: Machine, service: Service, here: readonly Service[]): string[] {
+  const name = unitName(service.name);
+  const [program = "", ...args] = service.command;
+  const needs = new Set(service.needs);
+  const mount = (source: string, target: string, ...options: string[]): string[] => [
+    "--mount",
+    ["type=bind", `source=${source}`, `target=${target}`, ...options].join(","),
+  ];
+  const run = [
+    DOCKER,
+    "run",
+    "--rm",
+    "--name",
+    name,
+    "--network",
+    "host",
+    "--user",
+    String(service.uid),
+    "--env-file",
+    envFile(service),
+    // What it prints goes to the journal through its unit; a second copy would only fill the disk.
+    "--log-driver",
+    "none",
+    "--ulimit",
+    `nofile=${OPEN_FILES}:${OPEN_FILES}`,
+    "--pids-limit",
+    String(TASKS),
+    ...(service.memoryMiB > 0 ? ["--memory", `${service.memoryMiB}m`] : []),
+    ...(service.uid === 0 ? [] : ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]),
+    ...(needs.has("host-pid") ? ["--pid", "host"] : []),
+    // Mesos makes control groups and mounts for its tasks, which no smaller set of rights allows.
+    ...(needs.has("cgroup")
+      ? ["--privileged", "--cgroupns", "host", ...mount("/sys/fs/cgroup", "/sys/fs/cgroup")]
+      : []),
+    ...(needs.has("docker-socket") ? mount("/run/docker.sock", "/run/docker.sock") : []),
+    ...service.files.flatMap((f) => mount(hostFile(service, f, here), f.path, "readonly")),
+    ...service.dirs.flatMap((dir) => mount(hostDir(machine, service, dir), dir.path)),
+    image(service.image),
+    // Our images leave the program to the command line. Marathon's own image names it as its entry point.
+    ...(service.image === "marathon" && program === "marathon" ? [] : [program]),
+    ...args,
+  ];
+  return [
+    `ExecStartPre=${execLine([`${SBIN}/triplewide-pull`, image(service.image)])}`,
+    // What an unclean end may have left behind.
+    `ExecStartPre=-${execLine([DOCKER, "rm", "--force", name])}`,
+    `ExecStart=${execLine([`${SBIN}/triplewide-container`, name, ...run])}`,
+    // The client alone is in this unit; the limits of the container itself are in the command above.
+    "KillMode=mixed",
+    "LimitNOFILE=4096",
+    "TasksMax=64",
+    "MemoryMax=256M",
+  ];
+}
+
+/** Further settings of processes on the machine, by service. */
+const NATIVE: Readonly<Record<string, readonly string[]>> = {
+  "mesos-master": ["NoNewPrivileges=yes", "PrivateTmp=yes", "ProtectHome=yes"],
+  "mesos-agent": [
+    // Executors outlive their agent: it finds them again when it comes back.
+    "KillMode=process",
+    "Delegate=yes",
+    // Mesos gives `docker pull` another home directory, where it would find no password for the registry.
+    "Environment=DOCKER_CONFIG=/root/.docker",
+  ],
+  registry: ["NoNewPrivileges=yes", "PrivateTmp=yes", "ProtectHome=yes", "ProtectSystem=full"],
+};
+
+function onMachine(service: Service): string[] {
+  const agent = service.name === "mesos-agent";
+  return [
+    `ExecStart=${execLine(service.command)}`,
+    ...(service.uid === 0 ? [] : [`User=${service.uid}`]),
+    `EnvironmentFile=${envFile(service)}`,
+    `LimitNOFILE=${OPEN_FILES}`,
+    // What the agent starts counts towards the agent's limit, until Mesos has put it elsewhere.
+    `TasksMax=${agent ? "infinity" : TASKS}`,
+    ...(service.memoryMiB > 0 ? [`MemoryMax=${service.memoryMiB}M`] : []),
+    ...(NATIVE[service.name] ?? []),
+  ];
+}
+
+/** Pulls what tasks will run in before the first task asks for it. */
+export function imagesUnit(images: readonly string[]): Unit {
+  return {
+    Unit: [
+      "Description=triplewide images of tasks",
+      "Wants=network-online.target docker.service",
+      "After=network-online.target docker.service",
+    ],
+    Service: [
+      "Type=oneshot",
+      "RemainAfterExit=yes",
+      ...images.map((reference) => `ExecStart=${execLine([`${SBIN}/triplewide-pull`, reference])}`),
+      "Restart=on-failure",
+      "RestartSec=30",
+      `TimeoutStartSec=${PULL_SECONDS}`,
+    ],
+    Install: ["WantedBy=multi-user.target"],
+  };
+}
+
+export function volumeUnit(): Unit {
+  return {
+    Unit: ["Description=triplewide data volume", "StartLimitIntervalSec=900", "StartLimitBurst=3"],
+    Service: [
+      "Type=oneshot",
+      "RemainAfterExit=yes",
+      `ExecStart=${SBIN}/triplewide-volume`,
+      "Restart=on-failure",
+      "RestartSec=5",
+      "TimeoutStartSec=600",
+    ],
+    Install: ["WantedBy=multi-user.target"],
+  };
+}
+
+export function metadataUnit(): Unit {
+  return {
+    Unit: [
+      "Description=triplewide: the metadata address is root's alone",
+      // Before there is a network, so there is no moment in which it is open.
+      "DefaultDependencies=no",
+      "Wants=network-pre.target",
+      "Before=network-pre.target shutdown.target",
+      "Conflicts=shutdown.target",
+    ],
+    Service: ["Type=oneshot", "RemainAfterExit=yes", `ExecStart=${SBIN}/triplewide-metadata`],
+    Install: ["WantedBy=sysinit.target"],
+  };
+}
+
+/** Goes on with a first boot that a reboot has cut short. */
+export function bootUnit(): Unit {
+  return {
+    Unit: [
+      "Description=triplewide first boot",
+      "ConditionPathExists=!/var/lib/triplewide/booted",
+      "Wants=network-online.target",
+      "After=network-online.target",
+    ],
+    Service: [
+      "Type=oneshot",
+      `ExecStart=${SBIN}/triplewide-boot`,
+      "StandardOutput=append:/var/log/cloud-init-output.log",
+      "StandardError=inherit",
+      "TimeoutStartSec=infinity",
+    ],
+    Install: ["WantedBy=multi-user.target"],
+  };
+}
+
+export function retryUnit(): Unit {
+  return {
+    Unit: ["Description=triplewide: another chance for units that gave up"],
+    Service: ["Type=oneshot", `ExecStart=${SBIN}/triplewide-retry`],
+  };
+}
+
+export function retryTimer(): Unit {
+  return {
+    Unit: ["Description=triplewide: another chance for units that gave up"],
+    // Rarely, so that a failure is there to be seen before it is tried again.
+    Timer: ["OnActiveSec=20min", "OnUnitActiveSec=10min"],
+    Install: ["WantedBy=timers.target"],
+  };
+}

@@ -1,0 +1,170 @@
+import { createHash } from "node:crypto";
+import { stringify } from "yaml";
+import { fillImages } from "../cluster/images.ts";
+import { fillSecrets } from "../cluster/secrets.ts";
+import type { Cluster, ImageName, Machine, Port, Service } from "../cluster/types.ts";
+
+/**
+ * The cluster as one Docker Compose file: every machine an address on a network of its own, every service a container.
+ * Pure: the same input gives the same bytes. Understood by Compose 1.29 and 2.
+ */
+
+export interface ComposeInput {
+  cluster: Cluster;
+  /** Reference of each image on this machine's Docker. */
+  imageOf: (name: ImageName) => string;
+  /** Value of each secret. */
+  secretOf: (name: string) => string;
+}
+
+export interface RenderedFile {
+  /** Path below the environment's folder. */
+  path: string;
+  content: string;
+}
+
+export interface Rendered {
+  /** The Compose file; it may hold secrets. */
+  compose: string;
+  /** Files that containers mount, below the folder of the Compose file. */
+  files: RenderedFile[];
+}
+
+/** A port of this machine and what answers there. */
+export interface Link {
+  service: string;
+  name: string;
+  kind: "http" | "spark";
+  address: string;
+  port: number;
+}
+
+/** Label that tells Compose to recreate a container whose mounted files changed. */
+const FILES_LABEL = "triplewide.files";
+
+/** Name of a service's container: the machine's where it is alone there. */
+export function containerName(cluster: Cluster, service: Service): string {
+  const alone = cluster.services.filter((s) => s.machine === service.machine).length === 1;
+  return `${cluster.name}-${service.machine}${alone ? "" : `-${service.name}`}`;
+}
+
+/** Links published on this machine: of every group the first machine, because all have the same ports. */
+export function publishedLinks(cluster: Cluster): Link[] {
+  const address = cluster.config.bindAddress;
+  const links: Link[] = [];
+  const taken = new Set<number>();
+  for (const service of cluster.services) {
+    for (const port of service.ports) {
+      if (!port.link || taken.has(port.port) || !isPublished(cluster, service)) continue;
+      taken.add(port.port);
+      links.push({ service: service.name, name: port.name, kind: port.link, address, port: port.port });
+    }
+  }
+  return links;
+}
+
+function isPublished(cluster: Cluster, service: Service): boolean {
+  const machine = cluster.machines.find((m) => m.name === service.machine);
+  return machine?.group === "client" || (machine?.group === "master" && machine.number === 1);
+}
+
+export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Rendered {
+  const fill = (text: string): string => fillSecrets(fillImages(text, imageOf), secretOf);
+  const byMachine = Map.groupBy(cluster.services, (s) => s.machine);
+  const services: Record<string, object> = {};
+  const volumes: Record<string, object> = {};
+  const files: RenderedFile[] = [];
+
+  for (const machine of cluster.machines) {
+    const here = byMachine.get(machine.name) ?? [];
+    const published = here.flatMap((s) => (isPublished(cluster, s) ? s.ports.filter((p) => p.link) : []));
+    const alone = here.length === 1;
+    // Services that share a machine share its address: one container holds it, the others join its network.
+    if (!alone && here.length > 0)
+      services[machine.name] = holder(cluster, machine, published, imageOf("spark-python"));
+    for (const service of here) {
+      const key = alone ? machine.name : `${machine.name}-${service.name}`;
+      const mounts: string[] = [];
+      const hash = createHash("sha256");
+      for (const file of service.files) {
+        const path = `files/${key}${file.path}`;
+        const content = fill(file.content);
+        files.push({ path, content });
+        hash.update(`${file.path}\0${content}\0`);
+        mounts.push(`./${path}:${file.path}:ro`);
+      }
+      for (const dir of service.dirs.filter((d) => d.keep)) {
+        const volume = `${key}${dir.path.replaceAll("/", "-")}`;
+        volumes[volume] = {};
+        mounts.push(`${volume}:${dir.path}`);
+      }
+      services[key] = {
+        image: imageOf(service.image),
+        container_name: containerName(cluster, service),
+        ...(alone
+          ? onNetwork(machine, published, cluster.config.bindAddress)
+          : { network_mode: `service:${machine.name}` }),
+        command: service.command.map(literal),
+        environment: Object.fromEntries(Object.entries(service.env).map(([k, v]) => [k, literal(fill(v))])),
+        ...(service.uid === 0 ? { user: "0:0" } : {}),
+        ...(mounts.length > 0 ? { volumes: mounts } : {}),
+        ...(service.memoryMiB > 0 ? { mem_limit: `${service.memoryMiB}m` } : {}),
+        ...(service.after.length > 0
+          ? {
+              depends_on: Object.fromEntries(
+                service.after.map((name) => [`${machine.name}-${name}`, { condition: "service_healthy" }]),
+              ),
+            }
+          : {}),
+        healthcheck: {
+          test: ["CMD", ...service.health.command.map(literal)],
+          interval: `${service.health.intervalSeconds}s`,
+          timeout: `${service.health.timeoutSeconds}s`,
+          start_period: `${service.health.startSeconds}s`,
+          retries: service.health.retries,
+        },
+        labels: { [FILES_LABEL]: hash.digest("hex").slice(0, 16) },
+        restart: "unless-stopped",
+        stop_grace_period: "10s",
+      };
+    }
+  }
+
+  // Named, because Docker's own name has an underscore: it ends up in the machines' reverse DNS names, which Hadoop takes
+  // for host names and Java's URI then refuses.
+  const compose = {
+    services,
+    networks: {
+      cluster: { name: `triplewide-${cluster.name}`, ipam: { config: [{ subnet: cluster.config.networkCidr }] } },
+    },
+    ...(Object.keys(volumes).length > 0 ? { volumes } : {}),
+  };
+  return { compose: stringify(compose, { lineWidth: 0, aliasDuplicateObjects: false }), files };
+}
+
+function onNetwork(machine: Machine, published: Port[], bindAddress: string): object {
+  return {
+    hostname: machine.name,
+    networks: { cluster: { ipv4_address: machine.address } },
+    ...(published.length > 0 ? { ports: published.map((p) => `${bindAddress}:${p.port}:${p.port}`) } : {}),
+  };
+}
+
+function holder(cluster: Cluster, machine: Machine, published: Port[], image: string): object {
+  return {
+    image,
+    container_name: `${cluster.name}-${machine.name}`,
+    ...onNetwork(machine, published, cluster.config.bindAddress),
+    entrypoint: ["sleep"],
+    command: ["infinity"],
+    healthcheck: { disable: true },
+    restart: "unless-stopped",
+    init: true,
+    stop_grace_period: "1s",
+  };
+}
+
+/** Compose reads `$` as the start of a variable. */
+function literal(text: string): string {
+  return text.replaceAll("$", "$$$$");
+}
