@@ -1,0 +1,308 @@
+#!/usr/bin/env bash
+# Builds the container images: images/build.sh [--list] [--lock] [--plain] [image...]   (see --help)
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+    cat <<'END'
+usage: images/build.sh [options] [image...]
+
+Builds base, spark-python and client, or the images named (with what they stand on); `all` builds zookeeper and hdfs as well.
+A run in which nothing has changed takes a second or two.
+
+  --list     say which images there are, what they hold and which are built, and do nothing
+  --lock     only bring requirements.txt up to date with requirements.in (for spark-python and client)
+  --plain    BuildKit's output as lines instead of a moving display (what it is without a terminal)
+  --help     this text
+
+Taken from the environment, if set:
+  SSL_CERT_FILE, REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS   certificate authorities this machine trusts besides the public ones
+  http_proxy, https_proxy, no_proxy                        proxies (upper case as well)
+  PIP_INDEX_URL, UV_INDEX_URL, MAVEN_MIRROR, APT_MIRROR, APT_SECURITY_MIRROR   mirrors of the package registries
+  MESOS_SHA256                                             digest of the archive in images/spark-python/mesos/
+
+Exit status: 0 built, 1 failed, 2 something for you to correct (the message says what).
+END
+}
+
+say() { printf '%s\n' "$*" >&2; }
+die() { printf '%s\n' "images/build.sh: $*" >&2; exit 1; }
+refuse() { printf '%s\n' "images/build.sh: $*" >&2; exit 2; }
+
+# ---- What to do -----------------------------------------------------------------------------------------------------------------
+
+ORDER=(base spark-python client zookeeper hdfs)
+stands_on() {
+    case $1 in
+        base) ;;
+        client) echo "base spark-python" ;;
+        *) echo "base" ;;
+    esac
+}
+
+action=build
+progress=auto
+wanted=()
+while (($#)); do
+    case $1 in
+        --list) action=list ;;
+        --lock) action=lock ;;
+        --plain) progress=plain ;;
+        -h | --help) usage; exit 0 ;;
+        -*) usage >&2; refuse "unknown option $1" ;;
+        all) wanted+=("${ORDER[@]}") ;;
+        *)
+            [[ " ${ORDER[*]} " == *" $1 "* ]] || refuse "no image is called $1; there are: ${ORDER[*]}"
+            wanted+=("$1")
+            ;;
+    esac
+    shift
+done
+((${#wanted[@]})) || wanted=(spark-python client)
+
+images=()
+for image in "${ORDER[@]}"; do
+    for one in "${wanted[@]}"; do
+        if [[ " $one $(stands_on "$one") " == *" $image "* ]]; then
+            images+=("$image")
+            break
+        fi
+    done
+done
+
+declare -A version=()
+while IFS='=' read -r key value; do
+    [[ $key =~ ^[A-Z][A-Z0-9_]*$ ]] && version[$key]=$value
+done <"$here/versions.env"
+
+tag_of() { echo "triplewide/$1:${version[TRIPLEWIDE_VERSION]}"; }
+
+# ---- Docker -------------------------------------------------------------------------------------------------------------------------
+
+# The first `docker` on PATH that can build with BuildKit: up to 22 every client can, later ones need their buildx plugin.
+docker=
+seen=()
+while read -r candidate; do
+    release=$("$candidate" --version 2>/dev/null | sed -n 's/^Docker version \([0-9]*\)\..*/\1/p') || true
+    [[ -n $release ]] || continue
+    if "$candidate" buildx version >/dev/null 2>&1; then
+        # The builder inside of the daemon: the images built before are the base of the next, without a registry between them.
+        export BUILDX_BUILDER=default
+        docker=$candidate
+        break
+    fi
+    if ((release >= 19 && release < 23)); then
+        docker=$candidate
+        break
+    fi
+    seen+=("$candidate (version $release, without buildx)")
+done < <(type -aP docker | awk '!known[$0]++')
+if [[ -z $docker ]]; then
+    ((${#seen[@]})) || refuse "there is no docker command on PATH; install Docker."
+    refuse "no docker command here can build with BuildKit: ${seen[*]}. Install the buildx plugin."
+fi
+export DOCKER_BUILDKIT=1
+
+if ! daemon=$("$docker" info --format '{{.DockerRootDir}}' 2>&1) || [[ -z $daemon ]]; then
+    refuse "Docker does not answer: ${daemon##*$'\n'} (is it running, and may you use it?)"
+fi
+data_root=${daemon##*$'\n'}
+
+there() { "$docker" image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1; }
+
+free_mb() {
+    # Docker may be on another machine or in a VM; then its folder is not here and nothing can be said.
+    [[ -d $data_root ]] || { echo 1000000; return; }
+    df -Pm -- "$data_root" | awk 'NR == 2 { print $4 }'
+}
+
+if [[ $action == list ]]; then
+    for image in "${ORDER[@]}"; do
+        what=$(sed -n 's/^ *org.opencontainers.image.description="\(.*\)".*/\1/p' "$here/$image/Dockerfile" 2>/dev/null | sed "s/\${SPARK_VERSION}/${version[SPARK_VERSION]}/; s/\${ZOOKEEPER_VERSION}/${version[ZOOKEEPER_VERSION]}/; s/\${HADOOP_VERSION}/${version[HADOOP_VERSION]}/")
+        size=$("$docker" image inspect --format '{{.Size}}' "$(tag_of "$image")" 2>/dev/null) && size="$((size / 1000000)) MB" || size="not built"
+        printf '%-32s %-10s %s\n' "$(tag_of "$image")" "$size" "$what"
+    done
+    exit 0
+fi
+
+# One build at a time: two that lock requirements or make the base at once would only wait for and overwrite each other.
+if command -v flock >/dev/null 2>&1; then
+    exec 9<"$here/versions.env"
+    if ! flock -n 9; then
+        say "Another images/build.sh is running; waiting for it."
+        flock -w 3600 9 || die "the other images/build.sh did not end within an hour"
+    fi
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# ---- What this machine adds ---------------------------------------------------------------------------------------------------------
+
+# Through files in certs/ that builds bind and git ignores, for docker build and `pulumi up` alike. A file is touched only when its
+# content changes: it is part of the build cache's key.
+replace() {
+    cmp -s "$1" "$2" 2>/dev/null && return
+    install -m 0644 "$1" "$2"
+}
+
+bundle=
+for name in SSL_CERT_FILE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS; do
+    if [[ -n ${!name:-} && -s ${!name} ]]; then
+        bundle=${!name}
+        break
+    fi
+done
+: >"$work/mirrors.env"
+for name in APT_MIRROR APT_SECURITY_MIRROR PIP_INDEX_URL UV_INDEX_URL MAVEN_MIRROR; do
+    if [[ -n ${!name:-} ]]; then printf '%s=%q\n' "$name" "${!name}" >>"$work/mirrors.env"; fi
+done
+if [[ -n ${PIP_INDEX_URL:-} && -z ${UV_INDEX_URL:-} ]]; then printf 'UV_INDEX_URL=%q\n' "$PIP_INDEX_URL" >>"$work/mirrors.env"; fi
+for image in "${ORDER[@]}"; do
+    mkdir -p "$here/$image/certs"
+    [[ -z $bundle ]] || replace "$bundle" "$here/$image/certs/site.crt"
+    [[ ! -s $work/mirrors.env ]] || replace "$work/mirrors.env" "$here/$image/certs/mirrors.env"
+done
+
+# Docker's own arguments for proxies: in no layer, in no history, and no part of the cache's key.
+proxies=()
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+    if [[ -n ${!name:-} ]]; then proxies+=(--build-arg "$name"); fi
+done
+
+# ---- Disk ---------------------------------------------------------------------------------------------------------------------------
+
+need=1500
+if ! there "$(tag_of base)" || ! there "$(tag_of spark-python)"; then need=6000; fi
+free=$(free_mb)
+if ((free < need)); then
+    refuse "Docker keeps its images in $data_root, where $free MB are free; this build needs about $need MB. \`docker system prune\` may help."
+fi
+
+# ---- Base ---------------------------------------------------------------------------------------------------------------------------
+
+make_base() {
+    command -v mmdebstrap >/dev/null 2>&1 || die "${version[BASE_IMAGE]} can be neither pulled (${1:-no registry answers}) nor made here: the mmdebstrap command is missing. Load it with \`docker load\`, or install mmdebstrap (Debian and Ubuntu have it)."
+    say "${version[BASE_IMAGE]} cannot be pulled (${1:-no registry answers}); making it from Debian's packages (about a minute)."
+    local sources=()
+    if [[ -n ${APT_MIRROR:-} ]]; then
+        sources=("deb $APT_MIRROR ${version[DEBIAN_SUITE]} main" "deb $APT_MIRROR ${version[DEBIAN_SUITE]}-updates main"
+            "deb ${APT_SECURITY_MIRROR:-$APT_MIRROR-security} ${version[DEBIAN_SUITE]}-security main")
+    fi
+    # Merged /usr and no documentation, as in Debian's own slim image. Without usr-is-merged, usrmerge would bring all of Perl.
+    mmdebstrap --variant=minbase --include=usr-is-merged --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
+        "${version[DEBIAN_SUITE]}" "$work/base.tar" "${sources[@]}" >&2 || die "mmdebstrap could not make the base (see above)"
+    "$docker" import --change 'CMD ["bash"]' --change 'LABEL triplewide.base=local' "$work/base.tar" "${version[BASE_IMAGE]}" >/dev/null
+    rm -f "$work/base.tar"
+}
+
+base=${version[BASE_IMAGE]}
+if ! there "$base"; then
+    reference=$base
+    if [[ -n ${version[BASE_DIGEST]:-} ]]; then reference=$base@${version[BASE_DIGEST]}; fi
+    say "Pulling $reference"
+    limit=()
+    if command -v timeout >/dev/null 2>&1; then limit=(timeout 120); fi
+    if "${limit[@]}" "$docker" pull --quiet "$reference" >"$work/pull" 2>&1; then
+        # By digest it comes without a name.
+        [[ $reference == "$base" ]] || "$docker" tag "$reference" "$base"
+    else
+        make_base "$(tail -n 1 "$work/pull" | cut -c1-160)"
+    fi
+fi
+
+# ---- Building -----------------------------------------------------------------------------------------------------------------------
+
+mesos_archive() { find "$here/spark-python/mesos" -maxdepth 1 -type f ! -name '.*' ! -name '*.sha256' | sort; }
+
+# Only the arguments that a Dockerfile asks for: another image's new version must not build this one anew.
+declare -a arguments
+arguments_of() {
+    local image=$1 name
+    arguments=("${proxies[@]}")
+    while read -r name; do
+        case $name in
+            TRIPLEWIDE_BASE) arguments+=(--build-arg "$name=$(tag_of base)") ;;
+            SPARK_PYTHON_IMAGE) arguments+=(--build-arg "$name=$(tag_of spark-python)") ;;
+            MESOS) if [[ -n $(mesos_archive) ]]; then arguments+=(--build-arg MESOS=archive); fi ;;
+            MESOS_SHA256)
+                local digest=${MESOS_SHA256:-} file
+                file=$(mesos_archive | head -n 1)
+                if [[ -z $digest && -n $file && -f $file.sha256 ]]; then digest=$(cut -d' ' -f1 "$file.sha256"); fi
+                if [[ -n $file ]]; then arguments+=(--build-arg "$name=$digest"); fi
+                ;;
+            *) if [[ -n ${version[$name]:-} ]]; then arguments+=(--build-arg "$name=${version[$name]}"); fi ;;
+        esac
+    done < <(sed -n 's/^ARG \([A-Z0-9_]*\).*/\1/p' "$here/$image/Dockerfile" | sort -u)
+}
+
+explain_failure() {
+    if (($(free_mb) < 500)); then
+        die "$1 was not built: the disk of Docker ($data_root) is full. \`docker system prune\` frees what nothing uses."
+    fi
+    die "$1 was not built (see above)."
+}
+
+# The lock's first line holds the digest of what it was made from; the same sum is checked again inside of the build.
+lock_inputs() {
+    case $1 in
+        spark-python) cat "$here/spark-python/requirements.in" ;;
+        client) cat "$here/client/requirements.in" "$here/spark-python/requirements.txt" ;;
+    esac
+}
+
+lock() {
+    local image=$1 lockfile="$here/$1/requirements.txt" sum
+    sum=$(lock_inputs "$image" | sha256sum | cut -d' ' -f1)
+    if [[ -f $lockfile ]] && head -n 1 "$lockfile" | grep -q "sha256:$sum\$"; then return 0; fi
+    say "images/$image/requirements.in has changed: choosing exact versions anew (uv, in a container of the same Python)."
+    [[ -f $lockfile ]] || : >"$lockfile"
+    arguments_of "$image"
+    if ! "$docker" build --progress plain --target lock --output "type=local,dest=$work/lock" "${arguments[@]}" "$here/$image" >"$work/log" 2>&1; then
+        # uv's own words, without BuildKit's step numbers and times.
+        local reason
+        reason=$(sed -n 's/^#[0-9]* [0-9.]* \{0,1\}//p' "$work/log" | awk '/^ *(×|error:|Error:|ERROR:)/ { found = 1 } found { print }' | awk '!seen[$0]++' | sed 's/^/    /')
+        [[ -s $lockfile ]] || rm -f "$lockfile"
+        if [[ -n $reason ]]; then
+            printf '%s\n' "images/build.sh: there is no set of versions that fits images/$image/requirements.in. uv says:" "$reason" "Nothing was changed or built. Correct the file and run this again." >&2
+            exit 2
+        fi
+        tail -n 20 "$work/log" >&2
+        explain_failure "the lock of $image"
+    fi
+    cp "$work/lock/requirements.txt" "$lockfile.new"
+    mv "$lockfile.new" "$lockfile"
+    rm -rf "$work/lock"
+}
+
+for image in "${images[@]}"; do
+    [[ -f $here/$image/Dockerfile ]] || die "images/$image/Dockerfile is missing"
+    if [[ $image == spark-python && $(mesos_archive | wc -l) -gt 1 ]]; then
+        refuse "images/spark-python/mesos holds more than one archive; leave the one to use: $(mesos_archive | xargs -n1 basename | paste -sd' ')"
+    fi
+    if [[ -f $here/$image/requirements.in ]]; then lock "$image"; fi
+    if [[ $action == lock && $image == client ]]; then continue; fi
+    arguments_of "$image"
+    say "== $(tag_of "$image")"
+    "$docker" build --progress "$progress" --tag "$(tag_of "$image")" "${arguments[@]}" "$here/$image" >&2 || explain_failure "$image"
+done
+if [[ $action == lock ]]; then exit 0; fi
+
+# ---- What came of it ----------------------------------------------------------------------------------------------------------------
+
+origin=$("$docker" image inspect --format '{{if .Config.Labels}}{{index .Config.Labels "triplewide.base"}}{{end}} {{if .RepoDigests}}{{index .RepoDigests 0}}{{end}}' "$base")
+case $origin in
+    local*) echo "base: $base, made on this machine from Debian's packages" ;;
+    *@*) echo "base: ${origin# }" ;;
+    *) echo "base: $base, loaded on this machine (no digest)" ;;
+esac
+if [[ -n $(mesos_archive) && " ${images[*]} " == *" spark-python "* ]]; then echo "Mesos: $(basename "$(mesos_archive)")"; fi
+for image in "${images[@]}"; do
+    "$docker" image inspect --format "{{.Id}} {{.Size}}" "$(tag_of "$image")" | while read -r id size; do
+        printf '%-32s %s %5d MB\n' "$(tag_of "$image")" "${id:7:12}" "$((size / 1000000))"
+    done
+done

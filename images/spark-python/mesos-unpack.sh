@@ -1,0 +1,52 @@
+#!/bin/sh
+# Unpacks an installed Mesos: mesos-unpack.sh <folder with one archive> <sha256> <target>
+# The archive is a tarball of an installed prefix (wherever the prefix was) or a .deb; what counts is where lib/libmesos.so lies in it.
+set -eu
+folder=$1 digest=$2 target=$3
+fail() { echo "Mesos: $*" >&2; exit 1; }
+
+archive=$(find "$folder" -maxdepth 1 -type f ! -name '.*' ! -name '*.sha256')
+[ -n "$archive" ] || fail "MESOS=archive, but images/spark-python/mesos/ holds no archive"
+[ "$(printf '%s\n' "$archive" | wc -l)" = 1 ] || fail "images/spark-python/mesos/ holds more than one archive"
+actual=$(sha256sum "$archive" | cut -d' ' -f1)
+[ -n "$digest" ] || fail "no digest is given for $(basename "$archive"). If it is the one you mean, set MESOS_SHA256=$actual"
+[ "$actual" = "$digest" ] || fail "$(basename "$archive") has the digest $actual, not $digest as MESOS_SHA256 says"
+
+mkdir /tmp/mesos
+case $archive in
+    *.deb) dpkg-deb --extract "$archive" /tmp/mesos ;;
+    *) tar --extract --file "$archive" --directory /tmp/mesos ;;
+esac
+library=$(find /tmp/mesos -name 'libmesos.so' | sort | head -n 1)
+[ -n "$library" ] || library=$(find /tmp/mesos -name 'libmesos-*.so' | sort | tail -n 1)
+[ -n "$library" ] || fail "$(basename "$archive") holds no libmesos.so"
+lib=$(dirname "$library")
+prefix=$(dirname "$lib")
+[ "$(basename "$prefix")" != lib ] || { lib=$prefix; prefix=$(dirname "$prefix"); } # lib/x86_64-linux-gnu
+
+mkdir -p "$target"
+for folder in bin sbin lib libexec share etc; do
+    if [ -d "$prefix/$folder" ]; then cp -a "$prefix/$folder" "$target/$folder"; fi
+done
+if [ ! -e "$target/lib/libmesos.so" ]; then ln -s "${library#"$lib"/}" "$target/lib/libmesos.so"; fi
+
+# What only a compiler or a debugger reads is most of it.
+find "$target" \( -name '*.a' -o -name '*.la' \) -delete
+rm -rf "$target/lib/pkgconfig" "$target/share/doc" "$target/share/man"
+find "$target" -type f \( -name '*.so*' -o -perm -u+x \) | while read -r file; do
+    if [ "$(head -c 4 "$file" | tail -c 3)" = ELF ]; then strip --strip-unneeded "$file"; fi
+done
+
+# Without these Spark could not talk to it; some builds of Mesos have left the Java bindings out.
+bindings=$(readelf --wide --dyn-syms "$target/lib/libmesos.so" | grep -c ' Java_org_apache_mesos_' || true)
+[ "$bindings" -gt 0 ] || fail "libmesos.so in $(basename "$archive") was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it"
+echo "libmesos.so exports $bindings Java bindings"
+
+# Packages of the system that it is linked with. The list of whoever built it, or what Mesos 1.11 needs on Debian 12;
+# libsasl2-modules holds CRAM-MD5, by which agents and frameworks log in.
+if [ -f "$prefix/RUNTIME_PACKAGES" ]; then
+    cp "$prefix/RUNTIME_PACKAGES" "$target/RUNTIME_PACKAGES"
+else
+    echo "libapr1 libaprutil1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libevent-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libelf1 libnl-3-200 libnl-route-3-200 zlib1g iproute2" >"$target/RUNTIME_PACKAGES"
+fi
+chown -R root:root "$target"
