@@ -1,0 +1,62 @@
+# Two commands do all the set-up: `make up` and `make test`. Everything else is below them.
+#
+#   make up [ENV=local] [WORKERS=3] [SET="key=value key=value"]   a cluster on this machine's Docker, and the smoke job
+#   make down [VOLUMES=1]     remove it (and its data)      make smoke [JSON=1]   the smoke job again
+#   make shell                IPython with spark ready      make notebook         JupyterLab's address
+#   make logs                 what the services say         make status           what runs, and where
+#   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
+#   make test                 every test that can run here  make verify           lint, format, types, docs
+ENV ?= local
+SET ?=
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Node 22 comes with the packages; Docker's own paths come after it.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
+
+settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
+local = exec node cli/local.ts
+
+.PHONY: help up down smoke shell notebook logs status plan lock test test-unit verify format docs packages docker
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# npm ci only where the lock file changed since the last one.
+packages: node_modules/.ready
+node_modules/.ready: package.json package-lock.json scripts/bootstrap.sh
+	@scripts/bootstrap.sh packages
+
+docker:
+	@scripts/bootstrap.sh docker
+
+up: packages docker
+	@$(local) up --env '$(ENV)' $(settings) $(if $(NOSMOKE),--no-smoke)
+
+down smoke shell notebook logs status: packages
+	@$(local) $@ --env '$(ENV)' $(settings) $(if $(VOLUMES),--volumes) $(if $(JSON),--json)
+
+plan: packages
+	@exec node cli/plan.ts '$(ENV)' $(settings) $(if $(JSON),--json)
+
+# requirements.txt from requirements.in, without building images.
+lock: docker
+	@exec images/build.sh --lock
+
+# The part without containers; under a minute.
+test-unit: packages
+	@exec node tests/run.ts unit
+
+test: packages docker
+	@exec node tests/run.ts all
+
+verify: packages
+	@npm run --silent lint && npm run --silent typecheck && node scripts/docs.ts --check
+
+format: packages
+	@npm run --silent format
+
+# The config reference and Pulumi.yaml's config block, from the schema.
+docs: packages
+	@exec node scripts/docs.ts

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { UserError } from "../cli/common.ts";
+import type { Gate } from "../cluster/types.ts";
+import { captured, type Docker, docker, dockerLines } from "./docker.ts";
+
+/** State of one container. */
+export interface ContainerState {
+  id: string;
+  name: string;
+  /** "healthy", "starting", "unhealthy", or the container's own status where it has no health check. */
+  health: string;
+  startedAt: string;
+}
+
+/** Not a template of single fields: a container without a health check has no such field, and the template would fail. */
+const FORMAT = "{{json .Id}}\t{{json .Name}}\t{{json .RestartCount}}\t{{json .State}}";
+
+interface InspectedState {
+  Status: string;
+  StartedAt: string;
+  Health?: { Status: string };
+}
+
+export async function containerStates(d: Docker, ids: readonly string[]): Promise<ContainerState[]> {
+  if (ids.length === 0) return [];
+  const lines = await dockerLines(d, ["inspect", "--format", FORMAT, ...ids]);
+  return lines.map((line) => {
+    const [id, name, restarts, state] = line.split("\t").map((part) => JSON.parse(part)) as [
+      string,
+      string,
+      number,
+      InspectedState,
+    ];
+    const health = state.Health?.Status ?? state.Status;
+    // A container that Docker starts again and again never turns unhealthy: it is not there long enough.
+    const failing = state.Status !== "running" || restarts >= 3;
+    return {
+      id,
+      name: name.replace(/^\//, ""),
+      health: failing && health !== "healthy" ? state.Status : health,
+      startedAt: state.StartedAt,
+    };
+  });
+}
+
+const isUp = (s: ContainerState): boolean => s.health === "healthy" || s.health === "running";
+
+/** A container is given up on when it is unhealthy, or was not started at all, for this long. */
+const PATIENCE_MS = 20_000;
+
+/**
+ * Waits until every container is healthy.
+ *
+ * @param say Called with one line whenever the picture changes.
+ * @throws UserError with the last log lines of what did not become healthy.
+ */
+export async function waitHealthy(
+  d: Docker,
+  ids: readonly string[],
+  timeoutSeconds: number,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = Date.now() + timeoutSeconds * 1000;
+  const badSince = new Map<string, number>();
+  let shown = "";
+  for (;;) {
+    signal.throwIfAborted();
+    const states = await containerStates(d, ids);
+    const pending = states.filter((s) => !isUp(s));
+    const line = `${states.length - pending.length}/${states.length} healthy${
+      pending.length > 0
+        ? `, waiting for ${pending
+            .map((s) => s.name)
+            .slice(0, 5)
+            .join(", ")}`
+        : ""
+    }`;
+    if (line !== shown) say(line);
+    shown = line;
+    if (pending.length === 0) return;
+    const now = Date.now();
+    for (const s of states) {
+      if (["unhealthy", "exited", "dead", "restarting"].includes(s.health)) {
+        if (!badSince.has(s.id)) badSince.set(s.id, now);
+      } else badSince.delete(s.id);
+    }
+    const given = pending.filter((s) => now - (badSince.get(s.id) ?? now) > PATIENCE_MS);
+    if (given.length > 0 || now > deadline) throw await notHealthy(d, given.length > 0 ? given : pending);
+    await sleep(500, undefined, { signal });
+  }
+}
+
+async function notHealthy(d: Docker, states: ContainerState[]): Promise<UserError> {
+  const parts = await Promise.all(
+    states.slice(0, 3).map(async (s) => {
+      const { output } = await captured(d.client, ["logs", "--tail", "20", s.id]);
+      return `${s.name} is ${s.health}. Its last lines:\n${output.trimEnd().replace(/^/gm, "  | ")}`;
+    }),
+  );
+  return new UserError(`the cluster did not become healthy.\n${parts.join("\n")}`);
+}
+
+/** Waits for what must hold beyond single containers: all workers registered, HDFS out of safe mode. */
+export async function waitGate(
+  d: Docker,
+  container: string,
+  gate: Gate,
+  timeoutSeconds: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = Date.now() + timeoutSeconds * 1000;
+  for (;;) {
+    const { code } = await captured(d.client, ["exec", container, ...gate.command], signal);
+    if (code === 0) return;
+    signal.throwIfAborted();
+    if (Date.now() > deadline)
+      throw new UserError(`not there after ${timeoutSeconds} s: ${gate.what}. Look at: make logs`);
+    await sleep(500, undefined, { signal });
+  }
+}
+
+/** Free bytes where Docker keeps its images. */
+export async function dockerRoot(d: Docker): Promise<string> {
+  return docker(d, ["info", "--format", "{{.DockerRootDir}}"]);
+}

@@ -1,0 +1,114 @@
+import { randomBytes } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { localReference } from "../cluster/images.ts";
+import type { Cluster, Secret } from "../cluster/types.ts";
+import { type Rendered, renderCompose } from "../render/compose.ts";
+import { type Docker, dockerLines } from "./docker.ts";
+
+/** A cluster on this machine: its folder under `.triplewide/` and everything in Docker that carries its name. */
+export interface Project {
+  /** Compose's project name; prefix of containers, networks and volumes. */
+  name: string;
+  /** Folder of the Compose file, the mounted files and the secrets; readable by its owner alone. */
+  dir: string;
+}
+
+export function projectOf(root: string, clusterName: string): Project {
+  return { name: `triplewide-${clusterName}`, dir: join(root, ".triplewide", clusterName) };
+}
+
+export const composeFile = (p: Project): string => join(p.dir, "compose.yaml");
+const secretsFile = (p: Project): string => join(p.dir, "secrets.json");
+
+/** Secrets made on first use and kept as long as the cluster's volumes: data is locked with some of them. */
+function keepSecrets(p: Project, wanted: readonly Secret[]): Record<string, string> {
+  const known: Record<string, string> = existsSync(secretsFile(p))
+    ? JSON.parse(readFileSync(secretsFile(p), "utf8"))
+    : {};
+  const values = Object.fromEntries(wanted.map((s) => [s.name, known[s.name] ?? randomText(s.length)]));
+  writeFileSync(secretsFile(p), `${JSON.stringify({ ...known, ...values }, null, 2)}\n`, { mode: 0o600 });
+  return values;
+}
+
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+function randomText(length: number): string {
+  let text = "";
+  // 248 is the largest multiple of 62 in a byte: what lies above would favour the first letters.
+  while (text.length < length) for (const b of randomBytes(length)) if (b < 248) text += LETTERS[b % 62];
+  return text.slice(0, length);
+}
+
+/** The secret by that name, of a cluster that was written. */
+export function readSecret(p: Project, name: string): string | undefined {
+  return existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8"))[name] : undefined;
+}
+
+/** Writes the Compose file and everything that it mounts. */
+export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Record<string, string>>): Rendered {
+  mkdirSync(p.dir, { recursive: true, mode: 0o700 });
+  chmodSync(p.dir, 0o700);
+  const secrets = keepSecrets(p, cluster.secrets);
+  const rendered = renderCompose({
+    cluster,
+    imageOf: (name) => localReference(name, cluster.config, versions),
+    secretOf: (name) => secrets[name] ?? "",
+  });
+  const wanted = new Set(rendered.files.map((f) => f.path));
+  for (const file of rendered.files) {
+    const path = join(p.dir, file.path);
+    mkdirSync(dirname(path), { recursive: true });
+    // Written in place, not replaced: a running container has this very file mounted. Readable inside of containers,
+    // whose users are others than ours; the folder above keeps everyone else out.
+    if (!existsSync(path) || readFileSync(path, "utf8") !== file.content)
+      writeFileSync(path, file.content, { mode: 0o644 });
+    chmodSync(path, 0o644);
+  }
+  writeFileSync(composeFile(p), rendered.compose, { mode: 0o600 });
+  return { ...rendered, files: rendered.files.filter((f) => wanted.has(f.path)) };
+}
+
+const label = (p: Project): string => `label=com.docker.compose.project=${p.name}`;
+
+/** What of a cluster there is in Docker, by kind. */
+export interface Found {
+  containers: string[];
+  networks: string[];
+  volumes: string[];
+}
+
+/** Ids of what there is, found by Compose's label, so that it works without the Compose file too. */
+export async function find(d: Docker, p: Project): Promise<Found> {
+  const [containers, networks, volumes] = await Promise.all([
+    dockerLines(d, ["ps", "-aq", "--no-trunc", "--filter", label(p)]),
+    dockerLines(d, ["network", "ls", "-q", "--filter", label(p)]),
+    dockerLines(d, ["volume", "ls", "-q", "--filter", label(p)]),
+  ]);
+  return { containers, networks, volumes };
+}
+
+/**
+ * Removes everything that the cluster made. Without `volumes`, its volumes stay, and with them the secrets that its data
+ * is locked with.
+ *
+ * @returns What was removed.
+ */
+export async function remove(d: Docker, p: Project, volumes: boolean): Promise<Found> {
+  const found = await find(d, p);
+  if (found.containers.length > 0) {
+    // Stop first: daemons that keep state write it down. Then remove with the anonymous volumes.
+    await dockerLines(d, ["stop", "--time", "10", ...found.containers]);
+    await dockerLines(d, ["rm", "--force", "--volumes", ...found.containers]);
+  }
+  if (found.networks.length > 0) await dockerLines(d, ["network", "rm", ...found.networks]);
+  if (volumes && found.volumes.length > 0) await dockerLines(d, ["volume", "rm", "--force", ...found.volumes]);
+  const keepVolumes = !volumes && found.volumes.length > 0;
+  if (keepVolumes) {
+    rmSync(composeFile(p), { force: true });
+    rmSync(join(p.dir, "files"), { recursive: true, force: true });
+  } else {
+    rmSync(p.dir, { recursive: true, force: true });
+  }
+  return { ...found, volumes: volumes ? found.volumes : [] };
+}

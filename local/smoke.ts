@@ -1,0 +1,31 @@
+import { UserError } from "../cli/common.ts";
+import type { Cluster } from "../cluster/types.ts";
+import { containerName } from "../render/compose.ts";
+import { type Docker, interactive } from "./docker.ts";
+
+export interface SmokeOptions {
+  docker: Docker;
+  cluster: Cluster;
+  json: boolean;
+  signal?: AbortSignal;
+}
+
+/** Name of the client's container. */
+export function clientContainer(cluster: Cluster): string {
+  const service = cluster.services.find((s) => s.name === "jupyter");
+  if (!service) throw new UserError("this cluster has no client");
+  return containerName(cluster, service);
+}
+
+/** Runs the smoke job on the client. @returns Its exit code. */
+export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<number> {
+  const args = [
+    "exec",
+    clientContainer(cluster),
+    "smoke",
+    "--agents",
+    String(cluster.config.agentCount),
+    ...(json ? ["--json"] : []),
+  ];
+  return interactive(docker.client, args, signal);
+}

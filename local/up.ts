@@ -1,0 +1,183 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { UserError } from "../cli/common.ts";
+import { defineCluster } from "../cluster/define.ts";
+import { pinnedVersions } from "../cluster/images.ts";
+import { missingBeforeUp } from "../cluster/plan.ts";
+import type { Cluster, Group, ImageName } from "../cluster/types.ts";
+import { infoOf } from "../config/fields.ts";
+import { type Config, type ConfigKey, shape } from "../config/schema.ts";
+import { containerName, type Link, publishedLinks } from "../render/compose.ts";
+import { captured, type Docker, findDocker, interactive } from "./docker.ts";
+import { containerStates, waitGate, waitHealthy } from "./health.ts";
+import { takenPorts } from "./ports.ts";
+import { composeFile, find, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
+import { smoke } from "./smoke.ts";
+
+export interface UpOptions {
+  root: string;
+  environment: string;
+  config: Config;
+  /** Run the smoke job at the end. */
+  smoke: boolean;
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** Brings the cluster up on this machine's Docker, or finds that it is up already. */
+export async function up({ root, environment, config, smoke: withSmoke }: UpOptions): Promise<void> {
+  if (config.platform !== "docker") {
+    throw new UserError(
+      `environment "${environment}" is for OpenStack: pulumi up --stack ${environment}. For this machine: make up ENV=local`,
+    );
+  }
+  const cluster = defineCluster(config);
+  const missing = missingBeforeUp(cluster);
+  if (missing.length > 0)
+    throw new UserError(`${environment}: still to be set, nothing was started:\n  ${missing.join("\n  ")}`);
+
+  const d = await findDocker();
+  const project = projectOf(root, config.clusterName);
+  const before = await find(d, project);
+  const fresh = before.containers.length === 0;
+  const links = publishedLinks(cluster);
+  if (fresh) await checkPorts(links);
+
+  const abort = new AbortController();
+  const onSignal = (): void => abort.abort();
+  // Not once: a second Ctrl-C must not end the cleaning up that the first one began.
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  try {
+    say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
+    await buildImages(root, cluster, abort.signal);
+    const statesBefore = await containerStates(d, before.containers);
+    writeProject(project, cluster, pinnedVersions(root));
+    await startContainers(d, project, abort.signal);
+    const { containers } = await find(d, project);
+    await waitHealthy(d, containers, config.readyTimeoutSeconds, (line) => say(`  ${line}`), abort.signal);
+    for (const gate of cluster.gates) {
+      await waitGate(d, gateContainer(cluster, gate.group), gate, config.readyTimeoutSeconds, abort.signal);
+      say(`  ${gate.what}`);
+    }
+    const statesAfter = await containerStates(d, containers);
+    const key = (s: { id: string; startedAt: string }): string => `${s.id} ${s.startedAt}`;
+    const known = new Set(statesBefore.map(key));
+    const changed = statesAfter.filter((s) => !known.has(key(s)));
+    if (changed.length === 0 && statesBefore.length === statesAfter.length)
+      say("Nothing to change: the cluster is as the config says.");
+    else if (!fresh) say(`Changed: ${changed.map((s) => s.name).join(", ") || "containers removed"}`);
+    if (withSmoke) {
+      const code = await smoke({ docker: d, cluster, json: false, signal: abort.signal });
+      abort.signal.throwIfAborted();
+      if (code !== 0)
+        throw new UserError(
+          "the cluster is up, but the smoke job failed (see above). It is left running: make logs, make smoke, make down",
+        );
+    }
+    printLinks(cluster, links, project, environment);
+  } catch (error) {
+    if (fresh && !(error instanceof UserError && error.message.startsWith("the cluster is up"))) {
+      say(abort.signal.aborted ? "\nInterrupted: removing what this run started." : "Removing what this run started.");
+      await remove(d, project, before.volumes.length === 0);
+    } else if (abort.signal.aborted) {
+      say("\nInterrupted. The cluster that was there before is left as it is; run `make up` again to finish.");
+    }
+    if (abort.signal.aborted) process.exitCode = 130;
+    else throw error;
+  } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  }
+}
+
+async function checkPorts(links: readonly Link[]): Promise<void> {
+  const taken = await takenPorts(links);
+  if (taken.length === 0) return;
+  const lines = taken.map((link) => {
+    const key = portKey(link);
+    return `  ${key}: ${link.address}:${link.port} is taken by another program. Fix: stop it, or choose another port: make up SET="${key}=${link.port + 1000}"`;
+  });
+  throw new UserError(
+    `${taken.length === 1 ? "1 port is" : `${taken.length} ports are`} taken, nothing was started.\n${lines.join("\n")}`,
+  );
+}
+
+/** Config key of a link's port: keys are where a user changes it. */
+function portKey(link: Link): string {
+  const keys = (Object.keys(shape) as ConfigKey[]).filter((key) => infoOf(shape[key]).section === "Ports");
+  const wanted = `${link.service}-${link.name}`
+    .replace("jupyter-spark-ui", "spark-ui")
+    .replace("jupyter-jupyter", "jupyter")
+    .replace("-rpc", "")
+    .replace("-http", "");
+  const camel = `${wanted.replace(/-([a-z])/g, (_, c: string) => c.toUpperCase())}Port`;
+  return keys.find((key) => key.toLowerCase() === camel.toLowerCase()) ?? camel;
+}
+
+/** Images that the cluster's services run, built where something changed. */
+async function buildImages(root: string, cluster: Cluster, signal: AbortSignal): Promise<void> {
+  const ours: ImageName[] = ["spark-python", "client", "zookeeper", "hdfs"];
+  const used = new Set(cluster.services.map((s) => s.image));
+  const wanted = ours.filter((name) => used.has(name));
+  const code = await interactive(join(root, "images", "build.sh"), wanted, signal);
+  signal.throwIfAborted();
+  if (code !== 0) throw new UserError("the images were not built (see above); nothing was started.");
+}
+
+async function startContainers(d: Docker, project: Project, signal: AbortSignal): Promise<void> {
+  const [program, ...first] = d.compose;
+  const args = [...first, "-p", project.name, "-f", composeFile(project), "up", "-d", "--remove-orphans"];
+  const { code, output } = await captured(program, args, signal);
+  signal.throwIfAborted();
+  if (code !== 0) throw new UserError(`Docker Compose did not start the cluster:\n${explain(output)}`);
+}
+
+/** What Docker says of common troubles is hard to read: the setting to change is named. */
+function explain(output: string): string {
+  const text = output.trim();
+  if (/overlaps with other one|Pool overlaps/.test(text)) {
+    return `networkCidr overlaps another Docker network of this machine. Choose another: make up SET="networkCidr=10.73.0.0/16"\n${text}`;
+  }
+  if (/no space left on device/.test(text))
+    return `the disk is full. Free some space (docker system df), then run make up again.\n${text}`;
+  if (/address already in use|port is already allocated/.test(text))
+    return `a port is taken by another program.\n${text}`;
+  return text.split("\n").slice(-15).join("\n");
+}
+
+function gateContainer(cluster: Cluster, group: Group): string {
+  const machine = cluster.machines.find((m) => m.group === group);
+  const service = cluster.services.find((s) => s.machine === machine?.name);
+  if (!service) throw new Error(`no service on a machine of group ${group}`);
+  return containerName(cluster, service);
+}
+
+/** Where things are. */
+export function printLinks(cluster: Cluster, links: readonly Link[], project: Project, environment: string): void {
+  const env = environment === "local" ? "" : ` ENV=${environment}`;
+  const token = readSecret(project, "jupyter-token");
+  const names: Record<string, string> = {
+    jupyter: "JupyterLab",
+    "spark-ui": "Spark job UI",
+    ui: "web UI",
+    http: "web UI",
+  };
+  say("");
+  for (const link of links) {
+    const url = `http://${link.address}:${link.port}`;
+    if (link.kind === "spark") continue;
+    const name = link.service === "jupyter" ? names[link.name] : `${link.service} ${names[link.name] ?? link.name}`;
+    const note = link.name === "spark-ui" ? "   (while a job runs)" : "";
+    say(`  ${(name ?? link.name).padEnd(22)} ${link.name === "jupyter" ? `${url}/lab?token=${token}` : url}${note}`);
+  }
+  say(`  ${"Spark master".padEnd(22)} ${cluster.spark.master}`);
+  say("");
+  say(`  make shell${env}   IPython with spark ready      make smoke${env}   run the smoke job again`);
+  say(
+    `  make logs${env}    what the services say         make down${env}    stop and remove it (VOLUMES=1: its data too)`,
+  );
+}
+
+/** The environment's folder holds a rendered cluster. */
+export function isWritten(project: Project): boolean {
+  return existsSync(composeFile(project));
+}
