@@ -1,0 +1,78 @@
+import type { Cluster, Machine, Service } from "../cluster/types.ts";
+
+/** How people reach a cluster: addresses of its web pages, and the `ssh` settings that lead there. */
+
+/** A web page of the cluster. */
+export interface Page {
+  name: string;
+  /** Where it answers, inside the cluster. */
+  address: string;
+  port: number;
+}
+
+/** The pages that people open: the client's, and the first master's, which knows or names the leading one. */
+export function pages(cluster: Cluster): Page[] {
+  const found = new Map<number, Page>();
+  const shown = cluster.machines.filter((m) => m.group === "client" || (m.group === "master" && m.number === 1));
+  for (const machine of shown) {
+    for (const service of cluster.services.filter((s) => s.machine === machine.name)) {
+      for (const port of service.ports) {
+        if (port.link !== "http" || found.has(port.port)) continue;
+        found.set(port.port, { name: pageName(service, port.name), address: machine.address, port: port.port });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** `jupyter`, `spark-ui`, `spark-master`: the service's name says enough where its page has a name of no meaning. */
+function pageName(service: Service, port: string): string {
+  return port === "ui" || port === "http" ? service.name : port;
+}
+
+/** Where a page opens in a browser on this machine: through the forwards of `sshConfig`, or directly. */
+export function pageUrl(cluster: Cluster, page: Page): string {
+  return `http://${cluster.config.bastion ? "localhost" : page.address}:${page.port}`;
+}
+
+/**
+ * Settings for `ssh -F`: each machine by its name, the agents by their addresses, and every page forwarded while a
+ * connection to the bastion is open.
+ *
+ * @param bastionId Server id, under which the bastion's key is remembered: a replaced one has the same address.
+ */
+export function sshConfig(cluster: Cluster, bastionAddress: string, bastionId: string): string {
+  const c = cluster.config;
+  const bastion = `${cluster.name}-bastion`;
+  const named = cluster.machines.filter((m) => !["bastion", "agent", "datanode"].includes(m.group));
+  const host = (m: Machine): string => `Host ${cluster.name}-${m.name}\n  HostName ${m.address}\n`;
+  const common = [
+    `Host ${cluster.name}-* ${octets(c.networkCidr)}\n`,
+    `  User ${c.sshUser}\n`,
+    ...(c.keyPair === "" ? [`  IdentityFile ~/.ssh/${cluster.name}\n`, "  IdentitiesOnly yes\n"] : []),
+  ].join("");
+  if (!c.bastion) return [...named.map(host), common].join("\n");
+  // A replaced machine has the address of the one before it and another key. Behind the bastion nobody else can have it.
+  const inside = `  ProxyJump ${bastion}\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n`;
+  const forwards = pages(cluster).map((p) => `  LocalForward ${p.port} ${p.address}:${p.port}\n`);
+  return [
+    [
+      `Host ${bastion}\n`,
+      `  HostName ${bastionAddress}\n`,
+      `  HostKeyAlias ${bastionId}\n`,
+      "  StrictHostKeyChecking accept-new\n",
+      `  UserKnownHostsFile ~/.ssh/${cluster.name}-known-hosts\n`,
+      ...forwards,
+    ].join(""),
+    ...named.map(host),
+    `Host ${cluster.name}-* ${octets(c.networkCidr)} !${bastion}\n${inside}`,
+    common,
+  ].join("\n");
+}
+
+/** The octets that all addresses of a network share, as a pattern: `10.72.*`. */
+function octets(cidr: string): string {
+  const [address = "", bits = "32"] = cidr.split("/");
+  const shared = address.split(".").slice(0, Math.floor(Number(bits) / 8));
+  return [...shared, "*"].join(".");
+}

@@ -1,0 +1,40 @@
+import * as pulumi from "@pulumi/pulumi";
+import { RandomPassword } from "@pulumi/random/randomPassword.js";
+
+export interface ClusterSecretsArgs {
+  /** Secrets to make. Plain, because it decides which resources there are. */
+  make: readonly { name: string; length: number }[];
+  /** Secrets that the config gives, by name. */
+  given?: Readonly<Record<string, pulumi.Input<string>>>;
+}
+
+/** Every password and token of the cluster: random ones, and those that the config gives. */
+export class ClusterSecrets extends pulumi.ComponentResource {
+  readonly #values = new Map<string, pulumi.Output<string>>();
+
+  constructor(name: string, args: ClusterSecretsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("triplewide:index:ClusterSecrets", name, {}, opts);
+
+    const given = args.given ?? {};
+    for (const [key, value] of Object.entries(given)) this.#values.set(key, pulumi.secret(value));
+    for (const secret of args.make) {
+      if (secret.name in given) continue;
+      // Letters and digits only: these end up in URLs, shell files and properties files.
+      const made = new RandomPassword(
+        `${name}-${secret.name}`,
+        { length: secret.length, special: false },
+        { parent: this },
+      );
+      this.#values.set(secret.name, pulumi.secret(made.result));
+    }
+
+    this.registerOutputs({});
+  }
+
+  /** The value of a secret. */
+  of(secret: string): pulumi.Output<string> {
+    const value = this.#values.get(secret);
+    if (!value) throw new Error(`no secret is called ${secret}`);
+    return value;
+  }
+}

@@ -1,0 +1,221 @@
+import type { Instance } from "@pulumi/openstack/compute/instance.js";
+import * as pulumi from "@pulumi/pulumi";
+import type { Group, Machine } from "../cluster/types.ts";
+import { planRollout, Rollout } from "../openstack/rollout.ts";
+import type { SshTarget } from "../openstack/ssh.ts";
+import type { Configuration } from "./configuration.ts";
+import type { Operations } from "./operations.ts";
+
+export interface GroupUpdateArgs {
+  group: Group;
+  machines: readonly Machine[];
+  /** By machine name. Known as soon as the secrets and the images' digests are. */
+  configurations: pulumi.Output<ReadonlyMap<string, Configuration>>;
+  operations: Operations;
+  /** How many machines are replaced at the same time. */
+  batchSize: number;
+  readyTimeoutSeconds: number;
+  /** Resolves when no group that goes before this one has a replacement to make any more. */
+  after: Promise<void>;
+  /** Where progress that concerns no single machine is shown. */
+  resource: pulumi.Resource;
+}
+
+/**
+ * One update of one group: in which order machines that exist are replaced, and when the group is ready.
+ *
+ * The order lies in the program alone: a machine whose turn has not come is not registered yet, so it holds none of the
+ * engine's workers, and after a failure it never is: it stays as it was. Machines that do not exist yet, and those that
+ * do not change, wait for nobody.
+ */
+export class GroupUpdate {
+  /**
+   * Resolves when every machine of the group is ready, at once in a preview.
+   *
+   * Rejects with an error at the resource at fault.
+   */
+  readonly ready: Promise<void>;
+  /** Resolves when the group has no replacement left to make. Never, after a failure. */
+  readonly replaced: Promise<void>;
+
+  readonly #args: GroupUpdateArgs;
+  readonly #plan = Promise.withResolvers<Plan>();
+  readonly #members = new Map<string, Member>();
+  /** Where members are right now, by name; a replaced one has a new id. */
+  readonly #placed = new Map<string, SshTarget>();
+  readonly #failed = Promise.withResolvers<never>();
+
+  constructor(args: GroupUpdateArgs) {
+    this.#args = args;
+    if (!args.operations.waits) {
+      this.ready = Promise.resolve();
+      this.replaced = Promise.resolve();
+      return;
+    }
+    args.configurations.apply((configurations) => this.#plan.resolve(this.#makePlan(configurations)));
+    const replaced = this.#replaceAll();
+    this.replaced = replaced.catch(() => never());
+    this.ready = Promise.race([this.#failed.promise, replaced.then(() => this.#everyone())]);
+  }
+
+  /** What a machine is made from, given out when the machine may be registered. */
+  turn(machine: Machine): pulumi.Output<Configuration> {
+    const { configurations, operations } = this.#args;
+    return configurations.apply(async (all) => {
+      if (operations.waits) await this.#turn(machine.name);
+      const configuration = all.get(machine.name);
+      if (!configuration) throw new Error(`no configuration for ${machine.name}`);
+      return configuration;
+    });
+  }
+
+  /** Tells that a machine's instance is registered; it is there once its id is known. */
+  registered(machine: Machine, instance: Instance): void {
+    if (!this.#args.operations.waits) return;
+    const { promise, resolve } = Promise.withResolvers<SshTarget>();
+    instance.id.apply((serverId) => {
+      const target = { name: machine.name, address: machine.address, serverId };
+      this.#placed.set(machine.name, target);
+      resolve(target);
+    });
+    this.#members.set(machine.name, { instance, placed: promise });
+  }
+
+  #makePlan(configurations: ReadonlyMap<string, Configuration>): Plan {
+    const { group, machines, operations, batchSize } = this.#args;
+    const wanted = machines.map(({ name }) => ({ name, configHash: configurations.get(name)?.hash ?? "" }));
+    const { order, broken, members } = planRollout(wanted, operations.existing);
+    // What does not run can be replaced all at once: nobody loses anything, and alone none may ever become ready.
+    const repairs = new Set(broken);
+    const replacements = order.filter((name) => !repairs.has(name));
+    const rollout = new Rollout({
+      group: `${group}s`,
+      batchSize,
+      order: replacements,
+      members,
+      // Agents come and go; in every other group the others must be whole before one more is taken away.
+      ...(group === "agent" ? {} : { unhealthy: (others: readonly string[]) => this.#unhealthy(others) }),
+    });
+    return { rollout, repairs, replacements };
+  }
+
+  async #turn(name: string): Promise<void> {
+    const { rollout, replacements } = await this.#plan.promise;
+    if (!replacements.includes(name)) return;
+    await this.#mayStart();
+    try {
+      await rollout.turn(name);
+    } catch (error) {
+      // One error tells what happened. If every machine that stays as it was failed as well, nobody would find it.
+      this.#fail(error, this.#args.resource);
+      await never();
+    }
+  }
+
+  /** Resolves when the groups before this one are done, and the machines of this one that did not run do again. */
+  async #mayStart(): Promise<void> {
+    const { repairs } = await this.#plan.promise;
+    await this.#args.after;
+    await Promise.all([...repairs].map((name) => this.#becomesReady(name)));
+  }
+
+  async #replaceAll(): Promise<void> {
+    const { rollout, replacements } = await this.#plan.promise;
+    if (replacements.length === 0) return this.#args.after;
+    await this.#mayStart();
+    await Promise.all(
+      replacements.map((name) =>
+        this.#becomesReady(name).then(
+          () => rollout.done(name),
+          (error) => {
+            rollout.failed(name, error);
+            throw error;
+          },
+        ),
+      ),
+    );
+  }
+
+  /** Waits until one machine is registered and ready; otherwise the update fails at this machine. */
+  async #becomesReady(name: string): Promise<void> {
+    const member = this.#members.get(name);
+    if (!member) throw new Error(`${name} was never registered`);
+    const target = await member.placed;
+    try {
+      await this.#waitFor([target], member.instance);
+    } catch (error) {
+      this.#fail(error, member.instance);
+      throw error;
+    }
+  }
+
+  async #everyone(): Promise<void> {
+    const targets = await Promise.all([...this.#members.values()].map(({ placed }) => placed));
+    try {
+      await this.#waitFor(targets, this.#args.resource);
+    } catch (error) {
+      this.#fail(error, this.#args.resource);
+      await never();
+    }
+  }
+
+  async #unhealthy(names: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const problems = new Map<string, string>();
+    await Promise.all(
+      names.map(async (name) => {
+        try {
+          await this.#waitFor([this.#whereIs(name)], this.#args.resource, HEALTHY_SECONDS);
+        } catch (error) {
+          problems.set(name, messageOf(error));
+        }
+      }),
+    );
+    return problems;
+  }
+
+  /** A member that exists, whether or not it is registered yet. */
+  #whereIs(name: string): SshTarget {
+    const placed = this.#placed.get(name);
+    if (placed) return placed;
+    const address = this.#args.machines.find((machine) => machine.name === name)?.address;
+    const serverId = this.#args.operations.existing.get(name)?.serverId;
+    if (!address || !serverId) throw new Error("it does not exist");
+    return { name, address, serverId };
+  }
+
+  #waitFor(machines: readonly SshTarget[], resource: pulumi.Resource, seconds?: number): Promise<void> {
+    return this.#args.operations.ready({
+      group: this.#args.group,
+      machines,
+      gates: "",
+      enough: "all",
+      timeoutSeconds: seconds ?? this.#args.readyTimeoutSeconds,
+      report: (line) => void pulumi.log.info(line, resource, undefined, true),
+    });
+  }
+
+  #fail(error: unknown, resource: pulumi.Resource): void {
+    this.#failed.reject(new pulumi.ResourceError(messageOf(error), resource, true));
+  }
+}
+
+interface Member {
+  instance: Instance;
+  placed: Promise<SshTarget>;
+}
+
+interface Plan {
+  rollout: Rollout;
+  /** Machines that the cloud holds and that do not run. */
+  repairs: ReadonlySet<string>;
+  /** Machines that run and change, first to last. */
+  replacements: readonly string[];
+}
+
+/** A healthy machine says so at once; this is for a network that is slow for a moment. */
+const HEALTHY_SECONDS = 60;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Nothing follows: the update has failed already, and its one error says why. */
+const never = (): Promise<never> => new Promise(() => {});

@@ -1,0 +1,116 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Image } from "@pulumi/docker/image.js";
+import * as pulumi from "@pulumi/pulumi";
+
+export interface ImagesArgs {
+  /** Images to have. Plain, because they decide which resources there are. */
+  needed: readonly string[];
+  /** References of images that are not built here: a prebuilt one by its digest, and those of others. */
+  given: Readonly<Record<string, string>>;
+  /** Folder that holds one folder for each image. */
+  folder: string;
+  /** What the Dockerfiles are given as build arguments, as far as they ask for it. */
+  buildArgs: Readonly<Record<string, string>>;
+  /** Tag of the images that are built. */
+  tag: string;
+  /** Architecture of the machines, such as `linux/amd64`. */
+  platform: pulumi.Input<string>;
+  /** Registry and path that images are pushed to, as this machine reaches it. */
+  push: string;
+  /** The same registry and path as the cluster's machines reach it. */
+  pull: string;
+  /**
+   * User of the registry.
+   * @default nobody logs in
+   */
+  user?: pulumi.Input<string>;
+  /** Password of that user. */
+  password?: pulumi.Input<string>;
+  /** Resolves when the registry can be reached. */
+  reachable: Promise<void>;
+  /**
+   * Where the registry keeps its images. When that becomes another place, they are pushed again.
+   * @default the registry belongs to others and forgets nothing
+   */
+  storage?: pulumi.Input<string>;
+}
+
+/** Images that an image of ours stands on, and the build argument by which it knows each. */
+const STANDS_ON: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  base: {},
+  "spark-python": { TRIPLEWIDE_BASE: "base" },
+  client: { TRIPLEWIDE_BASE: "base", SPARK_PYTHON_IMAGE: "spark-python" },
+  zookeeper: { TRIPLEWIDE_BASE: "base" },
+  hdfs: { TRIPLEWIDE_BASE: "base" },
+};
+
+/** The container images of the cluster: built and pushed as far as nobody gives them, and named by digest. */
+export class Images extends pulumi.ComponentResource {
+  readonly #references = new Map<string, pulumi.Output<string>>();
+  readonly #built = new Map<string, Image>();
+
+  constructor(name: string, args: ImagesArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("triplewide:index:Images", name, {}, opts);
+
+    for (const image of args.needed) this.#references.set(image, this.#reference(name, args, image));
+
+    this.registerOutputs({});
+  }
+
+  /** Reference by which machines pull an image. */
+  of(image: string): pulumi.Output<string> {
+    const reference = this.#references.get(image);
+    if (!reference) throw new Error(`no image is called ${image}`);
+    return reference;
+  }
+
+  #reference(name: string, args: ImagesArgs, image: string): pulumi.Output<string> {
+    const given = args.given[image];
+    if (given) return pulumi.output(given);
+    return this.#build(name, args, image).repoDigest.apply((pushed) => {
+      const digest = pushed.split("@")[1];
+      if (!digest) throw new pulumi.ResourceError(`the registry gave no digest for ${image}: ${pushed}`, this, true);
+      return `${args.pull}/triplewide/${image}@${digest}`;
+    });
+  }
+
+  #build(name: string, args: ImagesArgs, image: string): Image {
+    const there = this.#built.get(image);
+    if (there) return there;
+    const standsOn = STANDS_ON[image];
+    if (!standsOn) throw new Error(`no Dockerfile is known for the image ${image}`);
+    const dockerfile = join(args.folder, image, "Dockerfile");
+    const below: Record<string, pulumi.Input<string>> = {};
+    for (const [arg, other] of Object.entries(standsOn)) {
+      below[arg] = args.given[other] ?? this.#build(name, args, other).repoDigest;
+    }
+    const built = new Image(
+      `${name}-${image}`,
+      {
+        // Nothing is pushed before the registry answers; a preview waits for nothing.
+        imageName: args.reachable.then(() => `${args.push}/triplewide/${image}:${args.tag}`),
+        build: {
+          context: join(args.folder, image),
+          dockerfile,
+          args: { ...asked(dockerfile, args.buildArgs), ...below },
+          platform: args.platform,
+          builderVersion: "BuilderBuildKit",
+        },
+        ...(args.user && args.password
+          ? { registry: { server: args.push.split("/")[0] ?? args.push, username: args.user, password: args.password } }
+          : {}),
+      },
+      { parent: this, ...(args.storage ? { replacementTrigger: args.storage } : {}) },
+    );
+    this.#built.set(image, built);
+    return built;
+  }
+}
+
+/** Only what a Dockerfile asks for: otherwise one image's new version would build all of them anew. */
+function asked(dockerfile: string, values: Readonly<Record<string, string>>): Record<string, string> {
+  const text = readFileSync(dockerfile, "utf8");
+  const names = new Set([...text.matchAll(/^ARG (\w+)/gm)].map((match) => match[1]));
+  return Object.fromEntries(Object.entries(values).filter(([key]) => names.has(key)));
+}

@@ -1,0 +1,131 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Cloud } from "../openstack/cloud.ts";
+import { type ExistingMachine, existingMachines } from "../openstack/inventory.ts";
+import { waitReady } from "../openstack/readiness.ts";
+import { Ssh, type SshTarget } from "../openstack/ssh.ts";
+import type { Access, Operations, ReadyRequest } from "./operations.ts";
+
+export interface LiveOptions {
+  cloud: Cloud;
+  clusterName: string;
+  /** What the cloud held before the update. */
+  existing: ReadonlyMap<string, ExistingMachine>;
+  /** Login user of every machine. */
+  user: string;
+  /** File that keeps the cluster's host keys. */
+  knownHostsFile: string;
+}
+
+/** A cloud's view of its servers is asked for at most this often, however many groups are waited for. */
+const VIEW_MS = 10_000;
+
+/** Operations on a real cloud, with machines that are reached by SSH. */
+export class LiveOperations implements Operations {
+  readonly waits = true;
+  readonly existing: ReadonlyMap<string, ExistingMachine>;
+  readonly #options: LiveOptions;
+  readonly #ssh = Promise.withResolvers<Ssh>();
+  #closed = false;
+  #view: Promise<ReadonlyMap<string, ExistingMachine>> | undefined;
+  #viewedAt = 0;
+
+  constructor(options: LiveOptions) {
+    this.#options = options;
+    this.existing = options.existing;
+  }
+
+  reach(access: Access): void {
+    const { user, knownHostsFile } = this.#options;
+    const { privateKey, bastion } = access;
+    this.#ssh.resolve(
+      new Ssh({ user, knownHostsFile, ...(privateKey ? { privateKey } : {}), ...(bastion ? { bastion } : {}) }),
+    );
+  }
+
+  async ready(request: ReadyRequest): Promise<void> {
+    const ssh = await this.#ssh.promise;
+    const run: Ssh["run"] = (target, command, options) => {
+      if (this.#closed) throw new Error("nobody is waited for any more");
+      return ssh.run(target, command, { ...options, input: request.gates });
+    };
+    await waitReady({
+      machines: request.machines,
+      ssh: { run },
+      timeoutSeconds: request.timeoutSeconds,
+      clusterGate: request.gates !== "",
+      enough: request.enough,
+      report: request.report,
+      status: () => this.servers(request.machines),
+    }).catch((error) => {
+      // Another group has failed the update meanwhile, and that is the error to show.
+      if (this.#closed) return never();
+      throw error;
+    });
+  }
+
+  async forward(machine: SshTarget, port: number): Promise<void> {
+    const ssh = await this.#ssh.promise;
+    await ssh.forward(machine, port, port);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const ssh = await Promise.race([this.#ssh.promise, undefined]);
+    await ssh?.close();
+    this.#options.cloud.close();
+  }
+
+  /** What the cloud says of machines that should be there. */
+  protected async servers(machines: readonly SshTarget[]): Promise<ReadonlyMap<string, Seen>> {
+    if (!this.#view || Date.now() - this.#viewedAt > VIEW_MS) {
+      this.#viewedAt = Date.now();
+      this.#view = existingMachines(this.#options.cloud, this.#options.clusterName);
+    }
+    const view = await this.#view;
+    return new Map(machines.map(({ name }) => [name, view.get(name) ?? GONE] as const).map(explainGone));
+  }
+}
+
+/**
+ * Operations on a cloud whose machines run nothing: a server that is ACTIVE counts as ready. For tests against an
+ * OpenStack without hypervisors, by TRIPLEWIDE_READINESS=api; of no use for a cluster that anyone wants to work with.
+ */
+export class ApiOnlyOperations extends LiveOperations {
+  override reach(): void {}
+
+  override async ready(request: ReadyRequest): Promise<void> {
+    const until = Date.now() + request.timeoutSeconds * 1000;
+    for (;;) {
+      // Not being told is no answer: a cloud's API may be busy while machines boot.
+      const servers = await this.servers(request.machines).catch(
+        () => new Map(request.machines.map(({ name }) => [name, NOT_SEEN])),
+      );
+      const waiting = [...servers].filter(([, server]) => server.status !== "ACTIVE");
+      const broken = waiting.filter(([, server]) => server.status === "ERROR");
+      if (broken.length > 0) throw new Error(broken.map(([name, { fault }]) => `${name}: ${fault}`).join("\n"));
+      if (waiting.length === 0) return;
+      request.report(`${waiting.length} of ${servers.size} not active yet`);
+      if (Date.now() > until) throw new Error(`not active: ${waiting.map(([name]) => name).join(", ")}`);
+      await sleep(2000);
+    }
+  }
+
+  override async forward(): Promise<void> {
+    throw new Error(
+      "TRIPLEWIDE_READINESS=api: no machine can be reached, so no image can be pushed; give prebuiltImages",
+    );
+  }
+}
+
+type Seen = Pick<ExistingMachine, "status" | "fault">;
+
+const NOT_SEEN: Seen = { status: "" };
+const GONE: Seen = { status: "MISSING" };
+
+/** A server that someone removed is still in the engine's state: an update that does not refresh leaves it so. */
+function explainGone([name, seen]: readonly [string, Seen]): [string, Seen] {
+  if (seen.status !== "MISSING") return [name, seen];
+  return [name, { status: "ERROR", fault: "the cloud has no such server; `pulumi up --refresh` makes it again" }];
+}
+
+const never = (): Promise<never> => new Promise(() => {});

@@ -1,0 +1,77 @@
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { missingBeforeUp } from "../cluster/plan.ts";
+import type { Cluster } from "../cluster/types.ts";
+import { Cloud } from "../openstack/cloud.ts";
+import { CloudError } from "../openstack/errors.ts";
+import { PreflightError, preflight } from "../openstack/preflight.ts";
+import { ApiOnlyOperations, LiveOperations } from "./live-operations.ts";
+import { passive } from "./operations.ts";
+import type { SparkClusterArgs } from "./spark-cluster.ts";
+
+/** What the cloud says about a cluster before anything of it is registered. */
+export type Found = Pick<
+  SparkClusterArgs,
+  "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "operations"
+>;
+
+/**
+ * Looks at the cloud and refuses what it could not hold, in a preview too: the engine would only find out one thing at a
+ * time, with half of the cluster made.
+ *
+ * @throws RunError with every problem in one message.
+ */
+export async function lookAround(cluster: Cluster, root: string): Promise<Found> {
+  const c = cluster.config;
+  if (c.platform !== "openstack") {
+    throw new pulumi.RunError(`this stack is for platform ${c.platform}: run \`make up ENV=${pulumi.getStack()}\``);
+  }
+  const missing = missingBeforeUp(cluster);
+  if (missing.length > 0) throw new pulumi.RunError(`not set:\n${missing.map((text) => `  ${text}`).join("\n")}`);
+  for (const warning of stateWithoutVolume(cluster)) await pulumi.log.warn(warning);
+  try {
+    const cloud = Cloud.fromEnvironment({ folder: root });
+    const facts = await preflight(cluster, cloud);
+    for (const warning of facts.warnings) await pulumi.log.warn(warning);
+    return {
+      imageId: facts.imageId,
+      flavorIds: Object.fromEntries(Object.entries(facts.flavors).map(([name, { id }]) => [name, id])),
+      externalNetworkId: facts.externalNetworkId,
+      externalNetwork: c.externalNetwork,
+      operations: operationsFor(cluster, root, cloud, facts.existing),
+    };
+  } catch (error) {
+    if (error instanceof PreflightError || error instanceof CloudError) throw new pulumi.RunError(error.message);
+    throw error;
+  }
+}
+
+function operationsFor(
+  cluster: Cluster,
+  root: string,
+  cloud: Cloud,
+  existing: Awaited<ReturnType<typeof preflight>>["existing"],
+): Found["operations"] {
+  if (pulumi.runtime.isDryRun()) {
+    cloud.close();
+    return passive(existing);
+  }
+  const Live = process.env.TRIPLEWIDE_READINESS === "api" ? ApiOnlyOperations : LiveOperations;
+  return new Live({
+    cloud,
+    clusterName: cluster.name,
+    existing,
+    user: cluster.config.sshUser,
+    knownHostsFile: join(root, ".triplewide", `${cluster.name}-known-hosts`),
+  });
+}
+
+/** What a machine's replacement would lose, said while nothing is lost yet. */
+function stateWithoutVolume(cluster: Cluster): string[] {
+  const keeps = new Set(cluster.services.filter((s) => s.dirs.some((dir) => dir.keep)).map((s) => s.machine));
+  const names = cluster.machines.filter((m) => m.volumeGb === 0 && keeps.has(m.name)).map((m) => m.name);
+  if (names.length === 0) return [];
+  return [
+    `without data volumes (dataVolumes: false) a machine loses its state when it is replaced: ${names.join(", ")}`,
+  ];
+}

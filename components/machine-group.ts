@@ -1,0 +1,216 @@
+import { Volume } from "@pulumi/openstack/blockstorage/volume.js";
+import { Instance } from "@pulumi/openstack/compute/instance.js";
+import { ServerGroup } from "@pulumi/openstack/compute/serverGroup.js";
+import { Port } from "@pulumi/openstack/networking/port.js";
+import * as pulumi from "@pulumi/pulumi";
+import type { Group, Machine } from "../cluster/types.ts";
+import { CLUSTER_KEY, CONFIG_KEY, type ExistingMachine, REPLACES_KEY, resourceName } from "../openstack/inventory.ts";
+import type { ServerGroup as ServerGroupPlan } from "../openstack/server-groups.ts";
+import type { Configuration } from "./configuration.ts";
+import { GroupUpdate } from "./group-update.ts";
+import type { Operations } from "./operations.ts";
+
+export interface MachineGroupArgs {
+  /** Prefix of the machines' names in OpenStack. */
+  clusterName: string;
+  /** What the machines are. */
+  group: Group;
+  /** The machines. Plain, because they decide which resources there are. */
+  machines: readonly Machine[];
+  /** What each machine is made from, by its name. */
+  configurations: pulumi.Output<ReadonlyMap<string, Configuration>>;
+  /** Network that the machines' ports are in. */
+  networkId: pulumi.Input<string>;
+  /** Subnet that the machines' addresses are of. */
+  subnetId: pulumi.Input<string>;
+  /** The group's security group. */
+  securityGroupId: pulumi.Input<string>;
+  /** What must be there before a machine boots, and may go only after it: the router's interface. */
+  wayOut: readonly pulumi.Resource[];
+  /** Guest image. */
+  imageId: pulumi.Input<string>;
+  /** Id of each flavor that a machine names. */
+  flavorIds: Readonly<Record<string, string>>;
+  /** Nova's name of the key pair. */
+  keyName: pulumi.Input<string>;
+  /** Machines that shall not share a hypervisor. Plain, because they decide which resources there are. */
+  serverGroups: readonly ServerGroupPlan[];
+  /**
+   * Cinder volume type of the data volumes.
+   * @default the cloud's own
+   */
+  volumeType?: pulumi.Input<string>;
+  /** Whether a data volume refuses to be deleted. */
+  protectData: boolean;
+  /** How many machines are replaced at the same time. */
+  batchSize: number;
+  /** Seconds that the group may take to become ready. */
+  readyTimeoutSeconds: number;
+  /** What exists, and how machines are waited for. */
+  operations: Operations;
+  /** Resolves when this group may start to replace machines. */
+  after: Promise<void>;
+}
+
+/**
+ * Machines that are alike. Each is a port (its address is known before it boots, and stays), a data volume where the
+ * machine keeps state, and an instance, which is replaced when what it runs changes.
+ */
+export class MachineGroup extends pulumi.ComponentResource {
+  readonly ports: ReadonlyMap<string, Port>;
+  readonly instanceIds: ReadonlyMap<string, pulumi.Output<string>>;
+  /** What keeps each machine's state: its volume, or the instance itself. */
+  readonly storageIds: ReadonlyMap<string, pulumi.Output<string>>;
+  /** Resolves when every machine is ready; rejects with an error at the resource at fault. */
+  readonly ready: Promise<void>;
+  /** Resolves when no machine is left to replace. */
+  readonly replaced: Promise<void>;
+
+  constructor(name: string, args: MachineGroupArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("triplewide:index:MachineGroup", name, {}, opts);
+
+    const update = new GroupUpdate({ ...args, resource: this });
+    const serverGroups = this.#serverGroups(name, args);
+    const ports = new Map<string, Port>();
+    const instanceIds = new Map<string, pulumi.Output<string>>();
+    const storageIds = new Map<string, pulumi.Output<string>>();
+    for (const machine of args.machines) {
+      const child = name + machine.name.slice(args.group.length);
+      const port = this.#port(child, machine, args);
+      const volume = machine.volumeGb > 0 ? this.#volume(child, machine, args) : undefined;
+      const serverGroup = serverGroups.get(machine.name);
+      const instance = this.#instance(child, machine, args, { port, volume, serverGroup, turn: update.turn(machine) });
+      update.registered(machine, instance);
+      ports.set(machine.name, port);
+      instanceIds.set(machine.name, instance.id);
+      storageIds.set(machine.name, volume?.id ?? instance.id);
+    }
+    this.ports = ports;
+    this.instanceIds = instanceIds;
+    this.storageIds = storageIds;
+    this.ready = update.ready;
+    this.replaced = update.replaced;
+
+    this.registerOutputs({});
+  }
+
+  /** The server group of each machine that has one. */
+  #serverGroups(name: string, args: MachineGroupArgs): ReadonlyMap<string, ServerGroup> {
+    const groups = new Map<string, ServerGroup>();
+    for (const plan of args.serverGroups) {
+      const group = new ServerGroup(
+        name + plan.name.slice(args.group.length),
+        { name: resourceName(args.clusterName, plan.name), policies: [plan.policy] },
+        { parent: this },
+      );
+      for (const member of plan.members) groups.set(member, group);
+    }
+    return groups;
+  }
+
+  #port(child: string, machine: Machine, args: MachineGroupArgs): Port {
+    const name = resourceName(args.clusterName, machine.name);
+    return new Port(
+      child,
+      {
+        name,
+        networkId: args.networkId,
+        fixedIps: [{ subnetId: args.subnetId, ipAddress: machine.address }],
+        securityGroupIds: [args.securityGroupId],
+      },
+      { parent: this },
+    );
+  }
+
+  #volume(child: string, machine: Machine, args: MachineGroupArgs): Volume {
+    return new Volume(
+      child,
+      {
+        name: `${resourceName(args.clusterName, machine.name)}-data`,
+        size: machine.volumeGb,
+        ...(args.volumeType ? { volumeType: args.volumeType } : {}),
+        // A larger volume is no reason to take its machine away.
+        enableOnlineResize: true,
+      },
+      { parent: this, protect: args.protectData },
+    );
+  }
+
+  #instance(child: string, machine: Machine, args: MachineGroupArgs, parts: Parts): Instance {
+    const name = resourceName(args.clusterName, machine.name);
+    const { port, volume, serverGroup, turn } = parts;
+    const flavorId = args.flavorIds[machine.flavor];
+    if (!flavorId) throw new Error(`${machine.name}: nobody looked up the flavor ${machine.flavor}`);
+    const generation = generationOf(args.operations.existing.get(machine.name));
+    return new Instance(
+      child,
+      {
+        name,
+        imageId: args.imageId,
+        flavorId,
+        keyPair: args.keyName,
+        networks: [{ port: port.id }],
+        userData: pulumi.secret(turn.apply((configuration) => configuration.userData)),
+        metadata: {
+          [CLUSTER_KEY]: args.clusterName,
+          [CONFIG_KEY]: pulumi.unsecret(turn.apply((configuration) => configuration.hash)),
+          ...(generation === FIRST ? {} : { [REPLACES_KEY]: generation }),
+        },
+        ...(machine.availabilityZone ? { availabilityZone: machine.availabilityZone } : {}),
+        ...(serverGroup ? { schedulerHints: [{ group: serverGroup.id }] } : {}),
+        ...(volume
+          ? {
+              // Given at boot rather than attached later: the machine never runs without its data, and the data is
+              // never pulled from under a running machine, which is shut down in order instead.
+              blockDevices: [
+                {
+                  sourceType: "image",
+                  uuid: args.imageId,
+                  destinationType: "local",
+                  bootIndex: 0,
+                  deleteOnTermination: true,
+                },
+                {
+                  sourceType: "volume",
+                  uuid: volume.id,
+                  destinationType: "volume",
+                  bootIndex: -1,
+                  deleteOnTermination: false,
+                },
+              ],
+              stopBeforeDestroy: true,
+            }
+          : {}),
+      },
+      {
+        parent: this,
+        dependsOn: [...args.wayOut],
+        // A port serves one instance at a time, and so does a volume.
+        deleteBeforeReplace: true,
+        // Nova would rebuild the root disk in place, which the plan would show as a mere update.
+        replaceOnChanges: ["imageId", "imageName"],
+        replacementTrigger: generation,
+      },
+    );
+  }
+}
+
+interface Parts {
+  port: Port;
+  volume: Volume | undefined;
+  serverGroup: ServerGroup | undefined;
+  turn: pulumi.Output<Configuration>;
+}
+
+/** Generation of a machine that has replaced nothing that was broken. */
+const FIRST = "first";
+
+/**
+ * What a machine's instance is replaced for without any change of its own: a server that ended in ERROR stays in the
+ * state as if it were well, and an update would report success. The new server remembers which one it replaced, so the
+ * update after that sees no difference.
+ */
+function generationOf(existing: ExistingMachine | undefined): string {
+  if (existing?.status === "ERROR" && existing.serverId) return existing.serverId;
+  return existing?.replaces ?? FIRST;
+}

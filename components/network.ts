@@ -1,0 +1,78 @@
+import * as networking from "@pulumi/openstack/networking/network.js";
+import { Router } from "@pulumi/openstack/networking/router.js";
+import { RouterInterface } from "@pulumi/openstack/networking/routerInterface.js";
+import { Subnet } from "@pulumi/openstack/networking/subnet.js";
+import * as pulumi from "@pulumi/pulumi";
+import { addressAt, cloudPool } from "../cluster/addresses.ts";
+
+export interface NetworkArgs {
+  /** Name of the network, the subnet and the router in OpenStack. */
+  clusterName: string;
+  /** Addresses of the new subnet. Plain text, because the range that DHCP may use is computed from it. */
+  cidr: string;
+  /** Id of the external network that the router leads to. */
+  externalNetworkId: pulumi.Input<string>;
+  /**
+   * DNS servers that the subnet's machines are told.
+   * @default the cloud's own
+   */
+  dnsServers?: pulumi.Input<pulumi.Input<string>[]>;
+  /**
+   * Id of a network to use instead of a new one; `existingSubnetId` goes with it, and nothing is then made here.
+   * @default a new network, subnet and router
+   */
+  existingNetworkId?: string;
+  /** Id of the subnet to use in `existingNetworkId`. */
+  existingSubnetId?: string;
+}
+
+/** The cluster's own network with its way out, or the ids of one that exists. */
+export class Network extends pulumi.ComponentResource {
+  readonly networkId: pulumi.Output<string>;
+  readonly subnetId: pulumi.Output<string>;
+  /**
+   * What machines and floating IPs depend on: until it is there a booting machine reaches no package mirror, and it can
+   * only be removed when no floating IP needs it any more.
+   */
+  readonly wayOut: pulumi.Resource[];
+
+  constructor(name: string, args: NetworkArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("triplewide:index:Network", name, {}, opts);
+
+    if (args.existingNetworkId && args.existingSubnetId) {
+      this.networkId = pulumi.output(args.existingNetworkId);
+      this.subnetId = pulumi.output(args.existingSubnetId);
+      this.wayOut = [];
+    } else {
+      const network = new networking.Network(name, { name: args.clusterName }, { parent: this });
+      const subnet = this.#subnet(name, network, args);
+      const router = new Router(
+        name,
+        { name: args.clusterName, externalNetworkId: args.externalNetworkId },
+        { parent: this },
+      );
+      const wayOut = new RouterInterface(name, { routerId: router.id, subnetId: subnet.id }, { parent: this });
+      this.networkId = network.id;
+      this.subnetId = subnet.id;
+      this.wayOut = [wayOut];
+    }
+
+    this.registerOutputs({ networkId: this.networkId, subnetId: this.subnetId });
+  }
+
+  #subnet(name: string, network: networking.Network, args: NetworkArgs): Subnet {
+    return new Subnet(
+      name,
+      {
+        name: args.clusterName,
+        networkId: network.id,
+        cidr: args.cidr,
+        gatewayIp: addressAt(args.cidr, 1),
+        // The rest of the addresses are given out by the definition, machine by machine: DHCP stays out of them.
+        allocationPools: [{ start: addressAt(args.cidr, cloudPool.first), end: addressAt(args.cidr, cloudPool.last) }],
+        ...(args.dnsServers ? { dnsNameservers: args.dnsServers } : {}),
+      },
+      { parent: this },
+    );
+  }
+}

@@ -1,0 +1,56 @@
+import type { Group } from "../cluster/types.ts";
+import type { ExistingMachine } from "../openstack/inventory.ts";
+import type { SshTarget } from "../openstack/ssh.ts";
+
+/** How the cluster's machines are reached; known once the key and the bastion's address are. */
+export interface Access {
+  /** Private key, empty where only its owner has it. */
+  privateKey: string;
+  /** Machine with the public address; absent where the machines are reached directly. */
+  bastion?: SshTarget;
+}
+
+export interface ReadyRequest {
+  /** What is waited for, for messages. */
+  group: Group;
+  machines: readonly SshTarget[];
+  /** What the group must achieve together, as `renderGates` writes it; empty: each machine for itself. */
+  gates: string;
+  /** Whether one machine of several is enough. */
+  enough: "all" | "one";
+  /** Seconds after which the machines are given up. */
+  timeoutSeconds: number;
+  /** Takes one short line whenever something changed. */
+  report: (line: string) => void;
+}
+
+/**
+ * What the program does besides registering resources: it looks at what exists, and it waits for machines. The
+ * components know only this, so that tests need neither a cloud nor machines.
+ */
+export interface Operations {
+  /** Whether anything is waited for; false in a preview, where nothing happens that could be waited for. */
+  readonly waits: boolean;
+  /** What the cloud holds of this cluster already, by machine name. */
+  readonly existing: ReadonlyMap<string, ExistingMachine>;
+  /** Tells how machines are reached. What needs to reach one waits until this was called. */
+  reach(access: Access): void;
+  /** Resolves when the machines are ready; rejects with each machine's reason and last log lines. */
+  ready(request: ReadyRequest): Promise<void>;
+  /** Opens `port` on this machine as a way to `port` of a machine of the cluster, until `close`. */
+  forward(machine: SshTarget, port: number): Promise<void>;
+  /** Ends all connections. */
+  close(): Promise<void>;
+}
+
+/** For a preview, and where nobody is to be waited for. */
+export function passive(existing: ReadonlyMap<string, ExistingMachine> = new Map()): Operations {
+  return {
+    waits: false,
+    existing,
+    reach: () => {},
+    ready: async () => {},
+    forward: async () => {},
+    close: async () => {},
+  };
+}

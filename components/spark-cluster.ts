@@ -1,0 +1,354 @@
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { imagesIn, localReference, pinnedVersions } from "../cluster/images.ts";
+import { pullLogin } from "../cluster/services/registry.ts";
+import type { Cluster, Group, Machine } from "../cluster/types.ts";
+import { hasRegistry } from "../config/ports.ts";
+import { serverGroups } from "../openstack/server-groups.ts";
+import { renderGates, renderUserData } from "../render/cloud-init.ts";
+import { pages, pageUrl, sshConfig } from "./access.ts";
+import { Bastion } from "./bastion.ts";
+import { ClusterSecrets } from "./cluster-secrets.ts";
+import { type Configuration, configure } from "./configuration.ts";
+import { filler } from "./filler.ts";
+import { Firewall } from "./firewall.ts";
+import { Images } from "./images.ts";
+import { KeyPair } from "./key-pair.ts";
+import { MachineGroup, type MachineGroupArgs } from "./machine-group.ts";
+import { Network } from "./network.ts";
+import type { Operations } from "./operations.ts";
+
+export interface SparkClusterArgs {
+  /** What runs where. Plain, because it decides which resources there are. */
+  cluster: Cluster;
+  /** Folder that holds `images/`. */
+  root: string;
+  /** Id of the guest image that `image` of the config names. */
+  imageId: string;
+  /** Id of each flavor that a machine names. */
+  flavorIds: Readonly<Record<string, string>>;
+  /** Id of the network that the router leads to; empty where none is needed. */
+  externalNetworkId: string;
+  /** Name of the same network, which is how floating IPs are asked for. */
+  externalNetwork: string;
+  /** What exists already, and how machines are waited for. */
+  operations: Operations;
+  /**
+   * Password of `registry`, where the config names one.
+   * @default the cluster has a registry of its own, with a generated password
+   */
+  registryPassword?: pulumi.Input<string>;
+}
+
+/** In this order groups have their machines replaced: each after those that it depends on. */
+const ORDER = [
+  "bastion",
+  "registry",
+  "zookeeper",
+  "master",
+  "datanode",
+  "agent",
+  "client",
+] as const satisfies readonly Group[];
+
+/** A whole cluster on OpenStack. */
+export class SparkCluster extends pulumi.ComponentResource {
+  /** MASTER for Spark: what a driver on the client connects to. */
+  readonly masterUrl: pulumi.Output<string>;
+  /** Web pages by name, as they open on this machine while `ssh <cluster>-bastion` is connected. */
+  readonly uis: pulumi.Output<Record<string, string>>;
+  readonly jupyterUrl: pulumi.Output<string>;
+  /** Secret. */
+  readonly jupyterToken: pulumi.Output<string>;
+  /** Settings for `ssh -F`. */
+  readonly sshConfig: pulumi.Output<string>;
+  /** `spark-defaults.conf` of the client. Secret, because Spark's shared secret is among it. */
+  readonly sparkProperties: pulumi.Output<Record<string, string>>;
+  /** The bastion's public address; empty without a bastion. */
+  readonly bastionAddress: pulumi.Output<string>;
+  /** Private key of the machines' login user; empty where the config names a key pair. Secret. */
+  readonly privateKey: pulumi.Output<string>;
+  /**
+   * Resolves when every machine is ready and the cluster works as one; in a preview at once. Rejects with an error at
+   * the resource at fault. The outputs do not wait for it: with them people find out what is wrong.
+   */
+  readonly ready: Promise<void>;
+
+  readonly #args: SparkClusterArgs;
+  readonly #groups = new Map<Group, MachineGroup>();
+
+  constructor(name: string, args: SparkClusterArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("triplewide:index:SparkCluster", name, {}, opts);
+    this.#args = args;
+    const { cluster } = args;
+
+    const network = this.#network(name);
+    const firewall = this.#firewall(name);
+    const keyPair = this.#keyPair(name);
+    const secrets = this.#secrets(name);
+    const base = { network, firewall, keyPair, secrets };
+    const bastion = this.#bastion(name, base);
+    const registry = this.#registry(name, base);
+    const images = this.#images(name, secrets, registry);
+    for (const group of ORDER) this.#group(name, { ...base, images }, group);
+    this.#reach(keyPair, bastion);
+    this.ready = this.#ready();
+
+    this.masterUrl = pulumi.output(cluster.spark.master);
+    this.uis = pulumi.output(Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p)])));
+    this.jupyterUrl = this.uis.apply((uis) => `${uis.jupyter}/lab`);
+    this.jupyterToken = secrets.of("jupyter-token");
+    this.bastionAddress = bastion?.address ?? pulumi.output("");
+    this.sshConfig = pulumi
+      .all([this.bastionAddress, bastion?.machines.instanceIds.get("bastion") ?? ""])
+      .apply(([address, id]) => sshConfig(cluster, address, id));
+    this.sparkProperties = this.#sparkProperties(secrets, images);
+    this.privateKey = keyPair.privateKey;
+    this.registerOutputs({});
+  }
+
+  #network(name: string): Network {
+    const { cluster, externalNetworkId } = this.#args;
+    const c = cluster.config;
+    return new Network(
+      `${name}-network`,
+      {
+        clusterName: cluster.name,
+        cidr: c.networkCidr,
+        externalNetworkId,
+        existingNetworkId: c.existingNetworkId,
+        existingSubnetId: c.existingSubnetId,
+        ...(c.dnsServers.length > 0 ? { dnsServers: c.dnsServers } : {}),
+      },
+      { parent: this },
+    );
+  }
+
+  #firewall(name: string): Firewall {
+    const { cluster } = this.#args;
+    const groups = ORDER.filter((group) => this.#machines(group).length > 0);
+    return new Firewall(
+      `${name}-firewall`,
+      { clusterName: cluster.name, groups, rules: cluster.firewall },
+      { parent: this },
+    );
+  }
+
+  #keyPair(name: string): KeyPair {
+    const { cluster } = this.#args;
+    return new KeyPair(
+      `${name}-key`,
+      { clusterName: cluster.name, existing: cluster.config.keyPair },
+      { parent: this },
+    );
+  }
+
+  #secrets(name: string): ClusterSecrets {
+    const { cluster, registryPassword } = this.#args;
+    return new ClusterSecrets(
+      `${name}-secret`,
+      { make: cluster.secrets, ...(registryPassword ? { given: { "registry-password": registryPassword } } : {}) },
+      { parent: this },
+    );
+  }
+
+  #bastion(name: string, base: Base): Bastion | undefined {
+    if (this.#machines("bastion").length === 0) return undefined;
+    const bastion = new Bastion(
+      `${name}-bastion`,
+      { ...this.#groupArgs("bastion", base), externalNetwork: this.#args.externalNetwork },
+      { parent: this },
+    );
+    this.#groups.set("bastion", bastion.machines);
+    return bastion;
+  }
+
+  #registry(name: string, base: Base): MachineGroup | undefined {
+    return this.#group(name, base, "registry");
+  }
+
+  /** Images are pushed to the cluster's own registry as soon as that is ready, through a forwarded port. */
+  #images(name: string, secrets: ClusterSecrets, registry: MachineGroup | undefined): Images {
+    const { cluster, root, operations } = this.#args;
+    const c = cluster.config;
+    const versions = pinnedVersions(root);
+    const login = pullLogin(cluster);
+    const [machine] = this.#machines("registry");
+    const storage = machine && registry?.storageIds.get(machine.name);
+    const port = c.registryPort;
+    const needed = new Set(ORDER.flatMap((group) => imagesIn(this.#sample(group))));
+    return new Images(
+      `${name}-image`,
+      {
+        needed: [...needed].sort(),
+        given: { marathon: localReference("marathon", c, versions), ...c.prebuiltImages },
+        folder: join(root, "images"),
+        buildArgs: versions,
+        tag: versions.TRIPLEWIDE_VERSION ?? "latest",
+        platform: "linux/amd64",
+        push: hasRegistry(c) ? `localhost:${port}` : c.registry,
+        pull: machine ? `${machine.address}:${port}` : c.registry,
+        ...(login ? { user: login.user, password: secrets.of(login.secret) } : {}),
+        ...(storage ? { storage } : {}),
+        reachable:
+          machine && registry && operations.waits
+            ? registry.ready.then(() => operations.forward(targetOf(machine), port)).catch(never)
+            : Promise.resolve(),
+      },
+      { parent: this },
+    );
+  }
+
+  /** Registers a group of machines, unless it is there already or has none. */
+  #group(name: string, base: Base, group: Group): MachineGroup | undefined {
+    const there = this.#groups.get(group);
+    if (there || this.#machines(group).length === 0) return there;
+    const made = new MachineGroup(`${name}-${group}`, this.#groupArgs(group, base), { parent: this });
+    this.#groups.set(group, made);
+    return made;
+  }
+
+  #groupArgs(group: Group, base: Base): MachineGroupArgs {
+    const { cluster, imageId, flavorIds, operations } = this.#args;
+    const c = cluster.config;
+    const { network, firewall, keyPair } = base;
+    return {
+      clusterName: cluster.name,
+      group,
+      machines: this.#machines(group),
+      configurations: this.#configurations(group, base),
+      networkId: network.networkId,
+      subnetId: network.subnetId,
+      securityGroupId: firewall.of(group),
+      wayOut: network.wayOut,
+      imageId,
+      flavorIds,
+      keyName: keyPair.keyName,
+      serverGroups: serverGroups(cluster).filter((g) => this.#isIn(group, g.members)),
+      ...(c.volumeType ? { volumeType: c.volumeType } : {}),
+      protectData: c.protectData,
+      batchSize: group === "agent" ? c.agentBatchSize : 1,
+      readyTimeoutSeconds: c.readyTimeoutSeconds,
+      operations,
+      after: this.#before(group),
+    };
+  }
+
+  /** What the machines of a group are made from, once the secrets and digests are known that they hold. */
+  #configurations(group: Group, { secrets, images }: Base): pulumi.Output<ReadonlyMap<string, Configuration>> {
+    const { cluster, imageId } = this.#args;
+    const c = cluster.config;
+    const machines = this.#machines(group);
+    const policies = new Map(serverGroups(cluster).flatMap((g) => g.members.map((m) => [m, g.policy] as const)));
+    return filler(this.#sample(group), secrets, images).apply(
+      (fill) =>
+        new Map(
+          machines.map((machine) => {
+            const { flavor, availabilityZone, volumeGb } = machine;
+            const antiAffinity = policies.get(machine.name) ?? "";
+            const keyName = c.keyPair || cluster.name;
+            const substance = { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity };
+            return [machine.name, configure(fill(renderUserData(cluster, machine)), substance)];
+          }),
+        ),
+    );
+  }
+
+  #machines(group: Group): Machine[] {
+    return this.#args.cluster.machines.filter((machine) => machine.group === group);
+  }
+
+  /** User data of a group's first machine: machines of a group are alike, so its marks are those of all. */
+  #sample(group: Group): string {
+    const [machine] = this.#machines(group);
+    return machine ? renderUserData(this.#args.cluster, machine) : "";
+  }
+
+  #isIn(group: Group, names: readonly string[]): boolean {
+    return this.#machines(group).some((machine) => machine.name === names[0]);
+  }
+
+  /** Resolves when every group that goes before this one has replaced what it had to replace. */
+  #before(group: Group): Promise<void> {
+    const earlier = ORDER.slice(0, ORDER.indexOf(group)).flatMap((g) => this.#groups.get(g)?.replaced ?? []);
+    return Promise.all(earlier).then(() => {});
+  }
+
+  #reach(keyPair: KeyPair, bastion: Bastion | undefined): void {
+    const { operations } = this.#args;
+    if (!operations.waits) return;
+    const serverId = bastion?.machines.instanceIds.get("bastion");
+    pulumi.all([keyPair.privateKey, bastion?.address, serverId]).apply(([privateKey, address, id]) => {
+      operations.reach({
+        privateKey,
+        ...(address && id ? { bastion: { name: "bastion", address, serverId: id } } : {}),
+      });
+    });
+  }
+
+  async #ready(): Promise<void> {
+    const { cluster, operations } = this.#args;
+    if (!operations.waits) return;
+    try {
+      await everyone([...this.#groups.values()].map((group) => group.ready));
+      await everyone(ORDER.filter((g) => cluster.gates.some((gate) => gate.group === g)).map((g) => this.#gate(g)));
+    } finally {
+      await operations.close();
+    }
+  }
+
+  /** What a group must achieve together. Each of its machines can tell; one that does is enough. */
+  async #gate(group: Group): Promise<void> {
+    const { cluster, operations } = this.#args;
+    const resource = this.#groups.get(group) ?? this;
+    try {
+      await operations.ready({
+        group,
+        machines: this.#machines(group).map(targetOf),
+        gates: renderGates(cluster, group),
+        enough: "one",
+        timeoutSeconds: cluster.config.readyTimeoutSeconds,
+        report: (line) => void pulumi.log.info(line, resource, undefined, true),
+      });
+    } catch (error) {
+      throw new pulumi.ResourceError(error instanceof Error ? error.message : String(error), resource, true);
+    }
+  }
+
+  #sparkProperties(secrets: ClusterSecrets, images: Images): pulumi.Output<Record<string, string>> {
+    const { conf } = this.#args.cluster.spark;
+    const filled = filler(Object.values(conf).join("\n"), secrets, images).apply((fill) =>
+      Object.fromEntries(Object.entries(conf).map(([key, value]) => [key, fill(value)])),
+    );
+    return pulumi.secret(filled);
+  }
+}
+
+interface Base {
+  network: Network;
+  firewall: Firewall;
+  keyPair: KeyPair;
+  secrets: ClusterSecrets;
+  /** Not there yet for the machines that images need first. */
+  images?: Images;
+}
+
+const targetOf = ({ name, address }: Machine): { name: string; address: string } => ({ name, address });
+
+/** Waits for all. The first failure fails the update; each is shown at its resource. */
+async function everyone(promises: readonly Promise<void>[]): Promise<void> {
+  const show = async (failure: unknown): Promise<never> => {
+    if (!pulumi.ResourceError.isInstance(failure)) throw failure;
+    await pulumi.log.error(failure.message, failure.resource);
+    const error = new pulumi.RunError(
+      "the cluster is not ready; what exists stays, and the next update goes on from there",
+    );
+    // Pulumi shows the stack of an error that comes after the last output, even of this kind.
+    error.stack = "";
+    throw error;
+  };
+  await Promise.all(promises.map((promise) => promise.catch(show)));
+}
+
+/** Nothing follows: the update has failed already, and its error says why. */
+const never = (): Promise<never> => new Promise(() => {});

@@ -1,0 +1,40 @@
+import * as pulumi from "@pulumi/pulumi";
+import { PROJECT } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { ConfigError, validate } from "../config/validate.ts";
+
+/** Keys whose values go nowhere but into the cluster's secrets. */
+const SECRET = ["registryPassword"] as const;
+
+export interface StackConfig {
+  config: Config;
+  /** Values of the secret keys that are set. */
+  secrets: Partial<Record<(typeof SECRET)[number], pulumi.Output<string>>>;
+}
+
+/**
+ * The typed config of this stack, as the Pulumi CLI hands it over: every value text, every secret decrypted.
+ *
+ * @throws RunError naming every problem at once.
+ */
+export function readStackConfig(): StackConfig {
+  const raw: Record<string, string> = {};
+  for (const [name, value] of Object.entries(pulumi.runtime.allConfig())) {
+    const [project, key] = name.split(":");
+    if (project === PROJECT && key !== undefined) raw[key] = value;
+  }
+  const secrets: StackConfig["secrets"] = {};
+  for (const key of SECRET) {
+    const value = raw[key];
+    if (!value) continue;
+    secrets[key] = pulumi.secret(value);
+    // The definition only asks whether it is set, and holds no secret.
+    raw[key] = "(secret)";
+  }
+  try {
+    return { config: validate(raw, pulumi.getStack()), secrets };
+  } catch (error) {
+    // Without the stack trace, which says nothing to someone who has mistyped a key.
+    throw error instanceof ConfigError ? new pulumi.RunError(error.message) : error;
+  }
+}

@@ -1,0 +1,404 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type CredentialSources, type Credentials, findCredentials } from "./credentials.ts";
+import { CloudError } from "./errors.ts";
+import { explain, Http, type HttpAnswer, type HttpRequest, isCertificateError } from "./http.ts";
+
+export { CloudError } from "./errors.ts";
+
+/**
+ * A small reader of OpenStack's REST APIs. Pulumi makes and changes everything; what is left for this program is to
+ * look: before anything is created, and while machines start. The clients that npm has are unmaintained (`pkgcloud`
+ * and `openstack-wrapper` both stand on the abandoned `request` package).
+ */
+
+export type Service = "compute" | "network" | "image" | "volume";
+
+/** Types under which catalogs list a service, best first, and the version that is put behind an address without one. */
+const SERVICES: Record<Service, { types: string[]; version: (projectId: string) => string; why: string }> = {
+  compute: { types: ["compute"], version: () => "/v2.1", why: "machines" },
+  network: { types: ["network"], version: () => "/v2.0", why: "networks" },
+  image: { types: ["image"], version: () => "/v2", why: "guest images" },
+  volume: {
+    types: ["block-storage", "volumev3", "block-store", "volume"],
+    version: (projectId) => `/v3/${projectId}`,
+    why: "data volumes",
+  },
+};
+
+interface CatalogEntry {
+  type: string;
+  endpoints: { interface: string; region?: string; region_id?: string; url: string }[];
+}
+
+interface Token {
+  id: string;
+  expires: number;
+  projectId: string;
+  projectName: string;
+  catalog: CatalogEntry[];
+}
+
+export interface CloudOptions {
+  /** For one request; default 60 000: a busy cloud takes long to list 1,000 ports. */
+  timeoutMs?: number;
+  /** How often a request is repeated that met an overloaded or restarting API; default 4. */
+  retries?: number;
+  /** Pause before the first repetition, doubled each time; default 250. */
+  retryDelayMs?: number;
+}
+
+type Query = Readonly<Record<string, string | number | readonly string[]>>;
+
+/** Pages are asked for in this size; clouds may return fewer. */
+const PAGE = 1000;
+const LONGEST_PAUSE_MS = 8000;
+/** A token is renewed this long before it ends. */
+const RENEW_MS = 60_000;
+
+/** A client of one project in one region. */
+export class Cloud {
+  readonly credentials: Credentials;
+  readonly #http: Http;
+  readonly #timeoutMs: number;
+  readonly #retries: number;
+  readonly #retryDelayMs: number;
+  #token: Promise<Token> | undefined;
+
+  /** @throws CloudError when a field is missing that authentication needs. */
+  constructor(credentials: Credentials, options: CloudOptions = {}) {
+    this.credentials = credentials;
+    authRequest(credentials);
+    this.#http = new Http(credentials.tls);
+    this.#timeoutMs = options.timeoutMs ?? 60_000;
+    this.#retries = options.retries ?? 4;
+    this.#retryDelayMs = options.retryDelayMs ?? 250;
+  }
+
+  /**
+   * The cloud of OS_CLOUD and `clouds.yaml`, or of OS_* variables.
+   *
+   * @throws CloudError naming what is missing. Whether the credentials work shows with the first request.
+   */
+  static fromEnvironment(sources: CredentialSources = {}, options: CloudOptions = {}): Cloud {
+    return new Cloud(findCredentials(sources), options);
+  }
+
+  /** Id of the project that everything is made in. @throws CloudError when the credentials do not work. */
+  async projectId(): Promise<string> {
+    return (await this.#authenticated()).projectId;
+  }
+
+  /** Name of that project. */
+  async projectName(): Promise<string> {
+    return (await this.#authenticated()).projectName;
+  }
+
+  /** Whether the catalog lists a service in our region. */
+  async has(service: Service): Promise<boolean> {
+    return endpointOf(await this.#authenticated(), service, this.credentials) !== undefined;
+  }
+
+  /**
+   * Reads one document.
+   *
+   * @param path Below the service's address, such as `/servers/detail`.
+   * @throws CloudError for any answer but success; `status` has the HTTP status.
+   */
+  async get<T>(service: Service, path: string, query: Query = {}): Promise<T> {
+    const answer = await this.#ask(service, path, query);
+    try {
+      return JSON.parse(answer.body) as T;
+    } catch {
+      throw new CloudError(`the ${service} service answered ${path} with something other than JSON`, answer.status);
+    }
+  }
+
+  /** As `get`; `undefined` where there is no such thing (404), or where its name is not even an id (400). */
+  async find<T>(service: Service, path: string): Promise<T | undefined> {
+    try {
+      return await this.get<T>(service, path);
+    } catch (error) {
+      if (error instanceof CloudError && (error.status === 404 || error.status === 400)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Reads a collection, all pages of it.
+   *
+   * @param key Name of the list in the answer, such as `servers`.
+   */
+  async list<T>(service: Service, path: string, key: string, query: Query = {}): Promise<T[]> {
+    const items: T[] = [];
+    let next: Query | undefined = { limit: PAGE, ...query };
+    const seen = new Set<string>();
+    while (next) {
+      const page: Record<string, unknown> = await this.get(service, path, next);
+      items.push(...((page[key] as T[] | undefined) ?? []));
+      next = nextPage(page, key);
+      // A cloud that sends us in circles would otherwise fill the memory.
+      const mark = JSON.stringify(next);
+      if (seen.has(mark)) throw new CloudError(`the ${service} service repeats a page of ${path}`);
+      seen.add(mark);
+    }
+    return items;
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.#http.close();
+  }
+
+  async #ask(service: Service, path: string, query: Query): Promise<HttpAnswer> {
+    for (let renewed = false; ; renewed = true) {
+      const token = await this.#authenticated();
+      const endpoint = endpointOf(token, service, this.credentials);
+      if (endpoint === undefined) throw new CloudError(missingService(token, service, this.credentials));
+      const url = new URL(endpoint + path);
+      for (const [name, value] of Object.entries(query)) {
+        for (const item of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(item));
+      }
+      const answer = await this.#send(url.href, {
+        headers: { "x-auth-token": token.id, accept: "application/json" },
+        timeoutMs: this.#timeoutMs,
+      });
+      if (answer.status === 401 && !renewed) {
+        // Revoked or expired on the way; one new token is worth trying.
+        this.#token = undefined;
+        continue;
+      }
+      if (answer.status >= 200 && answer.status < 300) return answer;
+      const what = answer.status === 403 ? `project ${token.projectName} may not` : "it did not";
+      throw new CloudError(
+        `the ${service} service at ${endpoint} was asked for ${path}, but ${what}: ${answer.status} ${saidBy(answer)}`,
+        answer.status,
+      );
+    }
+  }
+
+  #authenticated(): Promise<Token> {
+    this.#token ??= this.#authenticate().then((token) => {
+      const left = token.expires - Date.now() - RENEW_MS;
+      // Timers hold at most 2^31 ms.
+      if (left < 2 ** 31) setTimeout(() => (this.#token = undefined), Math.max(0, left)).unref();
+      return token;
+    });
+    const token = this.#token;
+    token.catch(() => {
+      if (this.#token === token) this.#token = undefined;
+    });
+    return token;
+  }
+
+  async #authenticate(): Promise<Token> {
+    const c = this.credentials;
+    const url = `${identityUrl(c)}/auth/tokens`;
+    const post = (body: unknown): Promise<HttpAnswer> =>
+      this.#send(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", accept: "application/json" },
+        body: JSON.stringify(body),
+        timeoutMs: this.#timeoutMs,
+      });
+    const request = authRequest(c);
+    const answer = await post(request);
+    if (answer.status === 401) {
+      // Keystone says the same for a wrong password and a wrong project. Without a project, it tells them apart.
+      const alone = request.auth.scope ? await post({ auth: { ...request.auth, scope: undefined } }) : answer;
+      throw new CloudError(alone.status === 201 ? refusedProject(c) : refusedUser(c), 401);
+    }
+    const id = answer.headers["x-subject-token"];
+    if (answer.status === 404 || (answer.status < 400 && typeof id !== "string")) {
+      throw new CloudError(
+        `${c.setting("auth_url")} wrong: no identity service (Keystone v3) at ${c.auth.auth_url}`,
+        answer.status,
+      );
+    }
+    if (typeof id !== "string") {
+      throw new CloudError(
+        `the identity service at ${c.auth.auth_url} refused: ${answer.status} ${saidBy(answer)}`,
+        answer.status,
+      );
+    }
+    const { token } = JSON.parse(answer.body) as {
+      token: { expires_at: string; catalog?: CatalogEntry[]; project?: { id: string; name: string } };
+    };
+    if (!token.project) {
+      throw new CloudError(`the credentials name no project: set ${c.setting("project_name")}`);
+    }
+    const parsed: Token = {
+      id,
+      expires: Date.parse(token.expires_at),
+      projectId: token.project.id,
+      projectName: token.project.name,
+      catalog: token.catalog ?? [],
+    };
+    checkRegion(parsed, c);
+    return parsed;
+  }
+
+  /** Repeats what an overloaded, restarting or rate-limiting API did not answer. All requests are safe to repeat. */
+  async #send(url: string, request: HttpRequest): Promise<HttpAnswer> {
+    for (let attempt = 0; ; attempt++) {
+      let pause = Math.min(LONGEST_PAUSE_MS, this.#retryDelayMs * 2 ** attempt);
+      try {
+        const answer = await this.#http.send(url, request);
+        if (![429, 502, 503, 504].includes(answer.status) || attempt >= this.#retries) return answer;
+        const wanted = Number(answer.headers["retry-after"]) * 1000;
+        if (wanted > 0) pause = Math.min(LONGEST_PAUSE_MS, wanted);
+      } catch (error) {
+        const code = String((error as { code?: unknown }).code);
+        if (!["ECONNRESET", "EPIPE"].includes(code) || attempt >= this.#retries) throw this.#unreachable(url, error);
+      }
+      // Jitter: many requests that were refused together shall not come back together.
+      await sleep(pause * (0.75 + Math.random() / 2));
+    }
+  }
+
+  #unreachable(url: string, error: unknown): CloudError {
+    const c = this.credentials;
+    const { origin } = new URL(url);
+    let fix = `check ${c.setting("auth_url")}, and that this machine reaches the cloud (VPN, HTTPS_PROXY)`;
+    if ((error as Error).name === "TimeoutError") fix = "the service is overloaded or hangs: try again later";
+    else if (isCertificateError(error))
+      fix = `set ${c.setting("cacert")} to the file of the cloud's certificate authority`;
+    else if (!c.auth.auth_url?.startsWith(origin)) {
+      fix = `the cloud's catalog gives this address for interface ${c.interface}: set ${c.setting("interface")} to one that this machine reaches`;
+    }
+    return new CloudError(`${origin}: ${explain(error)}; ${fix}`);
+  }
+}
+
+interface AuthRequest {
+  auth: { identity: Record<string, unknown>; scope?: { project: Record<string, unknown> } };
+}
+
+function authRequest(c: Credentials): AuthRequest {
+  const a = c.auth;
+  const need = (field: Parameters<Credentials["setting"]>[0], or = ""): never => {
+    throw new CloudError(`${c.setting(field)} is not set${or}`);
+  };
+  if (!a.auth_url) need("auth_url");
+  if (!URL.canParse(a.auth_url ?? "")) throw new CloudError(`${c.setting("auth_url")}: ${a.auth_url} is no address`);
+  const domain = (owner: "user" | "project"): Record<string, unknown> =>
+    a[`${owner}_domain_id`] ? { id: a[`${owner}_domain_id`] } : { name: a[`${owner}_domain_name`] };
+  const user = a.user_id ? { id: a.user_id } : { name: a.username, domain: domain("user") };
+
+  if (a.application_credential_id || a.application_credential_name) {
+    if (!a.application_credential_secret) need("application_credential_secret");
+    if (!a.application_credential_id && !a.user_id && !a.username) need("application_credential_id");
+    const named = a.application_credential_id
+      ? { id: a.application_credential_id }
+      : { name: a.application_credential_name, user };
+    return {
+      auth: {
+        identity: {
+          methods: ["application_credential"],
+          application_credential: { ...named, secret: a.application_credential_secret },
+        },
+      },
+    };
+  }
+  if (!a.project_id && !a.project_name) need("project_name");
+  const scope = {
+    project: a.project_id ? { id: a.project_id } : { name: a.project_name, domain: domain("project") },
+  };
+  if (a.token && !a.password) return { auth: { identity: { methods: ["token"], token: { id: a.token } }, scope } };
+  if (!a.user_id && !a.username) need("username", `, nor ${c.setting("application_credential_id")}`);
+  if (!a.password) need("password");
+  return {
+    auth: { identity: { methods: ["password"], password: { user: { ...user, password: a.password } } }, scope },
+  };
+}
+
+function identityUrl(c: Credentials): string {
+  const base = (c.auth.auth_url ?? "").replace(/\/+$/, "").replace(/\/v2\.0$/, "");
+  return /\/v3$/.test(base) ? base : `${base}/v3`;
+}
+
+function refusedUser(c: Credentials): string {
+  const a = c.auth;
+  if (a.application_credential_id || a.application_credential_name) {
+    return `${c.setting("application_credential_secret")} wrong for application credential ${a.application_credential_id ?? a.application_credential_name} at ${a.auth_url}, or it has expired`;
+  }
+  if (a.token && !a.password) return `${c.setting("token")} is not valid (any more) at ${a.auth_url}`;
+  const domain = a.user_domain_id ?? a.user_domain_name;
+  return `${c.setting("password")} wrong for user ${a.username ?? a.user_id} (domain ${domain}) at ${a.auth_url}, or there is no such user`;
+}
+
+function refusedProject(c: Credentials): string {
+  const a = c.auth;
+  const user = a.username ?? a.user_id ?? "the token's user";
+  const field = a.project_id ? "project_id" : "project_name";
+  const domain = a.project_id ? "" : ` (domain ${a.project_domain_id ?? a.project_domain_name})`;
+  return `${c.setting(field)} wrong: user ${user} has no role in project ${a[field]}${domain} at ${a.auth_url}, or there is no such project`;
+}
+
+const regionOf = (endpoint: CatalogEntry["endpoints"][number]): string => endpoint.region_id ?? endpoint.region ?? "";
+
+function regionsOf(token: Token): string[] {
+  return [...new Set(token.catalog.flatMap((entry) => entry.endpoints.map(regionOf)))].sort();
+}
+
+function checkRegion(token: Token, c: Credentials): void {
+  const regions = regionsOf(token);
+  if (c.region === "" && regions.length > 1) {
+    throw new CloudError(`${c.setting("region_name")} is not set, and the cloud has several: ${regions.join(", ")}`);
+  }
+  if (c.region !== "" && !regions.includes(c.region)) {
+    throw new CloudError(`${c.setting("region_name")}: no region ${c.region}; the cloud has ${regions.join(", ")}`);
+  }
+}
+
+/** Address of a service with its version, without a slash at the end. */
+function endpointOf(token: Token, service: Service, c: Credentials): string | undefined {
+  const { types, version } = SERVICES[service];
+  for (const type of types) {
+    for (const entry of token.catalog.filter((e) => e.type === type)) {
+      const endpoint = entry.endpoints.find(
+        (e) => e.interface === c.interface && (c.region === "" || regionOf(e) === c.region),
+      );
+      if (!endpoint) continue;
+      const url = endpoint.url.replace(/\/+$/, "");
+      return /\/v\d+(\.\d+)?(\/[^/]+)?$/.test(url) ? url : url + version(token.projectId);
+    }
+  }
+  return undefined;
+}
+
+function missingService(token: Token, service: Service, c: Credentials): string {
+  const { types, why } = SERVICES[service];
+  const elsewhere = token.catalog
+    .filter((entry) => types.includes(entry.type))
+    .flatMap((entry) => entry.endpoints.map((e) => `${e.interface} in ${regionOf(e)}`));
+  const where = `interface ${c.interface}${c.region ? ` in region ${c.region}` : ""}`;
+  return elsewhere.length > 0
+    ? `the cloud lists no ${service} service (${why}) for ${where}, only ${[...new Set(elsewhere)].join(", ")}: change ${c.setting("interface")} or ${c.setting("region_name")}`
+    : `the cloud at ${c.auth.auth_url} has no ${service} service (${why})`;
+}
+
+/** Where the next page is: Glance gives a path, the others a link. Only the query counts: proxies break the rest. */
+function nextPage(page: Record<string, unknown>, key: string): Query | undefined {
+  const links = page[`${key}_links`] as { rel: string; href: string }[] | undefined;
+  const href = links?.find((link) => link.rel === "next")?.href ?? page.next;
+  if (typeof href !== "string") return undefined;
+  const query: Record<string, string[]> = {};
+  for (const [name, value] of new URL(href, "http://unused").searchParams) {
+    query[name] = [...(query[name] ?? []), value];
+  }
+  return query;
+}
+
+/** What a service says about an error: every one wraps its message differently. */
+function saidBy(answer: HttpAnswer): string {
+  try {
+    const body = JSON.parse(answer.body) as Record<string, unknown>;
+    for (const value of [body, ...Object.values(body)]) {
+      const message = (value as { message?: unknown } | null)?.message;
+      if (typeof message === "string") return message.trim();
+    }
+  } catch {
+    // Not JSON: a proxy's page, say. The status alone has to do.
+  }
+  return "";
+}

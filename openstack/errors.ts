@@ -1,0 +1,10 @@
+/** Anything that goes wrong with a cloud. The message is for people and names the setting to change where there is one. */
+export class CloudError extends Error {
+  override name = "CloudError";
+  /** HTTP status of the cloud's answer; 0 when there was none. */
+  readonly status: number;
+  constructor(message: string, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}

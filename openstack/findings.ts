@@ -1,0 +1,57 @@
+/** One thing that would make an update fail. */
+export interface PreflightProblem {
+  /** Setting to change: a config key, `credentials`, or `quota`. */
+  key: string;
+  /** The value as given (secrets are never shown). `undefined` where the problem is not about one value. */
+  value: unknown;
+  wrong: string;
+  /** Empty where `wrong` says it all. */
+  fix: string;
+}
+
+/** Thrown before anything is created; the message lists every problem. */
+export class PreflightError extends Error {
+  override name = "PreflightError";
+  readonly problems: readonly PreflightProblem[];
+  readonly warnings: readonly string[];
+  constructor(clusterName: string, problems: readonly PreflightProblem[], warnings: readonly string[] = []) {
+    // The checks run side by side; what they find shall read the same every time.
+    const sorted = problems.toSorted((a, b) => a.key.localeCompare(b.key) || a.wrong.localeCompare(b.wrong));
+    super(formatProblems(clusterName, sorted, warnings));
+    this.problems = sorted;
+    this.warnings = warnings;
+  }
+}
+
+/** Where the checks put what they find: one failed check must not hide another. */
+export class Findings {
+  readonly problems: PreflightProblem[] = [];
+  readonly warnings: string[] = [];
+
+  refuse(key: string, value: unknown, wrong: string, fix: string): void {
+    // A service that is down is found by every check that needs it.
+    if (this.problems.some((p) => p.key === key && p.wrong === wrong)) return;
+    this.problems.push({ key, value, wrong, fix });
+  }
+
+  warn(text: string): void {
+    if (!this.warnings.includes(text)) this.warnings.push(text);
+  }
+}
+
+function formatProblems(
+  clusterName: string,
+  problems: readonly PreflightProblem[],
+  warnings: readonly string[],
+): string {
+  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  const lines = problems.map(({ key, value, wrong, fix }) => {
+    const got = value === undefined ? "" : `got ${JSON.stringify(value)}; `;
+    return `  ${key}: ${got}${wrong}.${fix && ` Fix: ${fix}.`}`;
+  });
+  return [
+    `${clusterName}: the cloud cannot hold this cluster: ${count}, nothing was changed.`,
+    ...lines,
+    ...warnings.map((text) => `  (warning) ${text}`),
+  ].join("\n");
+}

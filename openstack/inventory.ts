@@ -1,0 +1,109 @@
+import type { Cloud } from "./cloud.ts";
+
+/** Metadata key on each server that holds the cluster's name. */
+export const CLUSTER_KEY = "triplewide-cluster";
+/** Metadata key on each server that holds the hash of what the machine runs. */
+export const CONFIG_KEY = "triplewide-config";
+/** Metadata key on a server that took the place of a broken one: the id of that one. */
+export const REPLACES_KEY = "triplewide-replaces";
+
+/** A machine of the cluster that the cloud holds already, or a part of one. */
+export interface ExistingMachine {
+  /** Absent while there is only the machine's port. */
+  serverId?: string;
+  /** Nova's status (`ACTIVE`, `BUILD`, `ERROR`, `SHUTOFF`, …); `MISSING`: the port is there and the server is not. */
+  status: string;
+  /** Hash of the configuration that the server was made with. */
+  configHash?: string;
+  /** Id of the broken server that this one took the place of. */
+  replaces?: string;
+  /** Flavor id of the server. */
+  flavorId?: string;
+  portId?: string;
+  /** What Nova says about a server in ERROR. */
+  fault?: string;
+}
+
+/** Name of a machine's server, of its port and of its volume. */
+export function resourceName(clusterName: string, machine: string): string {
+  return `${clusterName}-${machine}`;
+}
+
+/** Every name that `cluster/machines.ts` gives; another cluster's name may begin with ours (`lab` and `lab-two`). */
+const MACHINE = /^(bastion|client|registry|(master|zookeeper|agent|datanode)-[1-9][0-9]*)$/;
+
+/** The machine that such a name stands for; none where it is another cluster's, or nobody's. */
+export function machineOf(clusterName: string, name: string): string | undefined {
+  const prefix = `${clusterName}-`;
+  const machine = name.startsWith(prefix) ? name.slice(prefix.length) : "";
+  return MACHINE.test(machine) ? machine : undefined;
+}
+
+interface Server {
+  id: string;
+  name: string;
+  status: string;
+  created: string;
+  metadata?: Record<string, string>;
+  flavor?: { id?: string };
+  fault?: { message?: string };
+}
+
+interface Port {
+  id: string;
+  name: string;
+}
+
+/**
+ * Machines of a cluster that the cloud holds, by machine name: servers by name and metadata, ports by name.
+ *
+ * @throws CloudError when the cloud cannot be asked.
+ */
+export async function existingMachines(cloud: Cloud, clusterName: string): Promise<Map<string, ExistingMachine>> {
+  const projectId = await cloud.projectId();
+  const [servers, ports] = await Promise.all([
+    cloud.list<Server>("compute", "/servers/detail", "servers", { name: `^${clusterName}-` }),
+    // An administrator would see every project's ports.
+    cloud.list<Port>("network", "/ports", "ports", { project_id: projectId, fields: ["id", "name"] }),
+  ]);
+  const machines = new Map<string, ExistingMachine>();
+  for (const port of ports) {
+    const machine = machineOf(clusterName, port.name);
+    if (machine) machines.set(machine, { status: "MISSING", portId: port.id });
+  }
+  const ours = servers.filter(
+    (server) => machineOf(clusterName, server.name) && server.metadata?.[CLUSTER_KEY] === clusterName,
+  );
+  const faults = await faultsOf(cloud, ours);
+  // A server that is on its way out may share its name with the one that takes its place: the newest counts.
+  for (const server of ours.toSorted((a, b) => a.created.localeCompare(b.created))) {
+    const machine = machineOf(clusterName, server.name) ?? "";
+    const { [CONFIG_KEY]: configHash, [REPLACES_KEY]: replaces } = server.metadata ?? {};
+    const portId = machines.get(machine)?.portId;
+    const fault = faults.get(server.id);
+    machines.set(machine, {
+      serverId: server.id,
+      status: server.status,
+      ...(configHash ? { configHash } : {}),
+      ...(replaces ? { replaces } : {}),
+      ...(server.flavor?.id ? { flavorId: server.flavor.id } : {}),
+      ...(portId ? { portId } : {}),
+      ...(fault ? { fault } : {}),
+    });
+  }
+  return machines;
+}
+
+/** Why servers are in ERROR, by id. Nova's list leaves it out: each has to be asked for, and the first few will do. */
+async function faultsOf(cloud: Cloud, servers: readonly Server[]): Promise<Map<string, string>> {
+  const broken = servers.filter((server) => server.status === "ERROR").slice(0, 20);
+  const faults = new Map<string, string>();
+  await Promise.all(
+    broken.map(async ({ id }) => {
+      // It may be gone by now.
+      const found = await cloud.find<{ server: Server }>("compute", `/servers/${id}`);
+      if (found?.server.fault?.message) faults.set(id, found.server.fault.message);
+    }),
+  );
+  return faults;
+}

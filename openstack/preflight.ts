@@ -1,0 +1,371 @@
+import { closest } from "fastest-levenshtein";
+import { Address4 } from "ip-address";
+import type { Cluster, Group, Machine } from "../cluster/types.ts";
+import type { Config, ConfigKey } from "../config/schema.ts";
+import type { Cloud } from "./cloud.ts";
+import { CloudError } from "./errors.ts";
+import { Findings, PreflightError } from "./findings.ts";
+import { type ExistingMachine, existingMachines, machineOf } from "./inventory.ts";
+import { checkQuota } from "./quota.ts";
+import { checkSources } from "./sources.ts";
+
+export { PreflightError, type PreflightProblem } from "./findings.ts";
+
+/**
+ * What is looked at before anything is created. The engine would find most of this too, one thing at a time and after
+ * it has made half of the cluster: authentication is lazy, and a preview passes with a flavor that does not exist.
+ */
+
+/** A flavor as the cloud knows it. */
+export interface Flavor {
+  id: string;
+  name: string;
+  vcpus: number;
+  ramMiB: number;
+  /** Of the machine's own disk; 0: the flavor is meant for machines whose root is a volume. */
+  diskGb: number;
+}
+
+/** What the checks learned. */
+export interface PreflightFacts {
+  projectId: string;
+  imageId: string;
+  /** By the name (or id) that the config gives. */
+  flavors: Record<string, Flavor>;
+  /** Empty where the config needs no external network. */
+  externalNetworkId: string;
+  /** Its name, which floating IPs are asked for by. */
+  externalNetworkName: string;
+  /** What the cloud holds of this cluster already. */
+  existing: Map<string, ExistingMachine>;
+  /** What may be wrong but cannot be told from here, one line each. */
+  warnings: string[];
+}
+
+export interface PreflightOptions {
+  /** For each download address that is looked at; default 10 000. */
+  timeoutMs?: number;
+}
+
+/**
+ * Checks that the cloud can hold the cluster: credentials, image, flavors, networks, keys, zones, quota, and the places
+ * that software comes from. Changes nothing.
+ *
+ * @throws PreflightError with every problem at once.
+ */
+export async function preflight(
+  cluster: Cluster,
+  cloud: Cloud,
+  options: PreflightOptions = {},
+): Promise<PreflightFacts> {
+  const findings = new Findings();
+  const sources = checkSources(cluster.config, findings, options.timeoutMs ?? 10_000);
+  const facts = await checkCloud(cluster, cloud, findings);
+  await sources;
+  if (!facts || findings.problems.length > 0) {
+    throw new PreflightError(cluster.name, findings.problems, findings.warnings);
+  }
+  return { ...facts, warnings: findings.warnings };
+}
+
+type CloudFacts = Omit<PreflightFacts, "warnings">;
+
+/** Runs all checks of the cloud at the same time. Returns nothing where not even the credentials work. */
+async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): Promise<CloudFacts | undefined> {
+  const c = cluster.config;
+  /** A service that does not answer is a problem like any other, and must not hide the rest. */
+  const guard = async <T>(check: Promise<T>, otherwise: T, key = "cloud"): Promise<T> => {
+    try {
+      return await check;
+    } catch (error) {
+      if (!(error instanceof CloudError)) throw error;
+      findings.refuse(key, undefined, error.message, "");
+      return otherwise;
+    }
+  };
+  const projectId = await guard(cloud.projectId(), "", "credentials");
+  if (projectId === "") return undefined;
+
+  const [flavors, image, externalNetwork, existing] = await Promise.all([
+    guard(listFlavors(cloud), []),
+    guard(findImage(cloud, c, findings), undefined),
+    guard(findExternalNetwork(cloud, c, findings), undefined),
+    guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>()),
+    guard(checkKeyPair(cloud, c, findings), undefined),
+    guard(checkZones(cloud, c, findings), undefined),
+    guard(checkVolumes(cloud, cluster, findings), undefined),
+    guard(checkExistingNetwork(cloud, cluster, findings), undefined),
+  ]);
+  const used = usedFlavors(cluster, flavors, findings);
+  checkSizes(cluster, used, image, findings);
+  const subject = {
+    cluster,
+    cloud,
+    existing,
+    flavorOf: (machine: Machine) => used[machine.flavor],
+    flavorsById: new Map(flavors.map((f) => [f.id, f])),
+  };
+  await guard(checkQuota(subject, findings), undefined);
+  return {
+    projectId,
+    imageId: image?.id ?? "",
+    flavors: used,
+    externalNetworkId: externalNetwork?.id ?? "",
+    externalNetworkName: externalNetwork?.name ?? "",
+    existing,
+  };
+}
+
+/** Names offered in place of one that does not exist, the most alike first. */
+function instead(wanted: string, names: readonly string[]): string {
+  if (names.length === 0) return "there is none that this project may use";
+  const best = closest(wanted, names);
+  const others = names.filter((name) => name !== best).slice(0, 7);
+  const more = names.length > others.length + 1 ? ", …" : "";
+  return `use ${best}${others.length > 0 ? ` (there are also ${others.join(", ")}${more})` : ""}`;
+}
+
+async function listFlavors(cloud: Cloud): Promise<Flavor[]> {
+  const found = await cloud.list<{ id: string; name: string; vcpus: number; ram: number; disk: number }>(
+    "compute",
+    "/flavors/detail",
+    "flavors",
+  );
+  return found.map((f) => ({ id: f.id, name: f.name, vcpus: f.vcpus, ramMiB: f.ram, diskGb: f.disk }));
+}
+
+/** The key that a machine's flavor comes from. */
+function flavorKey(c: Config, group: Group): ConfigKey {
+  if (group === "agent" || group === "datanode") return "agentFlavor";
+  if (group === "client" && c.clientFlavor !== "") return "clientFlavor";
+  if (group === "bastion" && c.bastionFlavor !== "") return "bastionFlavor";
+  return "masterFlavor";
+}
+
+function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Findings): Record<string, Flavor> {
+  const used: Record<string, Flavor> = {};
+  // Without a list there is nothing to compare with; why there is none has been said.
+  if (flavors.length === 0) return used;
+  const names = flavors.map((f) => f.name).sort();
+  for (const { flavor: wanted, group } of cluster.machines) {
+    const found = flavors.find((f) => f.name === wanted) ?? flavors.find((f) => f.id === wanted);
+    const key = flavorKey(cluster.config, group);
+    if (found) used[wanted] = found;
+    else findings.refuse(key, wanted, "there is no such flavor", instead(wanted, names));
+  }
+  for (const [name, told] of Object.entries(cluster.config.flavorSizes)) {
+    const real = used[name];
+    if (real && (real.vcpus !== told.vcpus || real.ramMiB !== told.ramMiB)) {
+      findings.warn(
+        `flavorSizes: ${name} has ${real.vcpus} vCPUs and ${real.ramMiB} MiB, not ${told.vcpus} and ${told.ramMiB}`,
+      );
+    }
+  }
+  return used;
+}
+
+interface Image {
+  id: string;
+  name: string;
+  status: string;
+  min_ram?: number;
+  min_disk?: number;
+  size?: number | null;
+  virtual_size?: number | null;
+}
+
+async function findImage(cloud: Cloud, c: Config, findings: Findings): Promise<Image | undefined> {
+  const named = await cloud.list<Image>("image", "/images", "images", { name: c.image });
+  const [byId] = named.length > 0 ? [] : [await findById<Image>(cloud, "image", "/images", c.image)];
+  const active = (byId ? [byId] : named).filter((i) => i.status === "active");
+  const [image] = active;
+  if (image && active.length === 1) return image;
+  if (image) {
+    const ids = active.map((i) => i.id).join(", ");
+    findings.refuse("image", c.image, `${active.length} images have this name`, `give the id of one: ${ids}`);
+    return undefined;
+  }
+  const [other] = byId ? [byId] : named;
+  if (other) {
+    findings.refuse("image", c.image, `its status is ${other.status}`, "use an image whose status is active");
+  } else {
+    const all = await cloud.list<Image>("image", "/images", "images", { status: "active" });
+    const names = [...new Set(all.map((i) => i.name).filter(Boolean))].sort();
+    findings.refuse("image", c.image, "there is no such image", instead(c.image, names));
+  }
+  return undefined;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Asks for an id only where the text can be one: services answer anything else with all kinds of errors. */
+async function findById<T>(
+  cloud: Cloud,
+  service: "image" | "network",
+  path: string,
+  id: string,
+): Promise<T | undefined> {
+  return UUID.test(id) ? cloud.find<T>(service, `${path}/${id}`) : undefined;
+}
+
+const GIB = 1024 ** 3;
+
+/** Whether the flavors are large enough for the image and for what the config promises of them. */
+function checkSizes(
+  cluster: Cluster,
+  flavors: Record<string, Flavor>,
+  image: Image | undefined,
+  findings: Findings,
+): void {
+  const c = cluster.config;
+  for (const { flavor: name, group } of cluster.machines) {
+    const flavor = flavors[name];
+    if (!flavor) continue;
+    const key = flavorKey(c, group);
+    const larger = "use a larger flavor";
+    if (image) {
+      const disk = Math.max(image.min_disk ?? 0, Math.ceil(Math.max(image.virtual_size ?? 0, image.size ?? 0) / GIB));
+      const ram = image.min_ram ?? 0;
+      if (flavor.diskGb === 0) {
+        findings.warn(`${key}: ${name} has no disk of its own, and many clouds then refuse to start it from an image`);
+      } else if (flavor.diskGb < disk) {
+        findings.refuse(key, name, `it has ${flavor.diskGb} GB of disk, and image ${image.name} needs ${disk}`, larger);
+      }
+      if (flavor.ramMiB < ram) {
+        findings.refuse(key, name, `it has ${flavor.ramMiB} MiB of RAM, and image ${image.name} needs ${ram}`, larger);
+      }
+    }
+    if (group === "agent" && c.agentMemoryMiB >= flavor.ramMiB) {
+      findings.refuse(
+        "agentMemoryMiB",
+        c.agentMemoryMiB,
+        `agentFlavor ${name} has ${flavor.ramMiB} MiB, and the system needs some of them`,
+        `use 0 (all but the system's share), or a larger agentFlavor`,
+      );
+    }
+  }
+}
+
+interface Network {
+  id: string;
+  name: string;
+  "router:external"?: boolean;
+}
+
+async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings): Promise<Network | undefined> {
+  if (c.externalNetwork === "" || (c.existingNetworkId !== "" && !c.bastion)) return undefined;
+  const wanted = c.externalNetwork;
+  const named = await cloud.list<Network>("network", "/networks", "networks", { name: wanted });
+  const byId = (await findById<{ network: Network }>(cloud, "network", "/networks", wanted))?.network;
+  const found = byId ? [byId] : named;
+  const external = found.filter((n) => n["router:external"]);
+  if (external.length === 1) return external[0];
+  if (external.length > 1) {
+    // Floating IPs are asked for by the network's name, so an id would not help.
+    const fix = "name a network whose name no other external network has";
+    findings.refuse("externalNetwork", wanted, `${external.length} external networks have this name`, fix);
+    return undefined;
+  }
+  const all = await cloud.list<Network>("network", "/networks", "networks", { "router:external": "true" });
+  findings.refuse(
+    "externalNetwork",
+    wanted,
+    found.length > 0 ? "that network is not external" : "there is no such network",
+    instead(wanted, all.map((n) => n.name).sort()),
+  );
+  return undefined;
+}
+
+async function checkKeyPair(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
+  if (c.keyPair === "" || (await cloud.find("compute", `/os-keypairs/${encodeURIComponent(c.keyPair)}`))) return;
+  const all = await cloud.list<{ keypair: { name: string } }>("compute", "/os-keypairs", "keypairs");
+  const names = all.map((k) => k.keypair.name).sort();
+  const fix = names.length > 0 ? instead(c.keyPair, names) : "remove keyPair: one is then made";
+  findings.refuse("keyPair", c.keyPair, "this user has no such key pair", fix);
+}
+
+async function checkZones(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
+  if (c.availabilityZones.length === 0) return;
+  const { availabilityZoneInfo } = await cloud.get<{
+    availabilityZoneInfo: { zoneName: string; zoneState: { available: boolean } }[];
+  }>("compute", "/os-availability-zone");
+  const names = availabilityZoneInfo.filter((z) => z.zoneState.available).map((z) => z.zoneName);
+  for (const zone of c.availabilityZones) {
+    if (names.includes(zone)) continue;
+    const known = availabilityZoneInfo.some((z) => z.zoneName === zone);
+    const wrong = known ? "this zone is not available now" : "there is no such zone";
+    findings.refuse("availabilityZones", zone, wrong, instead(zone, names));
+  }
+}
+
+async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
+  const c = cluster.config;
+  if (!cluster.machines.some((m) => m.volumeGb > 0)) return;
+  if (!(await cloud.has("volume"))) {
+    findings.refuse(
+      "dataVolumes",
+      true,
+      "this cloud has no volume service (Cinder)",
+      "set dataVolumes to false; state then lies on the machines' own disks and goes when a machine is replaced",
+    );
+    return;
+  }
+  if (c.volumeType === "") return;
+  const types = await cloud.list<{ id: string; name: string }>("volume", "/types", "volume_types");
+  if (types.some((t) => t.name === c.volumeType || t.id === c.volumeType)) return;
+  const names = types.map((t) => t.name).sort();
+  findings.refuse("volumeType", c.volumeType, "there is no such volume type", instead(c.volumeType, names));
+}
+
+interface Subnet {
+  network_id: string;
+  cidr: string;
+  ip_version: number;
+  gateway_ip?: string | null;
+}
+
+/** A network that was there before: it must hold `networkCidr`, and nobody may sit on the addresses that we will use. */
+async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
+  const c = cluster.config;
+  if (c.existingNetworkId === "") return;
+  const [network, subnet] = await Promise.all([
+    findById<{ network: Network }>(cloud, "network", "/networks", c.existingNetworkId),
+    findById<{ subnet: Subnet }>(cloud, "network", "/subnets", c.existingSubnetId),
+  ]);
+  if (!network) {
+    const fix = "give the id of a network of this project: openstack network list";
+    findings.refuse("existingNetworkId", c.existingNetworkId, "there is no network with this id", fix);
+  }
+  if (!subnet) {
+    const fix = "give the id of a subnet of existingNetworkId: openstack subnet list";
+    findings.refuse("existingSubnetId", c.existingSubnetId, "there is no subnet with this id", fix);
+  }
+  if (!network || !subnet) return;
+  const { network_id: owner, cidr, ip_version: version, gateway_ip: gateway } = subnet.subnet;
+  if (owner !== c.existingNetworkId) {
+    const fix = "give the id of a subnet of existingNetworkId";
+    findings.refuse("existingSubnetId", c.existingSubnetId, `it belongs to network ${owner}`, fix);
+    return;
+  }
+  if (version !== 4 || !new Address4(c.networkCidr).isInSubnet(new Address4(cidr))) {
+    const fix = version === 4 ? `use a free part of ${cidr}` : "give the id of an IPv4 subnet in existingSubnetId";
+    findings.refuse("networkCidr", c.networkCidr, `existingSubnetId has the addresses ${cidr}`, fix);
+    return;
+  }
+  const ports = await cloud.list<{ name: string; fixed_ips?: { ip_address: string }[] }>("network", "/ports", "ports", {
+    network_id: c.existingNetworkId,
+    fields: ["id", "name", "fixed_ips"],
+  });
+  const ours = new Map(cluster.machines.map((m) => [m.address, m.name]));
+  const taken = ports.flatMap((port) => {
+    const machine = machineOf(cluster.name, port.name);
+    return (port.fixed_ips ?? [])
+      .map((ip) => ip.ip_address)
+      .filter((address) => ours.has(address) && ours.get(address) !== machine);
+  });
+  if (gateway && ours.has(gateway)) taken.push(gateway);
+  if (taken.length > 0) {
+    const fix = `use another part of ${cidr}, in which nobody has addresses`;
+    findings.refuse("networkCidr", c.networkCidr, `in use by others: ${[...new Set(taken)].join(", ")}`, fix);
+  }
+}

@@ -1,0 +1,199 @@
+import { type Ssh, type SshResult, type SshTarget, UNREACHABLE } from "./ssh.ts";
+
+/**
+ * Waiting until machines are of use. Each machine has a check of its own, which knows its units and its cluster; here
+ * it is asked again and again, and what it says is passed on.
+ */
+
+/** The machine's own check: exits with 0 when ready, 1 when not yet, 2 when a unit has failed. */
+export const READY_COMMAND = "sudo -n /usr/local/sbin/triplewide-ready";
+
+/** A machine that did not become ready. */
+export interface NotReady {
+  name: string;
+  why: string;
+  /** Last output of the machine's own check: pending things, or the failed unit and its last log lines. */
+  lines: string[];
+}
+
+/** Thrown when machines did not become ready; the message names each, why, and its last log lines. */
+export class NotReadyError extends Error {
+  override name = "NotReadyError";
+  readonly machines: readonly NotReady[];
+  constructor(reason: string, machines: readonly NotReady[]) {
+    super(formatNotReady(reason, machines));
+    this.machines = machines;
+  }
+}
+
+export interface WaitReadyOptions {
+  machines: readonly SshTarget[];
+  ssh: Pick<Ssh, "run">;
+  /** Seconds after which those that are not ready are given up. */
+  timeoutSeconds: number;
+  /** Whether a machine must also see its cluster: a leader, all agents registered, HDFS out of safe mode. */
+  clusterGate: boolean;
+  /** `one`: enough that one machine is ready, for gates that any member of a group may pass. Default `all`. */
+  enough?: "all" | "one";
+  /** Called with one short line when something changed. */
+  report?: (line: string) => void;
+  /**
+   * The cloud's view by machine name; `existingMachines` returns it. A machine in ERROR fails at once. Asked every 15
+   * seconds; when the asking itself fails, that is ignored, as a cloud's API may be busy while machines boot.
+   */
+  status?: () => Promise<ReadonlyMap<string, { status: string; fault?: string }>>;
+}
+
+const FIRST_PAUSE_MS = 2000;
+const LONGEST_PAUSE_MS = 10_000;
+const STATUS_EVERY_MS = 15_000;
+/** A unit may fail and be started again by systemd: only one that stays failed counts. */
+const FAILED_MS = 60_000;
+
+/** Lines of each machine and machines with lines that an error shows. */
+const SHOWN_LINES = 20;
+const SHOWN_MACHINES = 5;
+
+interface State extends NotReady {
+  ready: boolean;
+  /** When its check first said that a unit has failed, and has not taken it back since. */
+  failedSince?: number;
+}
+
+/**
+ * Waits until machines say that they are ready.
+ *
+ * @throws NotReadyError after the timeout; at once for a server in ERROR; after 60 s for a unit that stays failed.
+ */
+export async function waitReady(options: WaitReadyOptions): Promise<void> {
+  const states = options.machines.map((m): State => ({ name: m.name, why: "not asked yet", lines: [], ready: false }));
+  if (states.length === 0) return;
+  const over = new AbortController();
+  const enough = (): boolean => (options.enough === "one" ? states.some((s) => s.ready) : states.every((s) => s.ready));
+
+  let last = "";
+  const report = (): void => {
+    const line = progress(states);
+    if (line !== last && !over.signal.aborted) options.report?.(line);
+    last = line;
+  };
+  const fail = (reason: string, culprits: readonly State[]): void => {
+    const rest = states.filter((s) => !s.ready && !culprits.includes(s));
+    over.abort(new NotReadyError(reason, [...culprits, ...rest]));
+  };
+
+  const watchMachine = async (target: SshTarget, state: State): Promise<void> => {
+    const command = options.clusterGate ? `${READY_COMMAND} --cluster` : READY_COMMAND;
+    for (let wait = FIRST_PAUSE_MS; !over.signal.aborted; wait = Math.min(LONGEST_PAUSE_MS, wait * 1.3)) {
+      const result = await options.ssh.run(target, command);
+      if (over.signal.aborted) return;
+      judge(state, result);
+      report();
+      if (state.ready) {
+        if (enough()) over.abort();
+        return;
+      }
+      if (state.failedSince !== undefined && Date.now() - state.failedSince >= FAILED_MS) {
+        return fail(`${state.name} failed`, [state]);
+      }
+      // Machines of a group start together; they need not be asked together.
+      await pause(wait * (0.75 + Math.random() / 2), over.signal);
+    }
+  };
+  const watchCloud = async (status: NonNullable<WaitReadyOptions["status"]>): Promise<void> => {
+    while (!over.signal.aborted) {
+      const servers = await status().catch(() => new Map<string, never>());
+      const broken = states.filter((s) => !s.ready && servers.get(s.name)?.status === "ERROR");
+      for (const state of broken) {
+        state.why = `its server is in ERROR: ${servers.get(state.name)?.fault ?? "the cloud does not say why"}`;
+      }
+      if (broken.length > 0 && !over.signal.aborted) return fail(`${namesOf(broken)} in ERROR`, broken);
+      await pause(STATUS_EVERY_MS, over.signal);
+    }
+  };
+
+  const timer = setTimeout(() => fail(`after ${options.timeoutSeconds} s`, []), options.timeoutSeconds * 1000);
+  const ended = new Promise<void>((done) => over.signal.addEventListener("abort", () => done(), { once: true }));
+  const watchers = options.machines.map((target, i) => watchMachine(target, states[i] as State));
+  if (options.status) watchers.push(watchCloud(options.status));
+  try {
+    // A watcher only rejects where no machine can be asked at all, such as without an ssh client.
+    await Promise.race([ended, Promise.all(watchers)]);
+  } finally {
+    clearTimeout(timer);
+    over.abort();
+  }
+  if (over.signal.reason instanceof NotReadyError) throw over.signal.reason;
+}
+
+function judge(state: State, { code, stdout, stderr }: SshResult): void {
+  const lines = stdout.trim().split("\n").filter(Boolean).slice(-SHOWN_LINES);
+  const complaint = stderr.trim().split("\n").at(-1) ?? "";
+  // sudo itself ends with 1 when there is no such command, which is what "not yet" is, too.
+  const absent = code !== 0 && stdout === "" && /command not found|password is required/.test(complaint);
+  if (code === 0 || (code === 1 && !absent)) delete state.failedSince;
+  if (code === 0) {
+    state.ready = true;
+  } else if (absent) {
+    state.why = "booting: its own check is not there yet";
+    state.lines = [];
+  } else if (code === 1) {
+    state.why = lines[0] ?? "not ready yet";
+    state.lines = lines;
+  } else if (code === 2) {
+    state.failedSince ??= Date.now();
+    state.why = lines[0] ?? "a unit has failed";
+    state.lines = lines;
+  } else if (code === UNREACHABLE) {
+    // What it said when it was last reached stays: a machine that fell silent while starting is explained by that.
+    // What the bastion's connection says about a machine that does not answer speaks of sessions and peers.
+    const closed = stderr.includes("Stdio forwarding request failed");
+    state.why = `not reached by SSH (${closed ? "its port does not answer" : complaint || "no answer"})`;
+  } else {
+    state.why = `its check ended with code ${code}${complaint && `: ${complaint}`}`;
+    state.lines = lines;
+  }
+}
+
+function progress(states: readonly State[]): string {
+  const pending = states.filter((s) => !s.ready);
+  const ready = `${states.length - pending.length} of ${states.length} ready`;
+  const [first] = pending;
+  if (!first) return ready;
+  const why = first.why.length > 80 ? `${first.why.slice(0, 79)}…` : first.why;
+  return `${ready}; ${first.name}: ${why}${pending.length > 1 ? ` (and ${pending.length - 1} more)` : ""}`;
+}
+
+function formatNotReady(reason: string, machines: readonly NotReady[]): string {
+  const count = machines.length === 1 ? "1 machine is" : `${machines.length} machines are`;
+  const out = [`${count} not ready (${reason}):`];
+  for (const { name, why, lines } of machines.slice(0, SHOWN_MACHINES)) {
+    out.push(`  ${name}: ${why}`);
+    for (const line of lines) if (line !== why) out.push(`    ${line}`);
+  }
+  // Many machines mostly wait for one reason: each reason once, with the machines that have it.
+  for (const [why, group] of Map.groupBy(machines.slice(SHOWN_MACHINES), (m) => m.why)) {
+    out.push(`  ${namesOf(group)}: ${why}`);
+  }
+  return out.join("\n");
+}
+
+function namesOf(machines: readonly { name: string }[]): string {
+  const names = machines.slice(0, 8).map((m) => m.name);
+  return machines.length > names.length
+    ? `${names.join(", ")} and ${machines.length - names.length} more`
+    : names.join(", ");
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) return done();
+    const timer = setTimeout(finish, ms);
+    function finish(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      done();
+    }
+    signal.addEventListener("abort", finish);
+  });
+}

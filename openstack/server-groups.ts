@@ -1,0 +1,41 @@
+import type { Cluster, Group } from "../cluster/types.ts";
+
+/** Machines that shall not share a hypervisor. */
+export interface ServerGroup {
+  /** Unique within the cluster, such as `master` or `agent-2`. */
+  name: string;
+  policy: "anti-affinity" | "soft-anti-affinity";
+  /** Machine names. */
+  members: string[];
+}
+
+/**
+ * Nova's usual limit on the members of one server group (`server_group_members`). Agents and datanodes are spread in
+ * groups of this size; the masters of a quorum always fit into one.
+ */
+const MEMBERS = 10;
+
+/**
+ * The server groups of a cluster. Which group a machine is in follows from its number alone, because another group
+ * would mean another machine: adding or removing agents moves nobody.
+ */
+export function serverGroups(cluster: Pick<Cluster, "machines" | "config">): ServerGroup[] {
+  const { antiAffinity } = cluster.config;
+  if (antiAffinity === "none") return [];
+  const groups: ServerGroup[] = [];
+  for (const [group, machines] of Map.groupBy(cluster.machines, (m) => m.group)) {
+    if (QUORUM.has(group)) {
+      const policy = antiAffinity === "hard" ? "anti-affinity" : "soft-anti-affinity";
+      if (machines.length > 1) groups.push({ name: group, policy, members: machines.map((m) => m.name) });
+    } else if (SPREAD.has(group)) {
+      for (const [block, members] of Map.groupBy(machines, (m) => Math.ceil(m.number / MEMBERS))) {
+        const names = members.map((m) => m.name);
+        groups.push({ name: `${group}-${block}`, policy: "soft-anti-affinity", members: names });
+      }
+    }
+  }
+  return groups;
+}
+
+const QUORUM: ReadonlySet<Group> = new Set<Group>(["master", "zookeeper"]);
+const SPREAD: ReadonlySet<Group> = new Set<Group>(["agent", "datanode"]);

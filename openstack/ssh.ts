@@ -1,0 +1,367 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+
+/**
+ * The cluster's machines by SSH, with the system's own client: it knows agents, hardware keys and every cipher. All
+ * connections go through one connection to the bastion, so that asking 1,000 agents costs the bastion one login.
+ */
+
+/** A machine to reach by SSH. */
+export interface SshTarget {
+  /** Machine name, for messages. */
+  name: string;
+  address: string;
+  /**
+   * Server id. Host keys are remembered under it, so that a replaced machine, which has the same address and a new
+   * key, is trusted as the new machine that it is. Default: the address.
+   */
+  serverId?: string;
+}
+
+export interface SshOptions {
+  /** Login user of every machine. */
+  user: string;
+  /** Private key (its text); default: the keys that the user's own agent and `~/.ssh` hold. */
+  privateKey?: string;
+  /** Machine through which all others are reached; default: they are reached directly. */
+  bastion?: SshTarget;
+  /** File that keeps the cluster's host keys: unknown hosts are added, changed keys refused. Made when missing. */
+  knownHostsFile: string;
+  /** Commands at the same time; default 32. */
+  concurrency?: number;
+  /** Seconds to connect; default 10. */
+  connectTimeoutSeconds?: number;
+  /** SSH port of every machine; default 22. */
+  port?: number;
+}
+
+export interface SshResult {
+  /** Exit code of the command; 255 when the machine was not reached (`stderr` says why). */
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  /** Seconds after which the command is given up with code 255; default 60. */
+  timeoutSeconds?: number;
+  /** Text for the command's standard input; default none. */
+  input?: string;
+}
+
+export interface Forward {
+  /** Port on 127.0.0.1 of this machine. */
+  port: number;
+  stop(): Promise<void>;
+}
+
+/** Thrown where SSH cannot work at all, or a tunnel cannot be made; says what to do. */
+export class SshError extends Error {
+  override name = "SshError";
+}
+
+/** Exit code of the `ssh` client itself. */
+export const UNREACHABLE = 255;
+
+/** Name of the bastion in the client's configuration: no host can have it. */
+const BASTION = "triplewide_bastion";
+/** Says that a session is open and then lives as long as this program: its standard input ends with us. */
+const HOLD = "echo open; exec cat";
+const CLOSED = "the connections were closed";
+const MAX_OUTPUT = 1024 * 1024;
+
+/** A word of a shell command, whatever it holds. */
+export function shellQuote(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Runs commands on a cluster's machines. The user's own `~/.ssh/config` is not read: it could send them elsewhere. */
+export class Ssh {
+  readonly #options: SshOptions;
+  readonly #children = new Set<ChildProcess>();
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+  #folder: string | undefined;
+  #closed = false;
+  /** The connection to the bastion that all others go through; its error text where there is none. */
+  #master: Promise<string> | undefined;
+
+  constructor(options: SshOptions) {
+    this.#options = options;
+    this.#free = options.concurrency ?? 32;
+  }
+
+  /**
+   * Runs a shell command. An unreachable machine is no error: that is code 255.
+   *
+   * @throws SshError when this machine has no `ssh`.
+   */
+  async run(target: SshTarget, command: string, options: RunOptions = {}): Promise<SshResult> {
+    await this.#slot();
+    try {
+      const error = await this.#openBastion();
+      if (error) return { code: UNREACHABLE, stdout: "", stderr: error };
+      return await this.#spawn([...this.#route(target), command], options);
+    } finally {
+      this.#free++;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /**
+   * Opens a port on this machine that leads to a port of a machine, from the bastion's side where there is one.
+   *
+   * @param localPort Port on 127.0.0.1; 0 (the default): any free one.
+   * @throws SshError when the port is taken or the bastion cannot be reached.
+   */
+  async forward(target: SshTarget, remotePort: number, localPort = 0): Promise<Forward> {
+    if (this.#closed) throw new SshError(`no tunnel to ${target.name}: ${CLOSED}`);
+    const port = await freePort(localPort);
+    const tunnel = `127.0.0.1:${port}:${bracketed(target.address)}:${remotePort}`;
+    // A connection of its own: gigabytes of images shall not delay the commands.
+    const child = this.#start([
+      ...["-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-L", tunnel],
+      ...(this.#options.bastion ? ["--", BASTION] : this.#route(target)),
+      HOLD,
+    ]);
+    const error = await opened(child);
+    if (error) {
+      throw new SshError(`no tunnel from port ${port} of this machine to ${target.name} port ${remotePort}: ${error}`);
+    }
+    return { port, stop: () => stop(child) };
+  }
+
+  /** Ends every connection, for good, and removes the key from the disk. Happens at the program's end, too. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const children = [...this.#children];
+    for (const child of children) child.kill();
+    await Promise.all(children.map(stop));
+    this.#remove();
+  }
+
+  async #slot(): Promise<void> {
+    while (this.#free <= 0) await new Promise<void>((go) => this.#waiting.push(go));
+    this.#free--;
+  }
+
+  /** One attempt for all that wait for it; returns why machines are not reached, or nothing. */
+  #openBastion(): Promise<string> {
+    if (this.#closed) return Promise.resolve(CLOSED);
+    if (!this.#options.bastion) return Promise.resolve("");
+    if (!this.#master) {
+      const child = this.#start(["-o", "ControlMaster=yes", "--", BASTION, HOLD]);
+      const attempt = opened(child).then((error) => error && `${this.#options.bastion?.name}: ${error}`);
+      this.#master = attempt;
+      const forget = (): void => {
+        if (this.#master === attempt) this.#master = undefined;
+      };
+      child.once("exit", forget);
+      child.once("error", forget);
+    }
+    return this.#master;
+  }
+
+  #route(target: SshTarget): string[] {
+    const { bastion } = this.#options;
+    if (bastion && bastion.address === target.address) return ["--", BASTION];
+    const proxy = `ssh -F ${shellQuote(this.#configFile())} -W '[%h]:%p' -- ${BASTION}`;
+    return [
+      ...["-o", `HostKeyAlias=${target.serverId ?? target.address}`],
+      ...(bastion ? ["-o", `ProxyCommand=${proxy}`] : []),
+      ...["--", target.address],
+    ];
+  }
+
+  #start(args: string[]): ChildProcess {
+    const child = spawn("ssh", ["-F", this.#configFile(), ...args], { stdio: ["pipe", "pipe", "pipe"] });
+    this.#children.add(child);
+    child.once("close", () => this.#children.delete(child));
+    child.once("error", () => this.#children.delete(child));
+    // A client that ends before it has read its input is seen by its exit code.
+    child.stdin?.on("error", () => {});
+    return child;
+  }
+
+  #spawn(args: string[], options: RunOptions): Promise<SshResult> {
+    const seconds = options.timeoutSeconds ?? 60;
+    return new Promise((resolvePromise, reject) => {
+      const child = this.#start(args);
+      const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        child.kill("SIGKILL");
+      }, seconds * 1000);
+      child.stdin?.end(options.input ?? "");
+      child.once("error", (error) => {
+        clearTimeout(timer);
+        reject(notInstalled(error));
+      });
+      child.once("close", (code) => {
+        clearTimeout(timer);
+        const note = late ? `no answer within ${seconds} s\n` : "";
+        resolvePromise({ code: late ? UNREACHABLE : (code ?? UNREACHABLE), stdout: stdout(), stderr: stderr() + note });
+      });
+    });
+  }
+
+  /** Writes key and configuration where only this user can read them. */
+  #configFile(): string {
+    if (!this.#folder) {
+      const o = this.#options;
+      const knownHosts = resolve(o.knownHostsFile);
+      mkdirSync(dirname(knownHosts), { recursive: true });
+      this.#folder = mkdtempSync(join(privateFolder(), "triplewide-"));
+      cleanUpAtExit.add(this.#atExit);
+      const key = join(this.#folder, "key");
+      // Without its last line end, OpenSSH calls a key invalid.
+      if (o.privateKey) writeFileSync(key, `${o.privateKey.trimEnd()}\n`, { mode: 0o600 });
+      const lines = [
+        ...(o.bastion
+          ? [
+              `Host ${BASTION}`,
+              `HostName ${o.bastion.address}`,
+              `HostKeyAlias ${o.bastion.serverId ?? o.bastion.address}`,
+              `ControlPath ${quoted(join(this.#folder, "bastion"))}`,
+            ]
+          : []),
+        "Host *",
+        `User ${o.user}`,
+        `Port ${o.port ?? 22}`,
+        ...(o.privateKey ? [`IdentityFile ${quoted(key)}`, "IdentitiesOnly yes"] : []),
+        `UserKnownHostsFile ${quoted(knownHosts)}`,
+        "GlobalKnownHostsFile /dev/null",
+        "StrictHostKeyChecking accept-new",
+        "HashKnownHosts no",
+        "BatchMode yes",
+        "PreferredAuthentications publickey",
+        `ConnectTimeout ${o.connectTimeoutSeconds ?? 10}`,
+        "ServerAliveInterval 15",
+        "ServerAliveCountMax 4",
+        "LogLevel ERROR",
+      ];
+      writeFileSync(join(this.#folder, "config"), `${lines.join("\n")}\n`, { mode: 0o600 });
+    }
+    return join(this.#folder, "config");
+  }
+
+  readonly #atExit = (): void => {
+    for (const child of this.#children) child.kill("SIGKILL");
+    this.#remove();
+  };
+
+  #remove(): void {
+    cleanUpAtExit.delete(this.#atExit);
+    if (this.#folder) rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder = undefined;
+  }
+}
+
+/** What is done when the program ends, or is ended, before `close`. */
+const cleanUpAtExit = new (class {
+  readonly #tasks = new Set<() => void>();
+  readonly #run = (): void => {
+    for (const task of this.#tasks) task();
+  };
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.#run();
+    // Our listener took the place of Node's own reaction, which is to end; someone else's listener may want to stay.
+    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+  };
+
+  add(task: () => void): void {
+    if (this.#tasks.size === 0) {
+      process.on("exit", this.#run);
+      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, this.#onSignal);
+    }
+    this.#tasks.add(task);
+  }
+
+  delete(task: () => void): void {
+    if (!this.#tasks.delete(task) || this.#tasks.size > 0) return;
+    process.off("exit", this.#run);
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, this.#onSignal);
+  }
+})();
+
+/** In memory and gone with the session where the system has such a folder. */
+function privateFolder(): string {
+  const runtime = process.env.XDG_RUNTIME_DIR;
+  if (runtime) {
+    try {
+      accessSync(runtime, constants.W_OK);
+      return runtime;
+    } catch {
+      // A variable left over from another session.
+    }
+  }
+  return tmpdir();
+}
+
+/** A path in the client's configuration, where `%` begins a token. */
+function quoted(path: string): string {
+  return `"${path.replaceAll("%", "%%")}"`;
+}
+
+function bracketed(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}
+
+function notInstalled(error: Error): Error {
+  return (error as NodeJS.ErrnoException).code === "ENOENT"
+    ? new SshError("this machine has no ssh: install OpenSSH's client (openssh-client)")
+    : error;
+}
+
+function collect(stream: NodeJS.ReadableStream | null): () => string {
+  let text = "";
+  stream?.setEncoding("utf8");
+  stream?.on("data", (chunk: string) => {
+    if (text.length < MAX_OUTPUT) text += chunk;
+  });
+  return () => text;
+}
+
+/** Waits until the other side says that the session is open; returns why it is not. */
+function opened(child: ChildProcess): Promise<string> {
+  return new Promise((resolvePromise, reject) => {
+    const stderr = collect(child.stderr);
+    child.stdout?.once("data", () => resolvePromise(""));
+    child.once("error", (error) => reject(notInstalled(error)));
+    child.once("close", (code) => resolvePromise(stderr().trim() || `ssh ended with code ${code}`));
+  });
+}
+
+/** Lets the session end by itself, and makes it end when it does not. */
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.stdin?.end();
+  const timer = setTimeout(() => child.kill("SIGKILL"), 2000);
+  await exited;
+  clearTimeout(timer);
+}
+
+function freePort(wanted: number): Promise<number> {
+  return new Promise((resolvePromise, reject) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === "EADDRINUSE"
+          ? new SshError(
+              `port ${wanted} of this machine (127.0.0.1) is taken by another program: stop that program (ss -ltnp shows it), or use another port`,
+            )
+          : new SshError(`port ${wanted} of this machine cannot be used: ${error.message}`),
+      ),
+    );
+    server.listen(wanted, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolvePromise(port));
+    });
+  });
+}
