@@ -1,0 +1,246 @@
+import { createHash } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+import { ROOT } from "../../cli/common.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { type Operations, passive } from "../../components/operations.ts";
+import { SparkCluster } from "../../components/spark-cluster.ts";
+import type { Architecture } from "../../config/schema.ts";
+import { type RawConfig, validate } from "../../config/validate.ts";
+
+/**
+ * Pulumi's mock runtime with a recorder: every registration as it goes to the engine, inputs and options. Pulumi's own
+ * mocks pass inputs only, with the secret marks taken off.
+ */
+
+/** A registration. `inputs` has `{ secret: value }` where a value is marked secret. */
+export interface Registration {
+  type: string;
+  name: string;
+  parent: string;
+  custom: boolean;
+  inputs: Record<string, unknown>;
+  /** Options that differ from "nothing said". */
+  options: Record<string, unknown>;
+  /** Outputs that a component, or the stack, has registered. */
+  outputs: Record<string, unknown>;
+}
+
+interface Request {
+  getType(): string;
+  getName(): string;
+  getParent(): string;
+  getCustom(): boolean;
+  getProtect(): boolean;
+  getObject(): { toJavaScript(): Record<string, unknown> } | undefined;
+  getDependenciesList(): string[];
+  getDeletebeforereplace(): boolean;
+  getReplaceonchangesList(): string[];
+  getIgnorechangesList(): string[];
+  getAliasesList(): unknown[];
+  getAdditionalsecretoutputsList(): string[];
+  getDeletedwith(): string;
+  getRetainondelete(): boolean;
+  getReplacementTrigger(): { toJavaScript(): unknown } | undefined;
+  getVersion(): string;
+  getPropertydependenciesMap(): { entries(): Iterable<[string, { getUrnsList(): string[] }]> };
+}
+
+type Callback = (error: Error | null, response?: unknown) => void;
+interface Monitor {
+  registerResource(request: Request, callback: Callback): void;
+  registerResourceOutputs(
+    request: { getUrn(): string; getOutputs(): { toJavaScript(): unknown } },
+    callback: Callback,
+  ): void;
+}
+
+export const SECRET_MARK = "made-up-secret";
+
+/** What the providers would answer. Secret values all begin with one text, so that they can be looked for. */
+function outputsOf(args: pulumi.runtime.MockResourceArgs): Record<string, unknown> {
+  switch (args.type) {
+    case "random:index/randomPassword:RandomPassword":
+      return { ...args.inputs, result: pulumi.secret(`${SECRET_MARK}-${args.name}`) };
+    case "openstack:compute/keypair:Keypair":
+      return { ...args.inputs, privateKey: pulumi.secret(`${SECRET_MARK}-private-key`) };
+    case "openstack:networking/floatingIp:FloatingIp":
+      return { ...args.inputs, address: "203.0.113.10" };
+    case "docker:index/image:Image": {
+      const digest = createHash("sha256").update(JSON.stringify(args.inputs)).digest("hex");
+      return { ...args.inputs, repoDigest: `${args.inputs.imageName.split(":")[0]}@sha256:${digest}` };
+    }
+    default:
+      return args.inputs;
+  }
+}
+
+/** The signature by which the SDK marks a secret on the wire. */
+const SIGNATURE = "4dabf18193072939515e22adb298388d";
+const SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270";
+const UNKNOWN_ON_THE_WIRE = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
+function readable(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(readable);
+  if (value === UNKNOWN_ON_THE_WIRE) return UNKNOWN;
+  if (typeof value !== "object" || value === null) return value;
+  const record = value as Record<string, unknown>;
+  if (record[SIGNATURE] === SECRET_SIGNATURE) return { secret: readable(record.value) };
+  return Object.fromEntries(Object.entries(record).map(([key, item]) => [key, readable(item)]));
+}
+
+const nameOf = (urn: string): string => urn.split("::").slice(2).join(" ");
+
+function optionsOf(request: Request): Record<string, unknown> {
+  const depends = [...request.getDependenciesList()].map(nameOf).sort();
+  const options: Record<string, unknown> = {
+    dependsOn: depends,
+    protect: request.getProtect(),
+    deleteBeforeReplace: request.getDeletebeforereplace(),
+    replaceOnChanges: request.getReplaceonchangesList(),
+    ignoreChanges: request.getIgnorechangesList(),
+    aliases: request.getAliasesList(),
+    additionalSecretOutputs: request.getAdditionalsecretoutputsList(),
+    deletedWith: nameOf(request.getDeletedwith()),
+    retainOnDelete: request.getRetainondelete(),
+    replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
+  };
+  return Object.fromEntries(Object.entries(options).filter(([, v]) => v && !(Array.isArray(v) && v.length === 0)));
+}
+
+export interface Run {
+  cluster: Cluster;
+  /** In the order in which they came. */
+  resources: Registration[];
+  spark: SparkCluster;
+  /** Outputs of the cluster, `{ secret: value }` where they are. */
+  outputs: Record<string, unknown>;
+}
+
+export interface RunOptions {
+  preview?: boolean;
+  operations?: Operations;
+  registryPassword?: string;
+  /** Called for each registration before it is answered. */
+  onRegister?: (registration: Registration) => void;
+}
+
+/** Names that the mocks of the cloud give to what the config names. */
+export const IMAGE_ID = "5d1c7d0e-image";
+
+/** Registers a whole cluster and records everything. */
+export async function run(config: RawConfig, options: RunOptions = {}): Promise<Run> {
+  const started = await start(config, options);
+  await settled();
+  return { ...started, outputs: await outputsOfCluster(started.spark) };
+}
+
+/** Starts to register a cluster. What waits for a turn may not be registered yet when this returns, or ever. */
+export async function start(config: RawConfig, options: RunOptions = {}): Promise<Omit<Run, "outputs">> {
+  const resources: Registration[] = [];
+  const preview = options.preview ?? false;
+  await pulumi.runtime.setMocks(
+    {
+      newResource: (args) => ({
+        id: args.custom && !preview ? `${args.name}-id` : undefined,
+        state: preview ? args.inputs : outputsOf(args),
+      }),
+      call: (args) => {
+        throw new Error(`nothing is to be asked of a provider: ${args.token}`);
+      },
+    },
+    "triplewide",
+    "env",
+    preview,
+  );
+  record((registration) => {
+    resources.push(registration);
+    options.onRegister?.(registration);
+  });
+  const cluster = defineCluster(validate(config, "env"));
+  const ids = Object.fromEntries(cluster.machines.map(({ flavor }) => [flavor, `id-of-${flavor}`]));
+  let spark: SparkCluster | undefined;
+  await pulumi.runtime.runInPulumiStack(async () => {
+    spark = new SparkCluster(cluster.name, {
+      cluster,
+      root: ROOT,
+      imageId: IMAGE_ID,
+      flavorIds: ids,
+      externalNetworkId: "external-id",
+      externalNetwork: "public",
+      operations: options.operations ?? passive(),
+      ...(options.registryPassword ? { registryPassword: options.registryPassword } : {}),
+    });
+  });
+  if (!spark) throw new Error("no cluster was made");
+  return { cluster, resources, spark };
+}
+
+/** Waits until the SDK has nothing left to register. */
+async function settled(): Promise<void> {
+  const { waitForRPCs } = pulumi.runtime as unknown as { waitForRPCs(): Promise<void> };
+  await waitForRPCs();
+}
+
+async function outputsOfCluster(spark: SparkCluster): Promise<Record<string, unknown>> {
+  const outputs: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(spark)) {
+    if (key.startsWith("__") || key === "urn" || !pulumi.Output.isInstance(value)) continue;
+    const output = value as unknown as { promise(): unknown; isSecret: Promise<boolean>; isKnown: Promise<boolean> };
+    const plain = (await output.isKnown) ? await output.promise() : UNKNOWN;
+    outputs[key] = (await output.isSecret) ? { secret: plain } : plain;
+  }
+  return outputs;
+}
+
+export const UNKNOWN = "(unknown)";
+
+/** Puts a recorder before the mock monitor. */
+function record(take: (registration: Registration) => void): void {
+  const byUrn = new Map<string, Registration>();
+  const monitor = (pulumi.runtime as unknown as { getMonitor(): Monitor }).getMonitor();
+  const { registerResource, registerResourceOutputs } = monitor;
+  monitor.registerResource = (request, callback) => {
+    const registration: Registration = {
+      type: request.getType(),
+      name: request.getName(),
+      parent: nameOf(request.getParent()),
+      custom: request.getCustom(),
+      inputs: readable(request.getObject()?.toJavaScript() ?? {}) as Record<string, unknown>,
+      options: optionsOf(request),
+      outputs: {},
+    };
+    take(registration);
+    registerResource.call(monitor, request, (error, response) => {
+      if (response) byUrn.set((response as { getUrn(): string }).getUrn(), registration);
+      callback(error, response);
+    });
+  };
+  monitor.registerResourceOutputs = (request, callback) => {
+    const registration = byUrn.get(request.getUrn());
+    if (registration) registration.outputs = readable(request.getOutputs().toJavaScript()) as Record<string, unknown>;
+    registerResourceOutputs.call(monitor, request, callback);
+  };
+}
+
+const MESOS_SOURCE = `https://mirror.example.org/mesos-1.11.0.tar.gz#sha256=${"5".repeat(64)}`;
+
+/** A config of each architecture that has every kind of machine. */
+export function configOf(architecture: Architecture, more: RawConfig = {}): RawConfig {
+  return {
+    clusterName: "demo",
+    architecture,
+    image: "debian-12",
+    masterFlavor: "m1.medium",
+    agentFlavor: "m1.large",
+    bastionFlavor: "m1.small",
+    externalNetwork: "public",
+    adminCidrs: ["198.51.100.7/32"],
+    masterCount: 3,
+    agentCount: 3,
+    datanodeCount: 3,
+    namenodeCount: 2,
+    ...(architecture === "standalone" ? {} : { mesosSource: MESOS_SOURCE }),
+    ...more,
+  };
+}

@@ -1,0 +1,304 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Operations, ReadyRequest } from "../../components/operations.ts";
+import type { ExistingMachine } from "../../openstack/inventory.ts";
+import { configOf, type Registration, type Run, run, start } from "./monitor.ts";
+
+/** In which order machines are registered when machines that exist change. */
+
+/** A cloud whose machines become ready when a test says so. */
+class FakeOperations implements Operations {
+  waits = true;
+  readonly existing: Map<string, ExistingMachine>;
+  /** What happened: `register master-1`, `ready? master-1`, `gates master`, `close`. */
+  readonly log: string[] = [];
+  /** Machines that never become ready, and what they say. */
+  readonly broken = new Map<string, string>();
+  /** Machines that are not ready before they are released. */
+  readonly held = new Set<string>();
+  readonly #released = new Map<string, PromiseWithResolvers<void>>();
+
+  constructor(existing: Map<string, ExistingMachine> = new Map()) {
+    this.existing = existing;
+  }
+
+  release(name: string): void {
+    this.held.delete(name);
+    this.#released.get(name)?.resolve();
+  }
+
+  reach(): void {
+    this.log.push("reach");
+  }
+
+  async ready({ group, machines, gates }: ReadyRequest): Promise<void> {
+    if (gates) {
+      this.log.push(`gates ${group}`);
+      const reason = this.broken.get(`gates ${group}`);
+      if (reason) throw new Error(reason);
+      return;
+    }
+    this.log.push(`ready? ${machines.map((m) => m.name).join(" ")}`);
+    for (const { name } of machines) {
+      const reason = this.broken.get(name);
+      if (reason) throw new Error(`${name}: ${reason}`);
+      if (!this.held.has(name)) continue;
+      const release = this.#released.get(name) ?? Promise.withResolvers<void>();
+      this.#released.set(name, release);
+      await release.promise;
+    }
+  }
+
+  async forward(): Promise<void> {
+    this.log.push("forward");
+  }
+
+  async close(): Promise<void> {
+    this.log.push("close");
+  }
+
+  readonly onRegister = (r: Registration): void => {
+    if (r.type === INSTANCE) this.log.push(`register ${r.name.replace("demo-", "")}`);
+  };
+
+  registered(group: string): string[] {
+    return this.log.filter((line) => line.startsWith(`register ${group}`)).map((line) => line.replace("register ", ""));
+  }
+}
+
+const INSTANCE = "openstack:compute/instance:Instance";
+const CONFIG = configOf("standalone", { datanodeCount: 0, namenodeCount: 1, agentBatchSize: 2, agentCount: 5 });
+
+/** What the cloud holds after a first update: every machine as the config says. */
+async function afterFirstUpdate(): Promise<Map<string, ExistingMachine>> {
+  const { resources } = await run(CONFIG);
+  const instances = resources.filter((r) => r.type === INSTANCE);
+  return new Map(
+    instances.map((r) => {
+      const metadata = r.inputs.metadata as Record<string, string>;
+      const machine: ExistingMachine = {
+        serverId: `${r.name}-id`,
+        status: "ACTIVE",
+        configHash: metadata["triplewide-config"] ?? "",
+      };
+      return [r.name.replace("demo-", ""), machine];
+    }),
+  );
+}
+
+/** As if these machines had been made from something else. */
+function outdate(existing: Map<string, ExistingMachine>, pattern: RegExp): void {
+  for (const [name, machine] of existing) if (pattern.test(name)) machine.configHash = "of-before";
+}
+
+/** Lets everything happen that does not wait for a test. */
+async function quiet(operations: FakeOperations): Promise<void> {
+  for (let before = -1; before !== operations.log.length; ) {
+    before = operations.log.length;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+}
+
+let existing: Map<string, ExistingMachine>;
+beforeEach(async () => {
+  existing = await afterFirstUpdate();
+});
+
+/** Errors that Pulumi would report, if nobody caught them: a test that expects none finds them here. */
+const unhandled: unknown[] = [];
+const collect = (error: unknown): void => void unhandled.push(error);
+process.on("unhandledRejection", collect);
+afterEach(() => {
+  expect(unhandled.splice(0)).toEqual([]);
+});
+
+const readyOf = ({ spark }: Pick<Run, "spark">): Promise<string> =>
+  spark.ready.then(
+    () => "ready",
+    (error: Error) => error.message,
+  );
+
+test("first creation is parallel: nobody waits for a machine, except those that need the registry's images", async () => {
+  const operations = new FakeOperations();
+  operations.held.add("registry");
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  const ready = readyOf(started);
+  await quiet(operations);
+  expect(operations.registered("").sort()).toEqual(["bastion", "registry"]);
+  operations.held.add("master-1").add("agent-1");
+  operations.release("registry");
+  await quiet(operations);
+  expect(operations.registered("").length).toBe(2 + 3 + 5 + 1);
+  expect(operations.log).toContain("forward");
+  operations.release("master-1");
+  operations.release("agent-1");
+  expect(await ready).toBe("ready");
+  expect(operations.log.slice(-2)).toEqual(["gates master", "close"]);
+});
+
+test("nothing has changed: nobody waits for a turn, and everyone is asked whether it is ready", async () => {
+  const operations = new FakeOperations(existing);
+  for (const name of existing.keys()) operations.held.add(name);
+  operations.held.delete("registry");
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  const ready = readyOf(started);
+  await quiet(operations);
+  expect(operations.registered("").length).toBe(existing.size);
+  for (const name of existing.keys()) operations.release(name);
+  expect(await ready).toBe("ready");
+});
+
+test("masters are replaced one at a time, each after the last is ready and the others were seen to be well", async () => {
+  outdate(existing, /^master/);
+  const operations = new FakeOperations(existing);
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  const ready = readyOf(started);
+  expect(await ready).toBe("ready");
+  const masters = operations.log.filter((line) => /master-\d$/.test(line));
+  // Who is asked before a master goes: the two others. Who is asked after: the one that was replaced.
+  expect(masters.indexOf("register master-2")).toBeGreaterThan(masters.indexOf("register master-1"));
+  for (const [i, name] of ["master-1", "master-2", "master-3"].entries()) {
+    const at = masters.indexOf(`register ${name}`);
+    const others = ["master-1", "master-2", "master-3"].filter((n) => n !== name);
+    expect(new Set(masters.slice(at - 2, at))).toEqual(new Set(others.map((n) => `ready? ${n}`)));
+    if (i < 2) expect(masters[at + 1]).toBe(`ready? ${name}`);
+  }
+});
+
+test("a master that waits is not registered: it holds none of the engine's workers", async () => {
+  outdate(existing, /^master/);
+  const operations = new FakeOperations(existing);
+  const started = await start(CONFIG, {
+    operations,
+    onRegister: (r) => {
+      operations.onRegister(r);
+      // It has just been replaced: not ready yet.
+      if (r.name === "demo-master-1" && r.type === INSTANCE) operations.held.add("master-1");
+    },
+  });
+  const ready = readyOf(started);
+  await quiet(operations);
+  expect(operations.registered("master")).toEqual(["master-1"]);
+  operations.release("master-1");
+  expect(await ready).toBe("ready");
+  expect(operations.registered("master")).toEqual(["master-1", "master-2", "master-3"]);
+});
+
+test("a master that does not become ready fails the update; the others and later groups stay as they are", async () => {
+  outdate(existing, /^(master|agent|client)/);
+  const operations = new FakeOperations(existing);
+  const started = await start(CONFIG, {
+    operations,
+    onRegister: (r) => {
+      operations.onRegister(r);
+      if (r.name === "demo-master-1" && r.type === INSTANCE) operations.broken.set("master-1", "the unit's last lines");
+    },
+  });
+  expect(await readyOf(started)).toContain("the cluster is not ready");
+  await quiet(operations);
+  expect(operations.registered("").filter((name) => /^(master|agent|client)/.test(name))).toEqual(["master-1"]);
+  expect(operations.log.at(-1)).toBe("close");
+});
+
+test("an unhealthy neighbour that does not change stops the replacement before it begins", async () => {
+  outdate(existing, /^master-[12]/);
+  const operations = new FakeOperations(existing);
+  operations.broken.set("master-3", "no quorum");
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  expect(await readyOf(started)).toContain("the cluster is not ready");
+  await quiet(operations);
+  expect(operations.registered("master").filter((name) => name !== "master-3")).toEqual([]);
+});
+
+test("agents go in batches of the configured size", async () => {
+  outdate(existing, /^agent/);
+  const operations = new FakeOperations(existing);
+  const started = await start(CONFIG, {
+    operations,
+    onRegister: (r) => {
+      operations.onRegister(r);
+      if (r.type === INSTANCE && r.name.startsWith("demo-agent")) operations.held.add(r.name.replace("demo-", ""));
+    },
+  });
+  const ready = readyOf(started);
+  await quiet(operations);
+  expect(operations.registered("agent").length).toBe(2);
+  operations.release("agent-1");
+  await quiet(operations);
+  expect(operations.registered("agent").length).toBe(3);
+  for (const name of ["agent-2", "agent-3", "agent-4", "agent-5"]) {
+    await quiet(operations);
+    operations.release(name);
+  }
+  expect(await ready).toBe("ready");
+});
+
+test("groups go in order: agents begin when the last master is ready", async () => {
+  outdate(existing, /^(bastion|master|agent|client)/);
+  const operations = new FakeOperations(existing);
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  expect(await readyOf(started)).toBe("ready");
+  const order = operations.registered("").filter((name) => name !== "registry");
+  expect(order.map((name) => name.replace(/-\d$/, ""))).toEqual([
+    "bastion",
+    ...Array(3).fill("master"),
+    ...Array(5).fill("agent"),
+    "client",
+  ]);
+});
+
+test("machines that do not run are replaced all at once, and before any that does", async () => {
+  for (const name of ["master-1", "master-2"]) {
+    const machine = existing.get(name);
+    if (machine) machine.status = "ERROR";
+  }
+  outdate(existing, /^master-3/);
+  const operations = new FakeOperations(existing);
+  operations.held.add("master-1").add("master-2");
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  const ready = readyOf(started);
+  await quiet(operations);
+  expect(operations.registered("master").sort()).toEqual(["master-1", "master-2"]);
+  const triggers = (): unknown[] =>
+    started.resources
+      .filter((r) => r.type === INSTANCE && r.name.startsWith("demo-master"))
+      .map((r) => [
+        r.name,
+        r.options.replacementTrigger,
+        (r.inputs.metadata as Record<string, string>)["triplewide-replaces"],
+      ]);
+  expect(triggers().toSorted()).toEqual([
+    ["demo-master-1", "demo-master-1-id", "demo-master-1-id"],
+    ["demo-master-2", "demo-master-2-id", "demo-master-2-id"],
+  ]);
+  operations.release("master-1");
+  operations.release("master-2");
+  expect(await ready).toBe("ready");
+  expect(triggers()).toContainEqual(["demo-master-3", "first", undefined]);
+});
+
+test("a machine that took the place of a broken one is not replaced again", async () => {
+  const machine = existing.get("agent-1");
+  if (machine) machine.replaces = "the-broken-one";
+  const operations = Object.assign(new FakeOperations(existing), { waits: false });
+  const { resources } = await run(CONFIG, { operations });
+  const agent = resources.find((r) => r.type === INSTANCE && r.name === "demo-agent-1");
+  expect(agent?.options.replacementTrigger).toBe("the-broken-one");
+  expect(agent?.inputs.metadata).toMatchObject({ "triplewide-replaces": "the-broken-one" });
+});
+
+test("a preview waits for nobody, whatever has changed", async () => {
+  outdate(existing, /./);
+  const operations = Object.assign(new FakeOperations(existing), { waits: false });
+  const { resources, spark } = await run(CONFIG, { preview: true, operations });
+  await spark.ready;
+  expect(operations.log).toEqual([]);
+  expect(resources.filter((r) => r.type === INSTANCE).length).toBe(existing.size);
+});
+
+test("a gate that is not passed fails the update", async () => {
+  const operations = new FakeOperations(existing);
+  operations.broken.set("gates master", "4 of 5 Spark workers registered");
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  expect(await readyOf(started)).toContain("the cluster is not ready");
+  expect(operations.log.at(-1)).toBe("close");
+});

@@ -1,0 +1,240 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { fillImages } from "../../cluster/images.ts";
+import { fillSecrets } from "../../cluster/secrets.ts";
+import { ARCHITECTURES } from "../../config/schema.ts";
+import { renderUserData } from "../../render/cloud-init.ts";
+import { configOf, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";
+
+/** What the engine is told, for every architecture. */
+
+const runs = new Map<string, Promise<Run>>();
+const runOf = (architecture: (typeof ARCHITECTURES)[number]): Promise<Run> => {
+  const there = runs.get(architecture) ?? run(configOf(architecture));
+  runs.set(architecture, there);
+  return there;
+};
+
+const shortName = (urn: string): string => urn.split(" ").at(-1) ?? "";
+const key = (r: Registration): string => `${r.type} ${r.name}`;
+const byKey = (resources: readonly Registration[]): Map<string, Registration> =>
+  new Map(resources.map((r) => [key(r), r]));
+
+function userDataOf(resources: readonly Registration[], machine: string): string {
+  const instance = byKey(resources).get(`openstack:compute/instance:Instance demo-${machine}`);
+  if (!instance) throw new Error(`no instance for ${machine}`);
+  return (instance.inputs.userData as { secret: string }).secret;
+}
+
+/** Takes away what is marked secret. */
+function plainParts(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plainParts);
+  if (typeof value !== "object" || value === null) return value;
+  if ("secret" in value) return "(secret)";
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, plainParts(item)]));
+}
+
+/** A registration without what other tests look at: user data has golden files of its own, versions have a table. */
+function forReview(r: Registration): unknown {
+  const inputs: Record<string, unknown> = { ...r.inputs };
+  if (inputs.userData) inputs.userData = { secret: "(user data)" };
+  if (inputs.metadata) inputs.metadata = { ...inputs.metadata, "triplewide-config": "(hash)" };
+  if (r.type.startsWith("docker:")) {
+    const build = inputs.build as Record<string, unknown>;
+    const path = (text: unknown): string => String(text).replace(ROOT, "");
+    inputs.build = {
+      ...build,
+      context: path(build.context),
+      dockerfile: path(build.dockerfile),
+      args: Object.keys(build.args as object).sort(),
+    };
+  }
+  return { resource: key(r), parent: r.parent, inputs, options: r.options };
+}
+
+const sorted = (resources: readonly Registration[]): Registration[] =>
+  resources.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
+
+test.each(ARCHITECTURES)("%s: inputs and options of every resource are as reviewed", async (architecture) => {
+  const { resources } = await runOf(architecture);
+  const text = sorted(resources).map((r) => JSON.stringify(forReview(r), null, 1));
+  const file = join(ROOT, "tests", "golden", "components", `${architecture}.json`);
+  await expect(`[\n${text.join(",\n")}\n]\n`).toMatchFileSnapshot(file);
+});
+
+test.each(ARCHITECTURES)(
+  "%s: every child's name begins with its parent's, and no two are the same",
+  async (architecture) => {
+    const { resources } = await runOf(architecture);
+    const strays = resources.filter((r) => r.parent !== "" && !r.name.startsWith(shortName(r.parent)));
+    expect(strays.map((r) => r.name)).toEqual(["demo"]);
+    expect(byKey(resources).size).toBe(resources.length);
+    expect(resources.filter((r) => r.parent === "").map((r) => r.type)).toEqual(["pulumi:pulumi:Stack"]);
+  },
+);
+
+test.each(ARCHITECTURES)("%s: no secret goes anywhere in plain", async (architecture) => {
+  const { resources, outputs, cluster } = await runOf(architecture);
+  const all = JSON.stringify([resources, outputs]);
+  const plain = JSON.stringify(plainParts([resources, outputs]));
+  expect(plain).not.toContain(SECRET_MARK);
+  // The same search must be able to find something: every secret is in some machine's user data.
+  for (const { name } of cluster.secrets) expect(all).toContain(`${SECRET_MARK}-demo-secret-${name}`);
+  for (const output of ["jupyterToken", "privateKey", "sparkProperties"]) {
+    expect(outputs[output]).toEqual({ secret: expect.anything() });
+  }
+});
+
+test.each(ARCHITECTURES)("%s: a secret reaches only the groups that need it", async (architecture) => {
+  const { resources, cluster } = await runOf(architecture);
+  const instances = resources.filter((r) => r.type === "openstack:compute/instance:Instance");
+  for (const { name, groups } of cluster.secrets) {
+    const holders = instances.filter((r) => JSON.stringify(r.inputs.userData).includes(`demo-secret-${name}`));
+    const found = new Set(holders.map((r) => cluster.machines.find((m) => `demo-${m.name}` === r.name)?.group));
+    expect([...found].sort(), name).toEqual([...groups].sort());
+  }
+});
+
+test.each(ARCHITECTURES)("%s: user data is what the renderer says, with every mark filled", async (architecture) => {
+  const { resources, cluster } = await runOf(architecture);
+  const images = resources.filter((r) => r.type.startsWith("docker:")).map((r) => r.name.replace("demo-image-", ""));
+  for (const machine of cluster.machines) {
+    const secret = userDataOf(resources, machine.name);
+    expect(secret).not.toMatch(/\{\{(secret|image):/);
+    const expected = fillSecrets(
+      fillImages(renderUserData(cluster, machine), (name) => `(image ${name})`),
+      (name) => `${SECRET_MARK}-demo-secret-${name}`,
+    );
+    const withoutImages = secret
+      .replace(/10\.72\.0\.12:5000\/triplewide\/([a-z-]+)@sha256:[0-9a-f]{64}/g, "(image $1)")
+      .replaceAll("mesosphere/marathon:v1.11.24", "(image marathon)");
+    expect(withoutImages).toBe(expected);
+  }
+  expect(images).toContain("base");
+});
+
+test.each(ARCHITECTURES)("%s: a machine costs 2 resources, or 3 where it keeps state", async (architecture) => {
+  const { resources, cluster } = await runOf(architecture);
+  for (const machine of cluster.machines) {
+    const types = resources
+      .filter((r) => r.name === `demo-${machine.name}` && r.custom && !r.type.includes("floatingIp"))
+      .filter((r) => r.type !== "openstack:compute/serverGroup:ServerGroup")
+      .map((r) => r.type.split(":").at(-1));
+    expect(types.sort()).toEqual(machine.volumeGb > 0 ? ["Instance", "Port", "Volume"] : ["Instance", "Port"]);
+  }
+});
+
+test.each(ARCHITECTURES)("%s: the same config gives the same registrations", async (architecture) => {
+  const [first, second] = [await runOf(architecture), await run(configOf(architecture))];
+  expect(sorted(second.resources)).toEqual(sorted(first.resources));
+});
+
+test.each(ARCHITECTURES)("%s: one agent more changes nothing else", async (architecture) => {
+  const [before, after] = [
+    byKey((await runOf(architecture)).resources),
+    byKey((await run(configOf(architecture, { agentCount: 4 }))).resources),
+  ];
+  expect([...after.keys()].filter((k) => !before.has(k)).sort()).toEqual([
+    "openstack:compute/instance:Instance demo-agent-4",
+    "openstack:networking/port:Port demo-agent-4",
+  ]);
+  for (const [name, registration] of before) expect(after.get(name), name).toEqual(registration);
+});
+
+// Of marathon-standalone the first three agents hold the Spark masters, which every driver knows by their addresses.
+test.each(ARCHITECTURES)("%s: an agent removed by name is all that goes", async (architecture) => {
+  const before = byKey((await run(configOf(architecture, { agentCount: 5 }))).resources);
+  const config = configOf(architecture, { agentCount: 4, removedAgents: ["agent-4"] });
+  const after = byKey((await run(config)).resources);
+  expect([...before.keys()].filter((k) => !after.has(k)).sort()).toEqual([
+    "openstack:compute/instance:Instance demo-agent-4",
+    "openstack:networking/port:Port demo-agent-4",
+  ]);
+  for (const [name, registration] of after) expect(before.get(name), name).toEqual(registration);
+});
+
+test("a first preview knows nothing of secrets and digests, and registers all the same", async () => {
+  const [up, preview] = [await runOf("standalone"), await run(configOf("standalone"), { preview: true })];
+  expect(sorted(preview.resources).map(key)).toEqual(sorted(up.resources).map(key));
+  const instance = byKey(preview.resources).get("openstack:compute/instance:Instance demo-agent-1");
+  expect(instance?.inputs.userData).toBe(UNKNOWN);
+  expect(instance?.inputs.metadata).toEqual({ "triplewide-cluster": "demo", "triplewide-config": UNKNOWN });
+  expect(preview.outputs.jupyterToken).toEqual({ secret: UNKNOWN });
+  expect(preview.outputs.masterUrl).toBe(up.outputs.masterUrl);
+});
+
+test("a network, a key pair and a registry that exist are used, and none is made", async () => {
+  const { resources, outputs } = await run(
+    configOf("standalone", {
+      existingNetworkId: "network-1",
+      existingSubnetId: "subnet-1",
+      keyPair: "mine",
+      registry: "registry.example.org/team",
+      registryUser: "robot",
+      registryPassword: "(secret)",
+    }),
+    { registryPassword: `${SECRET_MARK}-given` },
+  );
+  const types = resources.map((r) => r.type);
+  expect(types.filter((t) => /networking\/(network|subnet|router)|keypair/.test(t))).toEqual([]);
+  expect(resources.some((r) => r.name.startsWith("demo-registry"))).toBe(false);
+  const port = byKey(resources).get("openstack:networking/port:Port demo-agent-1");
+  expect(port?.inputs).toMatchObject({ networkId: "network-1", fixedIps: [{ subnetId: "subnet-1" }] });
+  const instance = byKey(resources).get("openstack:compute/instance:Instance demo-agent-1");
+  expect(instance?.inputs.keyPair).toBe("mine");
+  expect(JSON.stringify(instance?.inputs.userData)).toContain(`${SECRET_MARK}-given`);
+  expect(JSON.stringify(instance?.inputs.userData)).toMatch(
+    /registry\.example\.org\/team\/triplewide\/spark-python@sha256:/,
+  );
+  const image = byKey(resources).get("docker:index/image:Image demo-image-client");
+  expect(image?.inputs.registry).toEqual({
+    server: "registry.example.org",
+    username: "robot",
+    password: { secret: `${SECRET_MARK}-given` },
+  });
+  expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
+});
+
+test("prebuilt images need no Docker", async () => {
+  const digest = `sha256:${"d".repeat(64)}`;
+  const names = ["spark-python", "client", "zookeeper", "hdfs"];
+  const prebuiltImages = Object.fromEntries(names.map((name) => [name, `registry.example.org/${name}@${digest}`]));
+  const { resources } = await run(configOf("standalone", { prebuiltImages }));
+  expect(resources.filter((r) => r.type.startsWith("docker:"))).toEqual([]);
+  const instance = byKey(resources).get("openstack:compute/instance:Instance demo-agent-1");
+  expect(JSON.stringify(instance?.inputs.userData)).toContain(prebuiltImages["spark-python"]);
+});
+
+test("without a bastion no address is public and the machines are reached directly", async () => {
+  const { resources, outputs } = await run(configOf("standalone", { bastion: false }));
+  expect(resources.some((r) => /floatingip/i.test(r.type) || r.name.includes("bastion"))).toBe(false);
+  expect(outputs.bastionAddress).toBe("");
+  expect(outputs.jupyterUrl).toBe("http://10.72.0.11:8888/lab");
+  expect(outputs.sshConfig).not.toContain("ProxyJump");
+});
+
+test("protected data is protected, and nothing else is", async () => {
+  const { resources } = await run(configOf("standalone", { protectData: true }));
+  const isProtected = resources.filter((r) => r.options.protect).map((r) => r.type);
+  expect(new Set(isProtected)).toEqual(new Set(["openstack:blockstorage/volume:Volume"]));
+  expect(isProtected.length).toBe(resources.filter((r) => r.type === "openstack:blockstorage/volume:Volume").length);
+});
+
+test("without data volumes there are none", async () => {
+  const { resources } = await run(configOf("standalone", { dataVolumes: false }));
+  expect(resources.some((r) => r.type.startsWith("openstack:blockstorage"))).toBe(false);
+});
+
+test("anti-affinity follows the config", async () => {
+  const policies = async (antiAffinity: string): Promise<Record<string, unknown>> => {
+    const { resources } = await run(configOf("standalone", { antiAffinity, agentCount: 12 }));
+    const groups = resources.filter((r) => r.type === "openstack:compute/serverGroup:ServerGroup");
+    return Object.fromEntries(groups.map((r) => [r.name, (r.inputs.policies as string[])[0]]));
+  };
+  const soft = "soft-anti-affinity";
+  const spread = { "demo-agent-1": soft, "demo-agent-2": soft, "demo-datanode-1": soft };
+  expect(await policies("hard")).toEqual({ ...spread, "demo-master": "anti-affinity" });
+  expect(await policies("soft")).toEqual({ ...spread, "demo-master": soft });
+  expect(await policies("none")).toEqual({});
+});

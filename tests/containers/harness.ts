@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import { ROOT } from "../../cli/common.ts";
+import { captured, type Docker, docker, dockerLines } from "../../local/docker.ts";
+
+/** A cluster of its own on this machine's Docker: own name, network and ports, so that a user's cluster is left alone. */
+export class TestCluster {
+  readonly name: string;
+  readonly settings: string[];
+  private readonly d: Docker;
+
+  /**
+   * @param index Makes network and ports differ between clusters.
+   * @param settings Further `key=value` texts.
+   */
+  constructor(d: Docker, name: string, index: number, settings: string[]) {
+    this.d = d;
+    this.name = name;
+    const shift = 10000 + 1000 * index;
+    const ports = {
+      jupyterPort: 8888,
+      sparkMasterPort: 7077,
+      sparkMasterUiPort: 8080,
+      sparkUiPort: 4040,
+      namenodeUiPort: 9870,
+    };
+    this.settings = [
+      `clusterName=${name}`,
+      `networkCidr=10.${98 - index}.0.0/16`,
+      ...Object.entries(ports).map(([key, port]) => `${key}=${port + shift}`),
+      ...settings,
+    ];
+  }
+
+  /** Runs the command line as `make` does. */
+  cli(verb: string, args: string[] = [], extra: string[] = []): Promise<{ code: number; output: string }> {
+    return captured(process.execPath, this.argv(verb, args, extra));
+  }
+
+  /** The same, running: for interrupting it. */
+  start(verb: string, args: string[] = []): ChildProcess {
+    return spawn(process.execPath, this.argv(verb, args), { stdio: ["ignore", "pipe", "pipe"] });
+  }
+
+  private argv(verb: string, args: string[], extra: string[] = []): string[] {
+    const sets = [...this.settings, ...extra].flatMap((text) => ["--set", text]);
+    return [join(ROOT, "cli", "local.ts"), verb, "--env", "local", ...sets, ...args];
+  }
+
+  /** Name of a container of this cluster. */
+  container(machine: string): string {
+    return `${this.name}-${machine}`;
+  }
+
+  exec(machine: string, command: string[]): Promise<{ code: number; output: string }> {
+    return captured(this.d.client, ["exec", this.container(machine), ...command]);
+  }
+
+  kill(machine: string): Promise<string> {
+    return docker(this.d, ["kill", this.container(machine)]);
+  }
+
+  /** Everything in Docker that carries this cluster's name. */
+  async traces(): Promise<string[]> {
+    const project = `triplewide-${this.name}`;
+    const lists = await Promise.all([
+      dockerLines(this.d, ["ps", "-a", "--format", "{{.Names}}", "--filter", `name=${this.name}-`]),
+      dockerLines(this.d, ["network", "ls", "--format", "{{.Name}}", "--filter", `name=${project}`]),
+      dockerLines(this.d, ["volume", "ls", "--format", "{{.Name}}", "--filter", `name=${project}`]),
+    ]);
+    return lists.flat();
+  }
+}
+
+/** Repeats until the check holds. @throws Error with the last value after the timeout. */
+export async function eventually<T>(
+  what: string,
+  seconds: number,
+  read: () => Promise<T>,
+  holds: (value: T) => boolean,
+): Promise<T> {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    const value = await read();
+    if (holds(value)) return value;
+    if (Date.now() > deadline)
+      throw new Error(`not within ${seconds} s: ${what}; last: ${JSON.stringify(value).slice(0, 2000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}

@@ -1,0 +1,142 @@
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { findDocker } from "../../local/docker.ts";
+import { eventually, TestCluster } from "./harness.ts";
+
+const cluster = new TestCluster(await findDocker(), "tw-standalone", 0, ["agentCount=2"]);
+
+const REPORT_VERSIONS = ["python", "numpy", "pandas", "pyarrow", "java", "spark", "pyspark"];
+
+describe("make up, on the embedded default", () => {
+  beforeAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+  });
+  afterAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+  });
+
+  test("a taken port is named with its key, and nothing is started", async () => {
+    const server = createServer().listen(18888, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    try {
+      const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+      expect(code).toBe(1);
+      expect(output).toContain("jupyterPort: 127.0.0.1:18888 is taken by another program");
+      expect(await cluster.traces()).toEqual([]);
+    } finally {
+      server.close();
+    }
+  });
+
+  test("up starts the cluster, runs the smoke job and says where things are", async () => {
+    const { code, output } = await cluster.cli("up");
+    expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
+    expect(output).toContain("2 executors took part");
+    expect(output).toMatch(/JupyterLab +http:\/\/127\.0\.0\.1:18888\/lab\?token=[A-Za-z0-9]{32}/);
+    expect(output).toContain("spark://10.98.0.16:17077");
+    expect(code).toBe(0);
+  });
+
+  test("smoke --json reports versions of driver and executors, tasks and seconds of each stage", async () => {
+    const { code, output } = await cluster.cli("smoke", ["--json"]);
+    const report = JSON.parse(output.slice(output.indexOf("{")));
+    expect(report.ok).toBe(true);
+    expect(Object.keys(report.driver).sort()).toEqual([...REPORT_VERSIONS].sort());
+    for (const executor of Object.values(report.executors)) expect(executor).toEqual(report.driver);
+    expect(Object.keys(report.tasks).length).toBe(2);
+    expect(report.rows).toBe(327346);
+    expect(report.stages["grouped pandas UDF"]).toBeGreaterThan(0);
+    expect(code).toBe(0);
+  });
+
+  test("a second up changes nothing and says so", async () => {
+    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+    expect(output).toContain("Nothing to change: the cluster is as the config says.");
+    expect(code).toBe(0);
+  });
+
+  test("Jupyter refuses without the token and answers with it", async () => {
+    const base = "http://127.0.0.1:18888";
+    expect((await fetch(`${base}/api/contents`)).status).toBe(403);
+    const { output } = await cluster.cli("notebook");
+    const token = /token=(\w+)/.exec(output)?.[1];
+    expect((await fetch(`${base}/api/contents?token=${token}`)).status).toBe(200);
+  });
+
+  test("a worker is killed in mid-job and the job still ends right", async () => {
+    const job = [
+      "import time",
+      "from pyspark.sql import SparkSession",
+      "spark = SparkSession.builder.appName('kill').getOrCreate()",
+      "def slow(n):",
+      "    time.sleep(1)",
+      "    return n * n",
+      "print('sum is', spark.sparkContext.parallelize(range(24), 24).map(slow).sum())",
+    ].join("\n");
+    const running = cluster.exec("client", ["python3", "-c", job]);
+    await eventually(
+      "an executor on agent-2",
+      90,
+      () =>
+        cluster.exec("agent-2", ["pgrep", "-f", "CoarseGrainedExecutorBackend"]).catch(() => ({ code: 1, output: "" })),
+      (r) => r.code === 0,
+    );
+    // Tasks of a second each: the job is in the middle of them now.
+    await new Promise((resolve) => setTimeout(resolve, 6000));
+    await cluster.kill("agent-2");
+    const { code, output } = await running;
+    expect(output).toContain(`sum is ${(23 * 24 * 47) / 6}`);
+    expect(code).toBe(0);
+  });
+
+  test("up brings the killed worker back and touches nothing else", async () => {
+    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+    expect(output).toContain("Changed: tw-standalone-agent-2\n");
+    expect(output).toContain("2 Spark workers registered");
+    expect(code).toBe(0);
+  });
+
+  test("one worker more changes no other machine but the client, whose share grows", async () => {
+    const { code, output } = await cluster.cli("up", ["--no-smoke"], ["agentCount=3"]);
+    expect(output).toMatch(
+      /Changed: (tw-standalone-agent-3, tw-standalone-client|tw-standalone-client, tw-standalone-agent-3)\n/,
+    );
+    expect(code).toBe(0);
+  });
+
+  test("an invalid config changes nothing", async () => {
+    const before = await cluster.traces();
+    const { code, output } = await cluster.cli("up", [], ["masterCount=2"]);
+    expect(code).toBe(2);
+    expect(output).toContain("masterCount: got 2");
+    expect((await cluster.traces()).sort()).toEqual(before.sort());
+  });
+
+  test("down keeps data, down with volumes leaves nothing: no container, network, volume or file", async () => {
+    await cluster.exec("client", ["touch", "/home/spark/work/kept.ipynb"]);
+    const kept = await cluster.cli("down");
+    expect(kept.output).toContain("2 volumes are kept");
+    expect((await cluster.traces()).length).toBe(2);
+    const gone = await cluster.cli("down", ["--volumes"]);
+    expect(gone.code).toBe(0);
+    expect(await cluster.traces()).toEqual([]);
+    expect(existsSync(join(ROOT, ".triplewide", cluster.name))).toBe(false);
+  });
+
+  test("Ctrl-C in the middle of up leaves nothing behind", async () => {
+    const child = cluster.start("up", ["--no-smoke"]);
+    const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+    let output = "";
+    child.stdout?.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+      if (output.includes("healthy")) child.kill("SIGINT");
+    });
+    expect(await ended).toBe(130);
+    expect(output).toContain("Interrupted: removing what this run started.");
+    expect(await cluster.traces()).toEqual([]);
+    expect(existsSync(join(ROOT, ".triplewide", cluster.name))).toBe(false);
+  });
+});

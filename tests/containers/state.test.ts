@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findDocker } from "../../local/docker.ts";
+import { eventually, TestCluster } from "./harness.ts";
+
+/** Three masters with ZooKeeper beside them, HDFS with three datanodes: what keeps state, and must keep it. */
+const cluster = new TestCluster(await findDocker(), "tw-state", 1, [
+  "agentCount=1",
+  "masterCount=3",
+  "datanodeCount=3",
+]);
+const MEMBERS = [1, 2, 3];
+const hosts = MEMBERS.map((n) => `10.97.0.${15 + n}`);
+
+async function mode(member: number): Promise<string> {
+  const script = `exec 3<>/dev/tcp/${hosts[member - 1]}/2181 && printf srvr >&3 && cat <&3`;
+  const { output } = await cluster.exec("client", ["bash", "-c", script]);
+  return /Mode: (\w+)/.exec(output)?.[1] ?? "none";
+}
+
+async function modes(members = MEMBERS): Promise<string[]> {
+  return Promise.all(members.map(mode));
+}
+
+const zk = (member: number, command: string) =>
+  cluster.exec(`master-${member}-zookeeper`, ["zk", "-server", `${hosts[member - 1]}:2181`, ...command.split(" ")]);
+const hdfs = (...args: string[]) => cluster.exec("master-1-namenode", ["hdfs", "dfs", ...args]);
+
+describe("a cluster that keeps state", () => {
+  beforeAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+    expect(code, output).toBe(0);
+    expect(output).toContain("HDFS out of safe mode with 3 datanodes");
+  });
+  afterAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+  });
+
+  test("three ZooKeeper members: one leads, two follow", async () => {
+    expect((await modes()).sort()).toEqual(["follower", "follower", "leader"]);
+  });
+
+  test("the ensemble loses its leader and keeps its data", async () => {
+    expect((await zk(1, "create /kept precious")).output).toContain("Created /kept");
+    const leader = (await modes()).indexOf("leader") + 1;
+    const others = MEMBERS.filter((n) => n !== leader);
+    await cluster.kill(`master-${leader}-zookeeper`);
+    await eventually(
+      "a new leader",
+      60,
+      () => modes(others),
+      (found) => found.includes("leader"),
+    );
+    expect((await zk(others[0] as number, "get /kept")).output).toContain("precious");
+    expect((await zk(others[1] as number, "create /after too")).output).toContain("Created /after");
+
+    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+    expect(code, output).toBe(0);
+    expect(output).toContain(`Changed: tw-state-master-${leader}-zookeeper`);
+    await eventually(
+      "the lost member follows",
+      60,
+      () => mode(leader),
+      (found) => found === "follower",
+    );
+    expect((await zk(leader, "get /after")).output).toContain("too");
+  });
+
+  test("Spark's masters elect another leader, and the worker moves to it", async () => {
+    const leading = async (): Promise<number> => {
+      const states = await Promise.all(
+        MEMBERS.map(async (n) => {
+          const url = `exec 3<>/dev/tcp/${hosts[n - 1]}/19080 && printf 'GET /json/ HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3`;
+          const { output } = await cluster.exec("client", ["bash", "-c", url]);
+          return /"status" : "ALIVE"/.test(output) && /"aliveworkers" : 1/.test(output);
+        }),
+      );
+      return states.indexOf(true) + 1;
+    };
+    const first = await eventually("a leading master with the worker", 60, leading, (n) => n > 0);
+    await cluster.kill(`master-${first}-spark-master`);
+    const second = await eventually(
+      "another leading master with the worker",
+      150,
+      leading,
+      (n) => n > 0 && n !== first,
+    );
+    expect(second).not.toBe(first);
+    expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);
+  });
+
+  test("HDFS loses a datanode and keeps its files", async () => {
+    expect((await hdfs("-mkdir", "-p", "/data")).code).toBe(0);
+    const script =
+      "seq 1 200000 > /tmp/numbers && hdfs dfs -put -f /tmp/numbers /data/ && hdfs dfs -setrep -w 3 /data/numbers && md5sum < /tmp/numbers";
+    const { code, output } = await cluster.exec("master-1-namenode", ["bash", "-c", script]);
+    expect(code, output).toBe(0);
+    const sum = /([0-9a-f]{32}) +-/.exec(output)?.[1];
+    await cluster.kill("datanode-2");
+    const back = await cluster.exec("master-1-namenode", ["bash", "-c", "hdfs dfs -cat /data/numbers | md5sum"]);
+    expect(back.output).toContain(sum as string);
+    const report = () => cluster.exec("master-1-namenode", ["hdfs", "dfsadmin", "-report", "-dead"]);
+    await eventually("the namenode notices", 120, report, (r) => /Dead datanodes \(1\)/.test(r.output));
+    expect((await cluster.cli("up", ["--no-smoke"])).output).toContain("HDFS out of safe mode with 3 datanodes");
+  });
+
+  test("the smoke job writes Parquet to HDFS and reads it back", async () => {
+    const { output } = await cluster.cli("smoke", ["--json"]);
+    const report = JSON.parse(output.slice(output.indexOf("{")));
+    expect(report.error).toBe(null);
+    expect(report.stages["Parquet to HDFS and back"]).toBeGreaterThan(0);
+  });
+
+  test("a restart of everything keeps state", async () => {
+    expect((await cluster.cli("down")).code).toBe(0);
+    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+    expect(code, output).toBe(0);
+    expect((await hdfs("-ls", "/data")).output).toContain("/data/numbers");
+    await eventually("a leader", 60, modes, (found) => found.includes("leader"));
+    expect((await zk(1, "get /kept")).output).toContain("precious");
+  });
+});

@@ -1,0 +1,378 @@
+import { randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/**
+ * An OpenStack that keeps in memory what it is told to make: enough of Keystone, Nova, Neutron, Glance and Cinder for
+ * the real Pulumi engine and the real provider to create, change and destroy a cluster, and for Terraform to do the same.
+ * It answers at once, so what is measured against it is the tool and not a cloud; and it fails where it is told to.
+ */
+
+type Item = Record<string, unknown> & { id: string };
+
+/** What happens instead of an answer to requests that match. */
+export interface Fault {
+  method?: string;
+  path: RegExp;
+  status: number;
+  body?: unknown;
+  /** How many requests. */
+  times: number;
+}
+
+const PROJECT = "5f705a1c2b3d4e5f8a9b0c1d2e3f4a5b";
+const IMAGE = "11111111-1111-4111-8111-111111111111";
+const EXTERNAL = "22222222-2222-4222-8222-222222222222";
+
+/** Collections by their path, with the name that one item has in a body. */
+const KINDS: Readonly<Record<string, string>> = {
+  "/network/v2.0/networks": "network",
+  "/network/v2.0/subnets": "subnet",
+  "/network/v2.0/routers": "router",
+  "/network/v2.0/ports": "port",
+  "/network/v2.0/floatingips": "floatingip",
+  "/network/v2.0/security-groups": "security_group",
+  "/network/v2.0/security-group-rules": "security_group_rule",
+  "/compute/v2.1/servers": "server",
+  "/compute/v2.1/flavors": "flavor",
+  "/compute/v2.1/os-keypairs": "keypair",
+  "/compute/v2.1/os-server-groups": "server_group",
+  "/volume/v3/volumes": "volume",
+};
+
+export class FakeCloud {
+  /** `POST /compute/v2.1/servers`, in the order in which they came. */
+  readonly requests: string[] = [];
+  readonly faults: Fault[] = [];
+  /** Names of servers that end in ERROR when they are made. */
+  readonly doomed = new Set<string>();
+  /** Names of servers that come up when they are next made, and then fall into ERROR in the lists of the cloud. */
+  readonly failsOnceUp = new Set<string>();
+  readonly #fallen = new Set<string>();
+  readonly #items = new Map<string, Map<string, Item>>(Object.keys(KINDS).map((path) => [path, new Map()]));
+  readonly #server: Server;
+  #addresses = 10;
+
+  private constructor(server: Server) {
+    this.#server = server;
+    const put = (path: string, item: Item): void => void this.#of(path).set(item.id, item);
+    put("/network/v2.0/networks", { id: EXTERNAL, name: "public", "router:external": true, status: "ACTIVE" });
+    for (const [id, name, vcpus, ram] of [
+      ["1", "m1.small", 1, 2048],
+      ["2", "m1.medium", 2, 4096],
+      ["3", "m1.large", 4, 8192],
+    ] as const) {
+      put("/compute/v2.1/flavors", { id, name, vcpus, ram, disk: 40 });
+    }
+  }
+
+  static async start(port = 0): Promise<FakeCloud> {
+    const server = createServer({ keepAliveTimeout: 60_000 });
+    const cloud = new FakeCloud(server);
+    server.on("request", (request, response) => void cloud.#serve(request, response));
+    await new Promise<void>((done) => server.listen(port, "127.0.0.1", done));
+    return cloud;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** OS_* variables of this cloud's user. */
+  get env(): Record<string, string> {
+    return {
+      OS_AUTH_URL: `${this.url}/identity/v3`,
+      OS_USERNAME: "demo",
+      OS_PASSWORD: "made-up",
+      OS_PROJECT_NAME: "demo",
+      OS_USER_DOMAIN_NAME: "Default",
+      OS_PROJECT_DOMAIN_NAME: "Default",
+      OS_REGION_NAME: "RegionOne",
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((done) => this.#server.close(done));
+  }
+
+  /** Everything that someone has made, as `kind name`, sorted. */
+  leftovers(): string[] {
+    const made = [...this.#items].flatMap(([path, items]) =>
+      [...items.values()]
+        .filter((item) => item.id !== EXTERNAL && KINDS[path] !== "flavor")
+        .map((item) => `${KINDS[path]} ${item.name ?? item.description ?? item.id}`),
+    );
+    return made.sort();
+  }
+
+  /** A server by its name. */
+  server(name: string): Item | undefined {
+    return [...this.#of("/compute/v2.1/servers").values()].find((server) => server.name === name);
+  }
+
+  #of(path: string): Map<string, Item> {
+    const items = this.#items.get(path);
+    if (!items) throw new Error(`no such collection: ${path}`);
+    return items;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const text = Buffer.concat(chunks).toString();
+    const body = (text === "" ? {} : JSON.parse(text)) as Record<string, never>;
+    const url = new URL(request.url ?? "/", this.url);
+    const method = request.method ?? "GET";
+    const path = url.pathname.replace(/\/$/, "").replace(`/volume/v3/${PROJECT}`, "/volume/v3");
+    this.requests.push(`${method} ${path}`);
+    const fault = this.faults.find((f) => f.times > 0 && (!f.method || f.method === method) && f.path.test(path));
+    if (fault) fault.times--;
+    const [status, answer, headers] = fault
+      ? [fault.status, fault.body ?? { error: { message: "made to fail" } }, {}]
+      : this.#answer(method, path, url.searchParams, body);
+    response.writeHead(status, { "content-type": "application/json", ...headers });
+    response.end(answer === undefined ? undefined : JSON.stringify(answer));
+  }
+
+  #answer(method: string, path: string, query: URLSearchParams, body: Record<string, never>): Answer {
+    if (path === "/identity/v3/auth/tokens") return [201, { token: this.#token() }, { "x-subject-token": "token" }];
+    if (path === "/image/v2/images") return [200, { images: [image()] }];
+    if (path === `/image/v2/images/${IMAGE}` || path === `/compute/v2.1/images/${IMAGE}`) return [200, image()];
+    if (path.endsWith("/limits")) return [200, { limits: { absolute: {} } }];
+    if (path.startsWith("/network/v2.0/quotas")) return [200, { quota: {} }];
+    if (path === "/compute/v2.1/os-availability-zone") return [200, { availabilityZoneInfo: [] }];
+    if (path === "/volume/v3/types") return [200, { volume_types: [] }];
+    if (path === "/network/v2.0/extensions") return [200, { extensions: [] }];
+
+    const collection = Object.keys(KINDS).find((prefix) => path === prefix || path.startsWith(`${prefix}/`));
+    if (!collection) return notFound(path);
+    const one = KINDS[collection] as string;
+    const rest = path.slice(collection.length + 1);
+    if (rest === "" || rest === "detail") {
+      if (method === "POST") return this.#create(collection, one, body[one] as unknown as Record<string, unknown>);
+      return [200, { [collectionKey(collection)]: this.#list(collection, query) }];
+    }
+    const [id = "", action] = rest.split("/");
+    const item = this.#of(collection).get(decodeURIComponent(id));
+    if (!item) return notFound(path);
+    if (action) return this.#act(item, action, body);
+    switch (method) {
+      case "DELETE":
+        return this.#delete(collection, item);
+      case "PUT":
+        Object.assign(item, body[one]);
+        return [200, { [one]: item }];
+      default:
+        return [200, { [one]: item }];
+    }
+  }
+
+  #list(collection: string, query: URLSearchParams): unknown[] {
+    let items = [...this.#of(collection).values()];
+    for (const [key, value] of query) {
+      if (["limit", "fields", "marker", "project_id", "sort_key", "sort_dir"].includes(key)) continue;
+      if (key === "name" && value.startsWith("^"))
+        items = items.filter((i) => String(i.name).startsWith(value.slice(1)));
+      else items = items.filter((item) => String(item[key]) === value);
+    }
+    if (collection.endsWith("/servers")) {
+      items = items.map((s) =>
+        this.#fallen.has(s.id) ? { ...s, status: "ERROR", fault: { message: "it fell over" } } : s,
+      );
+    }
+    // A page that is not the first one is empty: pages are as long as anyone needs.
+    if (query.has("marker")) return [];
+    return collection.endsWith("os-keypairs") ? items.map((keypair) => ({ keypair })) : items;
+  }
+
+  #create(collection: string, one: string, given: Record<string, unknown>): Answer {
+    const id = one === "keypair" ? String(given.name) : randomUUID();
+    const item: Item = { status: "ACTIVE", ...given, id, project_id: PROJECT, tenant_id: PROJECT };
+    switch (one) {
+      case "port": {
+        const taken = (given.fixed_ips as { ip_address?: string }[] | undefined)?.[0]?.ip_address;
+        const ports = [...this.#of(collection).values()];
+        const clash = ports.find((p) => (p.fixed_ips as { ip_address?: string }[])[0]?.ip_address === taken);
+        if (taken && clash)
+          return [409, { NeutronError: { type: "IpAddressAlreadyAllocated", message: taken, detail: "" } }];
+        Object.assign(item, {
+          mac_address: "fa:16:3e:00:00:01",
+          device_id: "",
+          device_owner: "",
+          admin_state_up: true,
+        });
+        item.security_groups ??= [];
+        break;
+      }
+      case "subnet":
+        item.allocation_pools ??= [];
+        item.dns_nameservers ??= [];
+        item.enable_dhcp ??= true;
+        break;
+      case "router":
+        item.admin_state_up = true;
+        break;
+      case "floatingip":
+        item.floating_ip_address = `203.0.113.${this.#addresses++}`;
+        break;
+      case "keypair":
+        Object.assign(item, {
+          fingerprint: "00",
+          public_key: "ssh-rsa made-up",
+          private_key: "made-up private key",
+          user_id: "u",
+        });
+        break;
+      case "server_group":
+        item.members = [];
+        break;
+      case "volume":
+        Object.assign(item, { status: "available", attachments: [], metadata: {}, availability_zone: "nova" });
+        break;
+      case "server":
+        return this.#createServer(item, given);
+    }
+    this.#of(collection).set(id, item);
+    return [CREATED[one] ?? 201, { [one]: item }];
+  }
+
+  #createServer(item: Item, given: Record<string, unknown>): Answer {
+    const [network] = given.networks as { port: string }[];
+    const port = this.#of("/network/v2.0/ports").get(network?.port ?? "");
+    if (!port) return [400, { badRequest: { code: 400, message: `no port ${network?.port}` } }];
+    if (port.device_id !== "")
+      return [409, { conflictingRequest: { code: 409, message: `Port ${port.id} is still in use` } }];
+    const failed = this.doomed.delete(String(given.name));
+    if (this.failsOnceUp.delete(String(given.name))) this.#fallen.add(item.id);
+    if (!failed) Object.assign(port, { device_id: item.id, device_owner: "compute:nova" });
+    const [fixed] = port.fixed_ips as { ip_address: string }[];
+    const networkName = this.#of("/network/v2.0/networks").get(String(port.network_id))?.name;
+    Object.assign(item, {
+      status: failed ? "ERROR" : "ACTIVE",
+      ...(failed ? { fault: { code: 500, message: "No valid host was found." } } : {}),
+      metadata: given.metadata ?? {},
+      image: { id: given.imageRef },
+      flavor: { id: given.flavorRef },
+      created: new Date().toISOString(),
+      updated: new Date().toISOString(),
+      addresses: {
+        [String(networkName)]: [
+          {
+            addr: fixed?.ip_address,
+            version: 4,
+            "OS-EXT-IPS-MAC:mac_addr": port.mac_address,
+            "OS-EXT-IPS:type": "fixed",
+          },
+        ],
+      },
+      "OS-EXT-AZ:availability_zone": given.availability_zone ?? "nova",
+      "OS-EXT-STS:vm_state": failed ? "error" : "active",
+    });
+    delete item.user_data;
+    this.#of("/compute/v2.1/servers").set(item.id, item);
+    return [202, { server: { id: item.id, adminPass: "made-up", links: [] } }];
+  }
+
+  #delete(collection: string, item: Item): Answer {
+    if (collection.endsWith("/servers")) {
+      for (const port of this.#of("/network/v2.0/ports").values()) {
+        if (port.device_id === item.id) Object.assign(port, { device_id: "", device_owner: "" });
+      }
+    }
+    if (collection.endsWith("/security-groups")) {
+      const rules = this.#of("/network/v2.0/security-group-rules");
+      for (const rule of [...rules.values()]) if (rule.security_group_id === item.id) rules.delete(rule.id);
+    }
+    this.#of(collection).delete(item.id);
+    return [204, undefined];
+  }
+
+  #act(item: Item, action: string, body: Record<string, never>): Answer {
+    switch (action) {
+      case "add_router_interface": {
+        const ports = this.#of("/network/v2.0/ports");
+        const id = randomUUID();
+        const fixed_ips = [{ subnet_id: body.subnet_id, ip_address: "10.72.0.1" }];
+        ports.set(id, {
+          id,
+          name: "",
+          device_id: item.id,
+          device_owner: "network:router_interface",
+          status: "ACTIVE",
+          fixed_ips,
+        });
+        return [200, { id: item.id, port_id: id, subnet_id: body.subnet_id, tenant_id: PROJECT }];
+      }
+      case "remove_router_interface": {
+        const ports = this.#of("/network/v2.0/ports");
+        for (const port of [...ports.values()]) if (port.device_id === item.id) ports.delete(port.id);
+        return [200, { id: item.id }];
+      }
+      case "metadata":
+        Object.assign(item.metadata as object, body.metadata);
+        return [200, { metadata: item.metadata }];
+      case "tags":
+        return [200, { tags: [] }];
+      case "action":
+        if ("os-stop" in body) item.status = "SHUTOFF";
+        return [202, undefined];
+      case "os-volume_attachments":
+        return [200, { volumeAttachments: [] }];
+      case "os-interface":
+        return [200, { interfaceAttachments: [] }];
+      default:
+        return notFound(action);
+    }
+  }
+
+  #token(): unknown {
+    const endpoint = (type: string, path: string): unknown => ({
+      type,
+      name: type,
+      endpoints: [
+        { interface: "public", region: "RegionOne", region_id: "RegionOne", url: `${this.url}${path}`, id: type },
+      ],
+    });
+    return {
+      expires_at: "2099-01-01T00:00:00.000000Z",
+      issued_at: "2026-01-01T00:00:00.000000Z",
+      methods: ["password"],
+      project: { id: PROJECT, name: "demo", domain: { id: "default", name: "Default" } },
+      user: { id: "u", name: "demo", domain: { id: "default", name: "Default" } },
+      roles: [{ id: "r", name: "member" }],
+      catalog: [
+        endpoint("identity", "/identity/v3"),
+        endpoint("compute", "/compute/v2.1"),
+        endpoint("network", "/network"),
+        endpoint("image", "/image"),
+        endpoint("volumev3", `/volume/v3/${PROJECT}`),
+        endpoint("block-storage", `/volume/v3/${PROJECT}`),
+      ],
+    };
+  }
+}
+
+/** Each service has a status of its own for "made", and the provider insists on it. */
+const CREATED: Readonly<Record<string, number>> = { volume: 202, server_group: 200, keypair: 200 };
+
+type Answer = [status: number, body: unknown, headers?: Record<string, string>];
+
+const notFound = (what: string): Answer => [404, { itemNotFound: { code: 404, message: `no ${what}` } }];
+
+/** Name of the list in an answer, such as `security_groups` for `/network/v2.0/security-groups`. */
+function collectionKey(collection: string): string {
+  return (collection.split("/").at(-1) ?? "").replace("os-", "").replaceAll("-", "_");
+}
+
+function image(): unknown {
+  return {
+    id: IMAGE,
+    name: "debian-12",
+    status: "active",
+    min_ram: 0,
+    min_disk: 0,
+    size: 400_000_000,
+    image: { id: IMAGE, name: "debian-12" },
+  };
+}

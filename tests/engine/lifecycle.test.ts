@@ -1,0 +1,224 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { RawConfig } from "../../config/validate.ts";
+import { FakeCloud } from "./fake-cloud.ts";
+import { type Outcome, Stack } from "./stack.ts";
+
+/** The program on the real engine with the real provider, against an OpenStack in memory. */
+
+const DIGEST = `sha256:${"d".repeat(64)}`;
+const CONFIG: RawConfig = {
+  clusterName: "demo",
+  architecture: "standalone",
+  image: "debian-12",
+  masterFlavor: "m1.medium",
+  agentFlavor: "m1.large",
+  bastionFlavor: "m1.small",
+  externalNetwork: "public",
+  adminCidrs: ["198.51.100.7/32"],
+  agentCount: 2,
+  prebuiltImages: Object.fromEntries(
+    ["spark-python", "client", "zookeeper"].map((name) => [name, `registry.example.org/${name}@${DIGEST}`]),
+  ),
+};
+
+let cloud: FakeCloud;
+let stack: Stack;
+beforeEach(async () => {
+  cloud = await FakeCloud.start();
+});
+afterEach(async () => {
+  await cloud.stop();
+  stack.remove();
+});
+
+async function stackOf(changes: RawConfig = {}): Promise<Stack> {
+  // Machines of this cloud run nothing: one that is ACTIVE counts as ready.
+  const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
+  stack = await new Stack({ config: { ...CONFIG, ...changes }, env }).init();
+  return stack;
+}
+
+function expectSuccess(outcome: Outcome): void {
+  expect(outcome.code, outcome.text).toBe(0);
+}
+
+const instances = (outcome: Outcome): string[] => outcome.changes.filter((line) => line.includes(" Instance "));
+
+test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async () => {
+  await stackOf();
+
+  const preview = await stack.preview();
+  expectSuccess(preview);
+  expect(cloud.leftovers()).toEqual([]);
+
+  const up = await stack.up();
+  expectSuccess(up);
+  expect(up.changes.toSorted()).toEqual(preview.changes.toSorted());
+  expect(up.changes.every((line) => line.startsWith("create "))).toBe(true);
+
+  const again = await stack.up();
+  expectSuccess(again);
+  expect(again.changes).toEqual([]);
+
+  stack.configure({ agentCount: 4 });
+  const more = await stack.up();
+  expectSuccess(more);
+  expect(more.changes.toSorted()).toEqual([
+    "create Instance demo-agent-3",
+    "create Instance demo-agent-4",
+    "create Port demo-agent-3",
+    "create Port demo-agent-4",
+  ]);
+
+  stack.configure({ agentCount: 3, removedAgents: ["agent-2"] });
+  const fewer = await stack.up();
+  expectSuccess(fewer);
+  expect(fewer.changes).toEqual(["delete Instance demo-agent-2", "delete Port demo-agent-2"]);
+
+  const outputs = await stack.outputs();
+  expect(outputs.jupyterToken).toMatch(/^[A-Za-z0-9]{32}$/);
+  expect(outputs.sshConfig).toContain("HostName 203.0.113.10");
+  expect(outputs.readme).not.toMatch(/\$\{/);
+  const secrets = JSON.stringify((await stack.state()).deployment);
+  expect(secrets).not.toContain(outputs.jupyterToken);
+  expect(secrets).not.toContain("made-up private key");
+
+  const destroy = await stack.destroy();
+  expectSuccess(destroy);
+  expect(cloud.leftovers()).toEqual([]);
+});
+
+describe("a change of every machine", () => {
+  test("masters go one at a time, whatever the number of workers; data and addresses stay", async () => {
+    await stackOf({ masterCount: 3, agentCount: 3, agentBatchSize: 2 });
+    expectSuccess(await stack.up());
+    const kept = cloud.leftovers().filter((line) => /^(port|volume|floatingip)/.test(line));
+
+    stack.configure({ aptMirror: "http://mirror.example.org/debian" });
+    const preview = await stack.preview();
+    // Fewer workers than machines that wait: what waits must hold none of them.
+    const up = await stack.up("--parallel", "2");
+    expectSuccess(up);
+    expect(up.changes.toSorted()).toEqual(preview.changes.toSorted());
+    expect(up.changes.filter((line) => !line.includes(" Instance "))).toEqual([]);
+    expect(cloud.leftovers().filter((line) => /^(port|volume|floatingip)/.test(line))).toEqual(kept);
+
+    const masters = instances(up).filter((line) => line.includes("demo-master"));
+    expect(
+      masters.filter((line) => line.startsWith("delete-replaced") || line.startsWith("create-replacement")),
+    ).toEqual(
+      ["demo-master-1", "demo-master-2", "demo-master-3"].flatMap((name) => [
+        `delete-replaced Instance ${name}`,
+        `create-replacement Instance ${name}`,
+      ]),
+    );
+    const created = instances(up).filter((line) => line.startsWith("create-replacement"));
+    const place = (name: string): number => created.indexOf(`create-replacement Instance demo-${name}`);
+    expect(place("bastion")).toBeLessThan(place("registry"));
+    expect(place("registry")).toBeLessThan(place("master-1"));
+    for (const n of [1, 2, 3]) {
+      expect(place("master-3")).toBeLessThan(place(`agent-${n}`));
+      expect(place(`agent-${n}`)).toBeLessThan(place("client"));
+    }
+    expectSuccess(await stack.destroy());
+    expect(cloud.leftovers()).toEqual([]);
+  });
+
+  test("one that does not become ready stops it: the others stay untouched, and the next update goes on", async () => {
+    await stackOf({ masterCount: 3, agentCount: 2 });
+    expectSuccess(await stack.up());
+    const before = new Map(
+      ["master-1", "master-2", "master-3", "agent-1"].map((n) => [n, cloud.server(`demo-${n}`)?.id]),
+    );
+
+    cloud.failsOnceUp.add("demo-master-1");
+    stack.configure({ aptMirror: "http://mirror.example.org/debian" });
+    const failed = await stack.up();
+    expect(failed.code).not.toBe(0);
+    expect(failed.text).toMatch(/demo-master-1\)?:[\s\S]*master-1: /);
+    expect(cloud.server("demo-master-1")?.id).not.toBe(before.get("master-1"));
+    for (const name of ["master-2", "master-3", "agent-1"]) {
+      expect(cloud.server(`demo-${name}`)?.id, name).toBe(before.get(name));
+    }
+    // What people need to find out why is still there.
+    expect((await stack.outputs()).sshConfig).toContain("demo-bastion");
+
+    const next = await stack.up();
+    expectSuccess(next);
+    expect(instances(next).filter((line) => line.startsWith("create-replacement")).length).toBe(3 + 2 + 1);
+    expect((await stack.up()).changes).toEqual([]);
+    expectSuccess(await stack.destroy());
+    expect(cloud.leftovers()).toEqual([]);
+  });
+});
+
+describe("a fault in the middle", () => {
+  test.each([
+    ["Nova is down for a while", { method: "POST", path: /\/servers$/, status: 503, times: 40 }],
+    [
+      "the quota is hit",
+      {
+        method: "POST",
+        path: /\/servers$/,
+        status: 403,
+        body: { forbidden: { code: 403, message: "Quota exceeded for instances" } },
+        times: 3,
+      },
+    ],
+    ["Neutron refuses ports", { method: "POST", path: /\/ports$/, status: 500, times: 2 }],
+  ])("%s: the second run completes", async (_, fault) => {
+    await stackOf();
+    cloud.faults.push({ ...fault });
+    const failed = await stack.up();
+    expect(failed.code).not.toBe(0);
+    cloud.faults.length = 0;
+    expectSuccess(await stack.up());
+    expect((await stack.up()).changes).toEqual([]);
+    expectSuccess(await stack.destroy());
+    expect(cloud.leftovers()).toEqual([]);
+  });
+
+  test("a server in ERROR fails the first run and is replaced by the second, alone", async () => {
+    await stackOf();
+    cloud.doomed.add("demo-agent-2");
+    const failed = await stack.up();
+    expect(failed.code).not.toBe(0);
+    expect(failed.text).toContain("demo-agent-2");
+    const second = await stack.up();
+    expectSuccess(second);
+    expect(cloud.server("demo-agent-2")?.status).toBe("ACTIVE");
+    expect(instances(second).filter((line) => line.startsWith("delete") && !line.includes("agent-2"))).toEqual([]);
+    expect((await stack.up()).changes).toEqual([]);
+    expectSuccess(await stack.destroy());
+    expect(cloud.leftovers()).toEqual([]);
+  });
+
+  test("after a failed run destroy cleans up what there is", async () => {
+    await stackOf();
+    cloud.faults.push({ method: "POST", path: /\/servers$/, status: 500, times: 100 });
+    expect((await stack.up()).code).not.toBe(0);
+    cloud.faults.length = 0;
+    expectSuccess(await stack.destroy());
+    expect(cloud.leftovers()).toEqual([]);
+  });
+});
+
+test("protected data refuses destroy before anything is touched", async () => {
+  await stackOf({ protectData: true });
+  expectSuccess(await stack.up());
+  const before = cloud.leftovers();
+  const refused = await stack.destroy();
+  expect(refused.code).not.toBe(0);
+  expect(refused.text).toContain("protect");
+  expect(cloud.leftovers()).toEqual(before);
+});
+
+test("what the cloud cannot hold is refused with every problem at once, and nothing is made", async () => {
+  await stackOf({ image: "no-such-image", agentFlavor: "no-such-flavor", externalNetwork: "no-such-network" });
+  for (const refused of [await stack.preview(), await stack.up()]) {
+    expect(refused.code).not.toBe(0);
+    for (const name of ["no-such-image", "no-such-flavor", "no-such-network"]) expect(refused.text).toContain(name);
+    expect(refused.text).not.toMatch(/\n\s+at /);
+  }
+  expect(cloud.leftovers()).toEqual([]);
+});

@@ -1,0 +1,181 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { stringify } from "yaml";
+import { ROOT } from "../../cli/common.ts";
+import type { RawConfig } from "../../config/validate.ts";
+
+/** One stack of this program on the real engine, with a backend of its own in a temporary folder. */
+
+/** What an operation did to one resource, in the order in which the engine began it. */
+export interface Step {
+  /** `create`, `update`, `delete`, `same`, `create-replacement`, `delete-replaced`, … */
+  op: string;
+  type: string;
+  name: string;
+}
+
+export interface Outcome {
+  code: number;
+  /** Standard output and error. */
+  text: string;
+  /** Steps that changed something, as `create Instance demo-agent-1`, in the order in which they began. */
+  changes: string[];
+  /** Number of resources that stayed as they were. */
+  same: number;
+  seconds: number;
+}
+
+export interface StackOptions {
+  config: RawConfig;
+  /** Environment of the program and its providers: OS_* and the like. */
+  env: Readonly<Record<string, string>>;
+}
+
+export class Stack {
+  readonly folder = mkdtempSync(join(tmpdir(), "triplewide-engine-"));
+  readonly #env: NodeJS.ProcessEnv;
+  #config: RawConfig;
+  #events = 0;
+
+  constructor(options: StackOptions) {
+    this.#config = options.config;
+    mkdirSync(join(this.folder, "state"));
+    const project = readFileSync(join(ROOT, "Pulumi.yaml"), "utf8");
+    writeFileSync(join(this.folder, "Pulumi.yaml"), `main: ${ROOT}\n${project}`);
+    this.#env = {
+      ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("OS_"))),
+      // `node` of this repository: the engine takes the first on PATH.
+      PATH: `${join(ROOT, "node_modules", ".bin")}${delimiter}${process.env.PATH}`,
+      PULUMI_BACKEND_URL: `file://${join(this.folder, "state")}`,
+      PULUMI_CONFIG_PASSPHRASE: "made-up",
+      PULUMI_SKIP_UPDATE_CHECK: "true",
+      PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+      ...options.env,
+    };
+  }
+
+  /** Makes the stack. @throws when the engine does not work here at all. */
+  async init(): Promise<this> {
+    await this.#must("stack", "init", "test");
+    this.configure({});
+    return this;
+  }
+
+  /** Changes settings; the next operation uses them. */
+  configure(changes: RawConfig): void {
+    this.#config = { ...this.#config, ...changes };
+    const file = join(this.folder, "Pulumi.test.yaml");
+    const salt = existsSync(file) ? (/^encryptionsalt:.*$/m.exec(readFileSync(file, "utf8"))?.[0] ?? "") : "";
+    const config = Object.fromEntries(Object.entries(this.#config).map(([key, value]) => [`triplewide:${key}`, value]));
+    writeFileSync(file, `${salt}\n${stringify({ config })}`);
+  }
+
+  preview(...args: string[]): Promise<Outcome> {
+    return this.#operation("preview", args);
+  }
+
+  up(...args: string[]): Promise<Outcome> {
+    return this.#operation("up", ["--yes", "--skip-preview", ...args]);
+  }
+
+  destroy(...args: string[]): Promise<Outcome> {
+    return this.#operation("destroy", ["--yes", "--skip-preview", ...args]);
+  }
+
+  /** Starts an update and hands its process over, for those who want to kill it. */
+  startUp(): ChildProcess {
+    return spawn("pulumi", ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", "test"], {
+      cwd: this.folder,
+      env: this.#env,
+      stdio: "ignore",
+      // A group of its own: the engine's children can be killed with it, as when a machine loses power.
+      detached: true,
+    });
+  }
+
+  /** The state as the backend has it, secrets encrypted. */
+  async state(): Promise<{ deployment: { resources?: StateResource[]; pending_operations?: unknown[] } }> {
+    return JSON.parse(await this.#must("stack", "export"));
+  }
+
+  async outputs(): Promise<Record<string, unknown>> {
+    return JSON.parse(await this.#must("stack", "output", "--json", "--show-secrets"));
+  }
+
+  async pulumi(...args: string[]): Promise<{ code: number; text: string }> {
+    const { code, stdout, stderr } = await this.#run(args);
+    return { code, text: stdout + stderr };
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async #operation(verb: string, args: string[]): Promise<Outcome> {
+    const events = join(this.folder, `events-${this.#events++}.json`);
+    const began = performance.now();
+    const common = ["--non-interactive", "--color", "never", "--suppress-progress", "--event-log", events];
+    const { code, stdout, stderr } = await this.#run([verb, ...common, ...args]);
+    const steps = existsSync(events) ? stepsOf(readFileSync(events, "utf8")) : [];
+    return {
+      code,
+      text: stdout + stderr,
+      changes: steps.filter((s) => s.op !== "same").map((s) => `${s.op} ${s.type} ${s.name}`),
+      same: steps.filter((s) => s.op === "same").length,
+      seconds: Math.round((performance.now() - began) / 1000),
+    };
+  }
+
+  async #must(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.#run(args);
+    if (code !== 0) throw new Error(`pulumi ${args.join(" ")}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
+  #run(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    return new Promise((resolve, reject) => {
+      const stack = args[0] === "stack" && args[1] === "init" ? [] : ["--stack", "test"];
+      const child = spawn("pulumi", [...args, ...stack], {
+        cwd: this.folder,
+        env: this.#env,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let [stdout, stderr] = ["", ""];
+      child.stdout.on("data", (chunk) => (stdout += chunk));
+      child.stderr.on("data", (chunk) => (stderr += chunk));
+      child.once("error", reject);
+      child.once("close", (code) => resolve({ code: code ?? -1, stdout, stderr }));
+    });
+  }
+}
+
+export interface StateResource {
+  urn: string;
+  type: string;
+  id?: string;
+  inputs?: Record<string, unknown>;
+  outputs?: Record<string, unknown>;
+}
+
+interface EngineEvent {
+  resourcePreEvent?: { metadata: { op: string; urn: string; type: string } };
+}
+
+function stepsOf(log: string): Step[] {
+  return log
+    .split("\n")
+    .filter(Boolean)
+    .flatMap((line) => {
+      const metadata = (JSON.parse(line) as EngineEvent).resourcePreEvent?.metadata;
+      // Components and providers cost nothing in the cloud.
+      if (!metadata || /^(triplewide|pulumi):/.test(metadata.type)) return [];
+      const [op, type = "", name = ""] = [
+        metadata.op,
+        metadata.type.split(":").at(-1),
+        metadata.urn.split("::").at(-1),
+      ];
+      return [{ op, type, name }];
+    });
+}

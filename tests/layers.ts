@@ -1,0 +1,109 @@
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { ROOT } from "../cli/common.ts";
+import { findDocker } from "../local/docker.ts";
+
+/** The layers of tests, from pure logic to real machines. */
+export interface Layer {
+  name: string;
+  what: string;
+  dir: string;
+  /** Seconds that one test or hook may take. */
+  timeoutSeconds: number;
+  /** Why the layer cannot run here; empty when it can. */
+  missing: () => Promise<string>;
+}
+
+const run = promisify(execFile);
+const nothing = async (): Promise<string> => "";
+
+async function noDocker(): Promise<string> {
+  try {
+    await findDocker();
+    return "";
+  } catch (error) {
+    return (error as Error).message.split("\n")[0] ?? "no Docker";
+  }
+}
+
+async function noEngine(): Promise<string> {
+  try {
+    await run("pulumi", ["version"]);
+  } catch {
+    return "no `pulumi` on PATH";
+  }
+  if (process.env.OS_CLOUD || process.env.OS_AUTH_URL) return "";
+  if (!existsSync(labReady()))
+    return "no cloud: set OS_CLOUD or OS_AUTH_URL, or start a lab (tests/lab/cloud.sh start)";
+  // The file outlives a lab that was killed.
+  const url = /OS_AUTH_URL=(\S+)/.exec(readFileSync(labReady(), "utf8"))?.[1] ?? "";
+  try {
+    await fetch(url, { signal: AbortSignal.timeout(5000) });
+    return "";
+  } catch {
+    return `the lab does not answer at ${url} (tests/lab/cloud.sh start)`;
+  }
+}
+
+/** Layers that are so far run only when asked for by name, and why. */
+async function byNameOnly(layer: string, reason: string): Promise<string> {
+  return process.argv.includes(layer) ? noDocker() : `${reason}; run it by name: node tests/run.ts ${layer}`;
+}
+
+/** A layer whose tests are still to be written says so instead of counting as passed. */
+function hasTests(dir: string): boolean {
+  const path = join(ROOT, dir);
+  return existsSync(path) && readdirSync(path).some((file) => file.endsWith(".test.ts"));
+}
+
+/** Where a running lab leaves its credentials. */
+export function labReady(): string {
+  return `${process.env.LAB_BASE ?? "/var/tmp/openstack-lab"}/READY`;
+}
+
+async function noMesos(): Promise<string> {
+  return process.env.MESOS_SOURCE
+    ? ""
+    : "no Mesos: set MESOS_SOURCE to file:///…/mesos.tar.gz#sha256=… or docker://…@sha256:…";
+}
+
+export const layers: Layer[] = [
+  { name: "unit", what: "config, definition, renderers", dir: "tests/unit", timeoutSeconds: 30, missing: nothing },
+  {
+    name: "components",
+    what: "Pulumi components under its mock runtime",
+    dir: "tests/components",
+    timeoutSeconds: 60,
+    missing: nothing,
+  },
+  {
+    name: "containers",
+    what: "real Spark, Jupyter, ZooKeeper and HDFS in containers",
+    dir: "tests/containers",
+    timeoutSeconds: 1500,
+    missing: noDocker,
+  },
+  {
+    name: "machine",
+    what: "user data booted by systemd and cloud-init",
+    dir: "tests/machine",
+    timeoutSeconds: 900,
+    missing: () => byNameOnly("machine", "it has not been seen green on a quiet machine yet"),
+  },
+  {
+    name: "engine",
+    what: "the real Pulumi engine on a real OpenStack",
+    dir: "tests/engine",
+    timeoutSeconds: 1500,
+    missing: async () => (hasTests("tests/engine") ? noEngine() : "its tests are not written yet"),
+  },
+  {
+    name: "mesos",
+    what: "the real Mesos",
+    dir: "tests/mesos",
+    timeoutSeconds: 1500,
+    missing: async () => (hasTests("tests/mesos") ? noMesos() : "its tests are not written yet"),
+  },
+];

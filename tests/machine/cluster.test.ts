@@ -1,0 +1,337 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import { localReference, pinnedVersions } from "../../cluster/images.ts";
+import type { ImageName } from "../../cluster/types.ts";
+import { validate } from "../../config/validate.ts";
+import { execLine } from "../../render/cloud-init/systemd.ts";
+import { canHaveVolumes, type Disk, type Guest, Guests, missing } from "./guests.ts";
+
+/**
+ * A whole standalone cluster from nothing but the user data of its machines: bastion, registry, master, agent and client
+ * boot under systemd and cloud-init, pull their images from the registry machine and run a job.
+ */
+
+const MINUTES = 60_000;
+const volumes = canHaveVolumes();
+const reason = await missing();
+
+describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${reason})`}`, () => {
+  const cluster = defineCluster(
+    validate(
+      {
+        architecture: "standalone",
+        image: "debian-12",
+        masterFlavor: "m1.small",
+        agentFlavor: "m1.small",
+        externalNetwork: "public",
+        adminCidrs: ["198.51.100.7/32"],
+        networkCidr: "10.201.0.0/16",
+        agentCount: 1,
+        agentCpus: 2,
+        agentMemoryMiB: 1500,
+        dataVolumes: volumes,
+        registryVolumeGb: 3,
+        clientVolumeGb: 1,
+      },
+      "env",
+    ),
+  );
+  const guests = new Guests(cluster);
+  const versions = pinnedVersions(ROOT);
+  let bastion: Guest;
+  let registry: Guest;
+  let master: Guest;
+  let agent: Guest;
+  let client: Guest;
+  let notebooks: Disk | undefined;
+  const seconds: Record<string, number> = {};
+  const noImage = (name: ImageName): string => `no-such-image/${name}`;
+
+  /** Attaches a volume as the cloud does: some time after the machine has started. */
+  async function attach(guest: Guest, disk: Disk, path = "/dev/vdb"): Promise<void> {
+    await guest.out(`[ -b ${path} ] || mknod ${path} b ${disk.number}`);
+  }
+
+  async function buildMissingImages(): Promise<void> {
+    const names = ["spark-python", "client"] as const;
+    const there = await Promise.all(
+      names.map((name) =>
+        guests.docker("image", "inspect", localReference(name, cluster.config, versions)).catch(() => ""),
+      ),
+    );
+    if (there.includes("")) execFileSync(join(ROOT, "images/build.sh"), ["--plain", ...names], { stdio: "ignore" });
+  }
+
+  beforeAll(async () => {
+    await guests.prepare();
+    bastion = await guests.boot("bastion", "plain", guests.userData("bastion", noImage));
+    registry = await guests.boot(
+      "registry",
+      "plain",
+      guests.userData("registry", noImage),
+      "--publish",
+      "127.0.0.1::5000",
+    );
+    if (volumes) await attach(registry, guests.makeDisk("registry", 3));
+    seconds.bastion = await bastion.ready(600);
+    seconds.registry = await registry.ready(900);
+    await buildMissingImages();
+    const pushed = new Map<ImageName, string>();
+    for (const name of ["spark-python", "client"] as const) {
+      pushed.set(name, await guests.push(localReference(name, cluster.config, versions), registry));
+    }
+    const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
+    const start = Date.now();
+    master = await guests.boot("master-1", "with-docker", guests.userData("master-1", imageOf));
+    agent = await guests.boot("agent-1", "plain", guests.userData("agent-1", imageOf));
+    client = await guests.boot("client", "with-docker", guests.userData("client", imageOf));
+    if (volumes) {
+      notebooks = guests.makeDisk("client", 1);
+      await attach(client, notebooks);
+    }
+    await Promise.all(
+      [master, agent, client].map(async (guest) => {
+        await guest.ready(1800, true);
+        seconds[guest.machine.name] = (Date.now() - start) / 1000;
+      }),
+    );
+    process.stdout.write(`seconds from power-on to ready: ${JSON.stringify(seconds)}\n`);
+  }, 60 * MINUTES);
+
+  afterAll(() => guests.cleanUp(), 5 * MINUTES);
+
+  test("cloud-init takes the user data and finishes without an error", async () => {
+    for (const guest of [bastion, registry, master, agent, client]) {
+      expect(await guest.out("cloud-init schema --config-file /var/lib/cloud/instance/user-data.txt")).toContain(
+        "Valid",
+      );
+      expect(await guest.out("cloud-init status --wait")).toContain("status: done");
+    }
+  });
+
+  test("systemd finds no fault with any unit", async () => {
+    for (const guest of [bastion, registry, master, agent, client]) {
+      expect(await guest.out("systemd-analyze verify /etc/systemd/system/triplewide-*")).toBe("");
+      expect(await guest.out("systemctl list-units --failed --no-legend")).toBe("");
+    }
+  });
+
+  test("a job started on the client runs on the agent", async () => {
+    const job = [
+      "from pyspark.sql import SparkSession",
+      "spark = SparkSession.builder.getOrCreate()",
+      "rows = spark.range(1000).selectExpr('sum(id) as s').toPandas()",
+      "print('sum', rows.s[0], spark.sparkContext.master)",
+    ].join("\n");
+    const output = await client.out(`docker exec triplewide-jupyter python3 -c "${job}"`);
+    expect(output).toContain(`sum 499500 spark://${master.machine.address}:7077`);
+  });
+
+  test("no secret is on a command line, in a unit, or in a file that others may read", async () => {
+    for (const guest of [registry, master, agent, client]) {
+      const values = [...guests.secrets.values()];
+      const patterns = values.join("\n");
+      // This process itself has the secrets on its standard input only.
+      const seen = await guest.sh(
+        "cat >/root/p; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -F -f /root/p",
+        patterns,
+      );
+      expect(seen).toEqual({ code: 1, output: "" });
+      const readable = await guest.sh(
+        "find /etc /run /tmp /var/lib/cloud /var/lib/triplewide /var/log /usr/local /home -xdev -type f -perm /077 -size -5M -exec grep -lF -f /root/p {} +",
+      );
+      expect(readable.output.split("\n").filter((path) => path !== "")).toEqual([]);
+      await guest.out("rm /root/p");
+    }
+  });
+
+  test("files of secrets belong to the user of their service", async () => {
+    const of = (path: string): string => `stat -c '%a %u' ${path}`;
+    expect(await agent.out(of("/etc/triplewide/spark-worker/etc/spark/spark-defaults.conf"))).toBe("600 1000");
+    expect(await agent.out(of("/etc/triplewide/spark-worker.env"))).toBe("600 0");
+    expect(await agent.out(of("/root/.docker/config.json"))).toBe("600 0");
+    expect(await registry.out(of("/etc/triplewide/htpasswd"))).toBe("600 0");
+    expect(
+      await client.out("docker exec triplewide-jupyter sh -c 'id -u; cat /run/secrets/jupyter-token | wc -c'"),
+    ).toMatch(/^1000\n\d\d$/);
+  });
+
+  test("the registry asks for its password", async () => {
+    const status = "curl -s -o /dev/null -w '%{http_code}'";
+    const url = `http://${registry.machine.address}:5000/v2/`;
+    expect(await agent.out(`${status} ${url}`)).toBe("401");
+    expect(await agent.out(`${status} -K - ${url} <<<"user = triplewide:$(cat /etc/triplewide/pull-password)"`)).toBe(
+      "200",
+    );
+  });
+
+  test("the metadata address answers root, and nobody else", async () => {
+    // Something at that address, as a cloud has it: on the same network, reached by a route.
+    await guests.runAside(
+      "metadata",
+      ...[
+        "--cap-add",
+        "NET_ADMIN",
+        "--sysctl",
+        "net.ipv6.conf.all.disable_ipv6=0",
+        "--user",
+        "0",
+        "triplewide-test/guest:plain",
+      ],
+      ...[
+        "bash",
+        "-c",
+        "ip address add 169.254.169.254/32 dev eth0; ip address add fe80::a9fe:a9fe/64 dev eth0; exec python3 -m http.server --bind :: 80",
+      ],
+    );
+    await agent.out("ip route add 169.254.169.254 dev eth0");
+    const get = "curl -s -o /dev/null -w '%{http_code}' --max-time 5";
+    for (const url of ["http://169.254.169.254/", "http://[fe80::a9fe:a9fe%25eth0]/"]) {
+      const ask = `${get} '${url}'`;
+      expect(await agent.out(`for i in 1 2 3 4 5 6 7 8 9 10; do ${ask} && exit; sleep 1; done`), url).toMatch(/200$/);
+      expect(await agent.sh(ask, "", "1000"), url).toMatchObject({ code: 7, output: "000" });
+      expect(await agent.sh(ask, "", "65534"), url).toMatchObject({ code: 7, output: "000" });
+    }
+    const inside = "timeout 5 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80'";
+    expect((await agent.sh(`docker exec triplewide-spark-worker ${inside}`)).code).not.toBe(0);
+    const image = await agent.out("docker inspect --format '{{.Config.Image}}' triplewide-spark-worker");
+    // Behind Docker's own bridge even root is forwarded traffic. The first run shows that the bridge itself works.
+    const bridged = `docker run --rm --user 0 --entrypoint bash ${image} -c`;
+    expect((await agent.sh(`${bridged} "exec 3<>/dev/tcp/${master.machine.address}/7077"`)).code).toBe(0);
+    expect((await agent.sh(`${bridged} "timeout 5 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80'"`)).code).not.toBe(0);
+  });
+
+  test.runIf(volumes)("a volume that is attached late is formatted, mounted and used", async () => {
+    expect(await client.out("findmnt -no SOURCE,FSTYPE,LABEL /var/lib/triplewide/data")).toMatch(
+      /^\/dev\/vdb\s+ext4\s+triplewide-data$/,
+    );
+    await client.out("docker exec triplewide-jupyter sh -c 'echo kept >/home/spark/work/note'");
+    expect(await client.out("cat /var/lib/triplewide/data/jupyter/home/spark/work/note")).toBe("kept");
+    expect(await registry.out("readlink /var/lib/registry")).toBe("/var/lib/triplewide/data/registry/var/lib/registry");
+  });
+
+  test.runIf(volumes)("no disk that holds anything is formatted", async () => {
+    await client.out("systemctl stop triplewide-jupyter && umount /var/lib/triplewide/data");
+    const content = {
+      "a partition table": "printf 'label: gpt\\n,10M\\n' | sfdisk -q /dev/vdc",
+      "a file system without our label": "mkfs.ext4 -q -L other /dev/vdc",
+      "swap space": "mkswap -q /dev/vdc",
+    };
+    await client.out("mv /dev/vdb /dev/kept");
+    await attach(client, guests.makeDisk("other", 2), "/dev/vdc");
+    for (const [what, make] of Object.entries(content)) {
+      await client.out(`wipefs -qa /dev/vdc; ${make}`);
+      const before = await client.out("sha256sum </dev/vdc");
+      const { code, output } = await client.sh("timeout 10 triplewide-volume");
+      expect(`${code} ${output}`, what).toBe("124 waiting for a volume of 1 GB");
+      expect(await client.out("sha256sum </dev/vdc"), what).toBe(before);
+    }
+    // A disk that is blank but too small is not the volume either; and of two blank ones none is.
+    await client.out("wipefs -qa /dev/vdc; mv /dev/kept /dev/vdb");
+    expect(await client.out("triplewide-volume")).toContain("/dev/vdb is mounted");
+    await client.out("systemctl start triplewide-jupyter");
+    await client.ready(300);
+    expect(await client.out("docker exec triplewide-jupyter cat /home/spark/work/note")).toBe("kept");
+  });
+
+  test("a service that is killed comes back", async () => {
+    const before = await agent.out("docker inspect --format '{{.Id}}' triplewide-spark-worker");
+    await agent.out("kill -9 $(docker inspect --format '{{.State.Pid}}' triplewide-spark-worker)");
+    await agent.out(
+      "for i in $(seq 100); do docker inspect triplewide-spark-worker >/dev/null 2>&1 || exit 0; sleep 0.1; done; exit 1",
+    );
+    await agent.ready(300);
+    expect(await agent.out("docker inspect --format '{{.Id}}' triplewide-spark-worker")).not.toBe(before);
+    await master.ready(120, true);
+  });
+
+  test("a restart of the Docker daemon leaves services running", async () => {
+    const state =
+      "docker inspect --format '{{.Id}} {{.State.StartedAt}}' triplewide-spark-worker; systemctl show -p MainPID,NRestarts triplewide-spark-worker";
+    const before = await agent.out(state);
+    await agent.out("systemctl restart docker.service; sleep 5");
+    expect(await agent.out(state)).toBe(before);
+    expect(await agent.out("journalctl -u triplewide-spark-worker -n 5 -o cat")).toContain(
+      "attached to triplewide-spark-worker again",
+    );
+    // And it is still the unit that ends it.
+    await agent.out("systemctl restart triplewide-spark-worker");
+    expect(await agent.out("docker inspect --format '{{.Id}}' triplewide-spark-worker")).not.toBe(before.split(" ")[0]);
+    await agent.ready(300);
+  });
+
+  test("a service that gives up is shown with its last words, and is tried again later", async () => {
+    const broken = [
+      "mkdir -p /etc/systemd/system/triplewide-spark-worker.service.d",
+      "printf '[Unit]\\nStartLimitBurst=2\\n[Service]\\nRestartSec=1\\nExecStartPre=/bin/sh -c \"echo no room left on this disk; exit 3\"\\n' >/etc/systemd/system/triplewide-spark-worker.service.d/broken.conf",
+      "systemctl daemon-reload",
+      "systemctl restart --no-block triplewide-spark-worker",
+    ];
+    await agent.out(broken.join("\n"));
+    await agent.out(
+      "for i in $(seq 60); do systemctl is-failed -q triplewide-spark-worker && exit 0; sleep 1; done; exit 1",
+    );
+    const { code, output } = await agent.sh("triplewide-ready");
+    expect(output).toMatch(/^failed: triplewide-spark-worker \((exit-code|start-limit-hit), exit code 3\)/);
+    expect(output).toContain("no room left on this disk");
+    expect(code).toBe(2);
+    const waiting = await master.sh("triplewide-ready --cluster");
+    expect(waiting).toEqual({ code: 1, output: "waiting: 1 Spark workers registered" });
+    await agent.out(
+      "rm -r /etc/systemd/system/triplewide-spark-worker.service.d; systemctl daemon-reload; triplewide-retry",
+    );
+    await agent.ready(300);
+    await master.ready(120, true);
+  });
+
+  test("systemd passes on exactly the arguments that were quoted for it", async () => {
+    const args = [
+      "%n",
+      "100%",
+      "$HOME",
+      "\u0024{HOME}",
+      'a "b"',
+      "it's",
+      "back\\slash",
+      "tab\there",
+      "two\nlines",
+      ";",
+      "",
+      "é雪",
+      "{{x}}",
+      "*",
+    ];
+    const line = execLine(["/usr/bin/printf", "%s\\0", ...args]);
+    const unit = `[Service]\nType=oneshot\nExecStart=${line}\nStandardOutput=truncate:/run/quoted\n`;
+    await agent.sh("cat >/run/systemd/system/quoted.service", unit);
+    await agent.out("systemctl daemon-reload; systemctl start quoted.service");
+    expect((await agent.out("base64 -w0 /run/quoted")).trim()).toBe(
+      Buffer.from(`${args.join("\0")}\0`).toString("base64"),
+    );
+  });
+
+  test("after a reboot everything comes back by itself", async () => {
+    await guests.docker("restart", guests.container("agent-1"));
+    await agent.ready(600);
+    await master.ready(300, true);
+    expect(await agent.out("ip rule show | grep -c 169.254.169.254")).toBe("2");
+    if (!notebooks) return;
+    await guests.docker("restart", guests.container("client"));
+    await attach(client, notebooks);
+    await client.ready(600);
+    expect(await client.out("docker exec triplewide-jupyter cat /home/spark/work/note")).toBe("kept");
+  });
+
+  test("the bastion lets nobody in by password and forwards connections", async () => {
+    const settings = await bastion.out("sshd -T");
+    expect(settings).toContain("passwordauthentication no");
+    expect(settings).toContain("kbdinteractiveauthentication no");
+    expect(settings).toContain("permitrootlogin no");
+    expect(settings).toContain("allowtcpforwarding yes");
+    expect(await bastion.out("getent hosts client")).toContain(client.machine.address);
+    expect((await bastion.sh("command -v docker")).code).not.toBe(0);
+  });
+});

@@ -1,0 +1,276 @@
+import { execFile, execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { ROOT } from "../../cli/common.ts";
+import { fillImages, pinnedVersions } from "../../cluster/images.ts";
+import { fillSecrets } from "../../cluster/secrets.ts";
+import { REGISTRY_USER } from "../../cluster/services/registry.ts";
+import type { Cluster, ImageName, Machine } from "../../cluster/types.ts";
+import { findDocker } from "../../local/docker.ts";
+import { renderGates, renderUserData } from "../../render/cloud-init.ts";
+
+/**
+ * Machines for tests: each a container that runs systemd, cloud-init and its own Docker, on a network with the cluster's
+ * addresses. They get their user data as a machine of OpenStack does and nothing else.
+ */
+
+const run = promisify(execFile);
+
+/** A disk of this machine that a guest can have. */
+export interface Disk {
+  /** As `mknod` takes it. */
+  number: string;
+}
+
+/** How a command ended. */
+export interface Result {
+  code: number;
+  output: string;
+}
+
+/** Why guests cannot be booted here; empty when they can. */
+export async function missing(): Promise<string> {
+  try {
+    await findDocker();
+    return "";
+  } catch (error) {
+    return (error as Error).message.split("\n")[0] ?? "no Docker";
+  }
+}
+
+/** Whether this process may make block devices, and so give a guest a volume. */
+export function canHaveVolumes(): boolean {
+  try {
+    execFileSync("losetup", ["--find"], { stdio: "ignore" });
+    return process.getuid?.() === 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Guest images: as Debian has them, and as a site has them that has put Docker in. */
+export type GuestImage = "plain" | "with-docker";
+const imageName = (image: GuestImage): string => `triplewide-test/guest:${image}`;
+
+const NOT_A_CONTAINER = [
+  // A machine owns its kernel's settings; SYS_RESOURCE is what not even the tests' own container may hold everywhere.
+  ["--cap-add", "ALL"],
+  ["--cap-drop", "SYS_RESOURCE"],
+  ["--security-opt", "seccomp=unconfined"],
+  ["--security-opt", "apparmor=unconfined"],
+  ["--security-opt", "systempaths=unconfined"],
+  ["--cgroupns", "private"],
+  // Loop devices stand for volumes.
+  ["--device-cgroup-rule", "b 7:* rwm"],
+  ["--sysctl", "net.ipv6.conf.all.disable_ipv6=0"],
+  // Containers inside of a container cannot have more than it has.
+  ["--volume", `${join(ROOT, "tests/lab/guest/runc")}:/usr/local/sbin/runc:ro`],
+  // Whom this machine trusts (a proxy, a mirror of a site) its guests trust.
+  ...(process.env.SSL_CERT_FILE
+    ? [["--volume", `${process.env.SSL_CERT_FILE}:/etc/ssl/certs/ca-certificates.crt:ro`]]
+    : []),
+].flat();
+
+/** The machines of one test file, on a network of their own. */
+export class Guests {
+  readonly cluster: Cluster;
+  readonly secrets = new Map<string, string>();
+  private readonly prefix = `machine-test-${process.pid}`;
+  private readonly started: string[] = [];
+  private readonly loops: string[] = [];
+  private readonly folder = mkdtempSync(join(tmpdir(), "machine-test-"));
+  private client = "docker";
+
+  constructor(cluster: Cluster) {
+    this.cluster = cluster;
+  }
+
+  /** Makes the guest image and the network. */
+  async prepare(): Promise<void> {
+    this.client = (await findDocker()).client;
+    const { BASE_IMAGE } = pinnedVersions(ROOT);
+    for (const image of ["plain", "with-docker"] as const) {
+      const args = ["--target", image, "--build-arg", `BASE_IMAGE=${BASE_IMAGE}`, "-t", imageName(image)];
+      // The classic builder: it needs no plugin, and this build nothing that only the other one has.
+      const env = { ...process.env, DOCKER_BUILDKIT: "0" };
+      await run(this.client, ["build", "-q", ...args, join(ROOT, "tests/machine/guest")], { env });
+    }
+    await this.docker("network", "create", "--subnet", this.cluster.config.networkCidr, this.prefix);
+  }
+
+  /** Output of a command of this machine's Docker. */
+  async docker(...args: string[]): Promise<string> {
+    const { stdout } = await run(this.client, args, {
+      maxBuffer: 1 << 26,
+      // Logging in to a test's registry is nobody else's business.
+      env: this.env(),
+    });
+    return stdout.trim();
+  }
+
+  private env(): NodeJS.ProcessEnv {
+    return { ...process.env, DOCKER_CONFIG: this.folder };
+  }
+
+  /** Pushes an image of this machine's Docker to the cluster's registry: its reference by digest, as machines pull it. */
+  async push(image: string, registry: Guest): Promise<string> {
+    const { registryPort } = this.cluster.config;
+    const port = await this.docker("port", this.container("registry"), `${registryPort}/tcp`);
+    const login = execFile(this.client, ["login", "--username", REGISTRY_USER, "--password-stdin", port], {
+      env: this.env(),
+    });
+    login.stdin?.end(this.secrets.get("registry"));
+    await once(login, "exit");
+    const name = image.replace(/:[^:/]*$/, "");
+    await this.docker("tag", image, `${port}/${name}`);
+    const pushed = await this.docker("push", `${port}/${name}`);
+    await this.docker("rmi", `${port}/${name}`);
+    const digest = /digest: (sha256:[0-9a-f]{64})/.exec(pushed)?.[1];
+    if (!digest) throw new Error(`no digest in what docker push said: ${pushed}`);
+    return `${registry.machine.address}:${registryPort}/${name}@${digest}`;
+  }
+
+  machine(name: string): Machine {
+    const machine = this.cluster.machines.find((m) => m.name === name);
+    if (!machine) throw new Error(`the cluster has no machine ${name}`);
+    return machine;
+  }
+
+  container(name: string): string {
+    return `${this.prefix}-${name}`;
+  }
+
+  /** The user data of a machine with its marks filled in. */
+  userData(name: string, imageOf: (image: ImageName) => string): string {
+    const secretOf = (secret: string): string => {
+      const value =
+        this.secrets.get(secret) ?? `secret${this.secrets.size}${"x".repeat(24)}${secret.replaceAll("-", "")}`;
+      this.secrets.set(secret, value);
+      return value;
+    };
+    return fillSecrets(fillImages(renderUserData(this.cluster, this.machine(name)), imageOf), secretOf);
+  }
+
+  /** Boots a machine. It goes on by itself after this. */
+  async boot(name: string, image: GuestImage, userData: string, ...options: string[]): Promise<Guest> {
+    const machine = this.machine(name);
+    const container = this.container(name);
+    this.started.push(container);
+    const seed = mkdtempSync(join(this.folder, `${name}-`));
+    writeFileSync(join(seed, "user-data"), userData, { mode: 0o600 });
+    writeFileSync(join(seed, "meta-data"), `instance-id: ${container}\nlocal-hostname: fresh\n`);
+    await this.docker(
+      "run",
+      "--detach",
+      "--name",
+      container,
+      "--network",
+      this.prefix,
+      "--ip",
+      machine.address,
+      "--hostname",
+      "fresh",
+      "--volume",
+      `${seed}:/var/lib/cloud/seed/nocloud:ro`,
+      "--volume",
+      `${container}:/var/lib/docker`,
+      ...NOT_A_CONTAINER,
+      ...options,
+      imageName(image),
+    );
+    return new Guest(this, machine);
+  }
+
+  /** Something that is no machine of the cluster, on its network. */
+  async runAside(name: string, ...args: string[]): Promise<void> {
+    const container = this.container(name);
+    this.started.push(container);
+    await this.docker("run", "--detach", "--name", container, "--network", this.prefix, ...args);
+  }
+
+  /** A blank disk of this many GB. */
+  makeDisk(name: string, gigabytes: number): Disk {
+    const file = join(this.folder, `${name}.disk`);
+    execFileSync("truncate", ["--size", `${gigabytes}G`, file]);
+    const device = execFileSync("losetup", ["--find", "--show", file], { encoding: "utf8" }).trim();
+    this.loops.push(device);
+    return { number: `7 ${device.replace("/dev/loop", "")}` };
+  }
+
+  /** Takes everything away again. */
+  async cleanUp(): Promise<void> {
+    for (const container of this.started) {
+      await this.docker("rm", "--force", "--volumes", container).catch(() => undefined);
+      await this.docker("volume", "rm", "--force", container).catch(() => undefined);
+    }
+    await this.docker("network", "rm", this.prefix).catch(() => undefined);
+    for (const device of this.loops) {
+      try {
+        execFileSync("losetup", ["--detach", device]);
+      } catch {
+        // It went with the guest that had mounted it.
+      }
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** One booted machine. */
+export class Guest {
+  readonly machine: Machine;
+  private readonly guests: Guests;
+
+  constructor(guests: Guests, machine: Machine) {
+    this.guests = guests;
+    this.machine = machine;
+  }
+
+  /** Runs a bash script on the machine, as root unless told. */
+  async sh(script: string, input = "", user = "0"): Promise<Result> {
+    const args = [
+      "exec",
+      "--interactive",
+      "--user",
+      user,
+      this.guests.container(this.machine.name),
+      "bash",
+      "-c",
+      script,
+    ];
+    return new Promise((resolve) => {
+      const child = execFile("docker", args, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+        const code = error ? (typeof error.code === "number" ? error.code : 1) : 0;
+        resolve({ code, output: `${stdout}${stderr}`.trim() });
+      });
+      child.stdin?.end(input);
+    });
+  }
+
+  /** Output of a script that must succeed. */
+  async out(script: string): Promise<string> {
+    const { code, output } = await this.sh(script);
+    if (code !== 0) throw new Error(`${this.machine.name}: ${script}\nended with ${code}:\n${output}`);
+    return output;
+  }
+
+  /** Waits for the machine to be ready, and with `cluster` its group: seconds it took. What failed is in the error. */
+  async ready(timeoutSeconds: number, cluster = false): Promise<number> {
+    const gates = cluster ? renderGates(this.guests.cluster, this.machine.group) : "";
+    const start = Date.now();
+    for (;;) {
+      const { code, output } = await this.sh(`triplewide-ready ${cluster ? "--cluster" : ""}`, gates);
+      const seconds = (Date.now() - start) / 1000;
+      if (code === 0) return seconds;
+      if (code === 2 || seconds > timeoutSeconds) {
+        const log = await this.sh(
+          "tail -n 30 /var/log/cloud-init-output.log; systemctl list-units --failed --no-legend",
+        );
+        throw new Error(`${this.machine.name} is not ready after ${seconds} s (${code}):\n${output}\n${log.output}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "../cli/common.ts";
+import { layers } from "./layers.ts";
+
+/**
+ * Runs the test layers one after the other and prints an honest summary. A layer that cannot run here is reported as
+ * skipped with the reason; the exit code is 0 only when nothing failed.
+ *
+ *   node tests/run.ts unit | all | <layer>...
+ */
+
+interface VitestReport {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { status: string; fullName: string }[];
+  }[];
+}
+
+interface Outcome {
+  layer: string;
+  passed: number;
+  failed: number;
+  skipped: number;
+  seconds: number;
+  note: string;
+}
+
+async function vitest(files: string, timeoutMs: number, report: string): Promise<number> {
+  const args = [
+    join(ROOT, "node_modules/vitest/vitest.mjs"),
+    "run",
+    "--dir",
+    join(ROOT, files),
+    "--testTimeout",
+    String(timeoutMs),
+    "--hookTimeout",
+    String(timeoutMs),
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+    // Layers above the first use one machine's Docker or cloud: one file after the other.
+    ...(files === "tests/unit" || files === "tests/components" ? [] : ["--no-file-parallelism"]),
+  ];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] });
+    child.on("error", reject);
+    child.on("close", (code) => resolve(code ?? 1));
+  });
+}
+
+const asked = process.argv.slice(2);
+const known = layers.map((l) => l.name);
+const unknown = asked.filter((name) => name !== "all" && !known.includes(name));
+if (unknown.length > 0) {
+  process.stderr.write(`no such layer: ${unknown.join(", ")}; there are ${known.join(", ")}, all\n`);
+  process.exit(2);
+}
+
+const dir = mkdtempSync(join(tmpdir(), "triplewide-tests-"));
+const outcomes: Outcome[] = [];
+for (const layer of layers) {
+  if (asked.length > 0 && !asked.includes("all") && !asked.includes(layer.name)) continue;
+  const reason = await layer.missing();
+  if (reason) {
+    outcomes.push({ layer: layer.name, passed: 0, failed: 0, skipped: 1, seconds: 0, note: `skipped: ${reason}` });
+    continue;
+  }
+  process.stdout.write(`\n== ${layer.name}: ${layer.what}\n`);
+  const start = Date.now();
+  const report = join(dir, `${layer.name}.json`);
+  const code = await vitest(layer.dir, layer.timeoutSeconds * 1000, report);
+  const seconds = (Date.now() - start) / 1000;
+  try {
+    const json: VitestReport = JSON.parse(readFileSync(report, "utf8"));
+    // A file that does not even load has no tests that could fail: it counts as one failure.
+    const broken = json.testResults.filter((r) => r.status === "failed" && r.assertionResults.length === 0).length;
+    const failed = json.numFailedTests + broken;
+    const skipped = json.numPendingTests + json.numTodoTests;
+    const note =
+      failed === 0 && code !== 0
+        ? "the test runner itself failed"
+        : json.numPassedTests + failed === 0
+          ? "ran no test"
+          : "";
+    outcomes.push({
+      layer: layer.name,
+      passed: json.numPassedTests,
+      failed: failed + (note ? 1 : 0),
+      skipped,
+      seconds,
+      note,
+    });
+  } catch (error) {
+    outcomes.push({
+      layer: layer.name,
+      passed: 0,
+      failed: 1,
+      skipped: 0,
+      seconds,
+      note: `no report: ${String(error)}`,
+    });
+  }
+}
+rmSync(dir, { recursive: true, force: true });
+
+process.stdout.write("\n== Summary\n");
+for (const o of outcomes) {
+  const counts = `${o.passed} passed, ${o.failed} failed, ${o.skipped} skipped`;
+  process.stdout.write(`${o.layer.padEnd(12)} ${counts.padEnd(34)} ${o.seconds.toFixed(0).padStart(4)} s  ${o.note}\n`);
+}
+const sum = (key: "passed" | "failed" | "skipped"): number => outcomes.reduce((n, o) => n + o[key], 0);
+process.stdout.write(`${sum("passed")} passed, ${sum("failed")} failed, ${sum("skipped")} skipped\n`);
+process.exitCode = sum("failed") > 0 || sum("passed") === 0 ? 1 : 0;

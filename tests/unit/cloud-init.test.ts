@@ -1,0 +1,354 @@
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { defineCluster } from "../../cluster/define.ts";
+import { fillImages } from "../../cluster/images.ts";
+import { fillSecrets, secretsIn } from "../../cluster/secrets.ts";
+import type { Cluster, Machine } from "../../cluster/types.ts";
+import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
+import { type RawConfig, validate } from "../../config/validate.ts";
+import { packLock } from "../../render/cloud-init/lock.ts";
+import { dockerEnvFile, environmentFile, execLine, shellWord } from "../../render/cloud-init/systemd.ts";
+import { guestParts, MAX_USER_DATA_BYTES, renderGates, renderUserData } from "../../render/cloud-init.ts";
+
+const GUEST = join(import.meta.dirname, "../../render/cloud-init/guest");
+const MESOS_SOURCE = `https://mirror.example.org/mesos-1.11.0.tar.gz#sha256=${"5".repeat(64)}`;
+
+function clusterOf(architecture: Architecture, more: RawConfig = {}): Cluster {
+  const raw: RawConfig = {
+    architecture,
+    image: "debian-12",
+    masterFlavor: "m1.medium",
+    agentFlavor: "m1.large",
+    externalNetwork: "public",
+    adminCidrs: ["198.51.100.7/32"],
+    masterCount: 3,
+    datanodeCount: 3,
+    namenodeCount: 2,
+    ...(architecture === "standalone" ? {} : { mesosSource: MESOS_SOURCE }),
+    ...more,
+  };
+  return defineCluster(validate(raw, "env"));
+}
+
+/** The largest cluster of each architecture: everything that can be switched on is. */
+function fullCluster(architecture: Architecture): Cluster {
+  const mesos = ["vanilla", "docker-executors", "mesos-in-docker"].includes(architecture);
+  return clusterOf(architecture, {
+    historyServer: true,
+    dynamicAllocation: true,
+    ...(mesos ? { dispatcher: true } : {}),
+  });
+}
+
+const all: Cluster[] = ARCHITECTURES.flatMap((a) => [
+  clusterOf(a),
+  fullCluster(a),
+  clusterOf(a, { zookeeperPlacement: "own", namenodeCount: 1 }),
+  clusterOf(a, { masterCount: 1, datanodeCount: 0, namenodeCount: 1 }),
+  clusterOf(a, { registry: "registry.example.org/team", registryUser: "robot" }),
+]);
+
+function machineOf(cluster: Cluster, name: string): Machine {
+  const machine = cluster.machines.find((m) => m.name === name);
+  if (!machine) throw new Error(`no machine ${name}`);
+  return machine;
+}
+
+/** Rendered once: the first machine of every group, because machines of a group are alike. */
+const rendered = all.flatMap((cluster) =>
+  [...Map.groupBy(cluster.machines, (m) => m.group).values()].map((machines) => {
+    const machine = machines[0] as Machine;
+    const text = renderUserData(cluster, machine);
+    return { cluster, machine, text, data: read(text) };
+  }),
+);
+
+interface UserData {
+  hostname: string;
+  write_files: { path: string; permissions: string; content: string }[];
+  runcmd: string[][];
+}
+
+function read(text: string): UserData {
+  return parse(text, { version: "1.1" }) as UserData;
+}
+
+/** The file of a machine's user data. */
+function fileOf(cluster: Cluster, machine: string, path: string): string {
+  const file = read(renderUserData(cluster, machineOf(cluster, machine))).write_files.find((f) => f.path === path);
+  if (!file) throw new Error(`${machine} has no ${path}`);
+  return file.content;
+}
+
+describe("golden files", () => {
+  // Scripts and lock stand for themselves in the repository; here they would bury what differs from machine to machine.
+  const parts = {
+    versions: { JAVA_VERSION: "17", PYTHON_VERSION: "3.11" },
+    requirements: `numpy==1.26.4 \\\n    --hash=sha256:${"ab".repeat(32)}\n`,
+    script: (name: string) => `(render/cloud-init/guest/${name})\n`,
+  };
+  /** These do not depend on the architecture. */
+  const ANYWHERE = new Set(["bastion", "registry", "datanode"]);
+
+  for (const architecture of ARCHITECTURES) {
+    const cluster = fullCluster(architecture);
+    const groups = Map.groupBy(cluster.machines, (m) => m.group);
+    for (const [group, machines] of groups) {
+      if (architecture !== "standalone" && ANYWHERE.has(group)) continue;
+      test(`${architecture} ${group}`, async () => {
+        const text = renderUserData(cluster, machines[0] as Machine, parts);
+        await expect(text).toMatchFileSnapshot(`../golden/cloud-init/${architecture}-${group}.yaml`);
+      });
+    }
+  }
+
+  test("gates", async () => {
+    const text = ARCHITECTURES.map((a) => `# ${a}\n${renderGates(clusterOf(a), "master")}`).join("");
+    await expect(text).toMatchFileSnapshot("../golden/cloud-init/gates.txt");
+  });
+});
+
+describe("user data", () => {
+  test("is a cloud-config whose files have absolute paths, modes as text and content as text", () => {
+    for (const { machine, text, data } of rendered) {
+      expect(text.startsWith("#cloud-config\n")).toBe(true);
+      expect(data.hostname).toBe(`env-${machine.name}`);
+      expect(data.runcmd).toEqual([["/usr/local/sbin/triplewide-boot"]]);
+      for (const file of data.write_files) {
+        expect(file.path).toMatch(/^\/[A-Za-z0-9/._-]+$/);
+        expect(file.permissions).toMatch(/^0[0-7]{3}$/);
+        expect(typeof file.content).toBe("string");
+      }
+      expect(new Set(data.write_files.map((f) => f.path)).size).toBe(data.write_files.length);
+    }
+  });
+
+  test("fits into what Nova takes, with everything switched on", () => {
+    for (const { machine, text } of rendered) {
+      const filled = fillImages(
+        fillSecrets(text, () => "x".repeat(32)),
+        (name) => `10.72.0.12:5000/triplewide/${name}@sha256:${"0".repeat(64)}`,
+      );
+      expect(Buffer.byteLength(filled), machine.name).toBeLessThanOrEqual(MAX_USER_DATA_BYTES);
+      expect(Buffer.from(filled).toString("base64").length).toBeLessThanOrEqual(65_535);
+    }
+  });
+
+  test("that does not fit is refused by machine, with what takes the room", () => {
+    const cluster = clusterOf("vanilla");
+    const hash = (n: number): string => `    --hash=sha256:${n.toString(16).padStart(64, "0")}`;
+    const many = Array.from({ length: 800 }, (_, n) => `package${n}==1 \\\n${hash(n)}\n`).join("");
+    const parts = { ...guestParts(), requirements: many };
+    expect(() => renderUserData(cluster, machineOf(cluster, "agent-1"), parts)).toThrow(
+      /user data of agent-1 takes \d+ bytes, and a machine can have 49000\. Largest: \/etc\/triplewide\/python-lock \(\d+\)/,
+    );
+  });
+
+  test("is the same for the same input", () => {
+    for (const a of ARCHITECTURES) {
+      const [one, two] = [fullCluster(a), fullCluster(a)];
+      for (const [i, machine] of one.machines.entries()) {
+        expect(renderUserData(two, two.machines[i] as Machine)).toBe(renderUserData(one, machine));
+      }
+    }
+  });
+
+  test("of a machine does not change when agents or datanodes come and go: it would be replaced", () => {
+    for (const a of ARCHITECTURES) {
+      const before = clusterOf(a, { agentCount: 5, datanodeCount: 4 });
+      const after = clusterOf(a, { agentCount: 6, datanodeCount: 5, removedAgents: ["agent-5"] });
+      for (const machine of before.machines.filter((m) => m.name !== "agent-5")) {
+        expect(renderUserData(after, machineOf(after, machine.name)), `${a} ${machine.name}`).toBe(
+          renderUserData(before, machine),
+        );
+      }
+    }
+  });
+
+  test("keeps odd passwords as they are", () => {
+    const cluster = clusterOf("standalone", { registry: "registry.example.org/team", registryUser: "robot" });
+    const odd = `a"b'c\\d: #{e} %s $HOME \`id\` &*!|>`;
+    const text = fillSecrets(renderUserData(cluster, machineOf(cluster, "agent-1")), () => odd);
+    expect(read(text).write_files.find((f) => f.path === "/etc/triplewide/pull-password")?.content).toBe(odd);
+  });
+});
+
+describe("secrets", () => {
+  test("of a machine are those of its group, and agents have none of a master's", () => {
+    for (const { cluster, machine, text } of rendered) {
+      const held = cluster.secrets.filter((s) => s.groups.includes(machine.group)).map((s) => s.name);
+      const found = new Set(secretsIn(text));
+      expect([...found].filter((name) => !held.includes(name))).toEqual([]);
+      if (machine.group !== "agent") continue;
+      for (const name of ["mesos-admin", "mesos-spark", "mesos-marathon", "zookeeper-mesos", "marathon-http"]) {
+        expect(found.has(name), `${cluster.architecture} ${name}`).toBe(false);
+      }
+    }
+  });
+
+  test("stand in files of root's alone, and in no command", () => {
+    for (const { data } of rendered) {
+      for (const file of data.write_files) {
+        if (secretsIn(file.content).length > 0) expect(`${file.path} ${file.permissions}`).toBe(`${file.path} 0600`);
+      }
+      expect(JSON.stringify({ ...data, write_files: [] })).not.toContain("{{secret:");
+    }
+  });
+
+  test("to pull images are with the machines that pull, and no others", () => {
+    const cluster = clusterOf("vanilla", { zookeeperPlacement: "own", namenodeCount: 1 });
+    expect(cluster.secrets.find((s) => s.name === "registry")?.groups).toEqual([
+      "client",
+      "datanode",
+      "master",
+      "registry",
+      "zookeeper",
+    ]);
+    const given = clusterOf("docker-executors", { registry: "registry.example.org/team", registryUser: "robot" });
+    expect(given.secrets.find((s) => s.name === "registry-password")?.groups).toContain("agent");
+    expect(fileOf(given, "agent-1", "/etc/triplewide/machine.env")).toContain(
+      "REGISTRY=registry.example.org\nREGISTRY_USER=robot\n",
+    );
+    expect(fileOf(given, "agent-1", "/etc/docker/daemon.json")).not.toContain("insecure-registries");
+  });
+});
+
+describe("services", () => {
+  test("in containers have files of their own unless they are alike", () => {
+    const cluster = clusterOf("standalone");
+    const paths = read(renderUserData(cluster, machineOf(cluster, "master-1"))).write_files.map((f) => f.path);
+    expect(paths).toContain("/etc/triplewide/spark-master/etc/spark/spark-defaults.conf");
+    expect(paths.filter((p) => p.endsWith("/hdfs-site.xml"))).toHaveLength(1);
+  });
+
+  test("keep their data on the volume, and only where there is one", () => {
+    const unit = "/etc/systemd/system/triplewide-zookeeper.service";
+    const data = "/var/lib/triplewide/data/zookeeper/var/lib/zookeeper";
+    expect(fileOf(clusterOf("standalone"), "master-1", unit)).toContain(`source=${data},target=/var/lib/zookeeper`);
+    const without = fileOf(clusterOf("standalone", { dataVolumes: false }), "master-1", unit);
+    expect(without).toContain("source=/var/lib/triplewide/zookeeper/var/lib/zookeeper,");
+    expect(without).not.toContain("triplewide-volume");
+  });
+
+  test("are probed on the machine, where their files lie elsewhere", () => {
+    expect(renderGates(clusterOf("mesos-in-docker"), "master")).toContain(
+      "/etc/triplewide/mesos-master/etc/mesos/admin",
+    );
+    expect(renderGates(clusterOf("vanilla"), "master")).toContain("base64 -w0 /etc/mesos/admin");
+  });
+
+  test("without Docker leave Docker out", () => {
+    const agent = read(renderUserData(clusterOf("vanilla"), machineOf(clusterOf("vanilla"), "agent-1")));
+    expect(agent.write_files.map((f) => f.path)).not.toContain("/etc/docker/daemon.json");
+  });
+});
+
+/** What systemd makes of a command line, written after its manual and not after our code. */
+function systemdWords(line: string): string[] {
+  const argv: string[] = [];
+  let current: string | undefined;
+  for (let i = 0; i < line.length; i++) {
+    const c = line[i] as string;
+    if (c === ";" && current === undefined && (line[i + 1] ?? " ") === " ") throw new Error("a second command");
+    if (c === " ") {
+      if (current !== undefined) argv.push(current);
+      current = undefined;
+    } else if (c === '"' || c === "'") {
+      current ??= "";
+      for (i++; line[i] !== c; i++) {
+        if (i >= line.length) throw new Error("quotes are not closed");
+        if (line[i] !== "\\") current += line[i];
+        else if (line[++i] === "x") {
+          current += String.fromCharCode(Number.parseInt(line.slice(i + 1, i + 3), 16));
+          i += 2;
+        } else if (line[i] === "\\" || line[i] === '"') current += line[i];
+        else throw new Error(`unknown escape \\${line[i]}`);
+      }
+    } else if (c === "\\") throw new Error("an escape outside of quotes");
+    else current = (current ?? "") + c;
+  }
+  if (current !== undefined) argv.push(current);
+  return argv.map((word) =>
+    word.replace(/%(.)|\$(.)|[%$]/g, (_, percent?: string, dollar?: string) => {
+      if (percent === "%") return "%";
+      if (dollar === "$") return "$";
+      throw new Error(`${word} has a specifier or a variable`);
+    }),
+  );
+}
+
+describe("quoting", () => {
+  const text = fc.string({ unit: fc.constantFrom(..."aZ09 \t\n\r\x01\x7f%$\"'\\`;#&|<>(){}[]*?!~=:,@é雪") });
+
+  test("systemd reads back the arguments of a command line", () => {
+    fc.assert(
+      fc.property(fc.array(text), (args) => {
+        const line = execLine(["/usr/bin/program", ...args]);
+        expect(line).not.toMatch(/[\n\r]/);
+        expect(systemdWords(line)).toEqual(["/usr/bin/program", ...args]);
+      }),
+    );
+    expect(execLine(["/bin/x", ";"])).toBe('/bin/x ";"');
+    expect(execLine(["/bin/x", ""])).toBe('/bin/x ""');
+    expect(execLine(["/bin/x", "100%", "$HOME"])).toBe('/bin/x "100%%" "$$HOME"');
+  });
+
+  test("a program is an absolute path that needs no quotes", () => {
+    for (const program of ["docker", "", "/bin/a b", "/bin/$x", "-/bin/x", "@/bin/x"]) {
+      expect(() => execLine([program])).toThrow("not the absolute path of a program");
+    }
+  });
+
+  test("bash reads back the words of a script", () => {
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1, maxLength: 20 }), (args) => {
+        const script = `printf '%s\\0' ${args.map(shellWord).join(" ")}`;
+        const { stdout } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+        expect(stdout.split("\0").slice(0, -1)).toEqual(args);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("environment files hold one line for each variable", () => {
+    expect(environmentFile({ B: 'a "b" $c \\d `e`', A: "" })).toBe('A=""\nB="a \\"b\\" \\$c \\\\d \\`e\\`"\n');
+    expect(dockerEnvFile({ B: 'a "b" $c', A: "" })).toBe('A=\nB=a "b" $c\n');
+    expect(() => dockerEnvFile({ A: "one\ntwo" })).toThrow("the value of A has more than one line");
+  });
+});
+
+describe("the lock of the Python packages", () => {
+  const unpack = (packed: string): string =>
+    spawnSync("python3", [join(GUEST, "unpack-lock")], { input: packed, encoding: "utf8" }).stdout;
+
+  test("comes back as it was, without its comments", () => {
+    const { requirements } = guestParts();
+    const essence = (text: string): string =>
+      text
+        .split("\n")
+        .filter((line) => !/^\s*(#|$)/.test(line))
+        .map((line) => line.replace(/ \\$/, ""))
+        .join("\n");
+    expect(unpack(packLock(requirements)).trim()).toBeTruthy();
+    expect(essence(unpack(packLock(requirements)))).toBe(essence(requirements));
+    expect(packLock(requirements).length).toBeLessThan(requirements.length * 0.65);
+  });
+
+  test("a package without a hash is refused", () => {
+    expect(() => packLock("numpy==1.26.4\n")).toThrow("numpy==1.26.4 has no hash");
+  });
+});
+
+test("the guest's scripts are good bash", () => {
+  const scripts = readdirSync(GUEST).filter((name) => name !== "unpack-lock");
+  for (const name of scripts) {
+    const { status, stderr } = spawnSync("bash", ["-n", join(GUEST, name)], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    expect(readFileSync(join(GUEST, name), "utf8")).not.toMatch(/\{\{(secret|image):/);
+  }
+});

@@ -1,0 +1,198 @@
+import fc from "fast-check";
+import { Address4 } from "ip-address";
+import { describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import { agentNumbers } from "../../cluster/machines.ts";
+import { planDocument } from "../../cluster/plan.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { environments } from "../../config/load.ts";
+import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
+import { loadConfig } from "../../config/stack.ts";
+import { validate } from "../../config/validate.ts";
+
+const CLOUD = {
+  image: "debian-12",
+  masterFlavor: "m1.medium",
+  agentFlavor: "m1.large",
+  externalNetwork: "public",
+  adminCidrs: ["198.51.100.7/32"],
+  flavorSizes: { "m1.medium": { vcpus: 2, ramMiB: 4096 }, "m1.large": { vcpus: 4, ramMiB: 8192 } },
+};
+const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
+
+const define = (raw: Record<string, unknown>): Cluster => defineCluster(validate(raw, "test"));
+const inCloud = (raw: Record<string, unknown>): Cluster => define({ ...CLOUD, ...raw });
+
+describe.each(ARCHITECTURES)("%s", (architecture) => {
+  test("small, on Docker: golden plan", async () => {
+    const document = planDocument(define({ platform: "docker", architecture }), VERSIONS);
+    await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot(
+      `../golden/plan/${architecture}.docker.json`,
+    );
+  });
+
+  test("three masters with HDFS, on OpenStack: golden plan", async () => {
+    const raw = { architecture, masterCount: 3, datanodeCount: 3, namenodeCount: 2, availabilityZones: ["a", "b"] };
+    const document = planDocument(inCloud(raw), VERSIONS);
+    await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot(
+      `../golden/plan/${architecture}.openstack.json`,
+    );
+  });
+
+  test("no two services of a machine share a port", () => {
+    const cluster = inCloud({
+      architecture,
+      masterCount: 3,
+      datanodeCount: 3,
+      namenodeCount: 2,
+      dynamicAllocation: true,
+    });
+    for (const [machine, services] of Map.groupBy(cluster.services, (s) => s.machine)) {
+      const ranges = services.flatMap((s) =>
+        s.ports.map((p) => ({ name: `${machine} ${s.name} ${p.name}`, first: p.port, last: p.last ?? p.port })),
+      );
+      for (const [i, a] of ranges.entries()) {
+        for (const b of ranges.slice(i + 1))
+          expect(a.last < b.first || b.last < a.first, `${a.name} and ${b.name}`).toBe(true);
+      }
+    }
+  });
+
+  test("one agent more changes no other machine, service, rule or secret", () => {
+    const few = inCloud({ architecture, agentCount: 7, masterCount: 3 });
+    const more = inCloud({ architecture, agentCount: 8, masterCount: 3 });
+    const others = (c: Cluster) => ({
+      machines: c.machines.filter((m) => m.name !== "agent-8"),
+      services: c.services.filter((s) => s.machine !== "agent-8"),
+      firewall: c.firewall,
+      secrets: c.secrets,
+    });
+    expect(others(more)).toEqual(others(few));
+    expect(more.machines.length).toBe(few.machines.length + 1);
+  });
+
+  test("removing agent-7 removes that one", () => {
+    const before = inCloud({ architecture, agentCount: 10 });
+    const after = inCloud({ architecture, agentCount: 9, removedAgents: ["agent-7"] });
+    expect(after.machines).toEqual(before.machines.filter((m) => m.name !== "agent-7"));
+  });
+
+  test("agents hold none of the masters' secrets", () => {
+    const held = inCloud({ architecture, masterCount: 3 })
+      .secrets.filter((s) => s.groups.includes("agent"))
+      .map((s) => s.name);
+    const allowed = ["spark-auth", "mesos-agent", "mesos-agent-http", "registry"];
+    expect(held.filter((name) => !allowed.includes(name))).toEqual([]);
+  });
+
+  test("rules name groups; only SSH names addresses, and those of the config", () => {
+    for (const rule of inCloud({ architecture, masterCount: 3 }).firewall) {
+      expect((rule.fromGroup === undefined) !== (rule.fromCidr === undefined)).toBe(true);
+      if (rule.fromCidr)
+        expect([rule.group, rule.first, rule.last, rule.fromCidr]).toEqual(["bastion", 22, 22, "198.51.100.7/32"]);
+    }
+  });
+
+  test("drivers and executors are wired", () => {
+    const { spark, machines } = inCloud({ architecture });
+    expect(spark.conf["spark.master"]).toBe(spark.master);
+    expect(spark.conf["spark.driver.host"]).toBe(machines.find((m) => m.name === "client")?.address);
+    expect(spark.master).toMatch(
+      architecture.includes("standalone") ? /^spark:\/\/[\d.]+:7077/ : /^mesos:\/\/zk:\/\/[\d.]+:2181\/mesos$/,
+    );
+    expect(spark.env.MESOS_NATIVE_JAVA_LIBRARY).toBe(
+      architecture.includes("standalone") ? undefined : "/opt/mesos/lib/libmesos.so",
+    );
+  });
+});
+
+test("quota counts what OpenStack counts", () => {
+  const { quota } = inCloud({ architecture: "standalone", masterCount: 3, agentCount: 4, datanodeCount: 2 });
+  // bastion, registry, 3 masters, 4 agents, 2 datanodes, client
+  expect(quota.instances).toBe(12);
+  expect(quota.ports).toBe(14);
+  expect(quota.vcpus).toBe(2 * 6 + 4 * 6);
+  expect(quota.ramMiB).toBe(4096 * 6 + 8192 * 6);
+  // registry 20, masters 3 x 10 (ZooKeeper, namenode), datanodes 2 x 100, client 20
+  expect(quota.volumes).toBe(7);
+  expect(quota.gigabytes).toBe(20 + 30 + 200 + 20);
+  expect(quota.floatingIps).toBe(1);
+  expect(quota.securityGroups).toBe(6);
+});
+
+test("a flavor of unknown size makes the totals unknown, not wrong", () => {
+  const { quota } = inCloud({ agentFlavor: "other" });
+  expect([quota.vcpus, quota.ramMiB]).toEqual([null, null]);
+});
+
+test("Mesos' quorum follows from the count of masters", () => {
+  for (const [masters, quorum] of [
+    [1, "1"],
+    [3, "2"],
+    [5, "3"],
+    [7, "4"],
+  ] as const) {
+    const { services } = inCloud({ architecture: "vanilla", masterCount: masters });
+    const found = services.filter((s) => s.name === "mesos-master").map((s) => s.env.MESOS_quorum);
+    expect(found).toEqual(Array(masters).fill(quorum));
+  }
+});
+
+test.each(environments(ROOT))("every environment of the repository is valid: %s", (environment) => {
+  const cluster = defineCluster(loadConfig(ROOT, environment));
+  expect(cluster.machines.length).toBeGreaterThan(2);
+});
+
+describe("properties of addresses", () => {
+  const sizes = fc.record({
+    architecture: fc.constantFrom<Architecture>(...ARCHITECTURES),
+    masterCount: fc.constantFrom(1, 3, 5, 7),
+    agentCount: fc.integer({ min: 1, max: 200 }),
+    datanodeCount: fc.integer({ min: 0, max: 40 }),
+    zookeeperPlacement: fc.constantFrom("masters", "own"),
+    removedAgents: fc.uniqueArray(
+      fc.integer({ min: 1, max: 60 }).map((n) => `agent-${n}`),
+      { maxLength: 20 },
+    ),
+    networkCidr: fc.constantFrom("10.72.0.0/16", "192.168.128.0/22", "172.20.0.0/20", "10.0.0.0/23"),
+  });
+
+  test("all different, all inside the network, none the network's own", () => {
+    fc.assert(
+      fc.property(sizes, (raw) => {
+        const { machines, config } = inCloud(raw);
+        const network = new Address4(config.networkCidr);
+        const addresses = machines.map((m) => m.address);
+        expect(new Set(addresses).size).toBe(addresses.length);
+        expect(new Set(machines.map((m) => m.name)).size).toBe(machines.length);
+        const edges = [network.startAddress(), network.endAddress()].map((a) => a.addressMinusSuffix);
+        const outside = addresses.filter((a) => !new Address4(a).isInSubnet(network) || edges.includes(a));
+        expect(outside).toEqual([]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("agents are as many as asked for, without the removed, each at the address of its number", () => {
+    fc.assert(
+      fc.property(sizes, ({ agentCount, removedAgents }) => {
+        const numbers = agentNumbers({ agentCount, removedAgents });
+        expect(numbers.length).toBe(agentCount);
+        expect(numbers.filter((n) => removedAgents.includes(`agent-${n}`))).toEqual([]);
+        expect([...numbers].sort((a, b) => a - b)).toEqual(numbers);
+      }),
+    );
+  });
+
+  test("availability zones are spread evenly", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 4 }), (agentCount, zones) => {
+        const availabilityZones = Array.from({ length: zones }, (_, i) => `zone-${i}`);
+        const agents = inCloud({ agentCount, availabilityZones }).machines.filter((m) => m.group === "agent");
+        const counts = availabilityZones.map((zone) => agents.filter((m) => m.availabilityZone === zone).length);
+        expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+});

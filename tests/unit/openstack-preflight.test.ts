@@ -1,0 +1,416 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { defineCluster } from "../../cluster/define.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { validate } from "../../config/validate.ts";
+import { Cloud } from "../../openstack/cloud.ts";
+import { PreflightError, type PreflightFacts, preflight } from "../../openstack/preflight.ts";
+import { serverGroups } from "../../openstack/server-groups.ts";
+import { FakeOpenStack, IDS } from "../fakes/openstack.ts";
+
+let fake: FakeOpenStack;
+beforeEach(async () => {
+  fake = await FakeOpenStack.start();
+});
+afterEach(() => fake.stop());
+
+const base = {
+  architecture: "standalone",
+  image: "debian-12",
+  masterFlavor: "m1.small",
+  agentFlavor: "m1.large",
+  externalNetwork: "public",
+  adminCidrs: ["198.51.100.7/32"],
+};
+const clusterOf = (over: Record<string, unknown> = {}): Cluster => defineCluster(validate({ ...base, ...over }, "lab"));
+const check = (over: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<PreflightFacts> => {
+  const cloud = Cloud.fromEnvironment({ env: { ...fake.env, ...env } }, { retryDelayMs: 1, retries: 1 });
+  return preflight(clusterOf(over), cloud);
+};
+/** The lines of the error, without its heading. */
+const problems = async (over: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<string[]> => {
+  const error = await check(over, env).then(
+    () => new Error("nothing was found"),
+    (e: unknown) => e,
+  );
+  expect(error).toBeInstanceOf(PreflightError);
+  return (error as Error).message.split("\n").slice(1);
+};
+
+test("a cloud that can hold the cluster gives the facts, and is only looked at", async () => {
+  const facts = await check();
+  expect(facts).toMatchObject({
+    projectId: IDS.project,
+    imageId: IDS.image,
+    flavors: {
+      "m1.small": { id: "2", vcpus: 1, ramMiB: 2048, diskGb: 10 },
+      "m1.large": { id: "3", vcpus: 4, ramMiB: 8192, diskGb: 40 },
+    },
+    externalNetworkId: IDS.external,
+    externalNetworkName: "public",
+    warnings: [],
+  });
+  expect(fake.requests.filter((line) => !line.startsWith("GET "))).toEqual(["POST /identity/v3/auth/tokens"]);
+});
+
+test("everything that is wrong is said at once, each with its setting and a fix", async () => {
+  fake.state.zones.push({ zoneName: "east", zoneState: { available: false } });
+  const found = await problems({
+    image: "debian-21",
+    masterFlavor: "m1.smal",
+    agentFlavor: "m1.tiny",
+    clientFlavor: "c9.huge",
+    externalNetwork: "office",
+    keyPair: "mine",
+    volumeType: "ssd",
+    availabilityZones: ["nova", "east", "mars"],
+  });
+  expect(found).toEqual([
+    `  availabilityZones: got "mars"; there is no such zone. Fix: use nova.`,
+    `  availabilityZones: got "east"; this zone is not available now. Fix: use nova.`,
+    `  clientFlavor: got "c9.huge"; there is no such flavor. Fix: use m1.large (there are also m1.small, m1.tiny).`,
+    `  externalNetwork: got "office"; that network is not external. Fix: use public.`,
+    `  image: got "debian-21"; there is no such image. Fix: use debian-12.`,
+    `  keyPair: got "mine"; this user has no such key pair. Fix: remove keyPair: one is then made.`,
+    `  masterFlavor: got "m1.smal"; there is no such flavor. Fix: use m1.small (there are also m1.large, m1.tiny).`,
+    `  volumeType: got "ssd"; there is no such volume type. Fix: use lvm.`,
+  ]);
+});
+
+test("what exists is found by name and by id", async () => {
+  fake.state.keyPairs.push({ name: "my key" });
+  const over = {
+    image: IDS.image,
+    masterFlavor: "2",
+    externalNetwork: IDS.external,
+    keyPair: "my key",
+    volumeType: "lvm",
+  };
+  const facts = await check({ ...over, availabilityZones: ["nova"] });
+  expect(facts.imageId).toBe(IDS.image);
+  expect(facts.flavors["2"]?.name).toBe("m1.small");
+  expect(facts.externalNetworkName).toBe("public");
+});
+
+test("credentials that do not work are one problem, beside those that need no cloud", async () => {
+  const missing = pathToFileURL(join(tmpdir(), "triplewide-none.tar.gz")).href;
+  const mesosSource = `${missing}#sha256=${"0".repeat(64)}`;
+  const found = await problems({ architecture: "vanilla", mesosSource }, { OS_PASSWORD: "wrong" });
+  expect(found).toHaveLength(2);
+  expect(found[0]).toContain("credentials: OS_PASSWORD wrong for user demo");
+  expect(found[1]).toContain(`mesosSource: got "${mesosSource}"; there is no such file`);
+});
+
+test("a service that does not answer hides nothing, and is named once", async () => {
+  fake.fault(/^\/network/, { status: 503, body: { message: "maintenance" } }, 1000);
+  const found = await problems({ image: "none" });
+  expect(found.some((line) => line.includes("image: got"))).toBe(true);
+  const network = found.filter((line) => line.includes("503 maintenance"));
+  expect(network.length).toBeGreaterThan(0);
+  expect(new Set(network).size).toBe(network.length);
+});
+
+describe("images", () => {
+  test("must be unique, active, and fit the flavors", async () => {
+    const [image] = fake.state.images as [Record<string, unknown>];
+    fake.state.images.push({ ...image, id: "other" });
+    expect(await problems()).toEqual([
+      `  image: got "debian-12"; 2 images have this name. Fix: give the id of one: ${IDS.image}, other.`,
+    ]);
+    fake.state.images = [{ ...image, status: "queued" }];
+    expect((await problems())[0]).toContain("its status is queued");
+    fake.state.images = [
+      { ...image, status: "queued" },
+      { ...image, id: "second" },
+    ];
+    expect((await check()).imageId).toBe("second");
+    fake.state.images = [{ ...image, min_ram: 4096, min_disk: 0, virtual_size: 11 * 1024 ** 3 }];
+    expect(await problems()).toEqual([
+      `  masterFlavor: got "m1.small"; it has 10 GB of disk, and image debian-12 needs 11. Fix: use a larger flavor.`,
+      `  masterFlavor: got "m1.small"; it has 2048 MiB of RAM, and image debian-12 needs 4096. Fix: use a larger flavor.`,
+    ]);
+  });
+
+  test("on flavors without a disk are doubtful, not impossible", async () => {
+    fake.state.flavors.push({ id: "9", name: "b1.none", vcpus: 2, ram: 4096, disk: 0 });
+    expect((await check({ bastionFlavor: "b1.none" })).warnings).toEqual([
+      "bastionFlavor: b1.none has no disk of its own, and many clouds then refuse to start it from an image",
+    ]);
+  });
+});
+
+test("agents may not promise more memory than they have, and told sizes should be true", async () => {
+  expect(await problems({ agentMemoryMiB: 8192 })).toEqual([
+    "  agentMemoryMiB: got 8192; agentFlavor m1.large has 8192 MiB, and the system needs some of them. Fix: use 0 (all but the system's share), or a larger agentFlavor.",
+  ]);
+  const flavorSizes = { "m1.large": { vcpus: 8, ramMiB: 8192 }, "m1.small": { vcpus: 1, ramMiB: 2048 } };
+  expect((await check({ flavorSizes })).warnings).toEqual([
+    "flavorSizes: m1.large has 4 vCPUs and 8192 MiB, not 8 and 8192",
+  ]);
+});
+
+test("without a volume service, data volumes have to be given up knowingly", async () => {
+  fake.state.services = ["compute", "network", "image"];
+  expect((await problems())[0]).toMatch(
+    /dataVolumes: got true; this cloud has no volume service.*set dataVolumes to false/,
+  );
+  expect((await check({ dataVolumes: false })).warnings).toEqual([]);
+});
+
+describe("an existing network", () => {
+  const existing = { existingNetworkId: IDS.network, existingSubnetId: IDS.subnet };
+
+  test("must be there, with its subnet, and hold the cluster's addresses", async () => {
+    expect((await check(existing)).imageId).toBe(IDS.image);
+    const other = "99999999-9999-4999-8999-999999999999";
+    expect(await problems({ existingNetworkId: other, existingSubnetId: "office" })).toEqual([
+      expect.stringContaining(`existingNetworkId: got "${other}"; there is no network with this id`),
+      expect.stringContaining(`existingSubnetId: got "office"; there is no subnet with this id`),
+    ]);
+    expect((await problems({ ...existing, existingNetworkId: IDS.external }))[0]).toContain(
+      `existingSubnetId: got "${IDS.subnet}"; it belongs to network ${IDS.network}`,
+    );
+    expect((await problems({ ...existing, networkCidr: "192.168.0.0/16" }))[0]).toContain(
+      `networkCidr: got "192.168.0.0/16"; existingSubnetId has the addresses 10.0.0.0/8. Fix: use a free part of 10.0.0.0/8`,
+    );
+  });
+
+  test("may not have others on the addresses that the cluster will use", async () => {
+    const addresses = new Map(clusterOf().machines.map((m) => [m.name, m.address]));
+    const port = (name: string, address: string | undefined) => ({
+      id: name,
+      name,
+      network_id: IDS.network,
+      project_id: IDS.project,
+      fixed_ips: [{ ip_address: address }],
+    });
+    fake.state.ports = [port("lab-agent-1", addresses.get("agent-1")), port("printer", "10.72.0.9")];
+    expect((await check(existing)).existing.get("agent-1")?.status).toBe("MISSING");
+    fake.state.ports.push(port("printer-2", addresses.get("master-1")));
+    expect((await problems(existing))[0]).toContain(`in use by others: ${addresses.get("master-1")}`);
+  });
+});
+
+describe("quota", () => {
+  test("that is too small names what is missing, what is used and what to ask for", async () => {
+    Object.assign(fake.state.computeLimits, { maxTotalInstances: 8, totalInstancesUsed: 5, maxTotalCores: 20 });
+    Object.assign(fake.state.computeLimits, { maxServerGroups: 1, totalServerGroupsUsed: 1 });
+    fake.state.networkQuota.floatingip = { limit: 3, used: 2, reserved: 0 };
+    fake.state.networkQuota.router = { limit: 1, used: 1, reserved: 0 };
+    fake.state.networkQuota.port = { limit: 12, used: 5, reserved: 0 };
+    fake.state.networkQuota.security_group = { limit: 4, used: 1, reserved: 0 };
+    Object.assign(fake.state.volumeLimits, { maxTotalVolumes: 1, maxTotalVolumeGigabytes: 35 });
+    // bastion, registry, master-1, client: m1.small; five agents: m1.large.
+    expect(await problems({ agentCount: 5 })).toEqual([
+      `  agentCount: got 5; 11 more ports needed, but the quota leaves 7 (5 of 12 used). Fix: use fewer agents, or ask the cloud for a quota of 16 ports.`,
+      `  agentCount: got 5; 9 more instances needed, but the quota leaves 3 (5 of 8 used). Fix: use fewer agents, or ask the cloud for a quota of 14 instances.`,
+      `  agentFlavor: got "m1.large"; 24 more vCPUs needed, but the quota leaves 20 (0 of 20 used). Fix: use smaller flavors or fewer agents, or ask the cloud for a quota of 24 vCPUs.`,
+      `  antiAffinity: got "hard"; 1 more server groups needed, but the quota leaves 0 (1 of 1 used). Fix: set antiAffinity to none, or ask the cloud for a quota of 2 server groups.`,
+      `  dataVolumes: got true; 2 more volumes needed, but the quota leaves 1 (0 of 1 used). Fix: set dataVolumes to false, or ask the cloud for a quota of 2 volumes.`,
+      `  existingNetworkId: got ""; 1 more routers needed, but the quota leaves 0 (1 of 1 used). Fix: set existingNetworkId and existingSubnetId, or ask the cloud for a quota of 2 routers.`,
+      `  masterVolumeGb: got 10; 40 more GB of volumes needed, but the quota leaves 35 (0 of 35 used). Fix: use smaller volumes, or ask the cloud for a quota of 40 GB of volumes.`,
+      `  quota: 5 more security groups needed, but the quota leaves 3 (1 of 4 used). Fix: remove some that are not in use, or ask the cloud for a quota of 6 security groups.`,
+    ]);
+  });
+
+  /** As the cloud is after `up`: everything of the cluster is there, and the quota is full to the last. */
+  const fill = (cluster: Cluster): void => {
+    const s = fake.state;
+    for (const m of cluster.machines) {
+      const name = `lab-${m.name}`;
+      fake.addServer("lab", m.name, { flavor: { id: m.group === "agent" ? "3" : "2" } });
+      s.ports.push({ id: `port-${m.name}`, name, project_id: IDS.project });
+      if (m.volumeGb > 0) s.volumes.push({ id: name, name, size: m.volumeGb });
+    }
+    for (const kind of [s.networks, s.subnets, s.routers])
+      kind.push({ id: "lab", name: "lab", project_id: IDS.project });
+    for (const group of new Set(cluster.machines.map((m) => m.group))) {
+      const count = cluster.firewall.filter((rule) => rule.group === group).length + 2;
+      s.securityGroups.push({ id: group, name: `lab-${group}`, security_group_rules: Array(count).fill({}) });
+    }
+    for (const { name } of serverGroups(cluster)) s.serverGroups.push({ id: name, name: `lab-${name}` });
+    s.floatingIps.push({ id: "fip", port_id: "port-bastion" });
+    const sum = (size: "vcpus" | "ram"): number =>
+      s.servers.reduce((total, server) => {
+        const { id } = server.flavor as { id: string };
+        return total + Number(s.flavors.find((f) => f.id === id)?.[size]);
+      }, 0);
+    const instances = s.servers.length;
+    Object.assign(s.computeLimits, {
+      maxTotalInstances: instances,
+      totalInstancesUsed: instances,
+      maxTotalCores: sum("vcpus"),
+      totalCoresUsed: sum("vcpus"),
+      maxTotalRAMSize: sum("ram"),
+      totalRAMUsed: sum("ram"),
+      maxServerGroups: s.serverGroups.length,
+      totalServerGroupsUsed: s.serverGroups.length,
+    });
+    const full = (count: number) => ({ limit: count, used: count, reserved: 0 });
+    const q = cluster.quota;
+    s.networkQuota = {
+      network: full(1),
+      subnet: full(1),
+      router: full(1),
+      port: full(q.ports),
+      floatingip: full(1),
+      security_group: full(q.securityGroups + 1),
+      security_group_rule: full(q.securityGroupRules + 2),
+    };
+    Object.assign(s.volumeLimits, {
+      maxTotalVolumes: q.volumes,
+      totalVolumesUsed: q.volumes,
+      maxTotalVolumeGigabytes: q.gigabytes,
+      totalGigabytesUsed: q.gigabytes,
+    });
+  };
+
+  test("full of this very cluster is no obstacle: only what is still to be added counts", async () => {
+    const over = { architecture: "vanilla", masterCount: 3, agentCount: 12 };
+    fill(clusterOf(over));
+    expect((await check(over)).existing.size).toBe(clusterOf(over).machines.length);
+    const more = (await problems({ ...over, agentCount: 13 })).join("\n");
+    expect(more).toContain("1 more instances needed, but the quota leaves 0");
+    expect(more).toContain("4 more vCPUs needed");
+    expect(more).toContain("1 more ports needed");
+    // A smaller agent gives back what a larger master needs.
+    expect((await check({ ...over, masterFlavor: "m1.large", agentFlavor: "m1.small" })).imageId).toBe(IDS.image);
+    const larger = (await problems({ ...over, masterFlavor: "m1.large", masterVolumeGb: 11 })).join("\n");
+    // Three masters, and registry, client and bastion, from 1 to 4 vCPUs.
+    expect(larger).toContain("18 more vCPUs needed");
+    expect(larger).toContain("3 more GB of volumes needed");
+  });
+
+  test("without limits is enough for anything, and one that is not shown is not held against the cluster", async () => {
+    for (const key of Object.keys(fake.state.computeLimits))
+      if (key.startsWith("max")) fake.state.computeLimits[key] = -1;
+    for (const quota of Object.values(fake.state.networkQuota)) quota.limit = -1;
+    Object.assign(fake.state.volumeLimits, { maxTotalVolumes: -1, maxTotalVolumeGigabytes: -1 });
+    expect((await check({ agentCount: 1000 })).warnings).toEqual([]);
+    fake.fault(/quotas/, { status: 403, body: { forbidden: { message: "no" } } });
+    expect((await check()).warnings).toEqual([
+      "quota: the network service does not show this project's quota; it was not checked",
+    ]);
+  });
+
+  test("of server group members counts the largest group", async () => {
+    fake.state.computeLimits.maxServerGroupMembers = 4;
+    expect((await problems({ agentCount: 9 }))[0]).toContain("9 more members in one server group needed");
+    expect((await check({ agentCount: 9, antiAffinity: "none" })).warnings).toEqual([]);
+  });
+});
+
+describe("server groups", () => {
+  test("keep a quorum apart as told, and spread agents in groups that a usual quota allows", () => {
+    const groups = serverGroups(clusterOf({ architecture: "vanilla", masterCount: 3, agentCount: 12 }));
+    expect(groups.map((g) => [g.name, g.policy, g.members.length])).toEqual([
+      ["master", "anti-affinity", 3],
+      ["agent-1", "soft-anti-affinity", 10],
+      ["agent-2", "soft-anti-affinity", 2],
+    ]);
+    const soft = serverGroups(clusterOf({ architecture: "vanilla", masterCount: 3, antiAffinity: "soft" }));
+    expect(soft[0]?.policy).toBe("soft-anti-affinity");
+  });
+
+  test("stay the same for every machine when others come and go", () => {
+    const groupOf = (over: Record<string, unknown>) =>
+      new Map(serverGroups(clusterOf(over)).flatMap((g) => g.members.map((m) => [m, g.name] as const)));
+    const before = groupOf({ agentCount: 25 });
+    const after = groupOf({ agentCount: 40, removedAgents: ["agent-3", "agent-11"] });
+    for (const [machine, group] of before) {
+      if (machine !== "agent-3" && machine !== "agent-11") expect(after.get(machine)).toBe(group);
+    }
+  });
+});
+
+describe("sources", () => {
+  let web: Server;
+  let url: string;
+  let answers: Record<string, { status: number; headers?: Record<string, string> }>;
+  let asked: string[];
+  beforeEach(async () => {
+    answers = {};
+    asked = [];
+    web = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url} ${request.headers.authorization ?? ""}`.trim());
+      const answer = answers[`${request.method} ${request.url}`] ?? answers[request.url ?? ""] ?? { status: 404 };
+      response.writeHead(answer.status, answer.headers).end();
+    });
+    await new Promise<void>((done) => web.listen(0, "127.0.0.1", done));
+    url = `http://127.0.0.1:${(web.address() as AddressInfo).port}`;
+  });
+  afterEach(() => {
+    web.closeAllConnections();
+    web.close();
+  });
+  const digest = `#sha256=${"0".repeat(64)}`;
+  const mesos = (mesosSource: string, over: Record<string, unknown> = {}) => ({
+    architecture: "vanilla",
+    mesosSource,
+    ...over,
+  });
+
+  test("that answer are fine: after redirects, and where only GET is known", async () => {
+    answers = {
+      "/mesos.tar.gz": { status: 302, headers: { location: "/elsewhere" } },
+      "HEAD /elsewhere": { status: 405 },
+      "GET /elsewhere": { status: 206 },
+      "/lib.deb": { status: 200 },
+    };
+    const libmesosSource = `deb+${url}/lib.deb${digest}`;
+    expect((await check(mesos(`${url}/mesos.tar.gz${digest}`, { libmesosSource }))).warnings).toEqual([]);
+    expect(asked).toContain("HEAD /lib.deb");
+  });
+
+  test("that do not answer name the setting, and only Mesos' users are asked for Mesos", async () => {
+    const gone = `${url}/gone.tar.gz${digest}`;
+    expect((await problems(mesos(gone)))[0]).toContain(`mesosSource: got "${gone}"; its server answers 404`);
+    const closed = `http://127.0.0.1:1/mesos.tar.gz${digest}`;
+    expect((await problems(mesos(closed)))[0]).toContain("it cannot be downloaded: connection refused");
+    expect((await check({ ...mesos(gone), architecture: "standalone" })).warnings).toEqual([]);
+  });
+
+  test("on this machine's disk are looked for there", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "triplewide-test-"));
+    try {
+      const file = join(folder, "mesos.tar.gz");
+      const source = `${pathToFileURL(file).href}${digest}`;
+      expect((await problems(mesos(source)))[0]).toContain("there is no such file");
+      writeFileSync(file, "");
+      expect((await check(mesos(source))).warnings).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test("that are mirrors for the machines only cause a warning", async () => {
+    answers = { "/debian": { status: 404 }, "/simple": { status: 500 } };
+    const { warnings } = await check({ aptMirror: `${url}/debian`, pythonIndex: `${url}/simple` });
+    expect(warnings).toEqual([`pythonIndex: ${url}/simple answers 500`]);
+    expect((await check({ aptMirror: "http://127.0.0.1:1/" })).warnings).toEqual([
+      "aptMirror: http://127.0.0.1:1/ is not reached from here (connection refused); the machines will have to reach it",
+    ]);
+  });
+
+  test("that are registries answer 200 or 401, and a refused password is told from that", async () => {
+    const registry = `${new URL(url).host}/team`;
+    answers = { "/v2/": { status: 401, headers: { "www-authenticate": 'Bearer realm="x"' } } };
+    expect((await check({ registry })).warnings).toEqual([]);
+    answers = { "/v2/": { status: 401, headers: { "www-authenticate": 'Basic realm="x"' } } };
+    const login = { registryUser: "me", registryPassword: "pass" };
+    expect((await check({ registry })).warnings).toEqual([]);
+    const [line] = await problems({ registry, ...login });
+    expect(line).toContain(`registryPassword: got "(secret)"; ${new URL(url).host} refuses it for user me`);
+    expect(line).not.toContain('pass"');
+    expect(asked.at(-1)).toBe(`GET /v2/ Basic ${Buffer.from("me:pass").toString("base64")}`);
+    answers = {};
+    expect((await problems({ registry }))[0]).toContain("its server answers 404 where a registry says 200 or 401");
+    expect((await problems({ registry: "127.0.0.1:1/x" }))[0]).toContain("registry: got");
+    expect((await check({ registry: "team" })).warnings).toEqual([]);
+  });
+});

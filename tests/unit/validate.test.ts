@@ -1,0 +1,152 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { usedPorts, zookeeperMembers } from "../../config/ports.ts";
+import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
+import { ConfigError, type Problem, validate } from "../../config/validate.ts";
+
+const local = { platform: "docker" };
+
+function problems(raw: Record<string, unknown>): readonly Problem[] {
+  try {
+    validate(raw, "test");
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+const keysOf = (raw: Record<string, unknown>): string[] => problems(raw).map((p) => p.key);
+
+describe("bad input", () => {
+  test("every problem is reported at once, with key, value, rule and fix", () => {
+    const raw = { ...local, agentCuont: 3, masterCount: 2, agentCount: "none", jupyterPort: 80, sparkVersion: "9.9" };
+    const found = problems(raw);
+    expect(found.map((p) => p.key).sort()).toEqual([
+      "agentCount",
+      "agentCuont",
+      "jupyterPort",
+      "masterCount",
+      "sparkVersion",
+    ]);
+    for (const p of found) {
+      expect(p.rule).not.toBe("");
+      expect(p.fix).not.toBe("");
+      expect(p.value).toBe(raw[p.key as keyof typeof raw]);
+    }
+    const message = new ConfigError("test", found).message;
+    expect(message).toContain("test: 5 problems in the config, nothing was changed.");
+    expect(message).toContain(
+      "agentCuont: got 3; must be a key of docs/CONFIG.md. Fix: write agentCount, or remove it.",
+    );
+    expect(message).toContain('agentCount: got "none"; must be a whole number from 1 to 2000.');
+  });
+
+  test.each([
+    [{ masterCount: 2 }, "masterCount"],
+    [{ masterCount: 4 }, "masterCount"],
+    [{ zookeeperCount: 2 }, "zookeeperCount"],
+    [{ agentCount: 0 }, "agentCount"],
+    [{ agentCount: 2.5 }, "agentCount"],
+    [{ sparkMasterPort: 4050 }, "sparkMasterPort"],
+    [{ jupyterPort: 7231 }, "jupyterPort"],
+    [{ networkCidr: "10.0.0.0/26" }, "networkCidr"],
+    [{ networkCidr: "10.0.0.7/16" }, "networkCidr"],
+    [{ networkCidr: "10.0.0.0" }, "networkCidr"],
+    [{ networkCidr: "169.254.0.0/16" }, "networkCidr"],
+    [{ architecture: "vanilla", sparkVersion: "4.0.1" }, "sparkVersion"],
+    [{ sparkVersion: "4.0.1" }, "sparkVersion"],
+    [{ architecture: "vanilla", executorSource: "hdfs" }, "executorSource"],
+    [{ namenodeCount: 2, datanodeCount: 1 }, "namenodeCount"],
+    [{ historyServer: true }, "historyServer"],
+    [{ dispatcher: true }, "dispatcher"],
+    [{ zookeeperCount: 3, masterCount: 1 }, "zookeeperCount"],
+    [{ architecture: "vanilla", mesosSource: "https://example.org/mesos.tar.gz" }, "mesosSource"],
+    [{ removedAgents: ["worker-1"] }, "removedAgents[0]"],
+    [{ removedAgents: ["agent-1", "agent-1"] }, "removedAgents"],
+    [{ sparkConf: { "spark.x": 3 } }, "sparkConf.spark.x"],
+    [{ clusterName: "No_Name" }, "clusterName"],
+  ])("%j is refused at %s alone", (raw, key) => {
+    expect([...new Set(keysOf({ ...local, ...raw }))]).toEqual([key]);
+  });
+
+  test("OpenStack needs what only the user can know", () => {
+    expect(keysOf({}).sort()).toEqual(["adminCidrs", "agentFlavor", "externalNetwork", "image", "masterFlavor"]);
+  });
+
+  test("administrators come from outside, and not from everywhere", () => {
+    const cloud = { image: "i", masterFlavor: "m", agentFlavor: "a", externalNetwork: "e" };
+    expect(keysOf({ ...cloud, adminCidrs: ["0.0.0.0/0"] })).toEqual(["adminCidrs"]);
+    expect(keysOf({ ...cloud, adminCidrs: ["10.72.3.0/24"] })).toEqual(["adminCidrs"]);
+    expect(keysOf({ ...cloud, adminCidrs: ["198.51.100.7/32"] })).toEqual([]);
+  });
+
+  test("a secret's value is not in the message", () => {
+    const message = new ConfigError("test", problems({ ...local, platform: "openstack", registryPassword: "hunter2" }))
+      .message;
+    expect(message).toContain("registryPassword");
+    expect(message).not.toContain("hunter2");
+  });
+});
+
+describe("what the CLI wrote as text", () => {
+  test("is read as the key's own kind", () => {
+    const c = validate(
+      { ...local, agentCount: "3", dataVolumes: "false", removedAgents: '["agent-2"]', sparkConf: '{"spark.x": "1"}' },
+      "test",
+    );
+    expect(c.agentCount).toBe(3);
+    expect(c.dataVolumes).toBe(false);
+    expect(c.removedAgents).toEqual(["agent-2"]);
+    expect(c.sparkConf).toEqual({ "spark.x": "1" });
+  });
+});
+
+describe("properties", () => {
+  const architectures = fc.constantFrom<Architecture>(...ARCHITECTURES);
+
+  test("only odd counts of masters pass, and ZooKeeper always has a majority", () => {
+    fc.assert(
+      fc.property(architectures, fc.integer({ min: -1, max: 9 }), (architecture, masterCount) => {
+        const raw = { ...local, architecture, masterCount };
+        if (![1, 3, 5, 7].includes(masterCount)) return keysOf(raw).includes("masterCount");
+        const members = zookeeperMembers(validate(raw, "test"));
+        return members === 0
+          ? architecture === "standalone" && masterCount === 1
+          : members % 2 === 1 && members <= masterCount;
+      }),
+    );
+  });
+
+  test("a config whose ports overlap never passes; one whose ports are apart does", () => {
+    fc.assert(
+      fc.property(
+        architectures,
+        fc.integer({ min: 1024, max: 65000 }),
+        fc.integer({ min: 1024, max: 65000 }),
+        (architecture, a, b) => {
+          const raw = { ...local, architecture, jupyterPort: a, driverPort: b };
+          const config = validate({ ...local, architecture }, "test");
+          const ranges = usedPorts({ ...config, jupyterPort: a, driverPort: b });
+          const apart = ranges.every((r, i) => ranges.every((s, j) => i === j || r.last < s.first || s.last < r.first));
+          return (keysOf(raw).length === 0) === apart;
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test("no text whatever makes the validator throw anything but its list", () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(
+          fc.constantFrom("agentCount", "masterCount", "networkCidr", "adminCidrs", "sparkConf", "x"),
+          fc.jsonValue(),
+        ),
+        (raw) => {
+          problems({ ...local, ...raw });
+        },
+      ),
+    );
+  });
+});
