@@ -95,4 +95,3 @@ function registerCheaply() {
     }
   };
 }
-if (process.env.PROF_LOG) { const c0 = process.cpuUsage(); process.on("exit", () => { const c = process.cpuUsage(); fs.appendFileSync(process.env.PROF_LOG, `cpu ${((c.user + c.system) / 1e6).toFixed(2)} wall ${(performance.now() / 1000).toFixed(2)} rss ${process.resourceUsage().maxRSS >> 10}\n`); }); }

@@ -183,7 +183,7 @@ fi
 # ---- Base ---------------------------------------------------------------------------------------------------------------------------
 
 make_base() {
-    command -v mmdebstrap >/dev/null 2>&1 || die "${version[BASE_IMAGE]} can be neither pulled (${1:-no registry answers}) nor made here: the mmdebstrap command is missing. Load it with \`docker load\`, or install mmdebstrap (Debian and Ubuntu have it)."
+    "$here/../scripts/bootstrap.sh" mmdebstrap || die "${version[BASE_IMAGE]} can be neither pulled (${1:-no registry answers}) nor made here without mmdebstrap. Load it with \`docker load\`, or install mmdebstrap."
     say "${version[BASE_IMAGE]} cannot be pulled (${1:-no registry answers}); making it from Debian's packages (about a minute)."
     local sources=()
     if [[ -n ${APT_MIRROR:-} ]]; then

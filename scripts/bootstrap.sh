@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing on this machine: `packages` (Node packages) or `docker` (Docker engine and Compose).
+# Installs what is missing on this machine: `packages` (Node packages), `docker` (Docker engine and Compose) or `mmdebstrap`
+# (which makes the base image where none can be pulled).
 # As root on Debian and Ubuntu it installs; elsewhere it says what to install. Does nothing where nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -71,5 +72,6 @@ docker_() {
 case ${1:-} in
     packages) packages ;;
     docker) docker_ ;;
-    *) fail "usage: scripts/bootstrap.sh packages|docker" ;;
+    mmdebstrap) command -v mmdebstrap >/dev/null || apt_install "mmdebstrap" mmdebstrap ;;
+    *) fail "usage: scripts/bootstrap.sh packages|docker|mmdebstrap" ;;
 esac
