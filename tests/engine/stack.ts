@@ -35,7 +35,8 @@ export interface StackOptions {
 
 export class Stack {
   readonly folder = mkdtempSync(join(tmpdir(), "triplewide-engine-"));
-  readonly #env: NodeJS.ProcessEnv;
+  /** Environment of the engine and of commands that call it, beside it. */
+  readonly environment: NodeJS.ProcessEnv;
   #config: RawConfig;
   #events = 0;
 
@@ -44,7 +45,7 @@ export class Stack {
     mkdirSync(join(this.folder, "state"));
     const project = readFileSync(join(ROOT, "Pulumi.yaml"), "utf8");
     writeFileSync(join(this.folder, "Pulumi.yaml"), `main: ${ROOT}\n${project}`);
-    this.#env = {
+    this.environment = {
       ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("OS_"))),
       // `node` of this repository: the engine takes the first on PATH.
       PATH: `${join(ROOT, "node_modules", ".bin")}${delimiter}${process.env.PATH}`,
@@ -88,7 +89,7 @@ export class Stack {
   startUp(): ChildProcess {
     return spawn("pulumi", ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", "test"], {
       cwd: this.folder,
-      env: this.#env,
+      env: this.environment,
       stdio: "ignore",
       // A group of its own: the engine's children can be killed with it, as when a machine loses power.
       detached: true,
@@ -139,7 +140,7 @@ export class Stack {
       const stack = args[0] === "stack" && args[1] === "init" ? [] : ["--stack", "test"];
       const child = spawn("pulumi", [...args, ...stack], {
         cwd: this.folder,
-        env: this.#env,
+        env: this.environment,
         stdio: ["ignore", "pipe", "pipe"],
       });
       let [stdout, stderr] = ["", ""];

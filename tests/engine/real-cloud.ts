@@ -1,0 +1,134 @@
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { ROOT } from "../../cli/common.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { Cloud, type Service } from "../../openstack/cloud.ts";
+import { labReady } from "../layers.ts";
+
+/**
+ * A real OpenStack: the one that OS_CLOUD or OS_AUTH_URL names (with TRIPLEWIDE_TEST_IMAGE, TRIPLEWIDE_TEST_FLAVOR and
+ * TRIPLEWIDE_TEST_NETWORK for an image, a flavor and an external network of it), or the lab of tests/lab where it runs.
+ */
+export interface RealCloud {
+  /** Credentials as OpenStack's own tools take them. */
+  env: Record<string, string>;
+  /** What a cluster's config must name. */
+  config: RawConfig;
+  /** The lab's command, which can break things on purpose; none on a cloud that belongs to others. */
+  lab?: (...args: string[]) => Promise<string>;
+  /** Whether its servers are machines: false with the lab's fake driver, whose servers hold nothing. */
+  machines: boolean;
+}
+
+const run = promisify(execFile);
+const LAB = join(ROOT, "tests", "lab", "cloud.sh");
+
+/** The cloud that tests may use. Nothing where there is none that answers. */
+export async function realCloud(): Promise<RealCloud | undefined> {
+  if (process.env.OS_CLOUD || process.env.OS_AUTH_URL) {
+    const own = Object.entries(process.env).filter(([key]) => key.startsWith("OS_"));
+    return {
+      env: Object.fromEntries(own) as Record<string, string>,
+      config: configFor(
+        needed("TRIPLEWIDE_TEST_IMAGE"),
+        needed("TRIPLEWIDE_TEST_FLAVOR"),
+        needed("TRIPLEWIDE_TEST_NETWORK"),
+      ),
+      machines: true,
+    };
+  }
+  if (!existsSync(labReady())) return undefined;
+  const printed = execFileSync("env", ["-i", "bash", "-c", `. ${labReady()}; env -0`], { encoding: "utf8" });
+  const env = Object.fromEntries(
+    printed
+      .split("\0")
+      .filter(Boolean)
+      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
+  );
+  // The file outlives a lab that was killed.
+  const answer = await fetch(env.OS_AUTH_URL ?? "", { signal: AbortSignal.timeout(5000) }).catch(() => undefined);
+  if (!answer) return undefined;
+  return {
+    env: Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith("OS_"))),
+    config: {
+      ...configFor(env.LAB_IMAGE ?? "", "m1.small", env.LAB_EXTERNAL_NETWORK ?? ""),
+      dnsServers: [env.LAB_DNS ?? ""],
+    },
+    lab: async (...args) => (await run(LAB, args)).stdout,
+    machines: env.LAB_DRIVER === "lxc",
+  };
+}
+
+function needed(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: tests need it on the cloud that OS_CLOUD or OS_AUTH_URL names`);
+  return value;
+}
+
+function configFor(image: string, flavor: string, externalNetwork: string): RawConfig {
+  return { image, masterFlavor: flavor, agentFlavor: flavor, bastionFlavor: flavor, externalNetwork };
+}
+
+interface Item {
+  id: string;
+  name?: string;
+  device_owner?: string;
+}
+
+const COLLECTIONS: readonly (readonly [Service, string, string])[] = [
+  ["compute", "/servers/detail", "servers"],
+  ["compute", "/os-server-groups", "server_groups"],
+  ["volume", "/volumes", "volumes"],
+  ["network", "/ports", "ports"],
+  ["network", "/floatingips", "floatingips"],
+  ["network", "/routers", "routers"],
+  ["network", "/networks", "networks"],
+  ["network", "/subnets", "subnets"],
+  ["network", "/security-groups", "security_groups"],
+];
+
+/** Everything that the project holds, as `kind name id`, sorted: before and after a test it must be the same. */
+export function holdings(env: Readonly<Record<string, string>>): Promise<string[]> {
+  return asUser(env, async (cloud) => {
+    const project = await cloud.projectId();
+    const lists = await Promise.all(
+      COLLECTIONS.map(async ([service, path, key]) => {
+        const own = service === "network" ? { project_id: project } : {};
+        const items = await cloud.list<Item>(service, path, key, own);
+        // Ports of DHCP servers and routers come and go with their networks, a moment later.
+        const ours = items.filter((item) => !item.device_owner?.startsWith("network:"));
+        return ours.map((item) => `${key} ${item.name ?? ""} ${item.id}`);
+      }),
+    );
+    const { keypairs } = await cloud.get<{ keypairs: { keypair: { name: string } }[] }>("compute", "/os-keypairs");
+    return [...lists.flat(), ...keypairs.map(({ keypair }) => `keypairs ${keypair.name}`)].sort();
+  });
+}
+
+interface Server {
+  id: string;
+  name: string;
+  status: string;
+}
+
+/** The cluster's servers by name, without the cluster's prefix. */
+export function servers(
+  env: Readonly<Record<string, string>>,
+  clusterName: string,
+): Promise<ReadonlyMap<string, Server>> {
+  return asUser(env, async (cloud) => {
+    const list = await cloud.list<Server>("compute", "/servers/detail", "servers", { name: `^${clusterName}-` });
+    return new Map(list.map((server) => [server.name.slice(clusterName.length + 1), server]));
+  });
+}
+
+async function asUser<T>(env: Readonly<Record<string, string>>, look: (cloud: Cloud) => Promise<T>): Promise<T> {
+  const cloud = Cloud.fromEnvironment({ folder: ROOT, env });
+  try {
+    return await look(cloud);
+  } finally {
+    cloud.close();
+  }
+}
