@@ -84,8 +84,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     runtime: "docker",
     image: "spark-python",
     command: [
-      `${SPARK_HOME}/bin/spark-class`,
-      "org.apache.spark.deploy.worker.Worker",
+      "spark-worker",
       "--host",
       machine.address,
       "--port",

@@ -52,6 +52,8 @@ export class Stack {
       PULUMI_BACKEND_URL: `file://${join(this.folder, "state")}`,
       PULUMI_CONFIG_PASSPHRASE: "made-up",
       PULUMI_SKIP_UPDATE_CHECK: "true",
+      // For --event-log.
+      PULUMI_DEBUG_COMMANDS: "true",
       PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
       ...options.env,
     };
