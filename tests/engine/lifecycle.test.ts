@@ -1,6 +1,6 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { test as base, describe, expect } from "vitest";
 import type { RawConfig } from "../../config/validate.ts";
-import { FakeCloud } from "./fake-cloud.ts";
+import { FakeCloud, type Fault } from "./fake-cloud.ts";
 import { type Outcome, Stack } from "./stack.ts";
 
 /** The program on the real engine with the real provider, against an OpenStack in memory. */
@@ -21,22 +21,31 @@ const CONFIG: RawConfig = {
   ),
 };
 
-let cloud: FakeCloud;
-let stack: Stack;
-beforeEach(async () => {
-  cloud = await FakeCloud.start();
-});
-afterEach(async () => {
-  await cloud.stop();
-  stack.remove();
-});
-
-async function stackOf(changes: RawConfig = {}): Promise<Stack> {
-  // Machines of this cloud run nothing: one that is ACTIVE counts as ready.
-  const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
-  stack = await new Stack({ config: { ...CONFIG, ...changes }, env }).init();
-  return stack;
+interface Fixtures {
+  cloud: FakeCloud;
+  /** A stack on that cloud, whose settings differ from `CONFIG` in these. */
+  stackOf: (changes?: RawConfig) => Promise<Stack>;
 }
+
+/** Each test has a cloud and a stack of its own. They run side by side: providers spend most of their time waiting. */
+const test = base.extend<Fixtures>({
+  cloud: async ({ task: _ }, use) => {
+    const cloud = await FakeCloud.start();
+    await use(cloud);
+    await cloud.stop();
+  },
+  stackOf: async ({ cloud }, use) => {
+    const stacks: Stack[] = [];
+    await use(async (changes = {}) => {
+      // Machines of this cloud run nothing: one that is ACTIVE counts as ready.
+      const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
+      const stack = new Stack({ config: { ...CONFIG, ...changes }, env });
+      stacks.push(stack);
+      return stack.init();
+    });
+    for (const stack of stacks) stack.remove();
+  },
+}).concurrent;
 
 function expectSuccess(outcome: Outcome): void {
   expect(outcome.code, outcome.text).toBe(0);
@@ -44,8 +53,8 @@ function expectSuccess(outcome: Outcome): void {
 
 const instances = (outcome: Outcome): string[] => outcome.changes.filter((line) => line.includes(" Instance "));
 
-test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async () => {
-  await stackOf();
+test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async ({ cloud, stackOf }) => {
+  const stack = await stackOf();
 
   const preview = await stack.preview();
   expectSuccess(preview);
@@ -89,8 +98,11 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
 });
 
 describe("a change of every machine", () => {
-  test("masters go one at a time, whatever the number of workers; data and addresses stay", async () => {
-    await stackOf({ masterCount: 3, agentCount: 3, agentBatchSize: 2 });
+  test("masters go one at a time, whatever the number of workers; data and addresses stay", async ({
+    cloud,
+    stackOf,
+  }) => {
+    const stack = await stackOf({ masterCount: 3, agentCount: 3, agentBatchSize: 2 });
     expectSuccess(await stack.up());
     const kept = cloud.leftovers().filter((line) => /^(port|volume|floatingip)/.test(line));
 
@@ -124,8 +136,11 @@ describe("a change of every machine", () => {
     expect(cloud.leftovers()).toEqual([]);
   });
 
-  test("one that does not become ready stops it: the others stay untouched, and the next update goes on", async () => {
-    await stackOf({ masterCount: 3, agentCount: 2 });
+  test("one that does not become ready stops it: the others stay untouched, and the next update goes on", async ({
+    cloud,
+    stackOf,
+  }) => {
+    const stack = await stackOf({ masterCount: 3, agentCount: 2 });
     expectSuccess(await stack.up());
     const before = new Map(
       ["master-1", "master-2", "master-3", "agent-1"].map((n) => [n, cloud.server(`demo-${n}`)?.id]),
@@ -153,7 +168,7 @@ describe("a change of every machine", () => {
 });
 
 describe("a fault in the middle", () => {
-  test.each([
+  test.for<[string, Fault]>([
     ["Nova is down for a while", { method: "POST", path: /\/servers$/, status: 503, times: 40 }],
     [
       "the quota is hit",
@@ -166,8 +181,8 @@ describe("a fault in the middle", () => {
       },
     ],
     ["Neutron refuses ports", { method: "POST", path: /\/ports$/, status: 500, times: 2 }],
-  ])("%s: the second run completes", async (_, fault) => {
-    await stackOf();
+  ])("%s: the second run completes", async ([, fault], { cloud, stackOf }) => {
+    const stack = await stackOf();
     cloud.faults.push({ ...fault });
     const failed = await stack.up();
     expect(failed.code).not.toBe(0);
@@ -178,8 +193,8 @@ describe("a fault in the middle", () => {
     expect(cloud.leftovers()).toEqual([]);
   });
 
-  test("a server in ERROR fails the first run and is replaced by the second, alone", async () => {
-    await stackOf();
+  test("a server in ERROR fails the first run and is replaced by the second, alone", async ({ cloud, stackOf }) => {
+    const stack = await stackOf();
     cloud.doomed.add("demo-agent-2");
     const failed = await stack.up();
     expect(failed.code).not.toBe(0);
@@ -193,8 +208,8 @@ describe("a fault in the middle", () => {
     expect(cloud.leftovers()).toEqual([]);
   });
 
-  test("after a failed run destroy cleans up what there is", async () => {
-    await stackOf();
+  test("after a failed run destroy cleans up what there is", async ({ cloud, stackOf }) => {
+    const stack = await stackOf();
     cloud.faults.push({ method: "POST", path: /\/servers$/, status: 500, times: 100 });
     expect((await stack.up()).code).not.toBe(0);
     cloud.faults.length = 0;
@@ -203,8 +218,8 @@ describe("a fault in the middle", () => {
   });
 });
 
-test("protected data refuses destroy before anything is touched", async () => {
-  await stackOf({ protectData: true });
+test("protected data refuses destroy before anything is touched", async ({ cloud, stackOf }) => {
+  const stack = await stackOf({ protectData: true });
   expectSuccess(await stack.up());
   const before = cloud.leftovers();
   const refused = await stack.destroy();
@@ -213,8 +228,15 @@ test("protected data refuses destroy before anything is touched", async () => {
   expect(cloud.leftovers()).toEqual(before);
 });
 
-test("what the cloud cannot hold is refused with every problem at once, and nothing is made", async () => {
-  await stackOf({ image: "no-such-image", agentFlavor: "no-such-flavor", externalNetwork: "no-such-network" });
+test("what the cloud cannot hold is refused with every problem at once, and nothing is made", async ({
+  cloud,
+  stackOf,
+}) => {
+  const stack = await stackOf({
+    image: "no-such-image",
+    agentFlavor: "no-such-flavor",
+    externalNetwork: "no-such-network",
+  });
   for (const refused of [await stack.preview(), await stack.up()]) {
     expect(refused.code).not.toBe(0);
     for (const name of ["no-such-image", "no-such-flavor", "no-such-network"]) expect(refused.text).toContain(name);

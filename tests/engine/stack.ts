@@ -14,6 +14,8 @@ export interface Step {
   op: string;
   type: string;
   name: string;
+  /** Properties whose change replaces the resource. */
+  keys: readonly string[];
 }
 
 export interface Outcome {
@@ -22,6 +24,8 @@ export interface Outcome {
   text: string;
   /** Steps that changed something, as `create Instance demo-agent-1`, in the order in which they began. */
   changes: string[];
+  /** By the name of each replaced resource, the properties that it is replaced for. */
+  replaced: ReadonlyMap<string, readonly string[]>;
   /** Number of resources that stayed as they were. */
   same: number;
   seconds: number;
@@ -126,6 +130,7 @@ export class Stack {
       code,
       text: stdout + stderr,
       changes: steps.filter((s) => s.op !== "same").map((s) => `${s.op} ${s.type} ${s.name}`),
+      replaced: new Map(steps.filter((s) => s.op === "replace").map((s) => [`${s.type} ${s.name}`, s.keys])),
       same: steps.filter((s) => s.op === "same").length,
       seconds: Math.round((performance.now() - began) / 1000),
     };
@@ -163,7 +168,7 @@ export interface StateResource {
 }
 
 interface EngineEvent {
-  resourcePreEvent?: { metadata: { op: string; urn: string; type: string } };
+  resourcePreEvent?: { metadata: { op: string; urn: string; type: string; keys?: string[] } };
 }
 
 function stepsOf(log: string): Step[] {
@@ -179,6 +184,6 @@ function stepsOf(log: string): Step[] {
         metadata.type.split(":").at(-1),
         metadata.urn.split("::").at(-1),
       ];
-      return [{ op, type, name }];
+      return [{ op, type, name, keys: metadata.keys ?? [] }];
     });
 }

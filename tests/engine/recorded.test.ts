@@ -1,0 +1,70 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { FakeCloud } from "./fake-cloud.ts";
+import { Stack } from "./stack.ts";
+
+/**
+ * A cluster made by an earlier version, previewed with this one: an upgrade of this program makes nothing anew and takes
+ * nothing away. What a machine runs may change with it, and then the machine is replaced, in order, as always; but for no
+ * other reason, and nothing else is. `TRIPLEWIDE_RECORD=1` records the state anew, on an OpenStack in memory with made-up secrets: to be done
+ * with a release, and said in its notes where the old one would have been replaced.
+ */
+
+const STATE = join(ROOT, "tests", "golden", "state", "standalone.json");
+const CONFIG: RawConfig = {
+  clusterName: "demo",
+  architecture: "standalone",
+  image: "debian-12",
+  masterFlavor: "m1.medium",
+  agentFlavor: "m1.large",
+  bastionFlavor: "m1.small",
+  externalNetwork: "public",
+  adminCidrs: ["198.51.100.7/32"],
+  agentCount: 1,
+  // Images are named, not built: a new digest of ours is a change that people ask for.
+  prebuiltImages: Object.fromEntries(
+    ["spark-python", "client"].map((name) => [name, `registry.example.org/${name}@sha256:${"d".repeat(64)}`]),
+  ),
+};
+
+let cloud: FakeCloud;
+let stack: Stack;
+beforeEach(async () => {
+  cloud = await FakeCloud.start();
+  stack = await new Stack({ config: CONFIG, env: { ...cloud.env, TRIPLEWIDE_READINESS: "api" } }).init();
+});
+afterEach(async () => {
+  await cloud.stop();
+  stack.remove();
+});
+
+/** Where and when it was recorded is nobody's business, and would differ in every recording. */
+function withoutCircumstances(key: string, value: unknown): unknown {
+  return ["sourcePosition", "stackTrace", "created", "modified"].includes(key) ? undefined : value;
+}
+
+test.runIf(process.env.TRIPLEWIDE_RECORD)("record", async () => {
+  const up = await stack.up();
+  expect(up.code, up.text).toBe(0);
+  mkdirSync(dirname(STATE), { recursive: true });
+  const state = JSON.stringify(await stack.state(), withoutCircumstances, 1);
+  writeFileSync(STATE, `${state.replaceAll(cloud.url, "http://cloud.example.org")}\n`);
+});
+
+test("a recorded cluster is changed by this version only in what its machines run", async () => {
+  expect(existsSync(STATE)).toBe(true);
+  const imported = await stack.pulumi("stack", "import", "--file", STATE);
+  expect(imported.code, imported.text).toBe(0);
+  const preview = await stack.preview();
+  expect(preview.code, preview.text).toBe(0);
+  expect(preview.same).toBeGreaterThan(30);
+  const made = preview.changes.filter((line) => /^(create|delete) /.test(line));
+  expect(made).toEqual([]);
+  for (const [resource, keys] of preview.replaced) {
+    expect(resource).toMatch(/^Instance /);
+    expect(["metadata", "userData"], resource).toEqual(expect.arrayContaining([...keys]));
+  }
+});
