@@ -71,7 +71,6 @@ function stateWithoutVolume(cluster: Cluster): string[] {
   const keeps = new Set(cluster.services.filter((s) => s.dirs.some((dir) => dir.keep)).map((s) => s.machine));
   const names = cluster.machines.filter((m) => m.volumeGb === 0 && keeps.has(m.name)).map((m) => m.name);
   if (names.length === 0) return [];
-  return [
-    `without data volumes (dataVolumes: false) a machine loses its state when it is replaced: ${names.join(", ")}`,
-  ];
+  const why = cluster.config.dataVolumes ? "" : " (dataVolumes: false)";
+  return [`no data volume${why}: when it is replaced, a machine loses the state it keeps: ${names.join(", ")}`];
 }

@@ -137,7 +137,10 @@ export class FakeCloud {
 
   #answer(method: string, path: string, query: URLSearchParams, body: Record<string, never>): Answer {
     if (path === "/identity/v3/auth/tokens") return [201, { token: this.#token() }, { "x-subject-token": "token" }];
-    if (path === "/image/v2/images") return [200, { images: [image()] }];
+    if (path === "/image/v2/images") {
+      const name = query.get("name");
+      return [200, { images: [image()].filter((one) => name === null || one.name === name) }];
+    }
     if (path === `/image/v2/images/${IMAGE}` || path === `/compute/v2.1/images/${IMAGE}`) return [200, image()];
     if (path.endsWith("/limits")) return [200, { limits: { absolute: {} } }];
     if (path.startsWith("/network/v2.0/quotas")) return [200, { quota: {} }];
@@ -365,7 +368,7 @@ function collectionKey(collection: string): string {
   return (collection.split("/").at(-1) ?? "").replace("os-", "").replaceAll("-", "_");
 }
 
-function image(): unknown {
+function image(): { id: string; name: string } & Record<string, unknown> {
   return {
     id: IMAGE,
     name: "debian-12",

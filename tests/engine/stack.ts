@@ -87,8 +87,9 @@ export class Stack {
     return this.#operation("up", ["--yes", "--skip-preview", ...args]);
   }
 
+  /** With its preview, as people run it: what is protected is refused there, before anything is touched. */
   destroy(...args: string[]): Promise<Outcome> {
-    return this.#operation("destroy", ["--yes", "--skip-preview", ...args]);
+    return this.#operation("destroy", ["--yes", ...args]);
   }
 
   /** Starts an update and hands its process over, for those who want to kill it. */
