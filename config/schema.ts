@@ -225,9 +225,12 @@ export const shape = {
     "an http(s) address, or empty",
   ),
 
-  agentCpus: spark.integer(0, 1024, 0, { doc: "Cores that one agent offers.", derived: "all that it has" }),
+  agentCpus: spark.integer(0, 1024, 0, {
+    doc: "Cores that one agent offers. Marathon has to name a number for a Spark worker (`marathon-standalone`): where this is unset, it is the agent flavor's in `flavorSizes`, else one executor's.",
+    derived: "all that it has",
+  }),
   agentMemoryMiB: spark.integer(0, 4194304, 0, {
-    doc: "MiB of memory that one agent offers to executors.",
+    doc: "MiB of memory that one agent offers to executors. Unset in `marathon-standalone`: as with `agentCpus`, the size of `flavorSizes`, else one executor's.",
     derived: "all that it has, less the system's share",
   }),
   executorCores: spark.integer(0, 1024, 0, { doc: "Cores of one executor.", derived: "Spark's own default" }),
@@ -265,7 +268,7 @@ export const shape = {
     doc: "Whether Spark's cluster-mode dispatcher runs on the client. It has no authentication of its own: it is reachable from inside the cluster only.",
   }),
   marathonWorkers: mesos.integer(0, 2000, 0, {
-    doc: "Spark workers that Marathon keeps running (`marathon-standalone`).",
+    doc: "Spark workers that Marathon keeps running (`marathon-standalone`), at most one on each agent. Another number starts or ends workers and changes no machine.",
     derived: "one on every agent",
   }),
 
