@@ -1,6 +1,6 @@
 import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../config/ports.ts";
 import type { Context } from "./context.ts";
-import { EXECUTOR_TARBALL_DIR } from "./services/client.ts";
+import { EVENT_LOG_DIR, EXECUTOR_TARBALL_DIR } from "./services/client.ts";
 import { defaultFs } from "./services/hdfs.ts";
 import { marathonMasterUrl } from "./services/marathon.ts";
 import { LIBMESOS, mesosZk, PRINCIPALS } from "./services/mesos.ts";
@@ -38,8 +38,8 @@ export function wireSpark(ctx: Context): SparkWiring {
     ...(c.historyServer
       ? {
           "spark.eventLog.enabled": "true",
-          "spark.eventLog.dir": `${defaultFs(ctx)}/spark-events`,
-          "spark.history.fs.logDirectory": `${defaultFs(ctx)}/spark-events`,
+          "spark.eventLog.dir": `${defaultFs(ctx)}${EVENT_LOG_DIR}`,
+          "spark.history.fs.logDirectory": `${defaultFs(ctx)}${EVENT_LOG_DIR}`,
           "spark.history.ui.port": String(c.historyServerPort),
         }
       : {}),

@@ -126,6 +126,13 @@ test("a flavor of unknown size makes the totals unknown, not wrong", () => {
   expect([quota.vcpus, quota.ramMiB]).toEqual([null, null]);
 });
 
+test("the folder of event logs is made before anyone needs it", () => {
+  const { services, spark } = inCloud({ datanodeCount: 1, historyServer: true });
+  const folder = (spark.conf["spark.eventLog.dir"] ?? "").replace(/^hdfs:\/\/[^/]+/, "");
+  const server = services.find((s) => s.name === "history-server");
+  expect(server?.command[2]).toMatch(new RegExp(`^hdfs dfs -mkdir -p ${folder} && exec .*HistoryServer `));
+});
+
 test("Mesos' quorum follows from the count of masters", () => {
   for (const [masters, quorum] of [
     [1, "1"],
