@@ -5,6 +5,7 @@ import { MARATHON_LOGIN } from "../cluster/services/marathon.ts";
 import { pullLogin } from "../cluster/services/registry.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { hasRegistry } from "../config/ports.ts";
+import { givenSecrets, type SecretKey } from "../config/secrets.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
 import { onHost } from "../render/cloud-init/paths.ts";
 import { renderGates, renderUserData } from "../render/cloud-init.ts";
@@ -35,11 +36,8 @@ export interface SparkClusterArgs {
   externalNetwork: string;
   /** What exists already, and how machines are waited for. */
   operations: Operations;
-  /**
-   * Password of `registry`, where the config names one.
-   * @default the cluster has a registry of its own, with a generated password
-   */
-  registryPassword?: pulumi.Input<string>;
+  /** Values of the config's secret keys that are set; all other secrets are generated. */
+  secrets?: Partial<Record<SecretKey, pulumi.Input<string>>>;
 }
 
 /** In this order groups have their machines replaced: each after those that it depends on. */
@@ -146,10 +144,10 @@ export class SparkCluster extends pulumi.ComponentResource {
   }
 
   #secrets(name: string): ClusterSecrets {
-    const { cluster, registryPassword } = this.#args;
+    const { cluster, secrets = {} } = this.#args;
     return new ClusterSecrets(
       `${name}-secret`,
-      { make: cluster.secrets, ...(registryPassword ? { given: { "registry-password": registryPassword } } : {}) },
+      { make: cluster.secrets, given: givenSecrets<pulumi.Input<string>>(secrets) },
       { parent: this },
     );
   }

@@ -3,6 +3,7 @@ import { firstAgentOffset } from "../cluster/addresses.ts";
 import { infoOf } from "./fields.ts";
 import { hasHdfs, hasMesos, hasRegistry, usedPorts, zookeeperMembers } from "./ports.ts";
 import { type Config, type ConfigKey, shape } from "./schema.ts";
+import { HIDDEN } from "./secrets.ts";
 import type { Problem } from "./validate.ts";
 import { installableSpark, SPARK_RELEASES } from "./versions.ts";
 
@@ -164,7 +165,15 @@ function features(c: Config, refuse: Refuse): void {
       refuse(key, "a source with its digest", "append @sha256:… to a docker:// source, #sha256=… to any other");
     }
   }
+  const s3 = (["s3Endpoint", "s3AccessKey", "s3SecretKey"] as const).filter((key) => c[key] === "");
+  if (s3.length === 1 || s3.length === 2) {
+    for (const key of s3)
+      refuse(key, "set together with the other s3 keys", "give all three of them, or none", undefined);
+  }
+  if (c.platform === "docker" && c.s3SecretKey === HIDDEN) {
+    refuse("s3SecretKey", "readable without the Pulumi CLI for `make up`", "give the value itself", HIDDEN);
+  }
   if (hasRegistry(c) && c.registryPassword !== "") {
-    refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", "(secret)");
+    refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
   }
 }

@@ -246,6 +246,20 @@ export const shape = {
   historyServer: spark.boolean(false, {
     doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`) so that every driver can write there.",
   }),
+  s3Endpoint: spark.text(
+    "",
+    {
+      doc: "Object store that `s3a://bucket/…` paths lead to: S3 or whatever speaks it, such as Swift with its S3 interface (`openstack ec2 credentials create` gives its keys) or Ceph. The images hold no jars for it, as the AWS SDK alone is 280 MB: name `hadoop-aws` 3.3.4 and `aws-java-sdk-bundle` 1.12.262 as `spark.jars` in `sparkConf`, at an address that the client reaches.",
+      derived: "no object store",
+      fix: "give the address of the S3 interface, such as https://object-store.example.org, with s3AccessKey and s3SecretKey",
+    },
+    /^$|^https?:\/\/[A-Za-z0-9.-]+(:\d+)?\/?$/,
+    "an http(s) address without a path, or empty",
+  ),
+  s3AccessKey: spark.text("", { doc: "Access key for `s3Endpoint`. Its secret is the secret key `s3SecretKey`." }),
+  s3SecretKey: spark.text("", {
+    doc: "Secret of `s3AccessKey`; set it with `pulumi config set --secret s3SecretKey`. It is on the client, and drivers hand it to their executors. `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
+  }),
   sparkConf: spark.table(z.string(), "a table of Spark properties", {
     doc: "Further lines for `spark-defaults.conf`. They win over what the cluster derives, except addresses and ports.",
     fix: "give property names and values as text, such as {spark.sql.shuffle.partitions: '64'}",

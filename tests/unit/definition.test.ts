@@ -126,6 +126,18 @@ test("a flavor of unknown size makes the totals unknown, not wrong", () => {
   expect([quota.vcpus, quota.ramMiB]).toEqual([null, null]);
 });
 
+test("an object store is wired with its secret as a mark, on the client alone", () => {
+  const { spark, secrets } = inCloud({ s3Endpoint: "http://s3.example.org:9000/", s3AccessKey: "a", s3SecretKey: "b" });
+  expect(spark.conf).toMatchObject({
+    "spark.hadoop.fs.s3a.endpoint": "http://s3.example.org:9000",
+    "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+    "spark.hadoop.fs.s3a.access.key": "a",
+    "spark.hadoop.fs.s3a.secret.key": "{{secret:s3-secret-key}}",
+  });
+  expect(secrets.find((s) => s.name === "s3-secret-key")?.groups).toEqual(["client"]);
+  expect(Object.keys(inCloud({}).spark.conf).filter((key) => key.includes("s3a"))).toEqual([]);
+});
+
 test("the folder of event logs is made before anyone needs it", () => {
   const { services, spark } = inCloud({ datanodeCount: 1, historyServer: true });
   const folder = (spark.conf["spark.eventLog.dir"] ?? "").replace(/^hdfs:\/\/[^/]+/, "");

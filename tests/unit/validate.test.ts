@@ -66,6 +66,10 @@ describe("bad input", () => {
     [{ removedAgents: ["agent-1", "agent-1"] }, "removedAgents"],
     [{ sparkConf: { "spark.x": 3 } }, "sparkConf.spark.x"],
     [{ clusterName: "No_Name" }, "clusterName"],
+    [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a" }, "s3SecretKey"],
+    [{ s3Endpoint: "s3.example.org", s3AccessKey: "a", s3SecretKey: "b" }, "s3Endpoint"],
+    [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "(secret)" }, "s3SecretKey"],
+    [{ architecture: "marathon-standalone", agentCount: 3, marathonWorkers: 4 }, "marathonWorkers"],
   ])("%j is refused at %s alone", (raw, key) => {
     expect([...new Set(keysOf({ ...local, ...raw }))]).toEqual([key]);
   });
