@@ -54,6 +54,7 @@ function quorums(c: Config, refuse: Refuse): void {
       `set masterCount to ${members}, or zookeeperPlacement to own`,
     );
   }
+  zones(c, refuse);
   if (c.namenodeCount === 2) {
     if (!hasHdfs(c)) refuse("namenodeCount", "1 where there is no HDFS", "set datanodeCount to 1 or more");
     if (c.masterCount < 3) {
@@ -68,6 +69,20 @@ function quorums(c: Config, refuse: Refuse): void {
     if (seen.has(name)) refuse("removedAgents", "without repeats", `name ${name} once`, name);
     seen.add(name);
   }
+}
+
+/** Members are spread over the zones. Losing one zone must leave a majority of them, or naming several is of no use. */
+function zones(c: Config, refuse: Refuse): void {
+  const count = c.availabilityZones.length;
+  const members = Math.max(c.masterCount, zookeeperMembers(c));
+  if (count < 2 || members < 2 || c.antiAffinity !== "hard") return;
+  const lost = Math.ceil(members / count);
+  if (lost < members / 2) return;
+  refuse(
+    "availabilityZones",
+    `one zone, or so many that the loss of one leaves a majority of ${members} masters or ZooKeeper members (with ${count} it takes ${lost})`,
+    "name a third zone, or one only, or set antiAffinity to soft",
+  );
 }
 
 function versions(c: Config, refuse: Refuse): void {

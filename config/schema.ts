@@ -109,7 +109,7 @@ export const shape = {
     },
   ),
   availabilityZones: machine.list(IDENTIFIER, "availability zone names", {
-    doc: "Availability zones over which each group of machines is spread evenly.",
+    doc: "Availability zones over which each group of machines is spread evenly. With several masters and `antiAffinity: hard`, two zones are refused: the loss of one could take the majority.",
     derived: "the cloud's default zone",
   }),
   keyPair: machine.text("", {

@@ -33,7 +33,13 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
   });
 
   test("three masters with HDFS, on OpenStack: golden plan", async () => {
-    const raw = { architecture, masterCount: 3, datanodeCount: 3, namenodeCount: 2, availabilityZones: ["a", "b"] };
+    const raw = {
+      architecture,
+      masterCount: 3,
+      datanodeCount: 3,
+      namenodeCount: 2,
+      availabilityZones: ["a", "b", "c"],
+    };
     const document = planDocument(inCloud(raw), VERSIONS);
     await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot(
       `../golden/plan/${architecture}.openstack.json`,

@@ -78,6 +78,29 @@ describe("bad input", () => {
     expect(keysOf({}).sort()).toEqual(["adminCidrs", "agentFlavor", "externalNetwork", "image", "masterFlavor"]);
   });
 
+  test.each([
+    [3, ["a"], true],
+    [3, ["a", "b"], false],
+    [3, ["a", "b", "c"], true],
+    [5, ["a", "b", "c"], true],
+    [7, ["a", "b", "c"], true],
+    [1, ["a", "b"], true],
+  ])(
+    "%i masters in the zones %j: the loss of one zone leaves a majority, or it is refused",
+    (masterCount, availabilityZones, fine) => {
+      const cloud = {
+        image: "i",
+        masterFlavor: "m",
+        agentFlavor: "a",
+        externalNetwork: "e",
+        adminCidrs: ["198.51.100.7/32"],
+      };
+      const raw = { ...cloud, masterCount, availabilityZones };
+      expect(keysOf(raw)).toEqual(fine ? [] : ["availabilityZones"]);
+      expect(keysOf({ ...raw, antiAffinity: "soft" })).toEqual([]);
+    },
+  );
+
   test("administrators come from outside, and not from everywhere", () => {
     const cloud = { image: "i", masterFlavor: "m", agentFlavor: "a", externalNetwork: "e" };
     expect(keysOf({ ...cloud, adminCidrs: ["0.0.0.0/0"] })).toEqual(["adminCidrs"]);
