@@ -1,5 +1,6 @@
 import { Address4 } from "ip-address";
 import { firstAgentOffset } from "../cluster/addresses.ts";
+import { leastAgentMiB } from "../cluster/services/marathon.ts";
 import { infoOf } from "./fields.ts";
 import { hasHdfs, hasMesos, hasRegistry, usedPorts, zookeeperMembers } from "./ports.ts";
 import { type Config, type ConfigKey, shape } from "./schema.ts";
@@ -172,6 +173,11 @@ function features(c: Config, refuse: Refuse): void {
   }
   if (c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
+  }
+  const least = leastAgentMiB(c);
+  if (c.architecture === "marathon-standalone" && c.agentMemoryMiB > 0 && c.agentMemoryMiB < least) {
+    const what = "a Spark master and a worker with one executor";
+    refuse("agentMemoryMiB", `at least ${least}: ${what}`, `use ${least} or more, or lower executorMemoryMiB`);
   }
   for (const key of ["mesosSource", "libmesosSource"] as const) {
     const value = c[key];

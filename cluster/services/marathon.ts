@@ -1,3 +1,4 @@
+import type { Config } from "../../config/schema.ts";
 import { type Context, endpoints } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import {
@@ -112,6 +113,13 @@ const MASTER = { cpus: 0.5, mem: 768 };
 const WORKER_MIB = 768;
 const HEAP = 0.8;
 
+/** MiB that an agent must offer for a master and a worker with one executor. On a laptop nobody holds a task to what it asked for. */
+export function leastAgentMiB(c: Config): number {
+  return MASTER.mem + (c.platform === "docker" ? c.executorMemoryMiB : workerMiB(c));
+}
+
+const workerMiB = (c: Config): number => WORKER_MIB + Math.ceil(c.executorMemoryMiB / HEAP);
+
 interface WorkerSize {
   /** What Marathon asks of Mesos for one worker. */
   cpus: number;
@@ -132,8 +140,7 @@ export function workerSize({ config: c }: Context): WorkerSize {
   const agentMiB = c.agentMemoryMiB || (flavor ? Math.floor(flavor.ramMiB * 0.95) - 1024 : 0);
   const cores = c.agentCpus || flavor?.vcpus || c.executorCores || 1;
   const cpus = c.agentCpus || flavor ? Math.max(0.1, cores - MASTER.cpus) : 0.5;
-  const executorMiB = WORKER_MIB + Math.ceil(c.executorMemoryMiB / HEAP);
-  const mem = agentMiB > 0 ? Math.max(c.executorMemoryMiB, agentMiB - MASTER.mem) : executorMiB;
+  const mem = agentMiB > 0 ? Math.max(c.executorMemoryMiB, agentMiB - MASTER.mem) : workerMiB(c);
   const heapMiB = Math.max(c.executorMemoryMiB, Math.floor((mem - WORKER_MIB) * HEAP));
   return { cpus, mem, cores, heapMiB };
 }
