@@ -83,6 +83,9 @@ export function marathonSparkPorts(ctx: Context): Port[] {
   ];
 }
 
+/** What Mesos gives to tasks of every framework; they find each other there, and the client finds them. */
+export const TASK_PORTS: Port = { name: "tasks", port: 31000, last: 32000, from: ["self", "client"] };
+
 /**
  * The same ports as an agent offers them: to Marathon's role alone, or a task of another framework that wants any free port
  * could be given one of Spark's. Marathon gives an app ports that are offered, and no others.

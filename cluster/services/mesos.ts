@@ -2,7 +2,7 @@ import { hasSparkMaster } from "../../config/ports.ts";
 import type { Context } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
-import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts } from "./marathon.ts";
+import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./marathon.ts";
 import { executorPorts, SPARK_HOME } from "./spark.ts";
 import { zkUrl } from "./zookeeper.ts";
 
@@ -172,7 +172,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ports: [
       { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
       ...executorPorts(ctx),
-      ...(hasSparkMaster(c) ? marathonSparkPorts(ctx) : []),
+      ...(hasSparkMaster(c) ? [...marathonSparkPorts(ctx), TASK_PORTS] : []),
     ],
     health: healthOf(httpProbe(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,
