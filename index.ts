@@ -10,7 +10,7 @@ const root = import.meta.dirname;
 const { config, secrets } = readStackConfig();
 const cluster = defineCluster(config);
 const found = await lookAround(cluster, root);
-const spark = new SparkCluster(cluster.name, { cluster, root, ...found, ...secrets });
+const spark = new SparkCluster(cluster.name, { cluster, root, ...found, secrets });
 
 // The outputs do not wait for the machines to be ready: with them people find out why one is not. The update itself does
 // wait, and fails if one does not become ready (spark.ready).

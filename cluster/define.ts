@@ -7,7 +7,7 @@ import { quotaOf } from "./quota.ts";
 import { collectSecrets } from "./secrets.ts";
 import { dispatcher, executorHttp, historyServer, jupyter } from "./services/client.ts";
 import { datanode, hdfsReady, journalnode, namenode } from "./services/hdfs.ts";
-import { marathon, marathonLeads } from "./services/marathon.ts";
+import { marathon, marathonApps, marathonGates } from "./services/marathon.ts";
 import { agentsRegistered, mesosAgent, mesosMaster } from "./services/mesos.ts";
 import { registry } from "./services/registry.ts";
 import { sparkMaster, sparkWorker, workersRegistered } from "./services/spark.ts";
@@ -33,6 +33,7 @@ export function defineCluster(config: Config): Cluster {
     firewall: rules,
     secrets: collectSecrets(config, machines, services),
     gates: gatesOf(ctx),
+    apps: config.architecture === "marathon-standalone" ? marathonApps(ctx) : [],
   };
 }
 
@@ -75,8 +76,10 @@ function servicesOf(role: Role, ctx: Context, machine: Machine, spark: SparkWiri
 function gatesOf(ctx: Context): Gate[] {
   const c = ctx.config;
   return [
-    ...(hasMesos(c) ? [agentsRegistered(ctx, c.agentCount)] : [workersRegistered(ctx, c.agentCount)]),
-    ...(c.architecture === "marathon-standalone" ? [marathonLeads(ctx)] : []),
+    ...(hasMesos(c)
+      ? [agentsRegistered(ctx, c.agentCount)]
+      : [workersRegistered(ctx, c.agentCount, ctx.addresses("spark-master"), "master")]),
     ...(c.datanodeCount > 0 ? [hdfsReady(ctx)] : []),
+    ...(c.architecture === "marathon-standalone" ? marathonGates(ctx) : []),
   ];
 }

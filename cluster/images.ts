@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
 import type { Config } from "../config/schema.ts";
-import type { ImageName } from "./types.ts";
+import type { ImageName, MarathonApp } from "./types.ts";
 
 const MARK = /\{\{image:([a-z-]+)\}\}/g;
 
@@ -14,6 +14,11 @@ export function imagesIn(text: string): ImageName[] {
 /** Puts an image's reference in place of each mark. */
 export function fillImages(text: string, referenceOf: (name: ImageName) => string): string {
   return text.replace(MARK, (_, name: ImageName) => referenceOf(name));
+}
+
+/** Apps with every mark filled in. */
+export function filledApps(apps: readonly MarathonApp[], fill: (text: string) => string): MarathonApp[] {
+  return JSON.parse(fill(JSON.stringify(apps)));
 }
 
 /** What `images/versions.env` pins. */

@@ -1,5 +1,5 @@
 import { hasMesos } from "../config/ports.ts";
-import { fillImages, localReference } from "./images.ts";
+import { filledApps, fillImages, localReference } from "./images.ts";
 import type { Cluster, ImageName, Service } from "./types.ts";
 
 /** What `plan --json` prints. Secrets stand as `{{secret:NAME}}`. */
@@ -9,6 +9,8 @@ export interface PlanDocument {
   services: Pick<Service, "name" | "machine" | "runtime" | "command" | "env" | "files" | "ports" | "health">[];
   spark: Cluster["spark"];
   quota: Cluster["quota"];
+  /** What Marathon keeps running; left out where there is no Marathon. */
+  apps?: Cluster["apps"];
 }
 
 type Versions = Readonly<Record<string, string>>;
@@ -51,6 +53,7 @@ export function planDocument(cluster: Cluster, versions: Versions): PlanDocument
       master: cluster.spark.master,
     },
     quota: cluster.quota,
+    ...(cluster.apps.length > 0 ? { apps: filledApps(cluster.apps, fill) } : {}),
   };
 }
 
@@ -139,6 +142,10 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
         line(`--- ${s.machine}: ${f.path} (${f.mode}, ${s.name})`);
         line(f.content.trimEnd());
       }
+    }
+    for (const app of document.apps ?? []) {
+      line(`--- Marathon: ${app.id}`);
+      line(JSON.stringify(app, null, 2));
     }
     line();
   }

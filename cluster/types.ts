@@ -48,6 +48,8 @@ export interface File {
   content: string;
   /** Octal text such as "0644". Files that hold a secret are "0600" and owned by the service's user. */
   mode: string;
+  /** Owner of a "0600" file that another user than the service's reads. */
+  uid?: number;
 }
 
 /** Who may connect to a port. `self`: other machines of the same group. */
@@ -111,7 +113,8 @@ export interface SparkWiring {
 
 /**
  * What must hold before a group counts as ready, beyond the health of its services: a leader, all agents registered.
- * Never part of a machine's user data: its numbers change with every agent, and would replace the masters.
+ * Never part of a machine's user data: its numbers change with every agent, and would replace the masters. Gates of the
+ * client come last: they see what the others have made possible.
  */
 export interface Gate {
   group: Group;
@@ -152,6 +155,13 @@ export interface Secret {
   groups: Group[];
 }
 
+/** An app as Marathon's HTTP interface takes it. No secret may stand in one: Marathon shows them to whoever logs in. */
+export type MarathonApp = Readonly<Record<string, unknown>> & {
+  readonly id: string;
+  readonly instances: number;
+  readonly labels?: Readonly<Record<string, string>>;
+};
+
 export interface Cluster {
   name: string;
   architecture: Architecture;
@@ -163,6 +173,8 @@ export interface Cluster {
   firewall: FirewallRule[];
   secrets: Secret[];
   gates: Gate[];
+  /** What Marathon keeps running; empty where there is no Marathon. Never in user data: it counts agents. */
+  apps: MarathonApp[];
 }
 
 export const secret = (name: string): string => `{{secret:${name}}}`;

@@ -1,6 +1,7 @@
 import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../config/ports.ts";
+import { SECRET_KEYS } from "../config/secrets.ts";
 import type { Context } from "./context.ts";
-import { EXECUTOR_TARBALL_DIR } from "./services/client.ts";
+import { EVENT_LOG_DIR, EXECUTOR_TARBALL_DIR } from "./services/client.ts";
 import { defaultFs } from "./services/hdfs.ts";
 import { marathonMasterUrl } from "./services/marathon.ts";
 import { LIBMESOS, mesosZk, PRINCIPALS } from "./services/mesos.ts";
@@ -38,11 +39,12 @@ export function wireSpark(ctx: Context): SparkWiring {
     ...(c.historyServer
       ? {
           "spark.eventLog.enabled": "true",
-          "spark.eventLog.dir": `${defaultFs(ctx)}/spark-events`,
-          "spark.history.fs.logDirectory": `${defaultFs(ctx)}/spark-events`,
+          "spark.eventLog.dir": `${defaultFs(ctx)}${EVENT_LOG_DIR}`,
+          "spark.history.fs.logDirectory": `${defaultFs(ctx)}${EVENT_LOG_DIR}`,
           "spark.history.ui.port": String(c.historyServerPort),
         }
       : {}),
+    ...objectStore(ctx),
     ...c.sparkConf,
     // From here on addresses and ports, which nothing may override: the firewall knows these and no others.
     "spark.master": master,
@@ -82,6 +84,20 @@ export function wireSpark(ctx: Context): SparkWiring {
       break;
   }
   return { conf, env, master };
+}
+
+/** How `s3a://` paths are read. Executors get it from their driver. */
+function objectStore({ config: c }: Context): Record<string, string> {
+  if (c.s3Endpoint === "") return {};
+  return {
+    "spark.hadoop.fs.s3a.endpoint": c.s3Endpoint.replace(/\/$/, ""),
+    "spark.hadoop.fs.s3a.connection.ssl.enabled": String(c.s3Endpoint.startsWith("https:")),
+    // Buckets have names in DNS at AWS only.
+    "spark.hadoop.fs.s3a.path.style.access": "true",
+    "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+    "spark.hadoop.fs.s3a.access.key": c.s3AccessKey,
+    "spark.hadoop.fs.s3a.secret.key": secret(SECRET_KEYS.s3SecretKey),
+  };
 }
 
 /** Name of the tarball that holds Spark for executors, made from the same files as the image. */

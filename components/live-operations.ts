@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { applyApps } from "../marathon/apply.ts";
 import type { Cloud } from "../openstack/cloud.ts";
 import { type ExistingMachine, existingMachines } from "../openstack/inventory.ts";
+import { throughSsh } from "../openstack/marathon.ts";
 import { waitReady } from "../openstack/readiness.ts";
 import { Ssh, type SshTarget } from "../openstack/ssh.ts";
-import type { Access, Operations, ReadyRequest } from "./operations.ts";
+import type { Access, AppsRequest, Operations, ReadyRequest } from "./operations.ts";
 
 export interface LiveOptions {
   cloud: Cloud;
@@ -63,6 +65,11 @@ export class LiveOperations implements Operations {
     });
   }
 
+  async apps({ machines, port, loginFile, apps, timeoutSeconds, report }: AppsRequest): Promise<void> {
+    const http = throughSsh({ ssh: await this.#ssh.promise, machines, port, loginFile });
+    await applyApps({ http, apps, timeoutSeconds, report });
+  }
+
   async forward(machine: SshTarget, port: number): Promise<void> {
     const ssh = await this.#ssh.promise;
     await ssh.forward(machine, port, port);
@@ -109,6 +116,9 @@ export class ApiOnlyOperations extends LiveOperations {
       await sleep(2000);
     }
   }
+
+  /** No Marathon runs there. */
+  override async apps(): Promise<void> {}
 
   override async forward(): Promise<void> {
     throw new Error(

@@ -1,4 +1,4 @@
-import type { Group } from "../cluster/types.ts";
+import type { Group, MarathonApp } from "../cluster/types.ts";
 import type { ExistingMachine } from "../openstack/inventory.ts";
 import type { SshTarget } from "../openstack/ssh.ts";
 
@@ -24,6 +24,20 @@ export interface ReadyRequest {
   report: (line: string) => void;
 }
 
+export interface AppsRequest {
+  /** Machines with a Marathon. */
+  machines: readonly SshTarget[];
+  /** Marathon's port on them. */
+  port: number;
+  /** File on each of them with `user:password`. */
+  loginFile: string;
+  /** What Marathon shall keep running, with every mark filled in. */
+  apps: readonly MarathonApp[];
+  timeoutSeconds: number;
+  /** Takes one short line whenever something changed. */
+  report: (line: string) => void;
+}
+
 /**
  * What the program does besides registering resources: it looks at what exists, and it waits for machines. The
  * components know only this, so that tests need neither a cloud nor machines.
@@ -37,6 +51,8 @@ export interface Operations {
   reach(access: Access): void;
   /** Resolves when the machines are ready; rejects with each machine's reason and last log lines. */
   ready(request: ReadyRequest): Promise<void>;
+  /** Resolves when Marathon runs these apps, and no others of ours; rejects with each app that it does not run, and why. */
+  apps(request: AppsRequest): Promise<void>;
   /** Opens `port` on this machine as a way to `port` of a machine of the cluster, until `close`. */
   forward(machine: SshTarget, port: number): Promise<void>;
   /** Ends all connections. */
@@ -50,6 +66,7 @@ export function passive(existing: ReadonlyMap<string, ExistingMachine> = new Map
     existing,
     reach: () => {},
     ready: async () => {},
+    apps: async () => {},
     forward: async () => {},
     close: async () => {},
   };

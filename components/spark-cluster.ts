@@ -1,10 +1,13 @@
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { imagesIn, localReference, pinnedVersions } from "../cluster/images.ts";
+import { filledApps, imagesIn, localReference, pinnedVersions } from "../cluster/images.ts";
+import { MARATHON_LOGIN } from "../cluster/services/marathon.ts";
 import { pullLogin } from "../cluster/services/registry.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { hasRegistry } from "../config/ports.ts";
+import { givenSecrets, type SecretKey } from "../config/secrets.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
+import { onHost } from "../render/cloud-init/paths.ts";
 import { renderGates, renderUserData } from "../render/cloud-init.ts";
 import { pages, pageUrl, sshConfig } from "./access.ts";
 import { Bastion } from "./bastion.ts";
@@ -33,11 +36,8 @@ export interface SparkClusterArgs {
   externalNetwork: string;
   /** What exists already, and how machines are waited for. */
   operations: Operations;
-  /**
-   * Password of `registry`, where the config names one.
-   * @default the cluster has a registry of its own, with a generated password
-   */
-  registryPassword?: pulumi.Input<string>;
+  /** Values of the config's secret keys that are set; all other secrets are generated. */
+  secrets?: Partial<Record<SecretKey, pulumi.Input<string>>>;
 }
 
 /** In this order groups have their machines replaced: each after those that it depends on. */
@@ -92,7 +92,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const images = this.#images(name, secrets, registry);
     for (const group of ORDER) this.#group(name, { ...base, images }, group);
     this.#reach(keyPair, bastion);
-    this.ready = this.#ready();
+    this.ready = this.#ready(secrets, images);
 
     this.masterUrl = pulumi.output(cluster.spark.master);
     this.uis = pulumi.output(Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p)])));
@@ -144,10 +144,10 @@ export class SparkCluster extends pulumi.ComponentResource {
   }
 
   #secrets(name: string): ClusterSecrets {
-    const { cluster, registryPassword } = this.#args;
+    const { cluster, secrets = {} } = this.#args;
     return new ClusterSecrets(
       `${name}-secret`,
-      { make: cluster.secrets, ...(registryPassword ? { given: { "registry-password": registryPassword } } : {}) },
+      { make: cluster.secrets, given: givenSecrets<pulumi.Input<string>>(secrets) },
       { parent: this },
     );
   }
@@ -286,12 +286,15 @@ export class SparkCluster extends pulumi.ComponentResource {
     });
   }
 
-  async #ready(): Promise<void> {
+  async #ready(secrets: ClusterSecrets, images: Images): Promise<void> {
     const { cluster, operations } = this.#args;
     if (!operations.waits) return;
+    const gated = ORDER.filter((g) => cluster.gates.some((gate) => gate.group === g));
     try {
       await everyone([...this.#groups.values()].map((group) => group.ready));
-      await everyone(ORDER.filter((g) => cluster.gates.some((gate) => gate.group === g)).map((g) => this.#gate(g)));
+      await everyone(gated.filter((g) => g !== "client").map((g) => this.#gate(g)));
+      await everyone([this.#apps(secrets, images)]);
+      await everyone(gated.filter((g) => g === "client").map((g) => this.#gate(g)));
     } finally {
       await operations.close();
     }
@@ -313,6 +316,28 @@ export class SparkCluster extends pulumi.ComponentResource {
     } catch (error) {
       throw new pulumi.ResourceError(error instanceof Error ? error.message : String(error), resource, true);
     }
+  }
+
+  /** What Marathon keeps running. No resource: Marathon itself knows what it has, and with its machines it is gone. */
+  async #apps(secrets: ClusterSecrets, images: Images): Promise<void> {
+    const { cluster, operations } = this.#args;
+    if (cluster.apps.length === 0) return;
+    const resource = this.#groups.get("master") ?? this;
+    const machines = this.#machines("master");
+    const services = cluster.services.filter((s) => s.machine === machines[0]?.name);
+    const fill = await resolved(filler(JSON.stringify(cluster.apps), secrets, images));
+    await operations
+      .apps({
+        machines: machines.map(targetOf),
+        port: cluster.config.marathonPort,
+        loginFile: onHost([MARATHON_LOGIN], services)[0] ?? "",
+        apps: filledApps(cluster.apps, fill),
+        timeoutSeconds: cluster.config.readyTimeoutSeconds,
+        report: (line) => void pulumi.log.info(line, resource, undefined, true),
+      })
+      .catch((error) => {
+        throw new pulumi.ResourceError(error instanceof Error ? error.message : String(error), resource, true);
+      });
   }
 
   #sparkProperties(secrets: ClusterSecrets, images: Images): pulumi.Output<Record<string, string>> {
@@ -348,6 +373,11 @@ async function everyone(promises: readonly Promise<void>[]): Promise<void> {
     throw error;
   };
   await Promise.all(promises.map((promise) => promise.catch(show)));
+}
+
+/** The value of an output. Waited for outside of a preview only, where every value will be known. */
+function resolved<T>(output: pulumi.Output<T>): Promise<T> {
+  return new Promise((resolve) => void output.apply((value) => resolve(value as T)));
 }
 
 /** Nothing follows: the update has failed already, and its error says why. */

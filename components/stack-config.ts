@@ -1,15 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
 import { PROJECT } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import { HIDDEN, SECRET_KEYS, type SecretKey } from "../config/secrets.ts";
 import { ConfigError, validate } from "../config/validate.ts";
-
-/** Keys whose values go nowhere but into the cluster's secrets. */
-const SECRET = ["registryPassword"] as const;
 
 export interface StackConfig {
   config: Config;
   /** Values of the secret keys that are set. */
-  secrets: Partial<Record<(typeof SECRET)[number], pulumi.Output<string>>>;
+  secrets: Partial<Record<SecretKey, pulumi.Output<string>>>;
 }
 
 /**
@@ -24,12 +22,12 @@ export function readStackConfig(): StackConfig {
     if (project === PROJECT && key !== undefined) raw[key] = value;
   }
   const secrets: StackConfig["secrets"] = {};
-  for (const key of SECRET) {
+  for (const key of Object.keys(SECRET_KEYS) as SecretKey[]) {
     const value = raw[key];
     if (!value) continue;
     secrets[key] = pulumi.secret(value);
     // The definition only asks whether it is set, and holds no secret.
-    raw[key] = "(secret)";
+    raw[key] = HIDDEN;
   }
   try {
     return { config: validate(raw, pulumi.getStack()), secrets };

@@ -1,5 +1,6 @@
 import { infoOf } from "./fields.ts";
 import { type ConfigKey, schema, shape } from "./schema.ts";
+import { isSecretKey } from "./secrets.ts";
 
 /** The default of each key as the schema has it. */
 const DEFAULTS: Readonly<Record<string, unknown>> = schema.parse({});
@@ -49,7 +50,7 @@ function defaultText(key: ConfigKey): string {
  * secret with a default.
  */
 export function pulumiConfigBlock(): Record<string, object> {
-  const block = KEYS.filter((key) => !SECRET_KEYS.has(key)).map((key) => {
+  const block = KEYS.filter((key) => !isSecretKey(key)).map((key) => {
     const info = infoOf(shape[key]);
     const items = info.items ? { items: { type: info.items } } : {};
     return [key, { type: info.kind, ...items, description: info.doc, default: DEFAULTS[key] }];
@@ -57,5 +58,3 @@ export function pulumiConfigBlock(): Record<string, object> {
   // Spares every run a warning about load balancers, which this project has none of.
   return { ...Object.fromEntries(block), "openstack:useOctavia": { value: true } };
 }
-
-const SECRET_KEYS: ReadonlySet<string> = new Set<ConfigKey>(["registryPassword"]);

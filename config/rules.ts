@@ -1,8 +1,10 @@
 import { Address4 } from "ip-address";
 import { firstAgentOffset } from "../cluster/addresses.ts";
+import { leastAgentMiB } from "../cluster/services/marathon.ts";
 import { infoOf } from "./fields.ts";
 import { hasHdfs, hasMesos, hasRegistry, usedPorts, zookeeperMembers } from "./ports.ts";
 import { type Config, type ConfigKey, shape } from "./schema.ts";
+import { HIDDEN } from "./secrets.ts";
 import type { Problem } from "./validate.ts";
 import { installableSpark, SPARK_RELEASES } from "./versions.ts";
 
@@ -53,6 +55,7 @@ function quorums(c: Config, refuse: Refuse): void {
       `set masterCount to ${members}, or zookeeperPlacement to own`,
     );
   }
+  zones(c, refuse);
   if (c.namenodeCount === 2) {
     if (!hasHdfs(c)) refuse("namenodeCount", "1 where there is no HDFS", "set datanodeCount to 1 or more");
     if (c.masterCount < 3) {
@@ -67,6 +70,20 @@ function quorums(c: Config, refuse: Refuse): void {
     if (seen.has(name)) refuse("removedAgents", "without repeats", `name ${name} once`, name);
     seen.add(name);
   }
+}
+
+/** Members are spread over the zones. Losing one zone must leave a majority of them, or naming several is of no use. */
+function zones(c: Config, refuse: Refuse): void {
+  const count = c.availabilityZones.length;
+  const members = Math.max(c.masterCount, zookeeperMembers(c));
+  if (count < 2 || members < 2 || c.antiAffinity !== "hard") return;
+  const lost = Math.ceil(members / count);
+  if (lost < members / 2) return;
+  refuse(
+    "availabilityZones",
+    `one zone, or so many that the loss of one leaves a majority of ${members} masters or ZooKeeper members (with ${count} it takes ${lost})`,
+    "name a third zone, or one only, or set antiAffinity to soft",
+  );
 }
 
 function versions(c: Config, refuse: Refuse): void {
@@ -157,6 +174,11 @@ function features(c: Config, refuse: Refuse): void {
   if (c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
   }
+  const least = leastAgentMiB(c);
+  if (c.architecture === "marathon-standalone" && c.agentMemoryMiB > 0 && c.agentMemoryMiB < least) {
+    const what = "a Spark master and a worker with one executor";
+    refuse("agentMemoryMiB", `at least ${least}: ${what}`, `use ${least} or more, or lower executorMemoryMiB`);
+  }
   for (const key of ["mesosSource", "libmesosSource"] as const) {
     const value = c[key];
     const digest = value.startsWith("docker://") ? /@sha256:[0-9a-f]{64}$/ : /#sha256=[0-9a-f]{64}$/;
@@ -164,7 +186,15 @@ function features(c: Config, refuse: Refuse): void {
       refuse(key, "a source with its digest", "append @sha256:… to a docker:// source, #sha256=… to any other");
     }
   }
+  const s3 = (["s3Endpoint", "s3AccessKey", "s3SecretKey"] as const).filter((key) => c[key] === "");
+  if (s3.length === 1 || s3.length === 2) {
+    for (const key of s3)
+      refuse(key, "set together with the other s3 keys", "give all three of them, or none", undefined);
+  }
+  if (c.platform === "docker" && c.s3SecretKey === HIDDEN) {
+    refuse("s3SecretKey", "readable without the Pulumi CLI for `make up`", "give the value itself", HIDDEN);
+  }
   if (hasRegistry(c) && c.registryPassword !== "") {
-    refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", "(secret)");
+    refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
   }
 }

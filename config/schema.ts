@@ -109,7 +109,7 @@ export const shape = {
     },
   ),
   availabilityZones: machine.list(IDENTIFIER, "availability zone names", {
-    doc: "Availability zones over which each group of machines is spread evenly.",
+    doc: "Availability zones over which each group of machines is spread evenly. With several masters and `antiAffinity: hard`, two zones are refused: the loss of one could take the majority.",
     derived: "the cloud's default zone",
   }),
   keyPair: machine.text("", {
@@ -225,9 +225,12 @@ export const shape = {
     "an http(s) address, or empty",
   ),
 
-  agentCpus: spark.integer(0, 1024, 0, { doc: "Cores that one agent offers.", derived: "all that it has" }),
+  agentCpus: spark.integer(0, 1024, 0, {
+    doc: "Cores that one agent offers. Marathon has to name a number for a Spark worker (`marathon-standalone`): where this is unset, it is the agent flavor's in `flavorSizes`, else one executor's.",
+    derived: "all that it has",
+  }),
   agentMemoryMiB: spark.integer(0, 4194304, 0, {
-    doc: "MiB of memory that one agent offers to executors.",
+    doc: "MiB of memory that one agent offers to executors. Unset in `marathon-standalone`: as with `agentCpus`, the size of `flavorSizes`, else one executor's.",
     derived: "all that it has, less the system's share",
   }),
   executorCores: spark.integer(0, 1024, 0, { doc: "Cores of one executor.", derived: "Spark's own default" }),
@@ -242,6 +245,20 @@ export const shape = {
   }),
   historyServer: spark.boolean(false, {
     doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`) so that every driver can write there.",
+  }),
+  s3Endpoint: spark.text(
+    "",
+    {
+      doc: "Object store that `s3a://bucket/…` paths lead to: S3 or whatever speaks it, such as Swift with its S3 interface (`openstack ec2 credentials create` gives its keys) or Ceph. The images hold no jars for it, as the AWS SDK alone is 280 MB: name `hadoop-aws` 3.3.4 and `aws-java-sdk-bundle` 1.12.262 as `spark.jars` in `sparkConf`, at an address that the client reaches.",
+      derived: "no object store",
+      fix: "give the address of the S3 interface, such as https://object-store.example.org, with s3AccessKey and s3SecretKey",
+    },
+    /^$|^https?:\/\/[A-Za-z0-9.-]+(:\d+)?\/?$/,
+    "an http(s) address without a path, or empty",
+  ),
+  s3AccessKey: spark.text("", { doc: "Access key for `s3Endpoint`. Its secret is the secret key `s3SecretKey`." }),
+  s3SecretKey: spark.text("", {
+    doc: "Secret of `s3AccessKey`; set it with `pulumi config set --secret s3SecretKey`. It is on the client, and drivers hand it to their executors. `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
   }),
   sparkConf: spark.table(z.string(), "a table of Spark properties", {
     doc: "Further lines for `spark-defaults.conf`. They win over what the cluster derives, except addresses and ports.",
@@ -265,7 +282,7 @@ export const shape = {
     doc: "Whether Spark's cluster-mode dispatcher runs on the client. It has no authentication of its own: it is reachable from inside the cluster only.",
   }),
   marathonWorkers: mesos.integer(0, 2000, 0, {
-    doc: "Spark workers that Marathon keeps running (`marathon-standalone`).",
+    doc: "Spark workers that Marathon keeps running (`marathon-standalone`), at most one on each agent. Another number starts or ends workers and changes no machine.",
     derived: "one on every agent",
   }),
 

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { type FieldInfo, infoOf } from "./fields.ts";
 import { crossFieldProblems } from "./rules.ts";
 import { type Config, type ConfigKey, schema, shape } from "./schema.ts";
+import { HIDDEN, isSecretKey } from "./secrets.ts";
 
 /** One thing that is wrong with a config. */
 export interface Problem {
@@ -108,8 +109,6 @@ function tryJson(text: string): unknown {
   }
 }
 
-const SECRET_KEYS: ReadonlySet<string> = new Set<ConfigKey>(["registryPassword"]);
-
 function toProblems(issue: z.core.$ZodIssue, given: Record<string, unknown>): Problem[] {
   if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
     return issue.keys.map((key) => ({
@@ -125,7 +124,7 @@ function toProblems(issue: z.core.$ZodIssue, given: Record<string, unknown>): Pr
   const path = rest.reduce<string>((p, part) => p + (typeof part === "number" ? `[${part}]` : `.${String(part)}`), key);
   let value: unknown = given[key];
   for (const part of rest) value = (value as Record<PropertyKey, unknown> | undefined)?.[part];
-  return [{ key: path, value: SECRET_KEYS.has(key) ? "(secret)" : value, rule: info.rule, fix: info.fix }];
+  return [{ key: path, value: isSecretKey(key) ? HIDDEN : value, rule: info.rule, fix: info.fix }];
 }
 
 /** The known key that an unknown one most looks like; none when nothing is near. */

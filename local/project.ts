@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { dirname, join } from "node:path";
 import { localReference } from "../cluster/images.ts";
 import type { Cluster, Secret } from "../cluster/types.ts";
+import { givenSecrets } from "../config/secrets.ts";
 import { type Rendered, renderCompose } from "../render/compose.ts";
 import { type Docker, dockerLines } from "./docker.ts";
 
@@ -21,12 +22,18 @@ export function projectOf(root: string, clusterName: string): Project {
 export const composeFile = (p: Project): string => join(p.dir, "compose.yaml");
 const secretsFile = (p: Project): string => join(p.dir, "secrets.json");
 
-/** Secrets made on first use and kept as long as the cluster's volumes: data is locked with some of them. */
-function keepSecrets(p: Project, wanted: readonly Secret[]): Record<string, string> {
+/** Secrets of the config as they are; the others made on first use and kept as long as the cluster's volumes: data is locked with some of them. */
+function keepSecrets(
+  p: Project,
+  wanted: readonly Secret[],
+  given: Readonly<Record<string, string>>,
+): Record<string, string> {
   const known: Record<string, string> = existsSync(secretsFile(p))
     ? JSON.parse(readFileSync(secretsFile(p), "utf8"))
     : {};
-  const values = Object.fromEntries(wanted.map((s) => [s.name, known[s.name] ?? randomText(s.length)]));
+  const values = Object.fromEntries(
+    wanted.map((s) => [s.name, given[s.name] ?? known[s.name] ?? randomText(s.length)]),
+  );
   writeFileSync(secretsFile(p), `${JSON.stringify({ ...known, ...values }, null, 2)}\n`, { mode: 0o600 });
   return values;
 }
@@ -49,7 +56,7 @@ export function readSecret(p: Project, name: string): string | undefined {
 export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Record<string, string>>): Rendered {
   mkdirSync(p.dir, { recursive: true, mode: 0o700 });
   chmodSync(p.dir, 0o700);
-  const secrets = keepSecrets(p, cluster.secrets);
+  const secrets = keepSecrets(p, cluster.secrets, givenSecrets<string>(cluster.config));
   const rendered = renderCompose({
     cluster,
     imageOf: (name) => localReference(name, cluster.config, versions),

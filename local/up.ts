@@ -2,11 +2,13 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../cli/common.ts";
 import { defineCluster } from "../cluster/define.ts";
-import { pinnedVersions } from "../cluster/images.ts";
+import { filledApps, fillImages, localReference, pinnedVersions } from "../cluster/images.ts";
 import { missingBeforeUp } from "../cluster/plan.ts";
-import type { Cluster, Group, ImageName } from "../cluster/types.ts";
+import type { Cluster, Gate, Group, ImageName } from "../cluster/types.ts";
 import { infoOf } from "../config/fields.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
+import { applyApps, MarathonError } from "../marathon/apply.ts";
+import { direct } from "../marathon/direct.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { captured, type Docker, findDocker, interactive } from "./docker.ts";
 import { containerStates, waitGate, waitHealthy } from "./health.ts";
@@ -55,17 +57,23 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
     await startContainers(d, project, abort.signal);
     const { containers } = await find(d, project);
     await waitHealthy(d, containers, config.readyTimeoutSeconds, (line) => say(`  ${line}`), abort.signal);
-    for (const gate of cluster.gates) {
-      await waitGate(d, gateContainer(cluster, gate.group), gate, config.readyTimeoutSeconds, abort.signal);
-      say(`  ${gate.what}`);
-    }
+    const pass = async (gates: readonly Gate[]): Promise<void> => {
+      for (const gate of gates) {
+        await waitGate(d, gateContainer(cluster, gate.group), gate, config.readyTimeoutSeconds, abort.signal);
+        say(`  ${gate.what}`);
+      }
+    };
+    await pass(cluster.gates.filter((gate) => gate.group !== "client"));
+    const apps = await runApps(root, cluster, project, abort.signal);
+    await pass(cluster.gates.filter((gate) => gate.group === "client"));
     const statesAfter = await containerStates(d, containers);
     const key = (s: { id: string; startedAt: string }): string => `${s.id} ${s.startedAt}`;
     const known = new Set(statesBefore.map(key));
     const changed = statesAfter.filter((s) => !known.has(key(s)));
-    if (changed.length === 0 && statesBefore.length === statesAfter.length)
+    const names = [...changed.map((s) => s.name), ...apps];
+    if (names.length === 0 && statesBefore.length === statesAfter.length)
       say("Nothing to change: the cluster is as the config says.");
-    else if (!fresh) say(`Changed: ${changed.map((s) => s.name).join(", ") || "containers removed"}`);
+    else if (!fresh) say(`Changed: ${names.join(", ") || "containers removed"}`);
     if (withSmoke) {
       const code = await smoke({ docker: d, cluster, json: false, signal: abort.signal });
       abort.signal.throwIfAborted();
@@ -142,6 +150,26 @@ function explain(output: string): string {
   if (/address already in use|port is already allocated/.test(text))
     return `a port is taken by another program.\n${text}`;
   return text.split("\n").slice(-15).join("\n");
+}
+
+/** Has Marathon run the cluster's apps. @returns Those that were changed. */
+async function runApps(root: string, cluster: Cluster, project: Project, signal: AbortSignal): Promise<string[]> {
+  const c = cluster.config;
+  if (cluster.apps.length === 0) return [];
+  const versions = pinnedVersions(root);
+  const login = `marathon:${readSecret(project, "marathon-http")}`;
+  try {
+    const { put, remove } = await applyApps({
+      http: direct(`${c.bindAddress}:${c.marathonPort}`, login, signal),
+      apps: filledApps(cluster.apps, (text) => fillImages(text, (name) => localReference(name, c, versions))),
+      timeoutSeconds: c.readyTimeoutSeconds,
+      report: (line) => say(`  ${line}`),
+      signal,
+    });
+    return [...put.map((app) => app.id), ...remove];
+  } catch (error) {
+    throw error instanceof MarathonError ? new UserError(error.message) : error;
+  }
 }
 
 function gateContainer(cluster: Cluster, group: Group): string {

@@ -63,19 +63,20 @@ export function jupyter(ctx: Context, machine: Machine, wiring: SparkWiring): Se
   };
 }
 
+/** Folder of HDFS that drivers write event logs to. */
+export const EVENT_LOG_DIR = "/spark-events";
+
 export function historyServer(ctx: Context, machine: Machine, wiring: SparkWiring): Service {
   const c = ctx.config;
+  const properties = `${SPARK_CONF_DIR}/spark-defaults.conf`;
+  const server = `${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.history.HistoryServer --properties-file ${properties}`;
   return {
     name: "history-server",
     machine: machine.name,
     runtime: "docker",
     image: "client",
-    command: [
-      `${SPARK_HOME}/bin/spark-class`,
-      "org.apache.spark.deploy.history.HistoryServer",
-      "--properties-file",
-      `${SPARK_CONF_DIR}/spark-defaults.conf`,
-    ],
+    // Neither it nor a driver makes the folder: both fail without. Until HDFS takes writes, this one fails and is started again.
+    command: ["bash", "-c", `hdfs dfs -mkdir -p ${EVENT_LOG_DIR} && exec ${server}`],
     env: { SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1", SPARK_LOCAL_IP: machine.address, HADOOP_CONF_DIR },
     files: driverFiles(ctx, wiring),
     ports: [{ name: "ui", port: c.historyServerPort, from: ["bastion"], link: "http" }],

@@ -1,11 +1,31 @@
-import type { Context } from "../context.ts";
+import type { Config } from "../../config/schema.ts";
+import { type Context, endpoints } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
-import { type Gate, image, type Machine, type Port, type Service, secret } from "../types.ts";
+import {
+  type File,
+  type Gate,
+  image,
+  type Machine,
+  type MarathonApp,
+  type Port,
+  type Service,
+  secret,
+} from "../types.ts";
 import { PRINCIPALS } from "./mesos.ts";
-import { SPARK_CONF_DIR, SPARK_HOME, sharedSecret } from "./spark.ts";
+import {
+  daemonEnv,
+  recovery,
+  SPARK_CONF_DIR,
+  SPARK_HOME,
+  sharedSecret,
+  sparkDefaults,
+  workerProperties,
+  workersRegistered,
+} from "./spark.ts";
 import { zkUrl } from "./zookeeper.ts";
 
 const CONF = "/etc/marathon";
+const MARATHON_ROLE = "marathon";
 /** `user:password` of Marathon's HTTP interface, on the masters. */
 export const MARATHON_LOGIN = `${CONF}/login`;
 
@@ -25,7 +45,7 @@ export function marathon(ctx: Context, machine: Machine): Service {
       "--http_port",
       String(c.marathonPort),
       "--mesos_role",
-      "marathon",
+      MARATHON_ROLE,
       "--mesos_authentication_principal",
       PRINCIPALS.marathon,
       "--mesos_authentication_secret_file",
@@ -63,105 +83,183 @@ export function marathonSparkPorts(ctx: Context): Port[] {
   ];
 }
 
-/** A Marathon app, as its HTTP interface takes it. */
-export type MarathonApp = Readonly<Record<string, unknown>> & { id: string };
+/** What Mesos gives to tasks of every framework; they find each other there, and the client finds them. */
+export const TASK_PORTS: Port = { name: "tasks", port: 31000, last: 32000, from: ["self", "client"] };
+
+/**
+ * The same ports as an agent offers them: to Marathon's role alone, or a task of another framework that wants any free port
+ * could be given one of Spark's. Marathon gives an app ports that are offered, and no others.
+ */
+export function marathonSparkOffer(ctx: Context): string {
+  const ranges = marathonSparkPorts(ctx).map(({ port }) => `${port}-${port}`);
+  return `ports(${MARATHON_ROLE}):[${ranges.join(",")}]`;
+}
+
+const SPARK_CONF = `${SPARK_CONF_DIR}/spark-defaults.conf`;
+
+/**
+ * What Spark's master and workers read, as a file of each agent. It holds the shared secret, which must not be in an app:
+ * Marathon shows an app's environment to whoever logs in, and Mesos puts it on the command line of `docker run`.
+ */
+export function marathonSparkFile(ctx: Context): File {
+  const properties = { ...sharedSecret(), ...recovery(ctx), ...workerProperties(ctx) };
+  return { ...sparkDefaults(properties), uid: SPARK_UID };
+}
+
+/** The user of our images, which has the same name and number on every machine. */
+const SPARK_USER = "spark";
+const SPARK_UID = 1000;
+
+/** What one master takes of its agent; it only keeps books. */
+const MASTER = { cpus: 0.5, mem: 768 };
+/** MiB that a worker takes for itself, and the part of the rest that is heap: executors need more than their heap. */
+const WORKER_MIB = 768;
+const HEAP = 0.8;
+
+/** MiB that an agent must offer for a master and a worker with one executor. On a laptop nobody holds a task to what it asked for. */
+export function leastAgentMiB(c: Config): number {
+  return MASTER.mem + (c.platform === "docker" ? c.executorMemoryMiB : workerMiB(c));
+}
+
+const workerMiB = (c: Config): number => WORKER_MIB + Math.ceil(c.executorMemoryMiB / HEAP);
+
+interface WorkerSize {
+  /** What Marathon asks of Mesos for one worker. */
+  cpus: number;
+  mem: number;
+  /** What the worker offers to executors. */
+  cores: number;
+  heapMiB: number;
+}
+
+/**
+ * How much of an agent one worker takes: all, less a master, because any of the first agents has one. Marathon needs numbers
+ * where Mesos by itself would take what is there: the config's, else those of a flavor whose size the config tells, else as
+ * much as one executor needs.
+ */
+export function workerSize({ config: c }: Context): WorkerSize {
+  const flavor = c.platform === "openstack" ? c.flavorSizes[c.agentFlavor] : undefined;
+  // The guest sees some 5 % less than the flavor says, and Mesos leaves 1 GiB of that to the system.
+  const agentMiB = c.agentMemoryMiB || (flavor ? Math.floor(flavor.ramMiB * 0.95) - 1024 : 0);
+  const cores = c.agentCpus || flavor?.vcpus || c.executorCores || 1;
+  const cpus = c.agentCpus || flavor ? Math.max(0.1, cores - MASTER.cpus) : 0.5;
+  const mem = agentMiB > 0 ? Math.max(c.executorMemoryMiB, agentMiB - MASTER.mem) : workerMiB(c);
+  const heapMiB = Math.max(c.executorMemoryMiB, Math.floor((mem - WORKER_MIB) * HEAP));
+  return { cpus, mem, cores, heapMiB };
+}
 
 /** The Spark cluster that Marathon keeps running: masters that find each other in ZooKeeper, one worker a machine. */
 export function marathonApps(ctx: Context): MarathonApp[] {
   const c = ctx.config;
-  const zookeepers = ctx.addresses("zookeeper").map((host) => `${host}:${c.zookeeperClientPort}`);
-  const workers = c.marathonWorkers > 0 ? c.marathonWorkers : c.agentCount;
-  const properties: Record<string, string> = {
-    ...sharedSecret(),
-    "spark.deploy.recoveryMode": "ZOOKEEPER",
-    "spark.deploy.zookeeper.url": zookeepers.join(","),
-    "spark.deploy.zookeeper.dir": "/spark",
-  };
-  const masterHosts = ctx.addresses("mesos-agent").slice(0, sparkMasters(ctx));
-  const masterUrl = `spark://${masterHosts.map((host) => `${host}:${c.sparkMasterPort}`).join(",")}`;
-  const conf = Object.entries(properties).map(([key, value]) => `-D${key}=${value}`);
-  const app = (
-    id: string,
-    instances: number,
-    cpus: number,
-    mem: number,
-    ports: number[],
-    cmd: string,
-  ): MarathonApp => ({
-    id,
-    instances,
-    cpus,
-    mem,
-    user: "root",
-    cmd,
-    env: { SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1", SPARK_DAEMON_JAVA_OPTS: conf.join(" ") },
-    container: {
-      type: "DOCKER",
-      docker: { image: image("spark-python"), forcePullImage: false },
+  const masters = marathonMasters(ctx);
+  const workers = marathonWorkers(ctx);
+  const size = workerSize(ctx);
+  const master = daemon(ctx, "master.Master", [c.sparkMasterPort, c.sparkMasterUiPort]);
+  const worker = daemon(
+    ctx,
+    "worker.Worker",
+    [c.sparkWorkerPort, c.sparkWorkerUiPort],
+    `--work-dir /var/lib/spark/work ${marathonMasterUrl(ctx)}`,
+  );
+  return [
+    {
+      ...master,
+      id: "/spark/master",
+      instances: masters.length,
+      ...MASTER,
+      // Where drivers and workers look for them.
+      constraints: [...master.constraints, ["hostname", "LIKE", masters.join("|").replaceAll(".", "\\.")]],
+      upgradeStrategy: upgrade(masters.length > 1 ? (masters.length - 1.5) / masters.length : 0),
     },
+    {
+      ...worker,
+      id: "/spark/worker",
+      instances: workers,
+      cpus: size.cpus,
+      mem: size.mem,
+      env: { ...worker.env, SPARK_WORKER_CORES: String(size.cores), SPARK_WORKER_MEMORY: `${size.heapMiB}m` },
+      // Not a function of the count: an app whose strategy changes is restarted, and one more worker must restart none.
+      upgradeStrategy: upgrade(workers > 1 ? 0.5 : 0),
+      dependencies: ["/spark/master"],
+    },
+  ];
+}
+
+/** What master and worker have alike. */
+function daemon(ctx: Context, main: string, [rpc = 0, ui = 0]: number[], more = "") {
+  const words = [
+    `exec ${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.${main}`,
+    `--host $HOST --port ${rpc} --webui-port ${ui} --properties-file ${SPARK_CONF}`,
+    more,
+  ];
+  const [bash = "", option = "", script = ""] = httpProbe("127.0.0.1", ui, "/json/", "^HTTP/1.[01] 200");
+  return {
+    cmd: words.join(" ").trimEnd(),
+    user: SPARK_USER,
+    env: daemonEnv(),
+    // On a laptop agents are containers of the same image, which start no others.
+    ...(ctx.config.platform === "docker" ? {} : { container: workerContainer() }),
     networks: [{ mode: "host" }],
     requirePorts: true,
-    portDefinitions: ports.map((port, i) => ({ port, protocol: "tcp", name: i === 0 ? "rpc" : "ui" })),
+    portDefinitions: [
+      { port: rpc, protocol: "tcp", name: "rpc" },
+      { port: ui, protocol: "tcp", name: "ui" },
+    ],
     constraints: [["hostname", "UNIQUE"]],
     healthChecks: [
       {
-        protocol: "MESOS_HTTP",
-        path: "/json/",
-        portIndex: 1,
+        // Not MESOS_HTTP, for which Mesos runs `curl`: not every agent has it. Not whether a worker has a master either:
+        // without one it waits, and must not be killed with all of its executors.
+        protocol: "COMMAND",
+        command: { value: [bash, option, shellWord(script)].join(" ") },
         gracePeriodSeconds: 120,
         intervalSeconds: 10,
         timeoutSeconds: 5,
         maxConsecutiveFailures: 3,
       },
     ],
-    // One at a time, and never more than there are machines for: ports are the machines' own.
-    upgradeStrategy: { minimumHealthCapacity: instances > 1 ? (instances - 1) / instances : 0, maximumOverCapacity: 0 },
     backoffSeconds: 1,
     maxLaunchDelaySeconds: 60,
-  });
-  const spark = `exec ${SPARK_HOME}/bin/spark-class org.apache.spark.deploy`;
-  const host = "--host $HOST";
-  const master = app(
-    "/spark/master",
-    masterHosts.length,
-    0.5,
-    1024,
-    [c.sparkMasterPort, c.sparkMasterUiPort],
-    `${spark}.master.Master ${host} --port ${c.sparkMasterPort} --webui-port ${c.sparkMasterUiPort}`,
-  );
-  const worker = app(
-    "/spark/worker",
-    workers,
-    c.agentCpus > 1 ? c.agentCpus - 0.5 : 0.5,
-    Math.max(1024, c.agentMemoryMiB - 1024),
-    [c.sparkWorkerPort, c.sparkWorkerUiPort],
-    `${spark}.worker.Worker ${host} --port ${c.sparkWorkerPort} --webui-port ${c.sparkWorkerUiPort} --work-dir /tmp/spark-work ${masterUrl}`,
-  );
-  return [
-    {
-      ...master,
-      constraints: [
-        ["hostname", "UNIQUE"],
-        ["hostname", "LIKE", masterHosts.join("|").replaceAll(".", "\\.")],
+    taskKillGracePeriodSeconds: 10,
+  };
+}
+
+function workerContainer(): object {
+  return {
+    type: "DOCKER",
+    docker: {
+      image: image("spark-python"),
+      forcePullImage: false,
+      parameters: [
+        { key: "cap-drop", value: "ALL" },
+        { key: "security-opt", value: "no-new-privileges" },
+        { key: "ulimit", value: "nofile=65536:65536" },
       ],
     },
-    { ...worker, dependencies: ["/spark/master"] },
-  ];
+    volumes: [{ containerPath: SPARK_CONF, hostPath: SPARK_CONF, mode: "RO" }],
+  };
 }
 
-/** Spark masters under Marathon: as many as there are Mesos masters, on as many agents as there are. */
-function sparkMasters(ctx: Context): number {
-  return Math.min(ctx.config.masterCount, ctx.addresses("mesos-agent").length);
+/** Never more tasks than there are: ports are the machines' own, so the new one can only start where an old one ended. */
+const upgrade = (minimumHealthCapacity: number) => ({ minimumHealthCapacity, maximumOverCapacity: 0 });
+
+const shellWord = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** Agents with a Spark master: as many as there are Mesos masters, the first ones, because their addresses are known. */
+function marathonMasters(ctx: Context): string[] {
+  return ctx.addresses("mesos-agent").slice(0, ctx.config.masterCount);
 }
 
-/** `spark://…` of the masters that Marathon runs: on the first agents, whose addresses are known. */
+const marathonWorkers = ({ config: c }: Context): number => c.marathonWorkers || c.agentCount;
+
+/** `spark://…` of the masters that Marathon runs. */
 export function marathonMasterUrl(ctx: Context): string {
-  const hosts = ctx.addresses("mesos-agent").slice(0, sparkMasters(ctx));
-  return `spark://${hosts.map((host) => `${host}:${ctx.config.sparkMasterPort}`).join(",")}`;
+  return `spark://${endpoints(marathonMasters(ctx), ctx.config.sparkMasterPort)}`;
 }
 
-export function marathonLeads(ctx: Context): Gate {
-  return {
+/** A leader that takes apps, and, once it has them, the Spark cluster that they are. */
+export function marathonGates(ctx: Context): Gate[] {
+  const leader: Gate = {
     group: "master",
     what: "a leading Marathon",
     command: anyOf(
@@ -170,4 +268,5 @@ export function marathonLeads(ctx: Context): Gate {
         .map((host) => httpProbe(host, ctx.config.marathonPort, "/v2/leader", '"leader"', MARATHON_LOGIN)),
     ),
   };
+  return [leader, workersRegistered(ctx, marathonWorkers(ctx), marathonMasters(ctx), "client")];
 }

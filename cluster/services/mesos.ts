@@ -2,7 +2,7 @@ import { hasSparkMaster } from "../../config/ports.ts";
 import type { Context } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
-import { marathonSparkPorts } from "./marathon.ts";
+import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./marathon.ts";
 import { executorPorts, SPARK_HOME } from "./spark.ts";
 import { zkUrl } from "./zookeeper.ts";
 
@@ -122,6 +122,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ...(c.agentMemoryMiB > 0 ? [`mem:${c.agentMemoryMiB}`] : []),
     // Spark's fixed ports lie outside Mesos' own range, so no task of another framework can take them.
     "ports:[31000-32000]",
+    ...(hasSparkMaster(c) ? [marathonSparkOffer(ctx)] : []),
   ];
   const attributes = Object.entries(c.mesosAttributes).map(([name, value]) => `${name}:${value}`);
   const inContainer = c.architecture === "mesos-in-docker";
@@ -166,11 +167,12 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       json("http-credentials.json", {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
       }),
+      ...(hasSparkMaster(c) ? [marathonSparkFile(ctx)] : []),
     ],
     ports: [
       { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
       ...executorPorts(ctx),
-      ...(hasSparkMaster(c) ? marathonSparkPorts(ctx) : []),
+      ...(hasSparkMaster(c) ? [...marathonSparkPorts(ctx), TASK_PORTS] : []),
     ],
     health: healthOf(httpProbe(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,

@@ -1,7 +1,7 @@
 import { SPARK_PORT_RANGE } from "../../config/ports.ts";
 import { type Context, endpoints, propertyLines } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
-import { type File, type Gate, type Machine, type Port, type Service, secret } from "../types.ts";
+import { type File, type Gate, type Group, type Machine, type Port, type Service, secret } from "../types.ts";
 
 export const SPARK_HOME = "/opt/spark";
 export const SPARK_CONF_DIR = "/etc/spark";
@@ -22,14 +22,14 @@ export function sparkMasterUrl(ctx: Context): string {
   return `spark://${endpoints(ctx.addresses("spark-master"), ctx.config.sparkMasterPort)}`;
 }
 
-const daemonEnv = (): Record<string, string> => ({
+export const daemonEnv = (): Record<string, string> => ({
   SPARK_CONF_DIR,
   SPARK_DAEMON_MEMORY: `${DAEMON_MIB}m`,
   SPARK_NO_DAEMONIZE: "1",
 });
 
-/** Keeps the list of workers and applications over a restart: in ZooKeeper where there are several masters. */
-function recovery(ctx: Context): Record<string, string> {
+/** Keeps the list of workers and applications over a restart: in ZooKeeper where there is one. */
+export function recovery(ctx: Context): Record<string, string> {
   const zookeepers = ctx.addresses("zookeeper");
   return zookeepers.length > 0
     ? {
@@ -98,17 +98,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       sparkMasterUrl(ctx),
     ],
     env,
-    files: [
-      sparkDefaults({
-        ...sharedSecret(),
-        // Finished applications leave their logs and jars behind; without this they fill the disk.
-        "spark.worker.cleanup.enabled": "true",
-        "spark.worker.cleanup.appDataTtl": "86400",
-        ...(c.dynamicAllocation
-          ? { "spark.shuffle.service.enabled": "true", "spark.shuffle.service.port": String(c.shuffleServicePort) }
-          : {}),
-      }),
-    ],
+    files: [sparkDefaults({ ...sharedSecret(), ...workerProperties(ctx) })],
     ports: [
       { name: "rpc", port: c.sparkWorkerPort, from: ["master"] },
       { name: "ui", port: c.sparkWorkerUiPort, from: ["client", "bastion"], link: "http" },
@@ -119,6 +109,18 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     dirs: [{ path: "/var/lib/spark", keep: false }],
     memoryMiB: 0,
     after: [],
+  };
+}
+
+/** What a worker does besides starting executors, whoever started it. */
+export function workerProperties({ config: c }: Context): Record<string, string> {
+  return {
+    // Finished applications leave their logs and jars behind; without this they fill the disk.
+    "spark.worker.cleanup.enabled": "true",
+    "spark.worker.cleanup.appDataTtl": "86400",
+    ...(c.dynamicAllocation
+      ? { "spark.shuffle.service.enabled": "true", "spark.shuffle.service.port": String(c.shuffleServicePort) }
+      : {}),
   };
 }
 
@@ -135,16 +137,12 @@ export function executorPorts(ctx: Context): Port[] {
   return c.dynamicAllocation ? [blocks, shuffle] : [blocks];
 }
 
-/** Every worker has registered with the leading master. */
-export function workersRegistered(ctx: Context, workers: number): Gate {
-  const c = ctx.config;
+/** Every worker has registered with the leading one of the masters at these addresses. */
+export function workersRegistered(ctx: Context, workers: number, masters: readonly string[], group: Group): Gate {
+  const port = ctx.config.sparkMasterUiPort;
   return {
-    group: "master",
+    group,
     what: `${workers} Spark workers registered`,
-    command: anyOf(
-      ctx
-        .addresses("spark-master")
-        .map((host) => httpProbe(host, c.sparkMasterUiPort, "/json/", `"aliveworkers" : ${workers}(,|$)`)),
-    ),
+    command: anyOf(masters.map((host) => httpProbe(host, port, "/json/", `"aliveworkers" : ${workers}(,|$)`))),
   };
 }

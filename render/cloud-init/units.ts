@@ -1,4 +1,4 @@
-import { image, type Machine, type Service } from "../../cluster/types.ts";
+import { type File, image, type Machine, type Service } from "../../cluster/types.ts";
 import { DATA_MOUNT, envFile, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
 import { execLine, type Unit } from "./systemd.ts";
 
@@ -58,11 +58,10 @@ export function serviceUnit(machine: Machine, service: Service, here: readonly S
 
 /** Owners by number: no user of that name need exist. Once more at every start, because it costs nothing. */
 function prepareFiles(machine: Machine, service: Service, here: readonly Service[]): string[][] {
-  const owner = `${service.uid}:${service.uid}`;
-  const own = service.files
-    .filter((f) => f.mode === "0600" && service.uid !== 0)
-    .map((f) => hostFile(service, f, here));
-  const commands = own.length > 0 ? [["/usr/bin/chown", owner, ...own]] : [];
+  const ownerOf = (f: File): number => (f.mode === "0600" ? (f.uid ?? service.uid) : 0);
+  const commands = [...Map.groupBy(service.files, ownerOf)]
+    .filter(([uid]) => uid !== 0)
+    .map(([uid, files]) => ["/usr/bin/chown", `${uid}:${uid}`, ...files.map((f) => hostFile(service, f, here))]);
   for (const dir of service.dirs) {
     const host = hostDir(machine, service, dir);
     // Root's services start others, as other users, inside of theirs.

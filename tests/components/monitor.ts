@@ -6,6 +6,7 @@ import type { Cluster } from "../../cluster/types.ts";
 import { type Operations, passive } from "../../components/operations.ts";
 import { SparkCluster } from "../../components/spark-cluster.ts";
 import type { Architecture } from "../../config/schema.ts";
+import type { SecretKey } from "../../config/secrets.ts";
 import { type RawConfig, validate } from "../../config/validate.ts";
 
 /**
@@ -120,7 +121,7 @@ export interface Run {
 export interface RunOptions {
   preview?: boolean;
   operations?: Operations;
-  registryPassword?: string;
+  secrets?: Partial<Record<SecretKey, string>>;
   /** Called for each registration before it is answered. */
   onRegister?: (registration: Registration) => void;
 }
@@ -169,7 +170,7 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
       externalNetworkId: "external-id",
       externalNetwork: "public",
       operations: options.operations ?? passive(),
-      ...(options.registryPassword ? { registryPassword: options.registryPassword } : {}),
+      ...(options.secrets ? { secrets: options.secrets } : {}),
     });
   });
   if (!spark) throw new Error("no cluster was made");

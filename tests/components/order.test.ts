@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Operations, ReadyRequest } from "../../components/operations.ts";
+import type { MarathonApp } from "../../cluster/types.ts";
+import type { AppsRequest, Operations, ReadyRequest } from "../../components/operations.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
 import { configOf, type Registration, type Run, run, start } from "./monitor.ts";
 
@@ -15,6 +16,8 @@ class FakeOperations implements Operations {
   readonly broken = new Map<string, string>();
   /** Machines that are not ready before they are released. */
   readonly held = new Set<string>();
+  /** What Marathon was last given. */
+  applied: readonly MarathonApp[] = [];
   readonly #released = new Map<string, PromiseWithResolvers<void>>();
 
   constructor(existing: Map<string, ExistingMachine> = new Map()) {
@@ -46,6 +49,13 @@ class FakeOperations implements Operations {
       this.#released.set(name, release);
       await release.promise;
     }
+  }
+
+  async apps({ apps }: AppsRequest): Promise<void> {
+    this.log.push(`apps ${apps.map((app) => app.id).join(" ")}`);
+    this.applied = apps;
+    const reason = this.broken.get("apps");
+    if (reason) throw new Error(reason);
   }
 
   async forward(): Promise<void> {
@@ -302,3 +312,35 @@ test("a gate that is not passed fails the update", async () => {
   expect(await readyOf(started)).toContain("the cluster is not ready");
   expect(operations.log.at(-1)).toBe("close");
 });
+
+const MARATHON = configOf("marathon-standalone", { datanodeCount: 0, namenodeCount: 1 });
+
+test("Marathon gets its apps once it leads, and workers are counted after that", async () => {
+  const operations = new FakeOperations();
+  const started = await start(MARATHON, { operations, onRegister: operations.onRegister });
+  expect(await readyOf(started)).toBe("ready");
+  const last = ["gates master", "apps /spark/master /spark/worker", "gates client", "close"];
+  expect(operations.log.slice(-4)).toEqual(last);
+  const [master] = operations.applied;
+  expect(JSON.stringify(master)).toMatch(/10\.72\.0\.12:5000\/triplewide\/spark-python@sha256:[0-9a-f]{64}/);
+  expect(JSON.stringify(operations.applied)).not.toMatch(/\{\{|made-up-secret/);
+});
+
+test("apps that do not run fail the update, and nobody counts workers", async () => {
+  const operations = new FakeOperations();
+  operations.broken.set("apps", "/spark/worker: 0 of 3 healthy");
+  const started = await start(MARATHON, { operations, onRegister: operations.onRegister });
+  expect(await readyOf(started)).toContain("the cluster is not ready");
+  expect(operations.log.slice(-2)).toEqual(["apps /spark/master /spark/worker", "close"]);
+});
+
+test("one worker more changes no resource", async () => {
+  const one = await describeRun({ marathonWorkers: 1 });
+  const two = await describeRun({ marathonWorkers: 2 });
+  expect(two).toEqual(one);
+});
+
+async function describeRun(more: Record<string, unknown>): Promise<string[]> {
+  const { resources } = await run({ ...MARATHON, ...more });
+  return resources.map((r) => JSON.stringify([r.type, r.name, r.inputs])).sort();
+}

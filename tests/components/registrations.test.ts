@@ -174,7 +174,7 @@ test("a network, a key pair and a registry that exist are used, and none is made
       registryUser: "robot",
       registryPassword: "(secret)",
     }),
-    { registryPassword: `${SECRET_MARK}-given` },
+    { secrets: { registryPassword: `${SECRET_MARK}-given` } },
   );
   const types = resources.map((r) => r.type);
   expect(types.filter((t) => /networking\/(network|subnet|router)|keypair/.test(t))).toEqual([]);
@@ -193,6 +193,18 @@ test("a network, a key pair and a registry that exist are used, and none is made
     username: "robot",
     password: { secret: `${SECRET_MARK}-given` },
   });
+  expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
+});
+
+test("the key of an object store is the config's, and with the client alone", async () => {
+  const given = `${SECRET_MARK}-given`;
+  const { resources, outputs } = await run(
+    configOf("standalone", { s3Endpoint: "https://s3.example.org", s3AccessKey: "AKEXAMPLE", s3SecretKey: "(secret)" }),
+    { secrets: { s3SecretKey: given } },
+  );
+  const holders = resources.filter((r) => JSON.stringify(r.inputs).includes(given)).map((r) => r.name);
+  expect(holders).toEqual(["demo-client"]);
+  expect(resources.some((r) => r.name === "demo-secret-s3-secret-key")).toBe(false);
   expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
 });
 

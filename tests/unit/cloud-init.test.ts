@@ -107,7 +107,9 @@ describe("golden files", () => {
   }
 
   test("gates", async () => {
-    const text = ARCHITECTURES.map((a) => `# ${a}\n${renderGates(clusterOf(a), "master")}`).join("");
+    const text = ARCHITECTURES.map(
+      (a) => `# ${a}\n${renderGates(clusterOf(a), "master")}${renderGates(clusterOf(a), "client")}`,
+    ).join("");
     await expect(text).toMatchFileSnapshot("../golden/cloud-init/gates.txt");
   });
 });

@@ -33,7 +33,13 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
   });
 
   test("three masters with HDFS, on OpenStack: golden plan", async () => {
-    const raw = { architecture, masterCount: 3, datanodeCount: 3, namenodeCount: 2, availabilityZones: ["a", "b"] };
+    const raw = {
+      architecture,
+      masterCount: 3,
+      datanodeCount: 3,
+      namenodeCount: 2,
+      availabilityZones: ["a", "b", "c"],
+    };
     const document = planDocument(inCloud(raw), VERSIONS);
     await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot(
       `../golden/plan/${architecture}.openstack.json`,
@@ -124,6 +130,25 @@ test("quota counts what OpenStack counts", () => {
 test("a flavor of unknown size makes the totals unknown, not wrong", () => {
   const { quota } = inCloud({ agentFlavor: "other" });
   expect([quota.vcpus, quota.ramMiB]).toEqual([null, null]);
+});
+
+test("an object store is wired with its secret as a mark, on the client alone", () => {
+  const { spark, secrets } = inCloud({ s3Endpoint: "http://s3.example.org:9000/", s3AccessKey: "a", s3SecretKey: "b" });
+  expect(spark.conf).toMatchObject({
+    "spark.hadoop.fs.s3a.endpoint": "http://s3.example.org:9000",
+    "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+    "spark.hadoop.fs.s3a.access.key": "a",
+    "spark.hadoop.fs.s3a.secret.key": "{{secret:s3-secret-key}}",
+  });
+  expect(secrets.find((s) => s.name === "s3-secret-key")?.groups).toEqual(["client"]);
+  expect(Object.keys(inCloud({}).spark.conf).filter((key) => key.includes("s3a"))).toEqual([]);
+});
+
+test("the folder of event logs is made before anyone needs it", () => {
+  const { services, spark } = inCloud({ datanodeCount: 1, historyServer: true });
+  const folder = (spark.conf["spark.eventLog.dir"] ?? "").replace(/^hdfs:\/\/[^/]+/, "");
+  const server = services.find((s) => s.name === "history-server");
+  expect(server?.command[2]).toMatch(new RegExp(`^hdfs dfs -mkdir -p ${folder} && exec .*HistoryServer `));
 });
 
 test("Mesos' quorum follows from the count of masters", () => {

@@ -66,6 +66,11 @@ describe("bad input", () => {
     [{ removedAgents: ["agent-1", "agent-1"] }, "removedAgents"],
     [{ sparkConf: { "spark.x": 3 } }, "sparkConf.spark.x"],
     [{ clusterName: "No_Name" }, "clusterName"],
+    [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a" }, "s3SecretKey"],
+    [{ s3Endpoint: "s3.example.org", s3AccessKey: "a", s3SecretKey: "b" }, "s3Endpoint"],
+    [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "(secret)" }, "s3SecretKey"],
+    [{ architecture: "marathon-standalone", agentMemoryMiB: 1791 }, "agentMemoryMiB"],
+    [{ architecture: "marathon-standalone", agentCount: 3, marathonWorkers: 4 }, "marathonWorkers"],
   ])("%j is refused at %s alone", (raw, key) => {
     expect([...new Set(keysOf({ ...local, ...raw }))]).toEqual([key]);
   });
@@ -73,6 +78,29 @@ describe("bad input", () => {
   test("OpenStack needs what only the user can know", () => {
     expect(keysOf({}).sort()).toEqual(["adminCidrs", "agentFlavor", "externalNetwork", "image", "masterFlavor"]);
   });
+
+  test.each([
+    [3, ["a"], true],
+    [3, ["a", "b"], false],
+    [3, ["a", "b", "c"], true],
+    [5, ["a", "b", "c"], true],
+    [7, ["a", "b", "c"], true],
+    [1, ["a", "b"], true],
+  ])(
+    "%i masters in the zones %j: the loss of one zone leaves a majority, or it is refused",
+    (masterCount, availabilityZones, fine) => {
+      const cloud = {
+        image: "i",
+        masterFlavor: "m",
+        agentFlavor: "a",
+        externalNetwork: "e",
+        adminCidrs: ["198.51.100.7/32"],
+      };
+      const raw = { ...cloud, masterCount, availabilityZones };
+      expect(keysOf(raw)).toEqual(fine ? [] : ["availabilityZones"]);
+      expect(keysOf({ ...raw, antiAffinity: "soft" })).toEqual([]);
+    },
+  );
 
   test("administrators come from outside, and not from everywhere", () => {
     const cloud = { image: "i", masterFlavor: "m", agentFlavor: "a", externalNetwork: "e" };

@@ -1,0 +1,24 @@
+import type { ConfigKey } from "./schema.ts";
+
+/** Config keys whose values are secret, and the secrets of the cluster that they become. */
+export const SECRET_KEYS = {
+  registryPassword: "registry-password",
+  s3SecretKey: "s3-secret-key",
+} as const satisfies Partial<Record<ConfigKey, string>>;
+
+export type SecretKey = keyof typeof SECRET_KEYS;
+
+/** What stands in a config in place of a value that only the Pulumi CLI can read, and that the definition need not know. */
+export const HIDDEN = "(secret)";
+
+export const isSecretKey = (key: string): key is SecretKey => key in SECRET_KEYS;
+
+/** Secrets that the config gives, by the name that they have in the cluster. */
+export function givenSecrets<T>(values: Partial<Record<SecretKey, T>>): Record<string, T> {
+  return Object.fromEntries(
+    (Object.keys(SECRET_KEYS) as SecretKey[]).flatMap((key) => {
+      const value = values[key];
+      return value ? [[SECRET_KEYS[key], value]] : [];
+    }),
+  );
+}

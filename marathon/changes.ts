@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+import type { MarathonApp } from "../cluster/types.ts";
+
+/**
+ * What has to happen in a Marathon so that it runs the cluster's apps and no others of ours. Pure: the same code decides
+ * for `make up` and for `pulumi up`.
+ */
+
+/** An app as Marathon describes it, as far as it matters here. */
+export interface RunningApp {
+  id: string;
+  instances: number;
+  labels?: Record<string, string>;
+  tasksRunning?: number;
+  tasksHealthy?: number;
+  deployments?: { id: string }[];
+  lastTaskFailure?: { message?: string; state?: string; host?: string; timestamp?: string };
+}
+
+export interface Changes {
+  /** Complete definitions, for apps that are new or differ. */
+  put: MarathonApp[];
+  /** Ids of our apps that the definition no longer has. */
+  remove: string[];
+}
+
+/**
+ * Label with a hash of the definition that an app was made from. Marathon answers with defaults filled in and fields moved,
+ * differently from release to release, so that its answer cannot be compared with what was sent.
+ */
+export const DEFINITION_LABEL = "triplewide-definition";
+
+/** Groups whose apps are ours. Everything else in the same Marathon belongs to someone else. */
+const OWNED = ["/spark/"];
+
+export const isOurs = (id: string): boolean => OWNED.some((group) => id.startsWith(group));
+
+/** The app with the label by which it is known again. The count of instances is not part of it: Marathon tells that as it is. */
+export function labelled(app: MarathonApp): MarathonApp {
+  const { instances: _, ...rest } = app;
+  const hash = createHash("sha256").update(JSON.stringify(rest)).digest("hex").slice(0, 16);
+  return { ...app, labels: { [DEFINITION_LABEL]: hash } };
+}
+
+export function changes(wanted: readonly MarathonApp[], running: readonly RunningApp[]): Changes {
+  const stray = wanted.find((app) => !isOurs(app.id));
+  if (stray) throw new Error(`${stray.id} is outside of the groups that are ours`);
+  const known = new Map(running.map((app) => [app.id, app]));
+  const put = wanted.map(labelled).filter((app) => {
+    const there = known.get(app.id);
+    return there?.instances !== app.instances || there.labels?.[DEFINITION_LABEL] !== app.labels?.[DEFINITION_LABEL];
+  });
+  const names = new Set(wanted.map((app) => app.id));
+  const remove = running.map((app) => app.id).filter((id) => isOurs(id) && !names.has(id));
+  return { put, remove };
+}
+
+/** Why the apps are not all there yet: one line for each app, none when they are. */
+export function pending(wanted: readonly MarathonApp[], running: readonly RunningApp[]): string[] {
+  const known = new Map(running.map((app) => [app.id, app]));
+  const names = new Set(wanted.map((app) => app.id));
+  const leaving = running
+    .filter(({ id }) => isOurs(id) && !names.has(id))
+    .map(({ id }) => `${id}: still being removed`);
+  const waiting = wanted.flatMap(({ id, instances }) => {
+    const app = known.get(id);
+    if (!app) return [`${id}: not known to Marathon`];
+    const healthy = app.tasksHealthy ?? 0;
+    if (healthy === instances && app.tasksRunning === instances && (app.deployments ?? []).length === 0) return [];
+    return [`${id}: ${healthy} of ${instances} healthy${lastFailure(app)}`];
+  });
+  return [...leaving, ...waiting];
+}
+
+function lastFailure({ lastTaskFailure }: RunningApp): string {
+  if (!lastTaskFailure) return "";
+  const { message, state, host } = lastTaskFailure;
+  return `; last failure${host ? ` on ${host}` : ""}: ${[state, message].filter(Boolean).join(", ") || "Marathon does not say why"}`;
+}
