@@ -4,7 +4,7 @@ import { UserError } from "../cli/common.ts";
 import { defineCluster } from "../cluster/define.ts";
 import { mesosIn, pinnedVersions } from "../cluster/images.ts";
 import { missingBeforeUp } from "../cluster/plan.ts";
-import type { Cluster, Group, ImageName } from "../cluster/types.ts";
+import type { Cluster, Gate, ImageName, Service } from "../cluster/types.ts";
 import { infoOf } from "../config/fields.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
@@ -60,7 +60,7 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
     const { containers } = await find(d, project);
     await waitHealthy(d, containers, config.readyTimeoutSeconds, (line) => say(`  ${line}`), abort.signal);
     for (const gate of cluster.gates) {
-      await waitGate(d, gateContainer(cluster, gate.group), gate, config.readyTimeoutSeconds, abort.signal);
+      await waitGate(d, gateContainer(cluster, gate), gate, config.readyTimeoutSeconds, abort.signal);
       say(`  ${gate.what}`);
     }
     const statesAfter = await containerStates(d, containers);
@@ -182,10 +182,13 @@ function explain(output: string): string {
   return text.split("\n").slice(-15).join("\n");
 }
 
-function gateContainer(cluster: Cluster, group: Group): string {
-  const machine = cluster.machines.find((m) => m.group === group);
-  const service = cluster.services.find((s) => s.machine === machine?.name);
-  if (!service) throw new Error(`no service on a machine of group ${group}`);
+/** Where a gate's command finds the files that it reads: in the container of the service that has them. */
+function gateContainer(cluster: Cluster, gate: Gate): string {
+  const machine = cluster.machines.find((m) => m.group === gate.group);
+  const services = cluster.services.filter((s) => s.machine === machine?.name);
+  const reads = (s: Service): boolean => s.files.some((f) => gate.command.some((word) => word.includes(f.path)));
+  const service = services.find(reads) ?? services[0];
+  if (!service) throw new Error(`no service on a machine of group ${gate.group}`);
   return containerName(cluster, service);
 }
 

@@ -3,7 +3,7 @@ import type { Context } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
 import { marathonSparkPorts } from "./marathon.ts";
-import { executorPorts, SPARK_HOME } from "./spark.ts";
+import { executorPorts } from "./spark.ts";
 import { zkUrl } from "./zookeeper.ts";
 
 /** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
@@ -13,6 +13,13 @@ const CONF = "/etc/mesos";
 /** `user:password` of the operator, for gates, drains and people: root's alone, on the masters. */
 export const ADMIN_LOGIN = `${CONF}/admin`;
 const ZK_PATH = "/mesos";
+/** Our image's Docker for agents whose machine is a container. */
+const NESTED_DOCKER = "/usr/local/lib/triplewide/mesos-docker";
+/** What programs of our image need to be found. Executors get nothing of their agent's own environment. */
+const IMAGE_ENV = {
+  JAVA_HOME: "/opt/java",
+  PATH: "/opt/venv/bin:/opt/java/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+};
 
 /** Who may do what: each principal has a secret of its own. */
 export const PRINCIPALS = { agent: "agent", spark: "spark", marathon: "marathon", admin: "admin" } as const;
@@ -69,6 +76,9 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     update_maintenance_schedules: [adminMay({ machines: ANY })],
     get_maintenance_schedules: [adminMay({ machines: ANY })],
     get_maintenance_statuses: [adminMay({ machines: ANY })],
+    drain_agents: [adminMay({ agents: ANY })],
+    deactivate_agents: [adminMay({ agents: ANY })],
+    reactivate_agents: [adminMay({ agents: ANY })],
     view_roles: [{ principals: ANY, roles: ANY }],
     view_frameworks: [{ principals: ANY, users: ANY }],
     view_tasks: [{ principals: ANY, users: ANY }],
@@ -125,6 +135,9 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
   ];
   const attributes = Object.entries(c.mesosAttributes).map(([name, value]) => `${name}:${value}`);
   const inContainer = c.architecture === "mesos-in-docker";
+  // With "docker" the agent does not start on a machine that has no Docker; in vanilla none has.
+  const docker = !inContainer && c.architecture !== "vanilla";
+  const nested = c.platform === "docker";
   return {
     name: "mesos-agent",
     machine: machine.name,
@@ -139,11 +152,11 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         work_dir: "/var/lib/mesos/agent",
         runtime_dir: "/var/run/mesos",
         launcher_dir: `${MESOS_HOME}/libexec/mesos`,
-        // With "docker" the agent does not start on a machine that has no Docker; in vanilla none has.
-        containerizers:
-          c.platform === "docker" || inContainer || c.architecture === "vanilla" ? "mesos" : "docker,mesos",
+        containerizers: docker ? "docker,mesos" : "mesos",
+        ...(docker && nested ? { docker: NESTED_DOCKER } : {}),
+        ...(!docker && (nested || inContainer) ? { executor_environment_variables: JSON.stringify(IMAGE_ENV) } : {}),
         // Containers on a laptop have no control groups of their own to hand on.
-        ...(c.platform === "docker"
+        ...(nested
           ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
           : { isolation: "cgroups/cpu,cgroups/mem,filesystem/linux" }),
         // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
@@ -155,9 +168,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         http_credentials: `file://${CONF}/http-credentials.json`,
         resources: resources.join(";"),
         ...(attributes.length > 0 ? { attributes: attributes.join(";") } : {}),
-        ...(inContainer || c.platform === "docker" ? { systemd_enable_support: "false" } : {}),
+        ...(inContainer || nested ? { systemd_enable_support: "false" } : {}),
       }),
-      SPARK_HOME,
     },
     files: [
       // Finding the leader needs no password: agents hold none of the masters' secrets.
@@ -177,7 +189,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     dirs: [{ path: "/var/lib/mesos", keep: false }],
     memoryMiB: 0,
     after: [],
-    ...(inContainer ? { needs: ["host-pid", "cgroup"] } : {}),
+    ...(inContainer ? { needs: ["host-pid", "cgroup"] } : docker && nested ? { needs: ["docker-socket"] } : {}),
   };
 }
 
