@@ -5,8 +5,8 @@ import { firewall } from "./firewall.ts";
 import { placeMachines } from "./machines.ts";
 import { quotaOf } from "./quota.ts";
 import { collectSecrets } from "./secrets.ts";
-import { dispatcher, executorHttp, historyServer, jupyter } from "./services/client.ts";
-import { datanode, hdfsReady, journalnode, namenode } from "./services/hdfs.ts";
+import { dispatcher, executorHttp, executorUpload, historyServer, jupyter } from "./services/client.ts";
+import { datanode, feedsExecutors, hdfsReady, journalnode, namenode } from "./services/hdfs.ts";
 import { marathon, marathonLeads } from "./services/marathon.ts";
 import { agentsRegistered, mesosAgent, mesosMaster } from "./services/mesos.ts";
 import { registry } from "./services/registry.ts";
@@ -67,6 +67,7 @@ function servicesOf(role: Role, ctx: Context, machine: Machine, spark: SparkWiri
         ...(c.historyServer ? [historyServer(ctx, machine, spark)] : []),
         ...(c.dispatcher ? [dispatcher(ctx, machine, spark)] : []),
         ...(c.architecture === "vanilla" && c.executorSource === "http" ? [executorHttp(ctx, machine)] : []),
+        ...(feedsExecutors(ctx) ? [executorUpload(ctx, machine)] : []),
       ];
     }
   }

@@ -1,6 +1,6 @@
 import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../config/ports.ts";
 import type { Context } from "./context.ts";
-import { EXECUTOR_TARBALL_DIR } from "./services/client.ts";
+import { EXECUTOR_TARBALL_DIR, executorTarball, executorTarballInHdfs } from "./services/client.ts";
 import { defaultFs } from "./services/hdfs.ts";
 import { marathonMasterUrl } from "./services/marathon.ts";
 import { LIBMESOS, mesosZk, PRINCIPALS } from "./services/mesos.ts";
@@ -68,6 +68,11 @@ export function wireSpark(ctx: Context): SparkWiring {
   env.LIBPROCESS_IP = client;
   switch (c.architecture) {
     case "vanilla":
+      // On this machine's Docker every agent's machine is an image that holds Spark.
+      if (c.executorSource === "local" && c.platform === "docker") {
+        conf["spark.mesos.executor.home"] = SPARK_HOME;
+        break;
+      }
       conf["spark.executor.uri"] = executorUri(ctx);
       env.SPARK_EXECUTOR_URI = executorUri(ctx);
       break;
@@ -84,15 +89,12 @@ export function wireSpark(ctx: Context): SparkWiring {
   return { conf, env, master };
 }
 
-/** Name of the tarball that holds Spark for executors, made from the same files as the image. */
-export const executorTarball = (sparkVersion: string): string => `spark-${sparkVersion}.tgz`;
-
 function executorUri(ctx: Context): string {
   const c = ctx.config;
   const file = executorTarball(c.sparkVersion);
   switch (c.executorSource) {
     case "hdfs":
-      return `${defaultFs(ctx)}/spark/${file}`;
+      return `${defaultFs(ctx)}${executorTarballInHdfs(c.sparkVersion)}`;
     case "http":
       return `http://${ctx.addresses("client")[0]}:${c.executorHttpPort}/${file}`;
     case "local":

@@ -2,6 +2,7 @@ import { hasSparkMaster } from "../../config/ports.ts";
 import type { Context } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
+import { feedsExecutors, fetcherClient } from "./hdfs.ts";
 import { marathonSparkPorts } from "./marathon.ts";
 import { executorPorts } from "./spark.ts";
 import { zkUrl } from "./zookeeper.ts";
@@ -15,6 +16,8 @@ export const ADMIN_LOGIN = `${CONF}/admin`;
 const ZK_PATH = "/mesos";
 /** Our image's Docker for agents whose machine is a container. */
 const NESTED_DOCKER = "/usr/local/lib/triplewide/mesos-docker";
+/** Mesos' fetcher looks for `bin/hadoop` here. */
+const HADOOP_HOME = `${CONF}/hadoop`;
 /** What programs of our image need to be found. Executors get nothing of their agent's own environment. */
 const IMAGE_ENV = {
   JAVA_HOME: "/opt/java",
@@ -159,6 +162,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         ...(nested
           ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
           : { isolation: "cgroups/cpu,cgroups/mem,filesystem/linux" }),
+        ...(feedsExecutors(ctx) ? { hadoop_home: HADOOP_HOME } : {}),
         // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
         reconfiguration_policy: "additive",
         executor_registration_timeout: "5mins",
@@ -178,6 +182,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       json("http-credentials.json", {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
       }),
+      ...(feedsExecutors(ctx) ? [fetcherClient(ctx, HADOOP_HOME)] : []),
     ],
     ports: [
       { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
