@@ -4,7 +4,7 @@ import { EXECUTOR_TARBALL_DIR, executorTarball, executorTarballInHdfs } from "./
 import { defaultFs } from "./services/hdfs.ts";
 import { marathonMasterUrl } from "./services/marathon.ts";
 import { LIBMESOS, mesosZk, PRINCIPALS } from "./services/mesos.ts";
-import { SPARK_HOME, sharedSecret, sparkMasterUrl } from "./services/spark.ts";
+import { ownShuffleService, SHUFFLE_DIR, SPARK_HOME, sharedSecret, sparkMasterUrl } from "./services/spark.ts";
 import { image, type SparkWiring, secret } from "./types.ts";
 
 /** Python that executors run, wherever they run: the same virtual environment path in images and on machines. */
@@ -32,6 +32,7 @@ export function wireSpark(ctx: Context): SparkWiring {
           "spark.dynamicAllocation.enabled": "true",
           "spark.shuffle.service.enabled": "true",
           "spark.shuffle.service.port": String(c.shuffleServicePort),
+          ...(ownShuffleService(c) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
         }
       : {}),
     ...(hasHdfs(c) ? { "spark.hadoop.fs.defaultFS": defaultFs(ctx) } : {}),
@@ -80,6 +81,8 @@ export function wireSpark(ctx: Context): SparkWiring {
       conf["spark.mesos.executor.docker.image"] = image("spark-python");
       conf["spark.mesos.executor.docker.forcePullImage"] = "false";
       conf["spark.mesos.executor.docker.parameters"] = "network=host";
+      if (ownShuffleService(c))
+        conf["spark.mesos.executor.docker.volumes"] = `${SHUFFLE_DIR.path}:${SHUFFLE_DIR.path}:rw`;
       conf["spark.mesos.executor.home"] = SPARK_HOME;
       break;
     case "mesos-in-docker":
@@ -89,7 +92,8 @@ export function wireSpark(ctx: Context): SparkWiring {
   return { conf, env, master };
 }
 
-function executorUri(ctx: Context): string {
+/** Where executors get Spark from in `vanilla`. */
+export function executorUri(ctx: Context): string {
   const c = ctx.config;
   const file = executorTarball(c.sparkVersion);
   switch (c.executorSource) {

@@ -107,8 +107,8 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         hash.update(`${file.path}\0${content}\0`);
         mounts.push(`./${path}:${file.path}:ro`);
       }
-      for (const dir of service.dirs.filter((d) => d.keep || nested)) {
-        const volume = `${key}${dir.path.replaceAll("/", "-")}`;
+      for (const dir of service.dirs.filter((d) => d.keep || d.shared || nested)) {
+        const volume = `${dir.shared ? machine.name : key}${dir.path.replaceAll("/", "-")}`;
         volumes[volume] = dir.keep ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
         mounts.push(`${volume}:${dir.path}`);
       }

@@ -4,7 +4,7 @@ import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
 import { feedsExecutors, fetcherClient } from "./hdfs.ts";
 import { marathonSparkPorts } from "./marathon.ts";
-import { executorPorts } from "./spark.ts";
+import { executorPorts, ownShuffleService, SHUFFLE_DIR, shufflePorts, shuffleService } from "./spark.ts";
 import { zkUrl } from "./zookeeper.ts";
 
 /** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
@@ -187,15 +187,34 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ports: [
       { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
       ...executorPorts(ctx),
-      ...(hasSparkMaster(c) ? marathonSparkPorts(ctx) : []),
+      ...(hasSparkMaster(c) ? [...marathonSparkPorts(ctx), ...shufflePorts(ctx)] : []),
     ],
     health: healthOf(httpProbe(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,
-    dirs: [{ path: "/var/lib/mesos", keep: false }],
+    dirs: [{ path: "/var/lib/mesos", keep: false }, ...(ownShuffleService(c) ? [SHUFFLE_DIR] : [])],
     memoryMiB: 0,
     after: [],
     ...(inContainer ? { needs: ["host-pid", "cgroup"] } : docker && nested ? { needs: ["docker-socket"] } : {}),
   };
+}
+
+/** The shuffle service beside an agent. In vanilla on machines there is neither Docker nor Spark: it brings the executors' Spark. */
+export function agentShuffleService(ctx: Context, machine: Machine, executorUri: string): Service {
+  const native = ctx.config.architecture === "vanilla" && ctx.config.platform === "openstack";
+  return shuffleService(ctx, machine, native ? bringSpark(executorUri) : "");
+}
+
+/** Unpacks the tarball that executors are started from, once, below a folder that the service's user may write to. */
+function bringSpark(executorUri: string): string {
+  const [scheme] = executorUri.split(":");
+  const read =
+    scheme === "hdfs"
+      ? `${HADOOP_HOME}/bin/hadoop fs -copyToLocal ${executorUri} spark.tgz`
+      : `curl -fsS --retry 5 --retry-connrefused -o spark.tgz ${executorUri}`;
+  return [
+    `cd ${SHUFFLE_DIR.path} && export SPARK_HOME=$PWD/spark`,
+    `{ [[ -x spark/bin/spark-class ]] || { ${read} && mkdir -p unpacked && tar xzf spark.tgz --strip-components=1 -C unpacked && mv unpacked spark && rm spark.tgz; }; }`,
+  ].join(" && ");
 }
 
 /** A leading master that has every agent. Its metrics need no more than a read. */
