@@ -4,6 +4,7 @@
 #   make down [VOLUMES=1]     remove it (and its data)      make smoke [JSON=1]   the smoke job again
 #   make shell                IPython with spark ready      make notebook         JupyterLab's address
 #   make logs                 what the services say         make status           what runs, and where
+#   make drain AGENT=agent-2  take a Mesos agent out of service, wait until it is empty (BACK=1: give it back)
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
 #   make test                 every test that can run here  make verify           lint, format, types, docs
 ENV ?= local
@@ -18,7 +19,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
 local = exec node cli/local.ts
 
-.PHONY: help up down smoke shell notebook logs status plan lock test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain plan lock test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -36,6 +37,9 @@ up: packages docker
 
 down smoke shell notebook logs status: packages
 	@$(local) $@ --env '$(ENV)' $(settings) $(if $(VOLUMES),--volumes) $(if $(JSON),--json)
+
+drain: packages
+	@exec node cli/drain.ts '$(ENV)' '$(AGENT)' $(settings) $(if $(BACK),--back)
 
 plan: packages
 	@exec node cli/plan.ts '$(ENV)' $(settings) $(if $(JSON),--json)

@@ -5,15 +5,15 @@ import { firewall } from "./firewall.ts";
 import { placeMachines } from "./machines.ts";
 import { quotaOf } from "./quota.ts";
 import { collectSecrets } from "./secrets.ts";
-import { dispatcher, executorHttp, historyServer, jupyter } from "./services/client.ts";
-import { datanode, hdfsReady, journalnode, namenode } from "./services/hdfs.ts";
+import { dispatcher, executorHttp, executorUpload, historyServer, jupyter } from "./services/client.ts";
+import { datanode, feedsExecutors, hdfsReady, journalnode, namenode } from "./services/hdfs.ts";
 import { marathon, marathonApps, marathonGates } from "./services/marathon.ts";
-import { agentsRegistered, mesosAgent, mesosMaster } from "./services/mesos.ts";
+import { agentShuffleService, agentsRegistered, mesosAgent, mesosMaster } from "./services/mesos.ts";
 import { registry } from "./services/registry.ts";
-import { sparkMaster, sparkWorker, workersRegistered } from "./services/spark.ts";
+import { ownShuffleService, sparkMaster, sparkWorker, workersRegistered } from "./services/spark.ts";
 import { zookeeper } from "./services/zookeeper.ts";
 import type { Cluster, Gate, Machine, Role, Service, SparkWiring } from "./types.ts";
-import { wireSpark } from "./wiring.ts";
+import { executorUri, wireSpark } from "./wiring.ts";
 
 /** Turns a valid config into the cluster that it describes: pure, and the same for the same config. */
 export function defineCluster(config: Config): Cluster {
@@ -48,7 +48,10 @@ function servicesOf(role: Role, ctx: Context, machine: Machine, spark: SparkWiri
     case "mesos-master":
       return [mesosMaster(ctx, machine)];
     case "mesos-agent":
-      return [mesosAgent(ctx, machine)];
+      return [
+        mesosAgent(ctx, machine),
+        ...(ownShuffleService(ctx.config) ? [agentShuffleService(ctx, machine, executorUri(ctx))] : []),
+      ];
     case "spark-master":
       return [sparkMaster(ctx, machine)];
     case "spark-worker":
@@ -68,6 +71,7 @@ function servicesOf(role: Role, ctx: Context, machine: Machine, spark: SparkWiri
         ...(c.historyServer ? [historyServer(ctx, machine, spark)] : []),
         ...(c.dispatcher ? [dispatcher(ctx, machine, spark)] : []),
         ...(c.architecture === "vanilla" && c.executorSource === "http" ? [executorHttp(ctx, machine)] : []),
+        ...(feedsExecutors(ctx) ? [executorUpload(ctx, machine)] : []),
       ];
     }
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
+import { hasMesos } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageName, MarathonApp } from "./types.ts";
 
@@ -27,8 +28,29 @@ export function pinnedVersions(root: string): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? ""]));
 }
 
-/** Tag by which this machine's Docker knows an image of ours; for Marathon, the image that the config names. */
+/** First characters of a source's digest, by which images that hold it are told apart. */
+const SHORT_DIGEST = 12;
+
+/** The sha256 that a source ends with, however it is written: `@sha256:…` or `#sha256=…`. */
+export function sourceDigest(source: string): string {
+  return /sha256[:=]([0-9a-f]{64})$/.exec(source)?.[1] ?? "";
+}
+
+/** Where the Mesos inside of an image comes from; empty where it holds none. Only on this machine do images hold one. */
+export function mesosIn(name: ImageName, c: Config): string {
+  if (c.platform !== "docker" || !hasMesos(c)) return "";
+  if (name === "spark-python") return c.mesosSource;
+  // The client runs drivers, which want the library only. Marathon's Spark is a standalone one: its drivers want none.
+  return name === "client" && c.architecture !== "marathon-standalone" ? c.libmesosSource || c.mesosSource : "";
+}
+
+/**
+ * Tag by which this machine's Docker knows an image of ours; for Marathon, the image that the config names. Images with a
+ * Mesos inside are others than those without, so that environments of both kinds live side by side.
+ */
 export function localReference(name: ImageName, c: Config, versions: Readonly<Record<string, string>>): string {
   if (name === "marathon") return c.marathonSource.replace("docker://", "");
-  return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}`;
+  const digest = sourceDigest(mesosIn(name, c));
+  const mesos = digest === "" ? "" : `-mesos-${digest.slice(0, SHORT_DIGEST)}`;
+  return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesos}`;
 }

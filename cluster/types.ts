@@ -91,8 +91,11 @@ export interface Service {
   health: Health;
   /** User id that the process has. */
   uid: number;
-  /** Directories that outlive the process; with `keep` also the machine (on the data volume where there is one). */
-  dirs: { path: string; keep: boolean }[];
+  /**
+   * Directories that outlive the process; with `keep` also the machine (on the data volume where there is one). Those that
+   * are `shared` are one for all services of the machine, at this very path of the machine, and anyone may write there.
+   */
+  dirs: { path: string; keep: boolean; shared?: true }[];
   /** MiB after which the process is ended, 0: no limit. */
   memoryMiB: number;
   /** Services of the same machine that start before this one. */

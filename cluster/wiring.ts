@@ -1,11 +1,11 @@
 import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../config/ports.ts";
 import { SECRET_KEYS } from "../config/secrets.ts";
 import type { Context } from "./context.ts";
-import { EVENT_LOG_DIR, EXECUTOR_TARBALL_DIR } from "./services/client.ts";
+import { EVENT_LOG_DIR, EXECUTOR_TARBALL_DIR, executorTarball, executorTarballInHdfs } from "./services/client.ts";
 import { defaultFs } from "./services/hdfs.ts";
 import { marathonMasterUrl } from "./services/marathon.ts";
 import { LIBMESOS, mesosZk, PRINCIPALS } from "./services/mesos.ts";
-import { SPARK_HOME, sharedSecret, sparkMasterUrl } from "./services/spark.ts";
+import { ownShuffleService, SHUFFLE_DIR, SPARK_HOME, sharedSecret, sparkMasterUrl } from "./services/spark.ts";
 import { image, type SparkWiring, secret } from "./types.ts";
 
 /** Python that executors run, wherever they run: the same virtual environment path in images and on machines. */
@@ -33,6 +33,7 @@ export function wireSpark(ctx: Context): SparkWiring {
           "spark.dynamicAllocation.enabled": "true",
           "spark.shuffle.service.enabled": "true",
           "spark.shuffle.service.port": String(c.shuffleServicePort),
+          ...(ownShuffleService(c) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
         }
       : {}),
     ...(hasHdfs(c) ? { "spark.hadoop.fs.defaultFS": defaultFs(ctx) } : {}),
@@ -70,6 +71,11 @@ export function wireSpark(ctx: Context): SparkWiring {
   env.LIBPROCESS_IP = client;
   switch (c.architecture) {
     case "vanilla":
+      // On this machine's Docker every agent's machine is an image that holds Spark.
+      if (c.executorSource === "local" && c.platform === "docker") {
+        conf["spark.mesos.executor.home"] = SPARK_HOME;
+        break;
+      }
       conf["spark.executor.uri"] = executorUri(ctx);
       env.SPARK_EXECUTOR_URI = executorUri(ctx);
       break;
@@ -77,6 +83,8 @@ export function wireSpark(ctx: Context): SparkWiring {
       conf["spark.mesos.executor.docker.image"] = image("spark-python");
       conf["spark.mesos.executor.docker.forcePullImage"] = "false";
       conf["spark.mesos.executor.docker.parameters"] = "network=host";
+      if (ownShuffleService(c))
+        conf["spark.mesos.executor.docker.volumes"] = `${SHUFFLE_DIR.path}:${SHUFFLE_DIR.path}:rw`;
       conf["spark.mesos.executor.home"] = SPARK_HOME;
       break;
     case "mesos-in-docker":
@@ -100,15 +108,13 @@ function objectStore({ config: c }: Context): Record<string, string> {
   };
 }
 
-/** Name of the tarball that holds Spark for executors, made from the same files as the image. */
-export const executorTarball = (sparkVersion: string): string => `spark-${sparkVersion}.tgz`;
-
-function executorUri(ctx: Context): string {
+/** Where executors get Spark from in `vanilla`. */
+export function executorUri(ctx: Context): string {
   const c = ctx.config;
   const file = executorTarball(c.sparkVersion);
   switch (c.executorSource) {
     case "hdfs":
-      return `${defaultFs(ctx)}/spark/${file}`;
+      return `${defaultFs(ctx)}${executorTarballInHdfs(c.sparkVersion)}`;
     case "http":
       return `http://${ctx.addresses("client")[0]}:${c.executorHttpPort}/${file}`;
     case "local":

@@ -18,7 +18,7 @@ export type Architecture = (typeof ARCHITECTURES)[number];
 
 const NAME = /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
 const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
-const OPTIONAL_SOURCE = /^$|^(docker|https?|file|deb|deb\+https?):\/\/\S+$/;
+const OPTIONAL_SOURCE = /^$|^(docker|file|(deb\+)?https?):\/\/\S+$/;
 
 const general = section("General");
 const size = section("Size");

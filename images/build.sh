@@ -20,7 +20,11 @@ Taken from the environment, if set:
   SSL_CERT_FILE, REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS   certificate authorities this machine trusts besides the public ones
   http_proxy, https_proxy, no_proxy                        proxies (upper case as well)
   PIP_INDEX_URL, UV_INDEX_URL, MAVEN_MIRROR, APT_MIRROR, APT_SECURITY_MIRROR   mirrors of the package registries
-  MESOS_SHA256                                             digest of the archive in images/spark-python/mesos/
+  MESOS_ARCHIVE, MESOS_SHA256   a Mesos for spark-python and client: a tarball of its installed prefix or a .deb, and its digest
+  MESOS_PARTS                   what it must hold: java (default; libmesos with Java bindings), daemons (master and agent), or both
+  MESOS_ID                      digest that the images' tags name (default MESOS_SHA256)
+
+With a Mesos, spark-python and client are tagged <version>-mesos-<12 digits of the digest>: those without it stay as they are.
 
 Exit status: 0 built, 1 failed, 2 something for you to correct (the message says what).
 END
@@ -76,7 +80,20 @@ while IFS='=' read -r key value; do
     [[ $key =~ ^[A-Z][A-Z0-9_]*$ ]] && version[$key]=$value
 done <"$here/versions.env"
 
-tag_of() { echo "triplewide/$1:${version[TRIPLEWIDE_VERSION]}"; }
+mesos=${MESOS_ARCHIVE:-}
+mesos_tag=
+if [[ -n $mesos ]]; then
+    [[ -f $mesos && -r $mesos ]] || refuse "MESOS_ARCHIVE: there is no file $mesos that you may read"
+    [[ ${MESOS_SHA256:-} =~ ^[0-9a-f]{64}$ ]] || refuse "MESOS_SHA256 must be the digest of $mesos: 64 digits"
+    mesos_tag=${MESOS_ID:-$MESOS_SHA256}
+    mesos_tag=-mesos-${mesos_tag:0:12}
+fi
+
+tag_of() {
+    local suffix=
+    case $1 in spark-python | client) suffix=$mesos_tag ;; esac
+    echo "triplewide/$1:${version[TRIPLEWIDE_VERSION]}$suffix"
+}
 
 # ---- Docker -------------------------------------------------------------------------------------------------------------------------
 
@@ -136,7 +153,20 @@ if command -v flock >/dev/null 2>&1; then
 fi
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# Where the Dockerfile of spark-python finds a Mesos: only while this runs, so that no build takes up what an earlier one left.
+mesos_place=$here/spark-python/mesos
+clean_up() {
+    rm -rf "$work"
+    if [[ -n $mesos ]]; then find "$mesos_place" -maxdepth 1 -name 'given.*' -delete; fi
+}
+trap clean_up EXIT
+if [[ -n $mesos ]]; then
+    mkdir -p "$mesos_place"
+    find "$mesos_place" -maxdepth 1 -type f ! -name '.*' -delete
+    given=$mesos_place/given.tar
+    if [[ $mesos == *.deb ]]; then given=$mesos_place/given.deb; fi
+    ln "$mesos" "$given" 2>/dev/null || cp "$mesos" "$given"
+fi
 
 # ---- What this machine adds ---------------------------------------------------------------------------------------------------------
 
@@ -191,7 +221,9 @@ make_base() {
             "deb ${APT_SECURITY_MIRROR:-$APT_MIRROR-security} ${version[DEBIAN_SUITE]}-security main")
     fi
     # Merged /usr and no documentation, as in Debian's own slim image. Without usr-is-merged, usrmerge would bring all of Perl.
-    mmdebstrap --variant=minbase --include=usr-is-merged --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
+    # No device files: containers get a /dev of their own, and a Docker that may make none (rootless, in a container) could not
+    # unpack the image.
+    mmdebstrap --variant=minbase --skip=output/dev --include=usr-is-merged --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
@@ -217,8 +249,6 @@ fi
 
 # ---- Building -----------------------------------------------------------------------------------------------------------------------
 
-mesos_archive() { find "$here/spark-python/mesos" -maxdepth 1 -type f ! -name '.*' ! -name '*.sha256' | sort; }
-
 # Only the arguments that a Dockerfile asks for: another image's new version must not build this one anew.
 declare -a arguments
 arguments_of() {
@@ -228,13 +258,9 @@ arguments_of() {
         case $name in
             TRIPLEWIDE_BASE) arguments+=(--build-arg "$name=$(tag_of base)") ;;
             SPARK_PYTHON_IMAGE) arguments+=(--build-arg "$name=$(tag_of spark-python)") ;;
-            MESOS) if [[ -n $(mesos_archive) ]]; then arguments+=(--build-arg MESOS=archive); fi ;;
-            MESOS_SHA256)
-                local digest=${MESOS_SHA256:-} file
-                file=$(mesos_archive | head -n 1)
-                if [[ -z $digest && -n $file && -f $file.sha256 ]]; then digest=$(cut -d' ' -f1 "$file.sha256"); fi
-                if [[ -n $file ]]; then arguments+=(--build-arg "$name=$digest"); fi
-                ;;
+            MESOS) if [[ -n $mesos ]]; then arguments+=(--build-arg MESOS=archive); fi ;;
+            MESOS_SHA256) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=$MESOS_SHA256"); fi ;;
+            MESOS_PARTS) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=${MESOS_PARTS:-java}"); fi ;;
             *) if [[ -n ${version[$name]:-} ]]; then arguments+=(--build-arg "$name=${version[$name]}"); fi ;;
         esac
     done < <(sed -n 's/^ARG \([A-Z0-9_]*\).*/\1/p' "$here/$image/Dockerfile" | sort -u)
@@ -281,9 +307,6 @@ lock() {
 
 for image in "${images[@]}"; do
     [[ -f $here/$image/Dockerfile ]] || die "images/$image/Dockerfile is missing"
-    if [[ $image == spark-python && $(mesos_archive | wc -l) -gt 1 ]]; then
-        refuse "images/spark-python/mesos holds more than one archive; leave the one to use: $(mesos_archive | xargs -n1 basename | paste -sd' ')"
-    fi
     if [[ -f $here/$image/requirements.in ]]; then lock "$image"; fi
     if [[ $action == lock && $image == client ]]; then continue; fi
     arguments_of "$image"
@@ -300,7 +323,7 @@ case $origin in
     *@*) echo "base: ${origin# }" ;;
     *) echo "base: $base, loaded on this machine (no digest)" ;;
 esac
-if [[ -n $(mesos_archive) && " ${images[*]} " == *" spark-python "* ]]; then echo "Mesos: $(basename "$(mesos_archive)")"; fi
+if [[ -n $mesos ]]; then echo "Mesos: $(basename "$mesos")"; fi
 for image in "${images[@]}"; do
     "$docker" image inspect --format "{{.Id}} {{.Size}}" "$(tag_of "$image")" | while read -r id size; do
         printf '%-32s %s %5d MB\n' "$(tag_of "$image")" "${id:7:12}" "$((size / 1000000))"

@@ -80,15 +80,25 @@ export async function dockerLines(d: Docker, args: string[]): Promise<string[]> 
   return out === "" ? [] : out.split("\n");
 }
 
+export interface InteractiveOptions {
+  /** Ends the program when aborted. */
+  signal?: AbortSignal;
+  /** Further variables of its environment. */
+  env?: Readonly<Record<string, string>>;
+}
+
 /**
  * Runs a program with this terminal's input and output.
  *
- * @param signal Ends the program when aborted.
  * @returns Its exit code.
  */
-export function interactive(program: string, args: string[], signal?: AbortSignal): Promise<number> {
+export function interactive(
+  program: string,
+  args: readonly string[],
+  { signal, env }: InteractiveOptions = {},
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: "inherit" });
+    const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } });
     const stop = (): void => void child.kill("SIGTERM");
     signal?.addEventListener("abort", stop, { once: true });
     child.on("error", reject);

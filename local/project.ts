@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { localReference } from "../cluster/images.ts";
 import type { Cluster, Secret } from "../cluster/types.ts";
 import { givenSecrets } from "../config/secrets.ts";
-import { type Rendered, renderCompose } from "../render/compose.ts";
+import { projectName, type Rendered, renderCompose, SCRATCH_LABEL, TASKS_LABEL } from "../render/compose.ts";
 import { type Docker, dockerLines } from "./docker.ts";
 
 /** A cluster on this machine: its folder under `.triplewide/` and everything in Docker that carries its name. */
@@ -16,7 +16,7 @@ export interface Project {
 }
 
 export function projectOf(root: string, clusterName: string): Project {
-  return { name: `triplewide-${clusterName}`, dir: join(root, ".triplewide", clusterName) };
+  return { name: projectName(clusterName), dir: join(root, ".triplewide", clusterName) };
 }
 
 export const composeFile = (p: Project): string => join(p.dir, "compose.yaml");
@@ -68,9 +68,9 @@ export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Re
     mkdirSync(dirname(path), { recursive: true });
     // Written in place, not replaced: a running container has this very file mounted. Readable inside of containers,
     // whose users are others than ours; the folder above keeps everyone else out.
-    if (!existsSync(path) || readFileSync(path, "utf8") !== file.content)
-      writeFileSync(path, file.content, { mode: 0o644 });
-    chmodSync(path, 0o644);
+    const mode = file.executable ? 0o755 : 0o644;
+    if (!existsSync(path) || readFileSync(path, "utf8") !== file.content) writeFileSync(path, file.content, { mode });
+    chmodSync(path, mode);
   }
   writeFileSync(composeFile(p), rendered.compose, { mode: 0o600 });
   return { ...rendered, files: rendered.files.filter((f) => wanted.has(f.path)) };
@@ -95,6 +95,11 @@ export async function find(d: Docker, p: Project): Promise<Found> {
   return { containers, networks, volumes };
 }
 
+/** Containers that the cluster's agents started, running or not. */
+function findTasks(d: Docker, p: Project): Promise<string[]> {
+  return dockerLines(d, ["ps", "-aq", "--no-trunc", "--filter", `label=${TASKS_LABEL}=${p.name}`]);
+}
+
 /**
  * Removes everything that the cluster made. Without `volumes`, its volumes stay, and with them the secrets that its data
  * is locked with.
@@ -108,14 +113,27 @@ export async function remove(d: Docker, p: Project, volumes: boolean): Promise<F
     await dockerLines(d, ["stop", "--time", "10", ...found.containers]);
     await dockerLines(d, ["rm", "--force", "--volumes", ...found.containers]);
   }
+  // Only now is nobody left who would start another one.
+  const tasks = await findTasks(d, p);
+  if (tasks.length > 0) await dockerLines(d, ["rm", "--force", "--volumes", ...tasks]);
   if (found.networks.length > 0) await dockerLines(d, ["network", "rm", ...found.networks]);
-  if (volumes && found.volumes.length > 0) await dockerLines(d, ["volume", "rm", "--force", ...found.volumes]);
-  const keepVolumes = !volumes && found.volumes.length > 0;
+  const scratch = await dockerLines(d, [
+    "volume",
+    "ls",
+    "-q",
+    "--filter",
+    label(p),
+    "--filter",
+    `label=${SCRATCH_LABEL}`,
+  ]);
+  const removed = volumes ? found.volumes : scratch;
+  if (removed.length > 0) await dockerLines(d, ["volume", "rm", "--force", ...removed]);
+  const keepVolumes = removed.length < found.volumes.length;
   if (keepVolumes) {
     rmSync(composeFile(p), { force: true });
     rmSync(join(p.dir, "files"), { recursive: true, force: true });
   } else {
     rmSync(p.dir, { recursive: true, force: true });
   }
-  return { ...found, volumes: volumes ? found.volumes : [] };
+  return { ...found, volumes: removed };
 }

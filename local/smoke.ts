@@ -27,5 +27,5 @@ export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<
     String(cluster.config.agentCount),
     ...(json ? ["--json"] : []),
   ];
-  return interactive(docker.client, args, signal);
+  return interactive(docker.client, args, signal ? { signal } : {});
 }

@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../cli/common.ts";
 import { defineCluster } from "../cluster/define.ts";
-import { filledApps, fillImages, localReference, pinnedVersions } from "../cluster/images.ts";
+import { filledApps, fillImages, localReference, mesosIn, pinnedVersions } from "../cluster/images.ts";
 import { missingBeforeUp } from "../cluster/plan.ts";
-import type { Cluster, Gate, Group, ImageName } from "../cluster/types.ts";
+import type { Cluster, Gate, ImageName, Service } from "../cluster/types.ts";
 import { infoOf } from "../config/fields.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
 import { applyApps, MarathonError } from "../marathon/apply.ts";
@@ -12,6 +12,7 @@ import { direct } from "../marathon/direct.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { captured, type Docker, findDocker, interactive } from "./docker.ts";
 import { containerStates, waitGate, waitHealthy } from "./health.ts";
+import { type FetchOptions, fetchMesos, type MesosArchive, type SourceKey } from "./mesos.ts";
 import { takenPorts } from "./ports.ts";
 import { composeFile, find, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { smoke } from "./smoke.ts";
@@ -49,9 +50,12 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
   const onSignal = (): void => abort.abort();
   // Not once: a second Ctrl-C must not end the cleaning up that the first one began.
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  let begun = false;
   try {
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
-    await buildImages(root, cluster, abort.signal);
+    const mesos = await fetchSources({ config, environment, root, docker: d, signal: abort.signal });
+    await buildImages(root, cluster, mesos, abort.signal);
+    begun = true;
     const statesBefore = await containerStates(d, before.containers);
     writeProject(project, cluster, pinnedVersions(root));
     await startContainers(d, project, abort.signal);
@@ -59,7 +63,7 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
     await waitHealthy(d, containers, config.readyTimeoutSeconds, (line) => say(`  ${line}`), abort.signal);
     const pass = async (gates: readonly Gate[]): Promise<void> => {
       for (const gate of gates) {
-        await waitGate(d, gateContainer(cluster, gate.group), gate, config.readyTimeoutSeconds, abort.signal);
+        await waitGate(d, gateContainer(cluster, gate), gate, config.readyTimeoutSeconds, abort.signal);
         say(`  ${gate.what}`);
       }
     };
@@ -84,7 +88,9 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
     }
     printLinks(cluster, links, project, environment);
   } catch (error) {
-    if (fresh && !(error instanceof UserError && error.message.startsWith("the cluster is up"))) {
+    if (!begun) {
+      if (abort.signal.aborted) say("\nInterrupted. Nothing was started or changed.");
+    } else if (fresh && !(error instanceof UserError && error.message.startsWith("the cluster is up"))) {
       say(abort.signal.aborted ? "\nInterrupted: removing what this run started." : "Removing what this run started.");
       await remove(d, project, before.volumes.length === 0);
     } else if (abort.signal.aborted) {
@@ -121,14 +127,46 @@ function portKey(link: Link): string {
   return keys.find((key) => key.toLowerCase() === camel.toLowerCase()) ?? camel;
 }
 
+/** Every Mesos that the images are to hold, by the key that names it. */
+async function fetchSources(options: FetchOptions): Promise<Map<SourceKey, MesosArchive>> {
+  const found = new Map<SourceKey, MesosArchive>();
+  const { config } = options;
+  const wanted = (["spark-python", "client"] as const).map((name) => mesosIn(name, config));
+  for (const key of ["mesosSource", "libmesosSource"] as const) {
+    if (config[key] !== "" && wanted.includes(config[key])) found.set(key, await fetchMesos(key, options));
+  }
+  return found;
+}
+
 /** Images that the cluster's services run, built where something changed. */
-async function buildImages(root: string, cluster: Cluster, signal: AbortSignal): Promise<void> {
+async function buildImages(
+  root: string,
+  cluster: Cluster,
+  mesos: ReadonlyMap<SourceKey, MesosArchive>,
+  signal: AbortSignal,
+): Promise<void> {
   const ours: ImageName[] = ["spark-python", "client", "zookeeper", "hdfs"];
   const used = new Set(cluster.services.map((s) => s.image));
   const wanted = ours.filter((name) => used.has(name));
-  const code = await interactive(join(root, "images", "build.sh"), wanted, signal);
-  signal.throwIfAborted();
-  if (code !== 0) throw new UserError("the images were not built (see above); nothing was started.");
+  const build = async (names: readonly ImageName[], env: Record<string, string> = {}): Promise<void> => {
+    const code = await interactive(join(root, "images", "build.sh"), names, { signal, env });
+    signal.throwIfAborted();
+    if (code !== 0) throw new UserError("the images were not built (see above); nothing was started.");
+  };
+  // A client that holds another Mesos than the daemons' image, or none, stands on another image than theirs.
+  const byMesos = Map.groupBy(wanted, (name) => mesosIn(name, cluster.config));
+  const plain = byMesos.get("") ?? [];
+  if (plain.length > 0) await build(plain);
+  for (const [key, archive] of mesos) {
+    const names = byMesos.get(cluster.config[key]) ?? [];
+    if (names.length > 0) await build(names, mesosEnv(archive, key, mesos.size));
+  }
+}
+
+/** What `images/build.sh` is told of a Mesos: with a source for each, neither has to hold the other's part. */
+function mesosEnv(archive: MesosArchive, key: SourceKey, sources: number): Record<string, string> {
+  const parts = sources === 1 ? "daemons java" : key === "mesosSource" ? "daemons" : "java";
+  return { MESOS_ARCHIVE: archive.path, MESOS_SHA256: archive.sha256, MESOS_ID: archive.id, MESOS_PARTS: parts };
 }
 
 async function startContainers(d: Docker, project: Project, signal: AbortSignal): Promise<void> {
@@ -172,10 +210,13 @@ async function runApps(root: string, cluster: Cluster, project: Project, signal:
   }
 }
 
-function gateContainer(cluster: Cluster, group: Group): string {
-  const machine = cluster.machines.find((m) => m.group === group);
-  const service = cluster.services.find((s) => s.machine === machine?.name);
-  if (!service) throw new Error(`no service on a machine of group ${group}`);
+/** Where a gate's command finds the files that it reads: in the container of the service that has them. */
+function gateContainer(cluster: Cluster, gate: Gate): string {
+  const machine = cluster.machines.find((m) => m.group === gate.group);
+  const services = cluster.services.filter((s) => s.machine === machine?.name);
+  const reads = (s: Service): boolean => s.files.some((f) => gate.command.some((word) => word.includes(f.path)));
+  const service = services.find(reads) ?? services[0];
+  if (!service) throw new Error(`no service on a machine of group ${gate.group}`);
   return containerName(cluster, service);
 }
 

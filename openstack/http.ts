@@ -1,5 +1,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { createSecureContext, getCACertificates } from "node:tls";
 
 /**
@@ -27,6 +29,10 @@ export interface HttpRequest {
   redirects?: number;
   /** Whether only status and headers matter: the body is then not read. */
   headersOnly?: boolean;
+  /** Where the body of a 200 goes instead of into the answer, whatever its size. */
+  into?: () => Writable;
+  /** Ends the exchange when aborted. */
+  signal?: AbortSignal;
 }
 
 export interface HttpAnswer {
@@ -70,7 +76,8 @@ export class Http {
   /** Sends one request. Rejects with Node's own error (`ECONNREFUSED`, …) or a `TimeoutError` when there is no answer. */
   async send(url: string, options: HttpRequest): Promise<HttpAnswer> {
     if (url.startsWith("https:")) this.#secureAgent();
-    const signal = AbortSignal.timeout(options.timeoutMs);
+    const late = AbortSignal.timeout(options.timeoutMs);
+    const signal = options.signal ? AbortSignal.any([late, options.signal]) : late;
     let target = new URL(url);
     for (let left = options.redirects ?? 0; ; left--) {
       const answer = await this.#once(target, options, signal);
@@ -112,6 +119,12 @@ export class Http {
         if (options.headersOnly) {
           finish();
           response.destroy();
+          return;
+        }
+        if (options.into && response.statusCode === 200) {
+          pipeline(response, options.into()).then(finish, (error: unknown) =>
+            reject(signal.aborted ? signal.reason : error),
+          );
           return;
         }
         response.on("data", (chunk: Buffer) => {

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { stringify } from "yaml";
+import { propertyLines } from "../cluster/context.ts";
 import { fillImages } from "../cluster/images.ts";
 import { fillSecrets } from "../cluster/secrets.ts";
-import type { Cluster, ImageName, Machine, Port, Service } from "../cluster/types.ts";
+import type { Cluster, File, ImageName, Machine, Port, Service } from "../cluster/types.ts";
 
 /**
  * The cluster as one Docker Compose file: every machine an address on a network of its own, every service a container.
@@ -21,6 +22,7 @@ export interface RenderedFile {
   /** Path below the environment's folder. */
   path: string;
   content: string;
+  executable: boolean;
 }
 
 export interface Rendered {
@@ -41,6 +43,17 @@ export interface Link {
 
 /** Label that tells Compose to recreate a container whose mounted files changed. */
 const FILES_LABEL = "triplewide.files";
+
+/** Label of volumes that hold no data worth keeping, only what containers of other containers must reach. */
+export const SCRATCH_LABEL = "triplewide.scratch";
+/** Label of the containers that a cluster's agents start, whose value is the project. */
+export const TASKS_LABEL = "triplewide.tasks";
+/** Where `mesos-docker` of our image reads who it works for. */
+const CONTAINER_FILE = "/etc/triplewide/container";
+const DOCKER_SOCKET = "/var/run/docker.sock";
+
+/** Compose's name for a cluster: prefix of networks and volumes. */
+export const projectName = (clusterName: string): string => `triplewide-${clusterName}`;
 
 /** Name of a service's container: the machine's where it is alone there. */
 export function containerName(cluster: Cluster, service: Service): string {
@@ -86,18 +99,20 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
       const key = alone ? machine.name : `${machine.name}-${service.name}`;
       const mounts: string[] = [];
       const hash = createHash("sha256");
-      for (const file of service.files) {
+      const nested = service.needs?.includes("docker-socket") ?? false;
+      for (const file of nested ? [...service.files, containerFile(cluster, service)] : service.files) {
         const path = `files/${key}${file.path}`;
         const content = fill(file.content);
-        files.push({ path, content });
+        files.push({ path, content, executable: isExecutable(file) });
         hash.update(`${file.path}\0${content}\0`);
         mounts.push(`./${path}:${file.path}:ro`);
       }
-      for (const dir of service.dirs.filter((d) => d.keep)) {
-        const volume = `${key}${dir.path.replaceAll("/", "-")}`;
-        volumes[volume] = {};
+      for (const dir of service.dirs.filter((d) => d.keep || d.shared || nested)) {
+        const volume = `${dir.shared ? machine.name : key}${dir.path.replaceAll("/", "-")}`;
+        volumes[volume] = dir.keep ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
         mounts.push(`${volume}:${dir.path}`);
       }
+      if (nested) mounts.push(`${DOCKER_SOCKET}:${DOCKER_SOCKET}`);
       services[key] = {
         image: imageOf(service.image),
         container_name: containerName(cluster, service),
@@ -135,12 +150,24 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
   const compose = {
     services,
     networks: {
-      cluster: { name: `triplewide-${cluster.name}`, ipam: { config: [{ subnet: cluster.config.networkCidr }] } },
+      cluster: { name: projectName(cluster.name), ipam: { config: [{ subnet: cluster.config.networkCidr }] } },
     },
     ...(Object.keys(volumes).length > 0 ? { volumes } : {}),
   };
   return { compose: stringify(compose, { lineWidth: 0, aliasDuplicateObjects: false }), files };
 }
+
+/** Who a service is to Docker: its own container, the one whose network its machine has, and what its cluster is called. */
+function containerFile(cluster: Cluster, service: Service): File {
+  const values = {
+    MACHINE: `${cluster.name}-${service.machine}`,
+    SELF: containerName(cluster, service),
+    PROJECT: projectName(cluster.name),
+  };
+  return { path: CONTAINER_FILE, content: propertyLines(values, "="), mode: "0644" };
+}
+
+const isExecutable = (file: File): boolean => (Number.parseInt(file.mode, 8) & 0o100) !== 0;
 
 function onNetwork(machine: Machine, published: Port[], bindAddress: string): object {
   return {

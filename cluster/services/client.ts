@@ -1,8 +1,9 @@
+import { posix } from "node:path";
 import { hasHdfs, SPARK_PORT_RANGE } from "../../config/ports.ts";
 import { type Context, propertyLines } from "../context.ts";
 import { healthOf, httpProbe } from "../probe.ts";
 import { type File, type Machine, type Port, type Service, type SparkWiring, secret } from "../types.ts";
-import { HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
+import { fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
 import { SPARK_CONF_DIR, SPARK_HOME, sparkDefaults } from "./spark.ts";
 
 const WORK = "/home/spark/work";
@@ -123,6 +124,37 @@ export function dispatcher(ctx: Context, machine: Machine, wiring: SparkWiring):
 
 /** Where the tarball that `SPARK_EXECUTOR_URI` names lies in the client image. */
 export const EXECUTOR_TARBALL_DIR = "/opt/spark-dist";
+
+/** Name of the tarball that holds Spark for executors, made from the same files as the image. */
+export const executorTarball = (sparkVersion: string): string => `spark-${sparkVersion}.tgz`;
+
+/** Where the tarball lies in HDFS (`vanilla` with `executorSource: hdfs`). */
+export const executorTarballInHdfs = (sparkVersion: string): string => `/spark/${executorTarball(sparkVersion)}`;
+
+/** Puts the Spark tarball of its image into HDFS, unless the very same is there, and then stays: the service is the file. */
+export function executorUpload(ctx: Context, machine: Machine): Service {
+  const { sparkVersion } = ctx.config;
+  const file = `${EXECUTOR_TARBALL_DIR}/${executorTarball(sparkVersion)}`;
+  const target = executorTarballInHdfs(sparkVersion);
+  const same = `[[ $(hdfs dfs -stat %b ${target} 2>/dev/null) == $(stat -c %s ${file}) ]]`;
+  // `put` gives the file its own name only when it is complete.
+  const script = `until hdfs dfs -mkdir -p ${posix.dirname(target)}; do sleep 5; done; ${same} || hdfs dfs -put -f ${file} ${target} || exit 1; exec sleep infinity`;
+  return {
+    name: "executor-upload",
+    machine: machine.name,
+    runtime: "docker",
+    image: "client",
+    command: ["bash", "-c", script],
+    env: { HADOOP_CONF_DIR },
+    files: hadoopConf(ctx),
+    ports: [],
+    health: healthOf(fileInHdfs(ctx, target)),
+    uid: 1000,
+    dirs: [],
+    memoryMiB: 512,
+    after: [],
+  };
+}
 
 /** Serves the Spark tarball to the agents' fetchers (`vanilla`). */
 export function executorHttp(ctx: Context, machine: Machine): Service {

@@ -1,6 +1,6 @@
 import { type Context, endpoints } from "../context.ts";
-import { healthOf, httpProbe, tcpProbe } from "../probe.ts";
-import type { File, Gate, Machine, Port, Service } from "../types.ts";
+import { anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
+import type { File, Gate, Machine, Peer, Port, Service } from "../types.ts";
 
 export const HADOOP_CONF_DIR = "/etc/hadoop";
 const DATA = "/var/lib/hdfs";
@@ -15,8 +15,19 @@ export function defaultFs(ctx: Context): string {
   return namenodes.length > 1 ? `hdfs://${NAMESERVICE}` : `hdfs://${endpoints(namenodes, ctx.config.namenodePort)}`;
 }
 
-/** `core-site.xml` and `hdfs-site.xml`: the same on every machine that serves or reads HDFS. */
-export function hadoopConf(ctx: Context): File[] {
+/** Whether Mesos' fetcher gets Spark out of HDFS. */
+export const feedsExecutors = (ctx: Context): boolean =>
+  ctx.config.architecture === "vanilla" && ctx.config.executorSource === "hdfs";
+
+/** Agents ask HDFS' HTTP ports only where their fetcher does. */
+const fetchers = (ctx: Context): Peer[] => (feedsExecutors(ctx) ? ["agent"] : []);
+
+/**
+ * `core-site.xml` and `hdfs-site.xml`: the same on every machine that serves or reads HDFS.
+ *
+ * @param own Further properties, of one machine alone.
+ */
+export function hadoopConf(ctx: Context, own: Readonly<Record<string, string>> = {}): File[] {
   const c = ctx.config;
   const namenodes = ctx.addresses("namenode");
   const ha = namenodes.length > 1;
@@ -34,6 +45,7 @@ export function hadoopConf(ctx: Context): File[] {
     // A dead datanode is noticed after 2 x recheck + 10 x heartbeat = 50 s instead of ten minutes.
     "dfs.namenode.heartbeat.recheck-interval": "10000",
     "dfs.permissions.superusergroup": "hadoop",
+    ...own,
   };
   if (ha) {
     const journal = endpoints(ctx.addresses("journalnode"), c.journalnodePort).replaceAll(",", ";");
@@ -93,7 +105,7 @@ export function namenode(ctx: Context, machine: Machine): Service[] {
   const c = ctx.config;
   const ports: Port[] = [
     { name: "rpc", port: c.namenodePort, from: ["self", "datanode", "agent", "client"] },
-    { name: "ui", port: c.namenodeUiPort, from: ["self", "client", "bastion"], link: "http" },
+    { name: "ui", port: c.namenodeUiPort, from: ["self", "client", "bastion", ...fetchers(ctx)], link: "http" },
   ];
   // Answers as soon as it serves; safe mode is the group's gate, not a reason to restart it.
   const probe = httpProbe(
@@ -133,14 +145,14 @@ export function journalnode(ctx: Context, machine: Machine): Service {
 
 export function datanode(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
-  return daemon(
+  const service = daemon(
     ctx,
     machine,
     "datanode",
     [
       { name: "data", port: c.datanodePort, from: ["self", "master", "agent", "client"] },
       { name: "ipc", port: c.datanodeIpcPort, from: ["self", "master", "agent", "client"] },
-      { name: "ui", port: c.datanodeUiPort, from: ["client", "bastion"], link: "http" },
+      { name: "ui", port: c.datanodeUiPort, from: ["client", "bastion", ...fetchers(ctx)], link: "http" },
     ],
     httpProbe(
       machine.address,
@@ -149,6 +161,59 @@ export function datanode(ctx: Context, machine: Machine): Service {
       // CONNECTING until it has registered, RUNNING from then on.
       "ActorState[^,]*RUNNING",
     ),
+  );
+  // Namenodes send HTTP readers on to a datanode by this name, which otherwise would be one that agents do not know.
+  if (feedsExecutors(ctx)) service.files = hadoopConf(ctx, { "dfs.datanode.hostname": machine.address });
+  return service;
+}
+
+/**
+ * What Mesos' fetcher takes for a Hadoop client: `hadoop version` and `hadoop fs -copyToLocal` are all that it calls. Agents
+ * have no Hadoop, and this needs none: HDFS serves files by HTTP as well.
+ */
+export function fetcherClient(ctx: Context, home: string): File {
+  const namenodes = ctx.addresses("namenode").map((host) => `${host}:${ctx.config.namenodeUiPort}`);
+  const content = `#!/usr/bin/python3
+"""Mesos' fetcher calls this: hadoop version, hadoop fs -copyToLocal hdfs://... TARGET."""
+import shutil
+import sys
+from urllib.parse import quote, urlparse
+from urllib.request import ProxyHandler, build_opener
+
+NAMENODES = ${JSON.stringify(namenodes)}
+
+
+def copy_to_local(source, target):
+    path = quote(urlparse(source).path)
+    # The namenode is inside of the cluster, whatever proxy there is to the outside.
+    opener = build_opener(ProxyHandler({}))
+    failures = []
+    for namenode in NAMENODES:
+        # A standby refuses; the active one sends on to a datanode.
+        try:
+            with opener.open(f"http://{namenode}/webhdfs/v1{path}?op=OPEN", timeout=60) as answer, open(target, "wb") as file:
+                shutil.copyfileobj(answer, file)
+            return
+        except OSError as error:
+            failures.append(f"{namenode}: {error}")
+    sys.exit(f"{source} cannot be read: " + "; ".join(failures))
+
+
+if sys.argv[1:] == ["version"]:
+    print("Hadoop: the part of it that Mesos' fetcher needs")
+elif sys.argv[1:3] == ["fs", "-copyToLocal"] and len(sys.argv) == 5:
+    copy_to_local(*sys.argv[3:])
+else:
+    sys.exit("usage: hadoop version | hadoop fs -copyToLocal SOURCE TARGET")
+`;
+  return { path: `${home}/bin/hadoop`, content, mode: "0755" };
+}
+
+/** HDFS has a file by that path. */
+export function fileInHdfs(ctx: Context, path: string): string[] {
+  const status = `/webhdfs/v1${path}?op=GETFILESTATUS`;
+  return anyOf(
+    ctx.addresses("namenode").map((host) => httpProbe(host, ctx.config.namenodeUiPort, status, '"type":"FILE"')),
   );
 }
 

@@ -2,8 +2,9 @@ import { hasSparkMaster } from "../../config/ports.ts";
 import type { Context } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
+import { feedsExecutors, fetcherClient } from "./hdfs.ts";
 import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./marathon.ts";
-import { executorPorts, SPARK_HOME } from "./spark.ts";
+import { executorPorts, ownShuffleService, SHUFFLE_DIR, shufflePorts, shuffleService } from "./spark.ts";
 import { zkUrl } from "./zookeeper.ts";
 
 /** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
@@ -13,6 +14,15 @@ const CONF = "/etc/mesos";
 /** `user:password` of the operator, for gates, drains and people: root's alone, on the masters. */
 export const ADMIN_LOGIN = `${CONF}/admin`;
 const ZK_PATH = "/mesos";
+/** Our image's Docker for agents whose machine is a container. */
+const NESTED_DOCKER = "/usr/local/lib/triplewide/mesos-docker";
+/** Mesos' fetcher looks for `bin/hadoop` here. */
+const HADOOP_HOME = `${CONF}/hadoop`;
+/** What programs of our image need to be found. Executors get nothing of their agent's own environment. */
+const IMAGE_ENV = {
+  JAVA_HOME: "/opt/java",
+  PATH: "/opt/venv/bin:/opt/java/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+};
 
 /** Who may do what: each principal has a secret of its own. */
 export const PRINCIPALS = { agent: "agent", spark: "spark", marathon: "marathon", admin: "admin" } as const;
@@ -69,6 +79,9 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     update_maintenance_schedules: [adminMay({ machines: ANY })],
     get_maintenance_schedules: [adminMay({ machines: ANY })],
     get_maintenance_statuses: [adminMay({ machines: ANY })],
+    drain_agents: [adminMay({ agents: ANY })],
+    deactivate_agents: [adminMay({ agents: ANY })],
+    reactivate_agents: [adminMay({ agents: ANY })],
     view_roles: [{ principals: ANY, roles: ANY }],
     view_frameworks: [{ principals: ANY, users: ANY }],
     view_tasks: [{ principals: ANY, users: ANY }],
@@ -126,6 +139,9 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
   ];
   const attributes = Object.entries(c.mesosAttributes).map(([name, value]) => `${name}:${value}`);
   const inContainer = c.architecture === "mesos-in-docker";
+  // With "docker" the agent does not start on a machine that has no Docker; in vanilla none has.
+  const docker = !inContainer && c.architecture !== "vanilla";
+  const nested = c.platform === "docker";
   return {
     name: "mesos-agent",
     machine: machine.name,
@@ -140,13 +156,14 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         work_dir: "/var/lib/mesos/agent",
         runtime_dir: "/var/run/mesos",
         launcher_dir: `${MESOS_HOME}/libexec/mesos`,
-        // With "docker" the agent does not start on a machine that has no Docker; in vanilla none has.
-        containerizers:
-          c.platform === "docker" || inContainer || c.architecture === "vanilla" ? "mesos" : "docker,mesos",
+        containerizers: docker ? "docker,mesos" : "mesos",
+        ...(docker && nested ? { docker: NESTED_DOCKER } : {}),
+        ...(!docker && (nested || inContainer) ? { executor_environment_variables: JSON.stringify(IMAGE_ENV) } : {}),
         // Containers on a laptop have no control groups of their own to hand on.
-        ...(c.platform === "docker"
+        ...(nested
           ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
           : { isolation: "cgroups/cpu,cgroups/mem,filesystem/linux" }),
+        ...(feedsExecutors(ctx) ? { hadoop_home: HADOOP_HOME } : {}),
         // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
         reconfiguration_policy: "additive",
         executor_registration_timeout: "5mins",
@@ -156,9 +173,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         http_credentials: `file://${CONF}/http-credentials.json`,
         resources: resources.join(";"),
         ...(attributes.length > 0 ? { attributes: attributes.join(";") } : {}),
-        ...(inContainer || c.platform === "docker" ? { systemd_enable_support: "false" } : {}),
+        ...(inContainer || nested ? { systemd_enable_support: "false" } : {}),
       }),
-      SPARK_HOME,
     },
     files: [
       // Finding the leader needs no password: agents hold none of the masters' secrets.
@@ -168,19 +184,39 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
       }),
       ...(hasSparkMaster(c) ? [marathonSparkFile(ctx)] : []),
+      ...(feedsExecutors(ctx) ? [fetcherClient(ctx, HADOOP_HOME)] : []),
     ],
     ports: [
       { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
       ...executorPorts(ctx),
-      ...(hasSparkMaster(c) ? [...marathonSparkPorts(ctx), TASK_PORTS] : []),
+      ...(hasSparkMaster(c) ? [...marathonSparkPorts(ctx), ...shufflePorts(ctx), TASK_PORTS] : []),
     ],
     health: healthOf(httpProbe(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,
-    dirs: [{ path: "/var/lib/mesos", keep: false }],
+    dirs: [{ path: "/var/lib/mesos", keep: false }, ...(ownShuffleService(c) ? [SHUFFLE_DIR] : [])],
     memoryMiB: 0,
     after: [],
-    ...(inContainer ? { needs: ["host-pid", "cgroup"] } : {}),
+    ...(inContainer ? { needs: ["host-pid", "cgroup"] } : docker && nested ? { needs: ["docker-socket"] } : {}),
   };
+}
+
+/** The shuffle service beside an agent. In vanilla on machines there is neither Docker nor Spark: it brings the executors' Spark. */
+export function agentShuffleService(ctx: Context, machine: Machine, executorUri: string): Service {
+  const native = ctx.config.architecture === "vanilla" && ctx.config.platform === "openstack";
+  return shuffleService(ctx, machine, native ? bringSpark(executorUri) : "");
+}
+
+/** Unpacks the tarball that executors are started from, once, below a folder that the service's user may write to. */
+function bringSpark(executorUri: string): string {
+  const [scheme] = executorUri.split(":");
+  const read =
+    scheme === "hdfs"
+      ? `${HADOOP_HOME}/bin/hadoop fs -copyToLocal ${executorUri} spark.tgz`
+      : `curl -fsS --retry 5 --retry-connrefused -o spark.tgz ${executorUri}`;
+  return [
+    `cd ${SHUFFLE_DIR.path} && export SPARK_HOME=$PWD/spark`,
+    `{ [[ -x spark/bin/spark-class ]] || { ${read} && mkdir -p unpacked && tar xzf spark.tgz --strip-components=1 -C unpacked && mv unpacked spark && rm spark.tgz; }; }`,
+  ].join(" && ");
 }
 
 /** A leading master that has every agent. Its metrics need no more than a read. */

@@ -1,6 +1,7 @@
-import { SPARK_PORT_RANGE } from "../../config/ports.ts";
+import { hasMesos, hasSparkMaster, SPARK_PORT_RANGE } from "../../config/ports.ts";
+import type { Config } from "../../config/schema.ts";
 import { type Context, endpoints, propertyLines } from "../context.ts";
-import { anyOf, healthOf, httpProbe } from "../probe.ts";
+import { anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
 import { type File, type Gate, type Group, type Machine, type Port, type Service, secret } from "../types.ts";
 
 export const SPARK_HOME = "/opt/spark";
@@ -103,6 +104,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       { name: "rpc", port: c.sparkWorkerPort, from: ["master"] },
       { name: "ui", port: c.sparkWorkerUiPort, from: ["client", "bastion"], link: "http" },
       ...executorPorts(ctx),
+      ...shufflePorts(ctx),
     ],
     health: healthOf(httpProbe(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
     uid: 1000,
@@ -126,15 +128,52 @@ export function workerProperties({ config: c }: Context): Record<string, string>
 
 /** Ports that executors listen on, whoever started them. */
 export function executorPorts(ctx: Context): Port[] {
+  const first = ctx.config.blockManagerPort;
+  return [{ name: "blocks", port: first, last: first + SPARK_PORT_RANGE - 1, from: ["self", "client"] }];
+}
+
+/** Where shuffle files are asked for that executors have left behind. */
+export function shufflePorts(ctx: Context): Port[] {
   const c = ctx.config;
-  const blocks: Port = {
-    name: "blocks",
-    port: c.blockManagerPort,
-    last: c.blockManagerPort + SPARK_PORT_RANGE - 1,
-    from: ["self", "client"],
+  return c.dynamicAllocation ? [{ name: "shuffle", port: c.shuffleServicePort, from: ["self", "client"] }] : [];
+}
+
+/** Whether agents need a shuffle service of their own: a Spark worker, where there is one, is one as well. */
+export const ownShuffleService = (c: Config): boolean => c.dynamicAllocation && hasMesos(c) && !hasSparkMaster(c);
+
+/**
+ * Where executors leave their shuffle files and the agent's shuffle service finds them, on whatever each of them runs. The
+ * images have this folder, owned by Spark's user: a volume of Docker's takes that over.
+ */
+export const SHUFFLE_DIR = { path: "/var/lib/spark/work", keep: false, shared: true } as const;
+
+/**
+ * Serves the shuffle files of executors that are gone, so that jobs may give executors back (Mesos).
+ *
+ * @param spark Script that brings Spark to a machine that has none of its own, and says where by SPARK_HOME; empty in
+ *   containers of our image.
+ */
+export function shuffleService(ctx: Context, machine: Machine, spark: string): Service {
+  const c = ctx.config;
+  const main = "org.apache.spark.deploy.mesos.MesosExternalShuffleService";
+  return {
+    name: "shuffle",
+    machine: machine.name,
+    runtime: spark === "" ? "docker" : "systemd",
+    image: "spark-python",
+    command:
+      spark === ""
+        ? [`${SPARK_HOME}/bin/spark-class`, main]
+        : ["/bin/bash", "-c", `${spark} && exec "$SPARK_HOME/bin/spark-class" ${main}`],
+    env: daemonEnv(),
+    files: [sparkDefaults({ ...sharedSecret(), "spark.shuffle.service.port": String(c.shuffleServicePort) })],
+    ports: shufflePorts(ctx),
+    health: healthOf(tcpProbe(machine.address, c.shuffleServicePort)),
+    uid: 1000,
+    dirs: [SHUFFLE_DIR],
+    memoryMiB: 2 * DAEMON_MIB,
+    after: [],
   };
-  const shuffle: Port = { name: "shuffle", port: c.shuffleServicePort, from: ["self", "client"] };
-  return c.dynamicAllocation ? [blocks, shuffle] : [blocks];
 }
 
 /** Every worker has registered with the leading one of the masters at these addresses. */

@@ -119,6 +119,8 @@ class Smoke:
             # Wait until every executor that the cluster will give has registered, so that each gets work.
             .config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
             .config("spark.scheduler.maxRegisteredResourcesWaitingTime", "60s")
+            # Where executors come and go with the work, as many as there are agents from the start.
+            .config("spark.dynamicAllocation.minExecutors", str(self.agents))
             .config("spark.sql.shuffle.partitions", str(max(8, 2 * self.agents)))
             # Not coalesced: small data would otherwise end on one executor.
             .config("spark.sql.adaptive.enabled", "false")

@@ -7,6 +7,13 @@ if [ -n "$missing" ]; then
     echo "Mesos: libmesos.so is linked with libraries that are not in this image: $missing. Name their Debian packages in a file RUNTIME_PACKAGES at the top of the archive." >&2
     exit 1
 fi
+case ${1:-java} in
+    *daemons*) /opt/mesos/sbin/mesos-agent --version || { echo "Mesos: mesos-agent does not run in this image" >&2; exit 1; } ;;
+esac
+case ${1:-java} in
+    *java*) ;;
+    *) exit 0 ;;
+esac
 # Through Spark's own protocol jar and the Scala that is there anyway: no compiler has to come into the image for this.
 cat >/tmp/check.scala <<'END'
 try {

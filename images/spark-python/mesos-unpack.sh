@@ -1,15 +1,15 @@
 #!/bin/sh
-# Unpacks an installed Mesos: mesos-unpack.sh <folder with one archive> <sha256> <target>
+# Unpacks an installed Mesos: mesos-unpack.sh <folder with one archive> <sha256> <parts> <target>
 # The archive is a tarball of an installed prefix (wherever the prefix was) or a .deb; what counts is where lib/libmesos.so lies in it.
+# Parts that it must hold: java (libmesos with its Java bindings), daemons (master and agent), or both.
 set -eu
-folder=$1 digest=$2 target=$3
+folder=$1 digest=$2 parts=$3 target=$4
 fail() { echo "Mesos: $*" >&2; exit 1; }
 
-archive=$(find "$folder" -maxdepth 1 -type f ! -name '.*' ! -name '*.sha256')
+archive=$(find "$folder" -maxdepth 1 -type f ! -name '.*')
 [ -n "$archive" ] || fail "MESOS=archive, but images/spark-python/mesos/ holds no archive"
 [ "$(printf '%s\n' "$archive" | wc -l)" = 1 ] || fail "images/spark-python/mesos/ holds more than one archive"
 actual=$(sha256sum "$archive" | cut -d' ' -f1)
-[ -n "$digest" ] || fail "no digest is given for $(basename "$archive"). If it is the one you mean, set MESOS_SHA256=$actual"
 [ "$actual" = "$digest" ] || fail "$(basename "$archive") has the digest $actual, not $digest as MESOS_SHA256 says"
 
 mkdir /tmp/mesos
@@ -37,9 +37,16 @@ find "$target" -type f \( -name '*.so*' -o -perm -u+x \) | while read -r file; d
     if [ "$(head -c 4 "$file" | tail -c 3)" = ELF ]; then strip --strip-unneeded "$file"; fi
 done
 
+case $parts in *daemons*)
+    for program in mesos-master mesos-agent; do
+        [ -x "$target/sbin/$program" ] || fail "$(basename "$archive") holds no sbin/$program"
+    done
+    ;;
+esac
+
 # Without these Spark could not talk to it; some builds of Mesos have left the Java bindings out.
 bindings=$(readelf --wide --dyn-syms "$target/lib/libmesos.so" | grep -c ' Java_org_apache_mesos_' || true)
-[ "$bindings" -gt 0 ] || fail "libmesos.so in $(basename "$archive") was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it"
+case $parts in *java*) [ "$bindings" -gt 0 ] || fail "libmesos.so in $(basename "$archive") was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it. Name a build that has them in libmesosSource" ;; esac
 echo "libmesos.so exports $bindings Java bindings"
 
 # Packages of the system that it is linked with. The list of whoever built it, or what Mesos 1.11 needs on Debian 12;

@@ -28,6 +28,7 @@ function same(a: File, b: File): boolean {
 
 /** Where a service's directory lies on the machine. */
 export function hostDir(machine: Machine, service: Service, dir: Service["dirs"][number]): string {
+  if (dir.shared) return dir.path;
   if (onVolume(machine, dir)) return `${DATA_MOUNT}/${service.name}${dir.path}`;
   // A process of the machine needs no other place for what ends with the machine.
   return service.runtime === "docker" ? `${STATE}/${service.name}${dir.path}` : dir.path;

@@ -64,6 +64,10 @@ function prepareFiles(machine: Machine, service: Service, here: readonly Service
     .map(([uid, files]) => ["/usr/bin/chown", `${uid}:${uid}`, ...files.map((f) => hostFile(service, f, here))]);
   for (const dir of service.dirs) {
     const host = hostDir(machine, service, dir);
+    if (dir.shared) {
+      commands.push(["/usr/bin/install", "-d", "-m", "1777", host]);
+      continue;
+    }
     // Root's services start others, as other users, inside of theirs.
     const mode = service.uid === 0 ? "0755" : "0700";
     commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${service.uid}`, "-g", `${service.uid}`, host]);

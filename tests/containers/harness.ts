@@ -22,6 +22,7 @@ export class TestCluster {
       sparkMasterPort: 7077,
       sparkMasterUiPort: 8080,
       sparkUiPort: 4040,
+      mesosMasterPort: 5050,
       namenodeUiPort: 9870,
     };
     this.settings = [

@@ -239,8 +239,8 @@ describe("against a stand-in of Marathon", () => {
 
   test("an app that does not run is named, with what Marathon says of its last task", async () => {
     marathon.broken.set("/spark/worker", "Failed to pull image");
-    await expect(apply({ timeoutSeconds: 0.1 })).rejects.toThrow(
-      "Marathon's apps do not run after 0.1 s:\n  /spark/worker: 0 of 3 healthy; last failure on 10.72.0.64: TASK_FAILED, Failed to pull image",
+    await expect(apply({ timeoutSeconds: 2 })).rejects.toThrow(
+      "Marathon's apps do not run after 2 s:\n  /spark/worker: 0 of 3 healthy; last failure on 10.72.0.64: TASK_FAILED, Failed to pull image",
     );
   });
 
@@ -250,7 +250,7 @@ describe("against a stand-in of Marathon", () => {
     const summary = [declined("InsufficientMemory", 4), declined("InsufficientPorts", 0)];
     const waiting = { app: { id: "/spark/worker" }, processedOffersSummary: { rejectSummaryLastOffers: summary } };
     marathon.queue = [waiting, { ...waiting, app: { id: "/elasticsearch" } }];
-    await expect(apply({ timeoutSeconds: 0.1 })).rejects.toThrow(
+    await expect(apply({ timeoutSeconds: 2 })).rejects.toThrow(
       /0 of 3 healthy\n {2}\/spark\/worker waits for an offer; the last ones were declined for InsufficientMemory \(4\)$/,
     );
   });

@@ -1,0 +1,103 @@
+import { ADMIN_LOGIN } from "../cluster/services/mesos.ts";
+
+/**
+ * Mesos' operator interface: its calls as commands, and what it answers. Pure; whoever uses it runs the commands where the
+ * masters' files are, so that the operator's password never leaves them.
+ */
+
+export type OperatorCall =
+  | { type: "GET_AGENTS" }
+  | { type: "GET_TASKS" }
+  | { type: "REACTIVATE_AGENT"; reactivate_agent: { agent_id: Id } }
+  | { type: "DRAIN_AGENT"; drain_agent: { agent_id: Id; max_grace_period: { seconds: number } } };
+
+interface Id {
+  value: string;
+}
+
+/** Takes an agent out of service and ends its tasks, each after at most this long. */
+export function drainCall(agentId: string, graceSeconds: number): OperatorCall {
+  return {
+    type: "DRAIN_AGENT",
+    drain_agent: { agent_id: { value: agentId }, max_grace_period: { seconds: graceSeconds } },
+  };
+}
+
+/** Gives a drained agent tasks again. */
+export function reactivateCall(agentId: string): OperatorCall {
+  return { type: "REACTIVATE_AGENT", reactivate_agent: { agent_id: { value: agentId } } };
+}
+
+/** The call as a command that prints the whole answer. Bash and nothing else, because that is what every machine and image has. */
+export function operatorCommand(host: string, port: number, call: OperatorCall): string[] {
+  const body = JSON.stringify(call);
+  const head = [
+    "POST /api/v1 HTTP/1.0",
+    `Host: ${host}`,
+    "Authorization: Basic %s",
+    "Content-Type: application/json",
+    "Accept: application/json",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ].join("\\r\\n");
+  return [
+    "bash",
+    "-c",
+    `exec 3<>/dev/tcp/${host}/${port} && printf '${head}\\r\\n\\r\\n%s' "$(base64 -w0 ${ADMIN_LOGIN})" '${body}' >&3 && cat <&3`,
+  ];
+}
+
+/** What a master said: its answer, that another one leads, or why it refuses. */
+export type OperatorAnswer =
+  | { kind: "done"; body: unknown }
+  | { kind: "follower" }
+  | { kind: "refused"; status: number; reason: string };
+
+/** @throws Error for what is no HTTP answer. */
+export function readAnswer(text: string): OperatorAnswer {
+  const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(text)?.[1]);
+  if (!status) throw new Error(`no HTTP answer: ${text.slice(0, 200)}`);
+  const body = text.slice(text.indexOf("\r\n\r\n") + 4);
+  if (status === 307 || status === 503) return { kind: "follower" };
+  if (status >= 300) return { kind: "refused", status, reason: body.trim() };
+  return { kind: "done", body: body.trim() === "" ? {} : JSON.parse(body) };
+}
+
+export interface AgentState {
+  id: string;
+  /** Takes part: it is connected and may get tasks. */
+  active: boolean;
+  drain: "none" | "draining" | "drained";
+}
+
+interface AgentsAnswer {
+  get_agents?: {
+    agents?: {
+      active: boolean;
+      agent_info: { id: Id; hostname: string };
+      drain_info?: { state: string };
+    }[];
+  };
+}
+
+/** The agent at an address, which is its host name as well. None: it has not registered. */
+export function agentAt(body: unknown, address: string): AgentState | undefined {
+  const agents = (body as AgentsAnswer).get_agents?.agents ?? [];
+  const found = agents.find((a) => a.agent_info.hostname === address);
+  if (!found) return undefined;
+  const state = found.drain_info?.state;
+  return {
+    id: found.agent_info.id.value,
+    active: found.active,
+    drain: state === "DRAINED" ? "drained" : state === "DRAINING" ? "draining" : "none",
+  };
+}
+
+interface TasksAnswer {
+  get_tasks?: { tasks?: { name: string; agent_id: Id }[] };
+}
+
+/** Names of the tasks that an agent runs. */
+export function tasksOn(body: unknown, agentId: string): string[] {
+  const tasks = (body as TasksAnswer).get_tasks?.tasks ?? [];
+  return tasks.filter((t) => t.agent_id.value === agentId).map((t) => t.name);
+}

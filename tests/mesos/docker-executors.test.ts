@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findDocker } from "../../local/docker.ts";
+import { eventually } from "../containers/harness.ts";
+import { MesosCluster, measured } from "./mesos-cluster.ts";
+
+const cluster = new MesosCluster(await findDocker(), "tw-executors", 3, [
+  "architecture=docker-executors",
+  "agentCount=2",
+]);
+
+describe("docker-executors: each executor a container of the worker image", () => {
+  beforeAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+  });
+  afterAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+  });
+
+  test("up: the smoke job is green", async () => {
+    const { code, output } = await cluster.cli("up");
+    expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
+    expect(output).toContain("2 executors took part");
+    expect(code).toBe(0);
+  });
+
+  test("two jobs at once, in containers that each belong to one agent", async () => {
+    const [one, two] = [cluster.job(16), cluster.job(16)];
+    await eventually(
+      "both agents run containers",
+      90,
+      () => Promise.all(["agent-1", "agent-2"].map((agent) => cluster.taskContainers(agent))),
+      (found) => found.every((ids) => ids.length > 0),
+    );
+    expect((await one.done).output).toContain(one.says);
+    expect((await two.done).output).toContain(two.says);
+  });
+
+  test("an executor is killed in mid-job and the job still ends right", async () => {
+    const job = cluster.job(30);
+    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
+    await cluster.killExecutor("agent-2");
+    await measured("another executor after one was killed", 120, () => cluster.hasExecutor("agent-2"));
+    expect((await job.done).output).toContain(job.says);
+  });
+
+  test("an agent restarts beside another, and neither touches the other's tasks", async () => {
+    const job = cluster.job(30);
+    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
+    const before = await cluster.taskContainers("agent-2");
+    await cluster.killAgent("agent-1");
+    expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);
+    expect((await job.done).output).toContain(job.says);
+    expect(before.length).toBeGreaterThan(0);
+  });
+
+  test("down in mid-job leaves nothing: no container of a task, no volume, no file", async () => {
+    const job = cluster.job(300);
+    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
+    expect((await cluster.cli("down", ["--volumes"])).code).toBe(0);
+    await job.done;
+    expect(await cluster.traces()).toEqual([]);
+    expect(await Promise.all(["agent-1", "agent-2"].map((agent) => cluster.taskContainers(agent)))).toEqual([[], []]);
+  });
+});

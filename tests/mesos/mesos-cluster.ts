@@ -1,0 +1,130 @@
+import { ROOT } from "../../cli/common.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import { httpProbe, lineProbe } from "../../cluster/probe.ts";
+import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { loadConfig } from "../../config/stack.ts";
+import { type Docker, docker, dockerLines } from "../../local/docker.ts";
+import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/operator.ts";
+import { eventually, TestCluster } from "../containers/harness.ts";
+
+/** A cluster with the real Mesos that MESOS_SOURCE names, and ways to hurt it. */
+export class MesosCluster extends TestCluster {
+  readonly cluster: Cluster;
+  readonly masters: number[];
+  readonly #docker: Docker;
+
+  constructor(d: Docker, name: string, index: number, settings: string[]) {
+    super(d, name, index, [`mesosSource=${process.env.MESOS_SOURCE}`, ...settings]);
+    this.#docker = d;
+    this.cluster = defineCluster(loadConfig(ROOT, "local", this.settings));
+    this.masters = Array.from({ length: this.cluster.config.masterCount }, (_, i) => i + 1);
+  }
+
+  address(machine: string): string {
+    return this.cluster.machines.find((m) => m.name === machine)?.address ?? "";
+  }
+
+  /** Numbers of the masters on which a probe succeeds. */
+  async #where(service: string, probe: (host: string) => string[]): Promise<number[]> {
+    const found = await Promise.all(
+      this.masters.map(async (n) => {
+        const { code } = await this.exec(`master-${n}-${service}`, probe(this.address(`master-${n}`)));
+        return code === 0 ? [n] : [];
+      }),
+    );
+    return found.flat();
+  }
+
+  /** Numbers of the masters that say of themselves that they lead. */
+  leadingMasters(): Promise<number[]> {
+    const port = this.cluster.config.mesosMasterPort;
+    return this.#where("mesos-master", (host) =>
+      httpProbe(host, port, "/metrics/snapshot", '"master.elected":1', ADMIN_LOGIN),
+    );
+  }
+
+  leadingZookeepers(): Promise<number[]> {
+    const port = this.cluster.config.zookeeperClientPort;
+    return this.#where("zookeeper", (host) => lineProbe(host, port, "srvr", "^Mode: (leader|standalone)"));
+  }
+
+  async agentsAtLeader(count: number): Promise<boolean> {
+    const port = this.cluster.config.mesosMasterPort;
+    const found = await this.#where("mesos-master", (host) =>
+      httpProbe(host, port, "/metrics/snapshot", `"master.slaves_active":${count}(\\.0)?[,}]`, ADMIN_LOGIN),
+    );
+    return found.length > 0;
+  }
+
+  /** What the leading master answers to a call of the operator. */
+  async operator(call: object): Promise<OperatorAnswer> {
+    const [leader = 0] = await this.leadingMasters();
+    const command = operatorCommand(
+      this.address(`master-${leader}`),
+      this.cluster.config.mesosMasterPort,
+      call as Parameters<typeof operatorCommand>[2],
+    );
+    return readAnswer((await this.exec(`master-${leader}-mesos-master`, command)).output);
+  }
+
+  /** Containers of tasks that an agent started. */
+  taskContainers(agent: string): Promise<string[]> {
+    return dockerLines(this.#docker, ["ps", "-q", "--filter", `label=triplewide.machine=${this.container(agent)}`]);
+  }
+
+  async hasExecutor(agent: string): Promise<boolean> {
+    if ((await this.taskContainers(agent)).length > 0) return true;
+    const { code } = await this.exec(agent, ["pgrep", "-f", "CoarseGrainedExecutorBackend"]);
+    return code === 0;
+  }
+
+  async killExecutor(agent: string): Promise<void> {
+    const containers = await this.taskContainers(agent);
+    if (containers.length > 0) await docker(this.#docker, ["kill", ...containers]);
+    else await this.exec(agent, ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]);
+  }
+
+  /** As when its machine loses power: what it started goes with it. */
+  async killAgent(agent: string): Promise<void> {
+    const containers = await this.taskContainers(agent);
+    await docker(this.#docker, ["kill", this.container(agent), ...containers]);
+  }
+
+  /** A job of tasks that take a second each, on its way, and what it must say in the end. */
+  job(
+    tasks: number,
+    conf: Record<string, string> = {},
+  ): { done: Promise<{ code: number; output: string }>; says: string } {
+    const settings = Object.entries(conf).map(([key, value]) => `.config('${key}', '${value}')`);
+    const script = [
+      "import time",
+      "from pyspark.sql import SparkSession",
+      `spark = SparkSession.builder.appName('slow')${settings.join("")}.getOrCreate()`,
+      "def slow(n):",
+      "    time.sleep(1)",
+      "    return n * n",
+      `print('sum is', spark.sparkContext.parallelize(range(${tasks}), ${tasks}).map(slow).sum())`,
+    ].join("\n");
+    const done = this.exec("client", ["timeout", "400", "python3", "-c", script]);
+    return { done, says: `sum is ${((tasks - 1) * tasks * (2 * tasks - 1)) / 6}` };
+  }
+
+  /** Starts a further agent inside of a machine, with a secret that is not the cluster's. */
+  strangeAgent(): Promise<{ code: number; output: string }> {
+    const script = [
+      'printf \'{"principal": "agent", "secret": "guessed"}\' >/tmp/guessed',
+      "export MESOS_credential=file:///tmp/guessed MESOS_work_dir=/tmp/strange MESOS_runtime_dir=/tmp/strange-run MESOS_port=5999",
+      `timeout 60 ${MESOS_HOME}/sbin/mesos-agent`,
+    ].join("\n");
+    return this.exec("agent-1", ["bash", "-c", script]);
+  }
+}
+
+/** Runs something until a check holds, and prints how long that took. */
+export async function measured(what: string, seconds: number, holds: () => Promise<boolean>): Promise<void> {
+  const began = performance.now();
+  await eventually(what, seconds, holds, (value) => value);
+  // The times are what such a test is run for.
+  console.log(`measured: ${what}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+}

@@ -1,0 +1,45 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findDocker } from "../../local/docker.ts";
+import { MesosCluster } from "./mesos-cluster.ts";
+
+const cluster = new MesosCluster(await findDocker(), "tw-vanilla", 2, ["architecture=vanilla", "agentCount=2"]);
+
+describe("vanilla: executors as processes of the agents' machines", () => {
+  beforeAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+  });
+  afterAll(async () => {
+    await cluster.cli("down", ["--volumes"]);
+  });
+
+  test("up: agents register, Spark comes by HTTP, and the smoke job is green", async () => {
+    const { code, output } = await cluster.cli("up");
+    expect(output).toContain("a leading Mesos master with 2 agents");
+    expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
+    expect(output).toContain("2 executors took part");
+    expect(code).toBe(0);
+  });
+
+  test("two jobs at once", async () => {
+    const [one, two] = [cluster.job(12), cluster.job(12)];
+    expect((await one.done).output).toContain(one.says);
+    expect((await two.done).output).toContain(two.says);
+  });
+
+  test("Spark comes out of what the machine has", async () => {
+    const { code, output } = await cluster.cli("up", [], ["executorSource=local"]);
+    expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
+    expect(code).toBe(0);
+  });
+
+  test("Spark comes out of HDFS", async () => {
+    const { code, output } = await cluster.cli("up", [], ["executorSource=hdfs", "datanodeCount=1"]);
+    expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
+    expect(code).toBe(0);
+  });
+
+  test("down leaves nothing", async () => {
+    expect((await cluster.cli("down", ["--volumes"])).code).toBe(0);
+    expect(await cluster.traces()).toEqual([]);
+  });
+});

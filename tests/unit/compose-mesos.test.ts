@@ -1,0 +1,80 @@
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { defineCluster } from "../../cluster/define.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { validate } from "../../config/validate.ts";
+import { renderCompose } from "../../render/compose.ts";
+
+interface Compose {
+  services: Record<string, { volumes?: string[]; network_mode?: string }>;
+  volumes: Record<string, { labels?: Record<string, string> }>;
+}
+
+const define = (raw: Record<string, unknown>): Cluster =>
+  defineCluster(validate({ platform: "docker", clusterName: "lab", agentCount: 1, ...raw }, "test"));
+
+function render(cluster: Cluster): { compose: Compose; file: (path: string) => string | undefined } {
+  const { compose, files } = renderCompose({ cluster, imageOf: (name) => name, secretOf: (name) => name });
+  return { compose: parse(compose), file: (path) => files.find((f) => f.path === path)?.content };
+}
+
+describe("an agent whose tasks are containers", () => {
+  const { compose, file } = render(define({ architecture: "docker-executors" }));
+
+  test("reaches Docker, and its tasks its files", () => {
+    const mounts = compose.services["agent-1"]?.volumes ?? [];
+    expect(mounts).toContain("/var/run/docker.sock:/var/run/docker.sock");
+    expect(mounts).toContain("agent-1-var-lib-mesos:/var/lib/mesos");
+    expect(compose.volumes["agent-1-var-lib-mesos"]?.labels).toEqual({ "triplewide.scratch": "true" });
+  });
+
+  test("is told who it is", () => {
+    const text = file("files/agent-1/etc/triplewide/container");
+    expect(text).toBe("MACHINE=lab-agent-1\nPROJECT=triplewide-lab\nSELF=lab-agent-1\n");
+  });
+
+  test("is the only one that does", () => {
+    for (const [name, { volumes = [] }] of Object.entries(compose.services)) {
+      if (name !== "agent-1") expect(volumes.filter((v) => v.includes("docker.sock"))).toEqual([]);
+    }
+    const plain = render(define({ architecture: "mesos-in-docker" })).compose;
+    expect(plain.services["agent-1"]?.volumes?.filter((v) => v.includes("docker.sock"))).toEqual([]);
+  });
+});
+
+describe("dynamic allocation on Mesos", () => {
+  const dynamic = (architecture: string) => define({ architecture, dynamicAllocation: true });
+
+  test.each(["vanilla", "docker-executors", "mesos-in-docker"])(
+    "%s: every agent keeps shuffle files",
+    (architecture) => {
+      const cluster = dynamic(architecture);
+      const shuffle = cluster.services.find((s) => s.name === "shuffle");
+      expect(shuffle?.machine).toBe("agent-1");
+      expect(shuffle?.command.at(-1)).toContain("MesosExternalShuffleService");
+      expect(cluster.spark.conf["spark.local.dir"]).toBe("/var/lib/spark/work");
+      // Agent and shuffle service have the one volume that executors write to.
+      const { compose, file } = render(cluster);
+      for (const name of ["agent-1-mesos-agent", "agent-1-shuffle"]) {
+        expect(compose.services[name]?.volumes).toContain("agent-1-var-lib-spark-work:/var/lib/spark/work");
+        expect(compose.services[name]?.network_mode).toBe("service:agent-1");
+      }
+      if (architecture === "docker-executors") {
+        expect(file("files/agent-1-mesos-agent/etc/triplewide/container")).toContain(
+          "MACHINE=lab-agent-1\nPROJECT=triplewide-lab\nSELF=lab-agent-1-mesos-agent\n",
+        );
+        expect(cluster.spark.conf["spark.mesos.executor.docker.volumes"]).toBe(
+          "/var/lib/spark/work:/var/lib/spark/work:rw",
+        );
+      }
+    },
+  );
+
+  test("elsewhere Spark's workers do it themselves", () => {
+    for (const architecture of ["standalone", "marathon-standalone"]) {
+      const cluster = dynamic(architecture);
+      expect(cluster.services.filter((s) => s.name === "shuffle")).toEqual([]);
+      expect(cluster.spark.conf["spark.local.dir"]).toBeUndefined();
+    }
+  });
+});

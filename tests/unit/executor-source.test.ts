@@ -1,0 +1,102 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, describe, expect, test } from "vitest";
+import { defineCluster } from "../../cluster/define.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { validate } from "../../config/validate.ts";
+
+const vanilla = (raw: Record<string, unknown>): Cluster =>
+  defineCluster(validate({ platform: "docker", architecture: "vanilla", ...raw }, "test"));
+const fromHdfs = { executorSource: "hdfs", datanodeCount: 1 };
+
+describe("how executors get Spark in vanilla", () => {
+  const named = (cluster: Cluster, name: string) => cluster.services.find((s) => s.name === name);
+
+  test("http: the client serves it", () => {
+    const cluster = vanilla({ executorSource: "http" });
+    expect(cluster.spark.conf["spark.executor.uri"]).toMatch(/^http:\/\/[\d.]+:8070\/spark-3\.5\.9\.tgz$/);
+    expect(named(cluster, "executor-http")?.command).toContain("/opt/spark-dist");
+  });
+
+  test("hdfs: the client uploads it, and agents have what Mesos' fetcher calls", () => {
+    const cluster = vanilla(fromHdfs);
+    expect(cluster.spark.conf["spark.executor.uri"]).toMatch(/^hdfs:\/\/[\d.]+:8020\/spark\/spark-3\.5\.9\.tgz$/);
+    expect(named(cluster, "executor-upload")?.command.at(-1)).toContain("/spark/spark-3.5.9.tgz");
+    const agent = named(cluster, "mesos-agent");
+    const client = agent?.files.find((f) => f.path === `${agent.env.MESOS_hadoop_home}/bin/hadoop`);
+    expect(client?.mode).toBe("0755");
+    expect(named(cluster, "namenode")?.ports.find((p) => p.name === "ui")?.from).toContain("agent");
+    expect(named(cluster, "datanode")?.ports.find((p) => p.name === "ui")?.from).toContain("agent");
+  });
+
+  test("local: on this machine's Docker it is in the image already", () => {
+    const { conf, env } = vanilla({ executorSource: "local" }).spark;
+    expect(conf["spark.executor.uri"]).toBeUndefined();
+    expect(env.SPARK_EXECUTOR_URI).toBeUndefined();
+    expect(conf["spark.mesos.executor.home"]).toBe("/opt/spark");
+  });
+});
+
+const python = await promisify(execFile)("python3", ["--version"]).then(
+  () => true,
+  () => false,
+);
+
+describe.skipIf(!python)("what Mesos' fetcher takes for a Hadoop client", () => {
+  const dir = mkdtempSync(join(tmpdir(), "triplewide-fetcher-"));
+  const servers: Server[] = [];
+  afterAll(() => {
+    for (const server of servers) server.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  async function serve(answer: (url: string) => [number, string, string?]): Promise<string> {
+    const server = createServer((request, response) => {
+      const [status, body, location] = answer(request.url ?? "");
+      response.writeHead(status, location ? { location } : {}).end(body);
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  /** The script as an agent has it, with other namenodes. */
+  async function hadoop(namenodes: string[], ...args: string[]): Promise<{ code: number; output: string }> {
+    const agent = vanilla(fromHdfs).services.find((s) => s.name === "mesos-agent");
+    const content = agent?.files.find((f) => f.path.endsWith("/bin/hadoop"))?.content ?? "";
+    const path = join(dir, "hadoop");
+    writeFileSync(path, content.replace(/^NAMENODES = .*$/m, `NAMENODES = ${JSON.stringify(namenodes)}`));
+    return promisify(execFile)("python3", [path, ...args]).then(
+      ({ stdout }) => ({ code: 0, output: stdout }),
+      (error) => ({ code: error.code, output: error.stderr }),
+    );
+  }
+
+  test("says that it is there", async () => {
+    expect((await hadoop([], "version")).code).toBe(0);
+  });
+
+  test("reads from the active namenode's datanode, past a standby and a dead one", async () => {
+    const datanode = await serve((url) => [200, `bytes of ${url}`]);
+    const standby = await serve(() => [403, "StandbyException"]);
+    const active = await serve((url) => [307, "", `http://${datanode}${url}`]);
+    const target = join(dir, "spark.tgz");
+    const args = ["fs", "-copyToLocal", "hdfs://cluster/spark/a b.tgz", target];
+    expect(await hadoop(["127.0.0.1:1", standby, active], ...args)).toEqual({ code: 0, output: "" });
+    expect(readFileSync(target, "utf8")).toBe("bytes of /webhdfs/v1/spark/a%20b.tgz?op=OPEN");
+  });
+
+  test("says of each namenode why it gave nothing", async () => {
+    const standby = await serve(() => [403, "StandbyException"]);
+    const { code, output } = await hadoop(["127.0.0.1:1", standby], "fs", "-copyToLocal", "hdfs://c/x", join(dir, "x"));
+    expect(code).toBe(1);
+    expect(output).toMatch(
+      /hdfs:\/\/c\/x cannot be read: 127\.0\.0\.1:1: .*refused.*; 127\.0\.0\.1:\d+: HTTP Error 403/,
+    );
+  });
+});

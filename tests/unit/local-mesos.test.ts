@@ -1,0 +1,107 @@
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { localReference } from "../../cluster/images.ts";
+import { validate } from "../../config/validate.ts";
+import { fetchMesos } from "../../local/mesos.ts";
+
+const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
+const CONTENT = "an installed prefix";
+const DIGEST = createHash("sha256").update(CONTENT).digest("hex");
+const OTHER = "0".repeat(64);
+
+const configOf = (raw: Record<string, unknown>) =>
+  validate({ platform: "docker", architecture: "vanilla", ...raw }, "test");
+
+describe("images that hold a Mesos", () => {
+  const source = (digit: string) => `file:///m.tar.gz#sha256=${digit.repeat(64)}`;
+  const tags = (raw: Record<string, unknown>) =>
+    (["spark-python", "client", "zookeeper"] as const).map((name) => localReference(name, configOf(raw), VERSIONS));
+
+  test("are told by their tag from those without, and from those with another", () => {
+    expect(tags({ mesosSource: source("a") })).toEqual([
+      "triplewide/spark-python:0.0.0-mesos-aaaaaaaaaaaa",
+      "triplewide/client:0.0.0-mesos-aaaaaaaaaaaa",
+      "triplewide/zookeeper:0.0.0",
+    ]);
+    expect(tags({ mesosSource: source("a"), libmesosSource: source("b") })[1]).toBe(
+      "triplewide/client:0.0.0-mesos-bbbbbbbbbbbb",
+    );
+    expect(tags({ mesosSource: `docker://example.org/mesos@sha256:${"c".repeat(64)}` })[0]).toBe(
+      "triplewide/spark-python:0.0.0-mesos-cccccccccccc",
+    );
+  });
+
+  test("are none where nothing in them would use it", () => {
+    expect(tags({ architecture: "standalone", mesosSource: source("a") })[0]).toBe("triplewide/spark-python:0.0.0");
+    expect(tags({ architecture: "marathon-standalone", mesosSource: source("a") })[1]).toBe("triplewide/client:0.0.0");
+  });
+});
+
+describe("mesosSource", () => {
+  const root = mkdtempSync(join(tmpdir(), "triplewide-mesos-"));
+  const file = join(root, "mesos.tar.gz");
+  // Stands for a Docker that reaches no registry.
+  const client = join(root, "docker");
+  let asked = 0;
+  const server = createServer((request, response) => {
+    asked++;
+    response.writeHead(request.url?.startsWith("/mesos") ? 200 : 404).end(CONTENT);
+  });
+  let url = "";
+
+  beforeAll(async () => {
+    writeFileSync(file, CONTENT);
+    writeFileSync(client, '#!/bin/sh\necho "Trying" >&2\necho "no route to the registry" >&2\nexit 1\n', {
+      mode: 0o755,
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => {
+    server.close();
+    rmSync(root, { recursive: true });
+  });
+
+  const fetched = (mesosSource: string) =>
+    fetchMesos("mesosSource", {
+      config: configOf({ mesosSource }),
+      environment: "test",
+      root,
+      docker: { client, compose: [client] },
+      signal: new AbortController().signal,
+    });
+
+  test("a file is taken as it lies there", async () => {
+    expect(await fetched(`file://${file}#sha256=${DIGEST}`)).toEqual({ path: file, sha256: DIGEST, id: DIGEST });
+  });
+
+  test("a download is checked, and made once", async () => {
+    const first = await fetched(`${url}/mesos.tar.gz#sha256=${DIGEST}`);
+    expect(readFileSync(first.path, "utf8")).toBe(CONTENT);
+    expect(first.path).toMatch(/\.tar\.gz$/);
+    const before = asked;
+    expect(await fetched(`${url}/mesos.tar.gz#sha256=${DIGEST}`)).toEqual(first);
+    expect(asked).toBe(before);
+    expect((await fetched(`deb+${url}/mesos.deb#sha256=${DIGEST}`)).path).toMatch(/\.deb$/);
+  });
+
+  test.each([
+    ["no such file", () => `file://${root}/none.tar.gz#sha256=${DIGEST}`, "must be a file that there is"],
+    ["a file with another digest", () => `file://${file}#sha256=${OTHER}`, `its own is ${DIGEST}`],
+    ["a download with another digest", () => `${url}/mesos.tar.gz#sha256=${OTHER}`, `#sha256=${DIGEST}`],
+    ["a server that does not have it", () => `${url}/gone.tar.gz#sha256=${OTHER}`, "its server answers 404"],
+    ["a server that is not there", () => `http://127.0.0.1:1/m.tar.gz#sha256=${OTHER}`, "connection refused"],
+    ["an image that cannot be pulled", () => `docker://a/b@sha256:${OTHER}`, "no route to the registry"],
+  ])("%s: key, value, rule and fix are named, and nothing is left", async (_, value, words) => {
+    const error = await fetched(value()).catch((e: Error) => e);
+    expect((error as Error).message).toContain(`mesosSource: got "${value().slice(0, 60)}`);
+    expect((error as Error).message).toContain(words);
+    expect((error as Error).message).toContain("Fix: ");
+    expect(readdirSync(join(root, ".triplewide", "_mesos")).filter((name) => !name.startsWith(DIGEST))).toEqual([]);
+  });
+});
