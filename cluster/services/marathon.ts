@@ -116,12 +116,11 @@ const MASTER = { cpus: 0.5, mem: 768 };
 const WORKER_MIB = 768;
 const HEAP = 0.8;
 
-/** MiB that an agent must offer for a master and a worker with one executor. On a laptop nobody holds a task to what it asked for. */
-export function leastAgentMiB(c: Config): number {
-  return MASTER.mem + (c.platform === "docker" ? c.executorMemoryMiB : workerMiB(c));
-}
-
+/** MiB of a worker with one executor. */
 const workerMiB = (c: Config): number => WORKER_MIB + Math.ceil(c.executorMemoryMiB / HEAP);
+
+/** MiB that an agent must offer for that and a master: Docker ends what takes more than it asked for. */
+export const leastAgentMiB = (c: Config): number => MASTER.mem + workerMiB(c);
 
 interface WorkerSize {
   /** What Marathon asks of Mesos for one worker. */
@@ -143,7 +142,7 @@ export function workerSize({ config: c }: Context): WorkerSize {
   const agentMiB = c.agentMemoryMiB || (flavor ? Math.floor(flavor.ramMiB * 0.95) - 1024 : 0);
   const cores = c.agentCpus || flavor?.vcpus || c.executorCores || 1;
   const cpus = c.agentCpus || flavor ? Math.max(0.1, cores - MASTER.cpus) : 0.5;
-  const mem = agentMiB > 0 ? Math.max(c.executorMemoryMiB, agentMiB - MASTER.mem) : workerMiB(c);
+  const mem = Math.max(workerMiB(c), agentMiB - MASTER.mem);
   const heapMiB = Math.max(c.executorMemoryMiB, Math.floor((mem - WORKER_MIB) * HEAP));
   return { cpus, mem, cores, heapMiB };
 }
@@ -154,10 +153,13 @@ export function marathonApps(ctx: Context): MarathonApp[] {
   const masters = marathonMasters(ctx);
   const workers = marathonWorkers(ctx);
   const size = workerSize(ctx);
-  const master = daemon(ctx, "master.Master", [c.sparkMasterPort, c.sparkMasterUiPort]);
+  const master = daemon(`${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.master.Master`, [
+    c.sparkMasterPort,
+    c.sparkMasterUiPort,
+  ]);
   const worker = daemon(
-    ctx,
-    "worker.Worker",
+    // Ends when its master has forgotten it.
+    "spark-worker",
     [c.sparkWorkerPort, c.sparkWorkerUiPort],
     `--work-dir /var/lib/spark/work ${marathonMasterUrl(ctx)}`,
   );
@@ -186,9 +188,9 @@ export function marathonApps(ctx: Context): MarathonApp[] {
 }
 
 /** What master and worker have alike. */
-function daemon(ctx: Context, main: string, [rpc = 0, ui = 0]: number[], more = "") {
+function daemon(program: string, [rpc = 0, ui = 0]: number[], more = "") {
   const words = [
-    `exec ${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.${main}`,
+    `exec ${program}`,
     `--host $HOST --port ${rpc} --webui-port ${ui} --properties-file ${SPARK_CONF}`,
     more,
   ];
@@ -197,8 +199,7 @@ function daemon(ctx: Context, main: string, [rpc = 0, ui = 0]: number[], more = 
     cmd: words.join(" ").trimEnd(),
     user: SPARK_USER,
     env: daemonEnv(),
-    // On a laptop agents are containers of the same image, which start no others.
-    ...(ctx.config.platform === "docker" ? {} : { container: workerContainer() }),
+    container: container(),
     networks: [{ mode: "host" }],
     requirePorts: true,
     portDefinitions: [
@@ -212,9 +213,9 @@ function daemon(ctx: Context, main: string, [rpc = 0, ui = 0]: number[], more = 
         // without one it waits, and must not be killed with all of its executors.
         protocol: "COMMAND",
         command: { value: [bash, option, shellWord(script)].join(" ") },
-        gracePeriodSeconds: 120,
+        gracePeriodSeconds: 300,
         intervalSeconds: 10,
-        timeoutSeconds: 5,
+        timeoutSeconds: 10,
         maxConsecutiveFailures: 3,
       },
     ],
@@ -224,7 +225,7 @@ function daemon(ctx: Context, main: string, [rpc = 0, ui = 0]: number[], more = 
   };
 }
 
-function workerContainer(): object {
+function container(): object {
   return {
     type: "DOCKER",
     docker: {

@@ -27,8 +27,6 @@ const CLOUD = {
   agentCount: 4,
 };
 const inCloud = (more: RawConfig = {}): Cluster => defineCluster(validate({ ...CLOUD, ...more }, "test"));
-const onDocker = (more: RawConfig = {}): Cluster =>
-  defineCluster(validate({ architecture: "marathon-standalone", platform: "docker", ...more }, "test"));
 
 /** Fields that these tests look into. */
 type App = MarathonApp & {
@@ -38,7 +36,7 @@ type App = MarathonApp & {
   env: Record<string, string>;
   healthChecks: { command: { value: string } }[];
   constraints: string[][];
-  container?: { docker: { image: string }; volumes: { hostPath: string }[] };
+  container: { docker: { image: string }; volumes: { hostPath: string }[] };
   portDefinitions: { port: number }[];
   upgradeStrategy: { minimumHealthCapacity: number; maximumOverCapacity: number };
 };
@@ -55,7 +53,7 @@ describe("the Spark cluster as Marathon apps", () => {
     for (const id of ["/spark/master", "/spark/worker"]) {
       const app = appOf(cluster, id);
       expect(app.cmd).toContain("--properties-file /etc/spark/spark-defaults.conf");
-      expect(app.container?.volumes.map((v) => v.hostPath)).toEqual(["/etc/spark/spark-defaults.conf"]);
+      expect(app.container.volumes.map((v) => v.hostPath)).toEqual(["/etc/spark/spark-defaults.conf"]);
     }
   });
 
@@ -139,13 +137,8 @@ describe("the Spark cluster as Marathon apps", () => {
     expect(worker.env).toMatchObject({ SPARK_WORKER_CORES: "2", SPARK_WORKER_MEMORY: "4096m" });
   });
 
-  test("on a laptop tasks are processes of the agent's container, which is the same image", () => {
-    for (const app of onDocker().apps) expect(app).not.toHaveProperty("container");
-    for (const app of inCloud().apps) expect((app as App).container?.docker.image).toBe("{{image:spark-python}}");
-  });
-
   test("a health check is one command line for a shell", () => {
-    const [check] = appOf(onDocker(), "/spark/master").healthChecks;
+    const [check] = appOf(inCloud(), "/spark/master").healthChecks;
     const command = check?.command.value ?? "";
     expect(spawnSync("sh", ["-n", "-c", command], { encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" });
     const elsewhere = command.replace("/8080 ", "/1 ");

@@ -69,7 +69,7 @@ describe("bad input", () => {
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a" }, "s3SecretKey"],
     [{ s3Endpoint: "s3.example.org", s3AccessKey: "a", s3SecretKey: "b" }, "s3Endpoint"],
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "(secret)" }, "s3SecretKey"],
-    [{ architecture: "marathon-standalone", agentMemoryMiB: 1791 }, "agentMemoryMiB"],
+    [{ architecture: "marathon-standalone", agentMemoryMiB: 2815 }, "agentMemoryMiB"],
     [{ architecture: "marathon-standalone", agentCount: 3, marathonWorkers: 4 }, "marathonWorkers"],
   ])("%j is refused at %s alone", (raw, key) => {
     expect([...new Set(keysOf({ ...local, ...raw }))]).toEqual([key]);
