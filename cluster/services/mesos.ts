@@ -35,9 +35,10 @@ function zkFile(ctx: Context): File {
   return { path: `${CONF}/zk`, content: zkUrl(ctx, ZK_PATH, login), mode: "0600" };
 }
 
+/** Without indentation: user data has little room. */
 const json = (path: string, value: unknown): File => ({
   path: `${CONF}/${path}`,
-  content: `${JSON.stringify(value, null, 2)}\n`,
+  content: `${JSON.stringify(value)}\n`,
   mode: "0600",
 });
 
