@@ -266,7 +266,7 @@ export const shape = {
   }),
 
   executorSource: mesos.oneOf(["hdfs", "http", "local"], "http", {
-    doc: "Where `SPARK_EXECUTOR_URI` points in `vanilla`: the cluster's HDFS, an HTTP server on the client, or a path on every agent.",
+    doc: "Where executors get Spark from in `vanilla` (`SPARK_EXECUTOR_URI`): the cluster's HDFS, where the client puts it, an HTTP server on the client, or every agent itself. On machines that is `/opt/spark-dist/spark-<version>.tgz`, which the guest image then has to hold; on platform `docker` Spark is in the agents' image.",
   }),
   mesosAttributes: mesos.table(z.string(), "a table of agent attributes", {
     doc: "Attributes of every agent, such as {rack: r1}.",

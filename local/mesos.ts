@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { sourceDigest } from "../cluster/images.ts";
+import { MESOS_HOME } from "../cluster/services/mesos.ts";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../config/validate.ts";
 import { explain, Http } from "../openstack/http.ts";
-import { captured, type Docker } from "./docker.ts";
+import { captured, type Docker, docker } from "./docker.ts";
 
 /** Where the Mesos of the images comes from: `mesosSource` and `libmesosSource` as files of this machine, digests checked. */
 
@@ -93,6 +94,24 @@ export async function fetchMesos(key: SourceKey, options: FetchOptions): Promise
     }
   }
   return { path, sha256: id, id };
+}
+
+/**
+ * Whether agents can start containers here. Mesos up to 1.x looks for the CPU's control group of version 1 before it does, and
+ * would else only say so in an agent's log.
+ *
+ * @param image The agents' image, with Mesos in it.
+ * @throws ConfigError where they cannot.
+ */
+export async function checkControlGroups(d: Docker, image: string, config: Config, environment: string): Promise<void> {
+  if ((await docker(d, ["info", "--format", "{{.CgroupVersion}}"])) !== "2") return;
+  const agent = [image, `${MESOS_HOME}/sbin/mesos-agent`, "--version"];
+  const version = await docker(d, ["run", "--rm", "--network", "none", ...agent]);
+  if (!version.startsWith("mesos 1.")) return;
+  const rule = `a Mesos that starts containers with control groups version 2, which this machine's Docker has (it is ${version})`;
+  const fix =
+    "use architecture vanilla or mesos-in-docker here, boot with systemd.unified_cgroup_hierarchy=0, or name another Mesos";
+  throw new ConfigError(environment, [{ key: "mesosSource", value: config.mesosSource, rule, fix }]);
 }
 
 const wrongDigest = (actual: string): string =>

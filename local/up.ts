@@ -12,7 +12,7 @@ import { direct } from "../marathon/direct.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { captured, type Docker, findDocker, interactive } from "./docker.ts";
 import { containerStates, waitGate, waitHealthy } from "./health.ts";
-import { type FetchOptions, fetchMesos, type MesosArchive, type SourceKey } from "./mesos.ts";
+import { checkControlGroups, type FetchOptions, fetchMesos, type MesosArchive, type SourceKey } from "./mesos.ts";
 import { takenPorts } from "./ports.ts";
 import { composeFile, find, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { smoke } from "./smoke.ts";
@@ -55,6 +55,10 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
     const mesos = await fetchSources({ config, environment, root, docker: d, signal: abort.signal });
     await buildImages(root, cluster, mesos, abort.signal);
+    if (cluster.services.some((s) => s.needs?.includes("docker-socket"))) {
+      const image = localReference("spark-python", config, pinnedVersions(root));
+      await checkControlGroups(d, image, config, environment);
+    }
     begun = true;
     const statesBefore = await containerStates(d, before.containers);
     writeProject(project, cluster, pinnedVersions(root));

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { localReference } from "../../cluster/images.ts";
 import { validate } from "../../config/validate.ts";
-import { fetchMesos } from "../../local/mesos.ts";
+import { checkControlGroups, fetchMesos } from "../../local/mesos.ts";
 
 const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
 const CONTENT = "an installed prefix";
@@ -103,5 +103,28 @@ describe("mesosSource", () => {
     expect((error as Error).message).toContain(words);
     expect((error as Error).message).toContain("Fix: ");
     expect(readdirSync(join(root, ".triplewide", "_mesos")).filter((name) => !name.startsWith(DIGEST))).toEqual([]);
+  });
+});
+
+describe("agents that start containers", () => {
+  const root = mkdtempSync(join(tmpdir(), "triplewide-cgroups-"));
+  afterAll(() => rmSync(root, { recursive: true }));
+
+  /** A check with a Docker that has control groups of a version, and an image with a Mesos of a version. */
+  const check = (groups: string, mesos: string): Promise<void> => {
+    const client = join(root, `docker-${groups}-${mesos}`);
+    writeFileSync(client, `#!/bin/sh\nif [ "$1" = info ]; then echo ${groups}; else echo mesos ${mesos}; fi\n`, {
+      mode: 0o755,
+    });
+    const config = configOf({ mesosSource: `file:///m.tar.gz#sha256=${OTHER}` });
+    return checkControlGroups({ client, compose: [client] }, "image", config, "test");
+  };
+
+  test("need control groups that their Mesos knows", async () => {
+    await check("1", "1.11.0");
+    await check("2", "2.0.0");
+    await expect(check("2", "1.11.0")).rejects.toThrow(
+      /mesosSource: got .* \(it is mesos 1\.11\.0\)\. Fix: use architecture/,
+    );
   });
 });
