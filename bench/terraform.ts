@@ -42,7 +42,8 @@ export function terraformOf(resources: readonly StateResource[]): string {
   const references = new Map(
     ours.flatMap((r) => {
       const id = r.id;
-      return id ? [[id, `\${${TYPES[r.type]}.${labelOf(r)}.id}`] as const] : [];
+      // A key pair's id is its name, which others have as well.
+      return id && /^[0-9a-f-]{36}$/.test(id) ? [[id, `\${${TYPES[r.type]}.${labelOf(r)}.id}`] as const] : [];
     }),
   );
   const value = (input: unknown): unknown => {
