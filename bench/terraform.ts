@@ -76,6 +76,26 @@ export function terraformOf(resources: readonly StateResource[]): string {
   });
 }
 
+/** The same configuration with more agents: copies of the first one, each with a name and an address of its own. */
+export function withAgents(configuration: string, agents: number): string {
+  const parsed = JSON.parse(configuration) as { resource: Record<string, Record<string, unknown>> };
+  for (const resources of Object.values(parsed.resource)) {
+    for (const [label, first] of Object.entries(resources)) {
+      if (!label.endsWith("-agent-1") || "policies" in (first as object)) continue;
+      for (let n = 2; n <= agents; n++) {
+        const text = JSON.stringify(first)
+          .replaceAll("-agent-1", `-agent-${n}`)
+          .replaceAll("10.72.0.64", `10.72.${(63 + n) >> 8}.${(63 + n) & 255}`);
+        // The server group of the first block of agents serves for all.
+        resources[label.replace(/1$/, String(n))] = JSON.parse(
+          text.replaceAll(/(servergroup_v2\.[\w-]*-agent-)\d+\.id/g, "$11.id"),
+        );
+      }
+    }
+  }
+  return JSON.stringify(parsed);
+}
+
 /** One Terraform working folder. The provider comes from a folder that Terraform looks into by itself. */
 export class Terraform {
   readonly folder = mkdtempSync(join(tmpdir(), "triplewide-terraform-"));
