@@ -127,3 +127,41 @@ async function findKeyPair(cloud: Cloud, urn: string, name: string): Promise<Fou
   if (!(await cloud.find("compute", `/os-keypairs/${encodeURIComponent(name)}`))) return { urn };
   return { urn, todo: `nobody has its private key: openstack keypair delete ${name}` };
 }
+
+interface StateResource {
+  urn: string;
+  type: string;
+  id?: string;
+  inputs?: Record<string, unknown>;
+  outputs?: Record<string, unknown>;
+}
+
+/** A stack's state as `pulumi stack export` prints it, as far as it matters here. */
+export interface Checkpoint {
+  deployment: {
+    resources?: StateResource[];
+    pending_operations?: { type: string; resource: StateResource }[];
+  };
+}
+
+/**
+ * The state with what was found as resources of its own, and nothing pending any more. What stands in a new resource is
+ * what was asked for; a refresh puts in what there is.
+ */
+export function adopt<C extends Checkpoint>(checkpoint: C, found: readonly { urn: string; id?: string }[]): C {
+  const { resources = [], pending_operations: operations = [] } = checkpoint.deployment;
+  const ids = new Map(found.map(({ urn, id }) => [urn, id]));
+  const adopted = operations.flatMap(({ type, resource }) => {
+    const id = type === "creating" ? ids.get(resource.urn) : undefined;
+    return id ? [{ ...resource, id, outputs: { ...resource.inputs, ...resource.outputs } }] : [];
+  });
+  return {
+    ...checkpoint,
+    deployment: {
+      ...checkpoint.deployment,
+      // Last: all that they depend on is there already, or they would not have been begun.
+      resources: [...resources, ...adopted],
+      pending_operations: operations.filter(({ type }) => type !== "creating"),
+    },
+  };
+}

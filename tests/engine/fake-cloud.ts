@@ -175,8 +175,9 @@ export class FakeCloud {
     let items = [...this.#of(collection).values()];
     for (const [key, value] of query) {
       if (["limit", "fields", "marker", "project_id", "sort_key", "sort_dir"].includes(key)) continue;
+      // Nova takes a name for a regular expression.
       if (key === "name" && value.startsWith("^"))
-        items = items.filter((i) => String(i.name).startsWith(value.slice(1)));
+        items = items.filter((item) => new RegExp(value).test(String(item.name)));
       else items = items.filter((item) => String(item[key]) === value);
     }
     if (collection.endsWith("/servers")) {

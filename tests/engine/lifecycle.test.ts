@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { test as base, describe, expect } from "vitest";
 import type { RawConfig } from "../../config/validate.ts";
 import { FakeCloud, type Fault } from "./fake-cloud.ts";
@@ -204,6 +205,27 @@ describe("a fault in the middle", () => {
     expect(cloud.server("demo-agent-2")?.status).toBe("ACTIVE");
     expect(instances(second).filter((line) => line.startsWith("delete") && !line.includes("agent-2"))).toEqual([]);
     expect((await stack.up()).changes).toEqual([]);
+    expectSuccess(await stack.destroy());
+    expect(cloud.leftovers()).toEqual([]);
+  });
+
+  test("the engine is killed while servers are made: recover finds them, and the next run completes", async ({
+    cloud,
+    stackOf,
+  }) => {
+    const stack = await stackOf();
+    const update = stack.startUp();
+    const made = (): number => cloud.requests.filter((line) => line === "POST /compute/v2.1/servers").length;
+    while (made() < 3) await sleep(100);
+    const ids = (): (string | undefined)[] =>
+      ["registry", "bastion", "master-1", "agent-1", "agent-2"].map((name) => cloud.server(`demo-${name}`)?.id);
+    const before = ids();
+    expect(await stack.killAndRecover(update)).toMatch(/Instance demo-[\w-]+: there \(/);
+    expectSuccess(await stack.up());
+    // What was there is still what is there: nothing was made a second time.
+    expect(ids()).toEqual(before.map((id) => id ?? expect.any(String)));
+    expect((await stack.up()).changes).toEqual([]);
+    expect((await stack.state()).deployment.pending_operations ?? []).toEqual([]);
     expectSuccess(await stack.destroy());
     expect(cloud.leftovers()).toEqual([]);
   });

@@ -1,10 +1,5 @@
-import { execFile } from "node:child_process";
-import { once } from "node:events";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { holdings, realCloud, servers } from "./real-cloud.ts";
 import { type Outcome, Stack } from "./stack.ts";
@@ -32,8 +27,6 @@ const CONFIG: RawConfig = {
     ["spark-python", "client", "zookeeper"].map((name) => [name, `registry.example.org/${name}@${DIGEST}`]),
   ),
 };
-
-const run = promisify(execFile);
 
 describe.skipIf(!cloud)(
   `a real OpenStack${cloud ? "" : " (skipped: no cloud, see tests/engine/real-cloud.ts)"}`,
@@ -124,15 +117,7 @@ describe.skipIf(!cloud)(
       const update = stack.startUp();
       // Until servers are being made: the longest part, and the one that a killed engine knows least about.
       for (let i = 0; i < 600 && (await servers(cloud.env, NAME)).size === 0; i++) await sleep(500);
-      process.kill(-(update.pid ?? 0), "SIGKILL");
-      await once(update, "exit");
-      // The lock of a process that is no more.
-      await stack.pulumi("cancel", "--yes");
-      const { stdout } = await run(process.execPath, [join(ROOT, "cli", "recover.ts"), "test"], {
-        cwd: stack.folder,
-        env: stack.environment,
-      });
-      process.stdout.write(stdout);
+      process.stdout.write(await stack.killAndRecover(update));
       await up("up after the kill");
       expect((await up("second up")).changes).toEqual([]);
       expect((await stack.state()).deployment.pending_operations ?? []).toEqual([]);

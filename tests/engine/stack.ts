@@ -1,7 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
 import { stringify } from "yaml";
 import { ROOT } from "../../cli/common.ts";
 import type { RawConfig } from "../../config/validate.ts";
@@ -101,6 +103,20 @@ export class Stack {
       // A group of its own: the engine's children can be killed with it, as when a machine loses power.
       detached: true,
     });
+  }
+
+  /** Kills an update and all of its processes, as when a machine loses power; then `npm run recover`. @returns What it said. */
+  async killAndRecover(update: ChildProcess): Promise<string> {
+    const ended = once(update, "exit");
+    process.kill(-(update.pid ?? 0), "SIGKILL");
+    await ended;
+    // The lock of a process that is no more.
+    await this.pulumi("cancel", "--yes");
+    const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, "cli", "recover.ts"), "test"], {
+      cwd: this.folder,
+      env: this.environment,
+    });
+    return stdout;
   }
 
   /** The state as the backend has it, secrets encrypted. */
