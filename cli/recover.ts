@@ -2,6 +2,7 @@ import { execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs, promisify } from "node:util";
 import { Cloud } from "../openstack/cloud.ts";
 import { adopt, type Checkpoint, findPending } from "../openstack/pending.ts";
@@ -13,6 +14,9 @@ import { ROOT, reportAndExit, UserError } from "./common.ts";
  * from there.
  */
 const USAGE = "usage: npm run recover -- <environment>";
+
+/** As long as the provider itself waits for a server. */
+const BUILD_MINUTES = 30;
 
 const run = promisify(execFile);
 
@@ -30,6 +34,10 @@ async function recover(environment: string): Promise<void> {
     cloud,
     creates.map(({ resource }) => ({ urn: resource.urn, type: resource.type, inputs: resource.inputs ?? {} })),
   );
+  await built(
+    cloud,
+    found.flatMap(({ urn, id }) => (id && urn.includes("compute/instance:Instance::") ? [id] : [])),
+  );
   cloud.close();
   for (const { urn, id, todo } of found) {
     const name = urn.split("::").slice(2).join(" ");
@@ -40,6 +48,19 @@ async function recover(environment: string): Promise<void> {
   // one of everything takes as long as the cluster is large.
   const targets = found.flatMap(({ urn, id }) => (id ? ["--target", urn] : []));
   if (targets.length > 0) await pulumi(["refresh", "--yes", "--skip-preview", ...stack, ...targets]);
+}
+
+/** Waits until no server is being made any more: the provider cannot read one that is. */
+async function built(cloud: Cloud, ids: readonly string[]): Promise<void> {
+  const until = Date.now() + BUILD_MINUTES * 60_000;
+  for (const id of ids) {
+    for (;;) {
+      const found = await cloud.find<{ server: { status: string } }>("compute", `/servers/${id}`);
+      if (found?.server.status !== "BUILD") break;
+      if (Date.now() > until) throw new UserError(`server ${id} is in BUILD for more than ${BUILD_MINUTES} minutes`);
+      await sleep(2000);
+    }
+  }
 }
 
 /** By way of a file that nobody else may read: secrets in it are encrypted, but names and addresses are not. */

@@ -62,6 +62,10 @@ export function wireSpark(ctx: Context): SparkWiring {
   const env: Record<string, string> = { SPARK_LOCAL_IP: client, PYSPARK_PYTHON: PYTHON };
   if (!mesos) return { conf, env, master };
 
+  // A fixed port would have to be among what Mesos offers, and only one executor of an agent could have it: executors take
+  // any. The driver's own stays.
+  conf["spark.driver.blockManager.port"] = String(c.blockManagerPort);
+  delete conf["spark.blockManager.port"];
   conf["spark.mesos.coarse"] = "true";
   conf["spark.mesos.role"] = c.mesosRole;
   conf["spark.mesos.principal"] = PRINCIPALS.spark;

@@ -4,7 +4,7 @@ import { type Context, propertyLines } from "../context.ts";
 import { healthOf, httpProbe } from "../probe.ts";
 import { type File, type Machine, type Port, type Service, type SparkWiring, secret } from "../types.ts";
 import { fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
-import { SPARK_CONF_DIR, SPARK_HOME, sparkDefaults } from "./spark.ts";
+import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, sparkDefaults } from "./spark.ts";
 
 const WORK = "/home/spark/work";
 const TOKEN_FILE = "/run/secrets/jupyter-token";
@@ -54,7 +54,7 @@ export function jupyter(ctx: Context, machine: Machine, wiring: SparkWiring): Se
       // libmesos listens on a port that the system chooses; the masters and agents call back to it.
       ...(c.architecture === "standalone"
         ? []
-        : [{ name: "libprocess", port: 32768, last: 60999, from: ["master", "agent"] } satisfies Port]),
+        : [{ name: "libprocess", ...EPHEMERAL_PORTS, from: ["master", "agent"] } satisfies Port]),
     ],
     health: healthOf(httpProbe(machine.address, c.jupyterPort, "/api", '"version"')),
     uid: 1000,

@@ -126,10 +126,16 @@ export function workerProperties({ config: c }: Context): Record<string, string>
   };
 }
 
+/** Ports that Linux gives to those that ask for any. */
+export const EPHEMERAL_PORTS = { port: 32768, last: 60999 } as const;
+
 /** Ports that executors listen on, whoever started them. */
 export function executorPorts(ctx: Context): Port[] {
+  const from: Port["from"] = ["self", "client"];
+  // Whatever port the system gives them: see the wiring.
+  if (hasMesos(ctx.config) && !hasSparkMaster(ctx.config)) return [{ name: "blocks", ...EPHEMERAL_PORTS, from }];
   const first = ctx.config.blockManagerPort;
-  return [{ name: "blocks", port: first, last: first + SPARK_PORT_RANGE - 1, from: ["self", "client"] }];
+  return [{ name: "blocks", port: first, last: first + SPARK_PORT_RANGE - 1, from }];
 }
 
 /** Where shuffle files are asked for that executors have left behind. */

@@ -23,7 +23,7 @@ try {
 } catch {
   case error: Throwable =>
     System.err.println(s"Mesos: libmesos does not load into Java: ${error.getClass.getName}: ${error.getMessage}")
-    sys.exit(1)
+    System.exit(1)
 }
 END
 java -Xmx512m -cp '/opt/spark/jars/*' scala.tools.nsc.MainGenericRunner -usejavacp -nc /tmp/check.scala
