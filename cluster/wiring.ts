@@ -66,6 +66,10 @@ export function wireSpark(ctx: Context): SparkWiring {
   // any. The driver's own stays.
   conf["spark.driver.blockManager.port"] = String(c.blockManagerPort);
   delete conf["spark.blockManager.port"];
+  // Unlike Spark's own workers, Mesos' executors are not told that connections are authenticated, nor the secret, before
+  // their first one.
+  conf["spark.executorEnv.JAVA_TOOL_OPTIONS"] = "-Dspark.authenticate=true";
+  conf["spark.executorEnv._SPARK_AUTH_SECRET"] = secret("spark-auth");
   conf["spark.mesos.coarse"] = "true";
   conf["spark.mesos.role"] = c.mesosRole;
   conf["spark.mesos.principal"] = PRINCIPALS.spark;

@@ -1,5 +1,7 @@
 import { UserError } from "../cli/common.ts";
 import type { Cluster } from "../cluster/types.ts";
+import { hasMesos, hasSparkMaster } from "../config/ports.ts";
+import type { Config } from "../config/schema.ts";
 import { containerName } from "../render/compose.ts";
 import { type Docker, interactive } from "./docker.ts";
 
@@ -17,6 +19,13 @@ export function clientContainer(cluster: Cluster): string {
   return containerName(cluster, service);
 }
 
+/** Mesos fills one agent before the next: on all of them a job runs only when it takes all that there is. */
+function cores(c: Config): string[] {
+  return takesOffers(c) && c.agentCpus > 0 ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
+}
+
+const takesOffers = (c: Config): boolean => hasMesos(c) && !hasSparkMaster(c);
+
 /** Runs the smoke job on the client. @returns Its exit code. */
 export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<number> {
   const args = [
@@ -25,6 +34,7 @@ export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<
     "smoke",
     "--agents",
     String(cluster.config.agentCount),
+    ...cores(cluster.config),
     ...(json ? ["--json"] : []),
   ];
   return interactive(docker.client, args, signal ? { signal } : {});
