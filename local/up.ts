@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../cli/common.ts";
 import { defineCluster } from "../cluster/define.ts";
@@ -248,9 +247,4 @@ export function printLinks(cluster: Cluster, links: readonly Link[], project: Pr
   say(
     `  make logs${env}    what the services say         make down${env}    stop and remove it (VOLUMES=1: its data too)`,
   );
-}
-
-/** The environment's folder holds a rendered cluster. */
-export function isWritten(project: Project): boolean {
-  return existsSync(composeFile(project));
 }
