@@ -291,7 +291,7 @@ lock() {
     if ! "$docker" build --progress plain --target lock --output "type=local,dest=$work/lock" "${arguments[@]}" "$here/$image" >"$work/log" 2>&1; then
         # uv's own words, without BuildKit's step numbers and times.
         local reason
-        reason=$(sed -n 's/^#[0-9]* [0-9.]* \{0,1\}//p' "$work/log" | awk '/^ *(×|error:|Error:|ERROR:)/ { found = 1 } found { print }' | awk '!seen[$0]++' | sed 's/^/    /')
+        reason=$(sed -n 's/^#[0-9]* [0-9.]* \{0,1\}//p' "$work/log" | awk '/^ *(×|error:|Error:|ERROR:)/ { found = 1 } /^ERROR: executor failed/ { next } found { print }' | awk '!seen[$0]++' | sed 's/^/    /')
         [[ -s $lockfile ]] || rm -f "$lockfile"
         if [[ -n $reason ]]; then
             printf '%s\n' "images/build.sh: there is no set of versions that fits images/$image/requirements.in. uv says:" "$reason" "Nothing was changed or built. Correct the file and run this again." >&2

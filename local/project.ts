@@ -95,6 +95,15 @@ export async function find(d: Docker, p: Project): Promise<Found> {
   return { containers, networks, volumes };
 }
 
+/** Folder of the checkout whose cluster of this name is here, if that is another one than ours and is still there. */
+export async function otherHome(d: Docker, p: Project, found: Found): Promise<string | undefined> {
+  const [first] = found.containers;
+  if (first === undefined) return undefined;
+  const format = '{{index .Config.Labels "com.docker.compose.project.working_dir"}}';
+  const [home = ""] = await dockerLines(d, ["inspect", "--format", format, first]);
+  return home !== "" && home !== p.dir && existsSync(home) ? dirname(dirname(home)) : undefined;
+}
+
 /** Containers that the cluster's agents started, running or not. */
 function findTasks(d: Docker, p: Project): Promise<string[]> {
   return dockerLines(d, ["ps", "-aq", "--no-trunc", "--filter", `label=${TASKS_LABEL}=${p.name}`]);

@@ -13,7 +13,7 @@ import { captured, type Docker, findDocker, interactive } from "./docker.ts";
 import { containerStates, waitGate, waitHealthy } from "./health.ts";
 import { checkControlGroups, type FetchOptions, fetchMesos, type MesosArchive, type SourceKey } from "./mesos.ts";
 import { takenPorts } from "./ports.ts";
-import { composeFile, find, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
+import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { smoke } from "./smoke.ts";
 
 export interface UpOptions {
@@ -42,6 +42,12 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
   const project = projectOf(root, config.clusterName);
   const before = await find(d, project);
   const fresh = before.containers.length === 0;
+  const home = await otherHome(d, project, before);
+  if (home !== undefined) {
+    throw new UserError(
+      `a cluster named "${config.clusterName}" that was brought up in ${home} is on this machine; nothing was changed. Fix: make down there, or choose another clusterName, networkCidr and ports here (docs/CONFIG.md).`,
+    );
+  }
   const links = publishedLinks(cluster);
   if (fresh) await checkPorts(links);
 

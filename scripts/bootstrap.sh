@@ -61,7 +61,9 @@ docker_() {
         else apt_install "Docker Compose" docker-compose; fi
     fi
     if ! docker info >/dev/null 2>&1; then
-        docker info 2>&1 | grep -qi 'permission denied' && fail "Docker refuses this user. Join the group docker (and log in again), or run as root."
+        local answer; answer=$(docker info 2>&1 || true)
+        [[ ${answer,,} = *"permission denied"* ]] && fail "Docker refuses this user. Join the group docker (and log in again), or run as root."
+        [[ ! ${DOCKER_HOST:-} ]] || fail "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST. Start it there, or unset DOCKER_HOST to use this machine's."
         start_engine || fail "the Docker engine does not run. Start it: sudo systemctl start docker"
         for _ in $(seq 60); do docker info >/dev/null 2>&1 && return; sleep 0.5; done
         tail -n 10 /var/log/dockerd.log >&2 2>/dev/null || true

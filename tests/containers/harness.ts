@@ -33,9 +33,9 @@ export class TestCluster {
     ];
   }
 
-  /** Runs the command line as `make` does. */
-  cli(verb: string, args: string[] = [], extra: string[] = []): Promise<{ code: number; output: string }> {
-    return captured(process.execPath, this.argv(verb, args, extra));
+  /** Runs the command line as `make` does, of this checkout or of another one. */
+  cli(verb: string, args: string[] = [], extra: string[] = [], root = ROOT): Promise<{ code: number; output: string }> {
+    return captured(process.execPath, this.argv(verb, args, extra, root));
   }
 
   /** The same, running: for interrupting it. */
@@ -43,9 +43,9 @@ export class TestCluster {
     return spawn(process.execPath, this.argv(verb, args), { stdio: ["ignore", "pipe", "pipe"] });
   }
 
-  private argv(verb: string, args: string[], extra: string[] = []): string[] {
+  private argv(verb: string, args: string[], extra: string[] = [], root = ROOT): string[] {
     const sets = [...this.settings, ...extra].flatMap((text) => ["--set", text]);
-    return [join(ROOT, "cli", "local.ts"), verb, "--env", "local", ...sets, ...args];
+    return [join(root, "cli", "local.ts"), verb, "--env", "local", ...sets, ...args];
   }
 
   /** Name of a container of this cluster. */

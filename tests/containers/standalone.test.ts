@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../cli/common.ts";
 import { findDocker } from "../../local/docker.ts";
@@ -56,6 +57,21 @@ describe("make up, on the embedded default", () => {
     const { code, output } = await cluster.cli("up", ["--no-smoke"]);
     expect(output).toContain("Nothing to change: the cluster is as the config says.");
     expect(code).toBe(0);
+  });
+
+  test("another checkout does not take over a cluster of the same name", async () => {
+    const other = mkdtempSync(join(tmpdir(), "checkout-"));
+    try {
+      const left = new Set(["node_modules", ".git", ".triplewide"]);
+      const folders = readdirSync(ROOT).filter((name) => !left.has(name));
+      for (const name of folders) cpSync(join(ROOT, name), join(other, name), { recursive: true });
+      symlinkSync(join(ROOT, "node_modules"), join(other, "node_modules"));
+      const { code, output } = await cluster.cli("up", ["--no-smoke"], [], other);
+      expect(output).toContain(`that was brought up in ${resolve(ROOT)} is on this machine; nothing was changed`);
+      expect(code).toBe(1);
+    } finally {
+      rmSync(other, { recursive: true });
+    }
   });
 
   test("Jupyter refuses without the token and answers with it", async () => {
