@@ -36,13 +36,35 @@ export function sourceDigest(source: string): string {
   return /sha256[:=]([0-9a-f]{64})$/.exec(source)?.[1] ?? "";
 }
 
-/** Where the Mesos inside of an image comes from; empty where it holds none. Only on this machine do images hold one. */
+/** Whether Mesos' master and agent run in an image, and not on the machines themselves. */
+const holdsDaemons = (name: ImageName, c: Config): boolean =>
+  name === "spark-python" && (c.platform === "docker" || c.architecture === "mesos-in-docker");
+
+/** Whether drivers run in an image that talk to Mesos. Marathon's Spark is a standalone one: its drivers do not. */
+const holdsDrivers = (name: ImageName, c: Config): boolean =>
+  c.architecture !== "marathon-standalone" &&
+  (name === "client" || (name === "spark-python" && c.architecture === "docker-executors"));
+
+/** Where the Mesos inside of an image comes from; empty where it holds none. */
 export function mesosIn(name: ImageName, c: Config): string {
-  if (c.platform !== "docker" || !hasMesos(c)) return "";
-  if (name === "spark-python") return c.mesosSource;
-  // The client runs drivers, which want the library only. Marathon's Spark is a standalone one: its drivers want none.
-  return name === "client" && c.architecture !== "marathon-standalone" ? c.libmesosSource || c.mesosSource : "";
+  if (!hasMesos(c)) return "";
+  if (holdsDaemons(name, c)) return c.mesosSource;
+  return holdsDrivers(name, c) ? c.libmesosSource || c.mesosSource : "";
 }
+
+/**
+ * What the images that hold a source's Mesos need of it: `daemons` (master and agent), `java` (libmesos with its Java
+ * bindings), or both. All of them stand on one image: what one needs, the others have as well.
+ */
+export function mesosParts(source: string, c: Config): string {
+  const images = (["spark-python", "client"] as const).filter((name) => mesosIn(name, c) === source);
+  const java = images.some((name) => holdsDrivers(name, c)) && source === (c.libmesosSource || c.mesosSource);
+  return [...(images.some((name) => holdsDaemons(name, c)) ? ["daemons"] : []), ...(java ? ["java"] : [])].join(" ");
+}
+
+/** Appendix to the tag of an image that holds a Mesos, by the digest of its source. */
+export const mesosTag = (source: string): string =>
+  source === "" ? "" : `-mesos-${sourceDigest(source).slice(0, SHORT_DIGEST)}`;
 
 /**
  * Tag by which this machine's Docker knows an image of ours; for Marathon, the image that the config names. Images with a
@@ -50,7 +72,5 @@ export function mesosIn(name: ImageName, c: Config): string {
  */
 export function localReference(name: ImageName, c: Config, versions: Readonly<Record<string, string>>): string {
   if (name === "marathon") return c.marathonSource.replace("docker://", "");
-  const digest = sourceDigest(mesosIn(name, c));
-  const mesos = digest === "" ? "" : `-mesos-${digest.slice(0, SHORT_DIGEST)}`;
-  return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesos}`;
+  return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesosTag(mesosIn(name, c))}`;
 }

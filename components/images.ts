@@ -12,6 +12,8 @@ export interface ImagesArgs {
   folder: string;
   /** What the Dockerfiles are given as build arguments, as far as they ask for it. */
   buildArgs: Readonly<Record<string, string>>;
+  /** The Mesos in each image that holds one. */
+  mesos: Readonly<Record<string, MesosInImage>>;
   /** Tag of the images that are built. */
   tag: string;
   /** Architecture of the machines, such as `linux/amd64`. */
@@ -34,6 +36,15 @@ export interface ImagesArgs {
    * @default the registry belongs to others and forgets nothing
    */
   storage?: pulumi.Input<string>;
+}
+
+/** An archive of an installed Mesos that lies in the folder of `spark-python`. */
+export interface MesosInImage {
+  sha256: string;
+  /** What of it is needed: `daemons`, `java`, or both. */
+  parts: string;
+  /** Appendix to the image's tag. */
+  tag: string;
 }
 
 /** Images that an image of ours stands on, and the build argument by which it knows each. */
@@ -75,25 +86,32 @@ export class Images extends pulumi.ComponentResource {
     });
   }
 
-  #build(name: string, args: ImagesArgs, image: string): Image {
-    const there = this.#built.get(image);
+  /** @param mesos What the image is to hold: its own, or that of an image which stands on it. */
+  #build(name: string, args: ImagesArgs, image: string, mesos = args.mesos[image]): Image {
+    const key = `${image}${mesos?.sha256 ?? ""}`;
+    const there = this.#built.get(key);
     if (there) return there;
     const standsOn = STANDS_ON[image];
     if (!standsOn) throw new Error(`no Dockerfile is known for the image ${image}`);
     const dockerfile = join(args.folder, image, "Dockerfile");
     const below: Record<string, pulumi.Input<string>> = {};
     for (const [arg, other] of Object.entries(standsOn)) {
-      below[arg] = args.given[other] ?? this.#build(name, args, other).repoDigest;
+      below[arg] = args.given[other] ?? this.#build(name, args, other, other === "base" ? undefined : mesos).repoDigest;
     }
+    const values = {
+      ...args.buildArgs,
+      ...(mesos ? { MESOS: "archive", MESOS_SHA256: mesos.sha256, MESOS_PARTS: mesos.parts } : {}),
+    };
+    const own = mesos?.sha256 === args.mesos[image]?.sha256;
     const built = new Image(
-      `${name}-${image}`,
+      `${name}-${image}${own ? "" : "-for-client"}`,
       {
         // Nothing is pushed before the registry answers; a preview waits for nothing.
-        imageName: args.reachable.then(() => `${args.push}/triplewide/${image}:${args.tag}`),
+        imageName: args.reachable.then(() => `${args.push}/triplewide/${image}:${args.tag}${mesos?.tag ?? ""}`),
         build: {
           context: join(args.folder, image),
           dockerfile,
-          args: { ...asked(dockerfile, args.buildArgs), ...below },
+          args: { ...asked(dockerfile, values), ...below },
           platform: args.platform,
           builderVersion: "BuilderBuildKit",
         },
@@ -103,7 +121,7 @@ export class Images extends pulumi.ComponentResource {
       },
       { parent: this, ...(args.storage ? { replacementTrigger: args.storage } : {}) },
     );
-    this.#built.set(image, built);
+    this.#built.set(key, built);
     return built;
   }
 }

@@ -2,6 +2,8 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { missingBeforeUp } from "../cluster/plan.ts";
 import type { Cluster } from "../cluster/types.ts";
+import { ConfigError } from "../config/validate.ts";
+import { fetchArchives, placeArchives } from "../mesos/archive.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { CloudError } from "../openstack/errors.ts";
 import { PreflightError, preflight } from "../openstack/preflight.ts";
@@ -13,7 +15,8 @@ import type { SparkClusterArgs } from "./spark-cluster.ts";
 export type Found = Pick<
   SparkClusterArgs,
   "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "operations"
->;
+> &
+  Required<Pick<SparkClusterArgs, "mesosArchives">>;
 
 /**
  * Looks at the cloud and refuses what it could not hold, in a preview too: the engine would only find out one thing at a
@@ -33,17 +36,36 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
     const cloud = Cloud.fromEnvironment({ folder: root });
     const facts = await preflight(cluster, cloud);
     for (const warning of facts.warnings) await pulumi.log.warn(warning);
+    const mesosArchives = await archivesFor(cluster, root);
     return {
       imageId: facts.imageId,
       flavorIds: Object.fromEntries(Object.entries(facts.flavors).map(([name, { id }]) => [name, id])),
       externalNetworkId: facts.externalNetworkId,
       externalNetwork: c.externalNetwork,
+      mesosArchives,
       operations: operationsFor(cluster, root, cloud, facts.existing),
     };
   } catch (error) {
-    if (error instanceof PreflightError || error instanceof CloudError) throw new pulumi.RunError(error.message);
+    if ([PreflightError, CloudError, ConfigError].some((kind) => error instanceof kind))
+      throw new pulumi.RunError((error as Error).message);
     throw error;
   }
+}
+
+/**
+ * The Mesos that images are to hold, where they are built here: before a preview, too, because the engine compares an
+ * image's folder with what it was built from.
+ */
+async function archivesFor(cluster: Cluster, root: string): Promise<Found["mesosArchives"]> {
+  const found = await fetchArchives({
+    config: cluster.config,
+    environment: pulumi.getStack(),
+    root,
+    docker: "docker",
+    signal: new AbortController().signal,
+  });
+  placeArchives(join(root, "images"), found.values());
+  return new Map([...found].map(([source, { sha256 }]) => [source, sha256]));
 }
 
 function operationsFor(

@@ -1,6 +1,14 @@
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { filledApps, imagesIn, localReference, pinnedVersions } from "../cluster/images.ts";
+import {
+  filledApps,
+  imagesIn,
+  localReference,
+  mesosIn,
+  mesosParts,
+  mesosTag,
+  pinnedVersions,
+} from "../cluster/images.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon.ts";
 import { pullLogin } from "../cluster/services/registry.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
@@ -15,7 +23,7 @@ import { ClusterSecrets } from "./cluster-secrets.ts";
 import { type Configuration, configure } from "./configuration.ts";
 import { filler } from "./filler.ts";
 import { Firewall } from "./firewall.ts";
-import { Images } from "./images.ts";
+import { Images, type ImagesArgs } from "./images.ts";
 import { KeyPair } from "./key-pair.ts";
 import { MachineGroup, type MachineGroupArgs } from "./machine-group.ts";
 import { Network } from "./network.ts";
@@ -34,6 +42,11 @@ export interface SparkClusterArgs {
   externalNetworkId: string;
   /** Name of the same network, which is how floating IPs are asked for. */
   externalNetwork: string;
+  /**
+   * sha256 of each archive of Mesos that lies in the folder of `spark-python`, by the source that the config names.
+   * @default none; images hold no Mesos
+   */
+  mesosArchives?: ReadonlyMap<string, string>;
   /** What exists already, and how machines are waited for. */
   operations: Operations;
   /** Values of the config's secret keys that are set; all other secrets are generated. */
@@ -184,6 +197,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         given: { marathon: localReference("marathon", c, versions), ...c.prebuiltImages },
         folder: join(root, "images"),
         buildArgs: versions,
+        mesos: this.#mesos(),
         tag: versions.TRIPLEWIDE_VERSION ?? "latest",
         platform: "linux/amd64",
         push: hasRegistry(c) ? `localhost:${port}` : c.registry,
@@ -197,6 +211,19 @@ export class SparkCluster extends pulumi.ComponentResource {
       },
       { parent: this },
     );
+  }
+
+  /** The Mesos in each image that holds one. */
+  #mesos(): ImagesArgs["mesos"] {
+    const { cluster, mesosArchives } = this.#args;
+    const entries = (["spark-python", "client"] as const).flatMap((name) => {
+      const source = mesosIn(name, cluster.config);
+      const sha256 = mesosArchives?.get(source);
+      return sha256
+        ? [[name, { sha256, parts: mesosParts(source, cluster.config), tag: mesosTag(source) }] as const]
+        : [];
+    });
+    return Object.fromEntries(entries);
   }
 
   /** Registers a group of machines, unless it is there already or has none. */

@@ -153,19 +153,18 @@ if command -v flock >/dev/null 2>&1; then
 fi
 
 work=$(mktemp -d)
-# Where the Dockerfile of spark-python finds a Mesos: only while this runs, so that no build takes up what an earlier one left.
-mesos_place=$here/spark-python/mesos
-clean_up() {
-    rm -rf "$work"
-    if [[ -n $mesos ]]; then find "$mesos_place" -maxdepth 1 -name 'given.*' -delete; fi
-}
+# Where the Dockerfile of spark-python finds a Mesos. One that was there stays: `pulumi up` keeps its own there.
+given=
+clean_up() { rm -rf "$work" "$given"; }
 trap clean_up EXIT
 if [[ -n $mesos ]]; then
-    mkdir -p "$mesos_place"
-    find "$mesos_place" -maxdepth 1 -type f ! -name '.*' -delete
-    given=$mesos_place/given.tar
-    if [[ $mesos == *.deb ]]; then given=$mesos_place/given.deb; fi
-    ln "$mesos" "$given" 2>/dev/null || cp "$mesos" "$given"
+    place=$here/spark-python/mesos/$MESOS_SHA256.tar
+    if [[ $mesos == *.deb ]]; then place=${place%.tar}.deb; fi
+    mkdir -p "${place%/*}"
+    if [[ ! -e $place ]]; then
+        given=$place
+        ln "$mesos" "$place" 2>/dev/null || cp "$mesos" "$place"
+    fi
 fi
 
 # ---- What this machine adds ---------------------------------------------------------------------------------------------------------

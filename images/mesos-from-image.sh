@@ -22,5 +22,6 @@ container=$("$docker" create "$image" true)
 library=$(find "$work" -name 'libmesos*.so' | sort | head -n 1)
 [[ -n $library ]] || fail "the image holds no libmesos.so"
 prefix=$(dirname "$(dirname "$library")")
-tar -c -z -C "$prefix" -f "$target.part" .
+# The same bytes from the same image: the archive's digest decides whether images are built anew.
+tar -c -C "$prefix" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner . | gzip -n >"$target.part"
 mv "$target.part" "$target"

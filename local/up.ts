@@ -1,17 +1,18 @@
 import { join } from "node:path";
 import { UserError } from "../cli/common.ts";
 import { defineCluster } from "../cluster/define.ts";
-import { filledApps, fillImages, localReference, mesosIn, pinnedVersions } from "../cluster/images.ts";
+import { filledApps, fillImages, localReference, mesosIn, mesosParts, pinnedVersions } from "../cluster/images.ts";
 import { missingBeforeUp } from "../cluster/plan.ts";
 import type { Cluster, Gate, ImageName, Service } from "../cluster/types.ts";
 import { infoOf } from "../config/fields.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
 import { applyApps, MarathonError } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
+import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
+import { checkControlGroups } from "./control-groups.ts";
 import { captured, type Docker, findDocker, interactive } from "./docker.ts";
 import { containerStates, waitGate, waitHealthy } from "./health.ts";
-import { checkControlGroups, type FetchOptions, fetchMesos, type MesosArchive, type SourceKey } from "./mesos.ts";
 import { takenPorts } from "./ports.ts";
 import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { smoke } from "./smoke.ts";
@@ -58,7 +59,7 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
   let begun = false;
   try {
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
-    const mesos = await fetchSources({ config, environment, root, docker: d, signal: abort.signal });
+    const mesos = await fetchArchives({ config, environment, root, docker: d.client, signal: abort.signal });
     await buildImages(root, cluster, mesos, abort.signal);
     if (cluster.services.some((s) => s.needs?.includes("docker-socket"))) {
       const image = localReference("spark-python", config, pinnedVersions(root));
@@ -136,22 +137,11 @@ function portKey(link: Link): string {
   return keys.find((key) => key.toLowerCase() === camel.toLowerCase()) ?? camel;
 }
 
-/** Every Mesos that the images are to hold, by the key that names it. */
-async function fetchSources(options: FetchOptions): Promise<Map<SourceKey, MesosArchive>> {
-  const found = new Map<SourceKey, MesosArchive>();
-  const { config } = options;
-  const wanted = (["spark-python", "client"] as const).map((name) => mesosIn(name, config));
-  for (const key of ["mesosSource", "libmesosSource"] as const) {
-    if (config[key] !== "" && wanted.includes(config[key])) found.set(key, await fetchMesos(key, options));
-  }
-  return found;
-}
-
 /** Images that the cluster's services run, built where something changed. */
 async function buildImages(
   root: string,
   cluster: Cluster,
-  mesos: ReadonlyMap<SourceKey, MesosArchive>,
+  mesos: ReadonlyMap<string, MesosArchive>,
   signal: AbortSignal,
 ): Promise<void> {
   const ours: ImageName[] = ["spark-python", "client", "zookeeper", "hdfs"];
@@ -166,16 +156,12 @@ async function buildImages(
   const byMesos = Map.groupBy(wanted, (name) => mesosIn(name, cluster.config));
   const plain = byMesos.get("") ?? [];
   if (plain.length > 0) await build(plain);
-  for (const [key, archive] of mesos) {
-    const names = byMesos.get(cluster.config[key]) ?? [];
-    if (names.length > 0) await build(names, mesosEnv(archive, key, mesos.size));
+  for (const [source, { path, sha256, id }] of mesos) {
+    const names = byMesos.get(source) ?? [];
+    const parts = mesosParts(source, cluster.config);
+    if (names.length === 0) continue;
+    await build(names, { MESOS_ARCHIVE: path, MESOS_SHA256: sha256, MESOS_ID: id, MESOS_PARTS: parts });
   }
-}
-
-/** What `images/build.sh` is told of a Mesos: with a source for each, neither has to hold the other's part. */
-function mesosEnv(archive: MesosArchive, key: SourceKey, sources: number): Record<string, string> {
-  const parts = sources === 1 ? "daemons java" : key === "mesosSource" ? "daemons" : "java";
-  return { MESOS_ARCHIVE: archive.path, MESOS_SHA256: archive.sha256, MESOS_ID: archive.id, MESOS_PARTS: parts };
 }
 
 async function startContainers(d: Docker, project: Project, signal: AbortSignal): Promise<void> {

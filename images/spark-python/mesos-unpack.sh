@@ -1,16 +1,15 @@
 #!/bin/sh
-# Unpacks an installed Mesos: mesos-unpack.sh <folder with one archive> <sha256> <parts> <target>
+# Unpacks an installed Mesos: mesos-unpack.sh <folder with the archive, named by its digest> <sha256> <parts> <target>
 # The archive is a tarball of an installed prefix (wherever the prefix was) or a .deb; what counts is where lib/libmesos.so lies in it.
 # Parts that it must hold: java (libmesos with its Java bindings), daemons (master and agent), or both.
 set -eu
 folder=$1 digest=$2 parts=$3 target=$4
 fail() { echo "Mesos: $*" >&2; exit 1; }
 
-archive=$(find "$folder" -maxdepth 1 -type f ! -name '.*')
-[ -n "$archive" ] || fail "MESOS=archive, but images/spark-python/mesos/ holds no archive"
-[ "$(printf '%s\n' "$archive" | wc -l)" = 1 ] || fail "images/spark-python/mesos/ holds more than one archive"
+archive=$(find "$folder" -maxdepth 1 -type f -name "$digest.*" | head -n 1)
+[ -n "$archive" ] || fail "MESOS=archive, but images/spark-python/mesos/ holds no $digest.tar or .deb (MESOS_SHA256 is its digest)"
 actual=$(sha256sum "$archive" | cut -d' ' -f1)
-[ "$actual" = "$digest" ] || fail "$(basename "$archive") has the digest $actual, not $digest as MESOS_SHA256 says"
+[ "$actual" = "$digest" ] || fail "$(basename "$archive") has the digest $actual"
 
 mkdir /tmp/mesos
 case $archive in

@@ -1,14 +1,25 @@
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream, existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
-import { sourceDigest } from "../cluster/images.ts";
-import { MESOS_HOME } from "../cluster/services/mesos.ts";
+import { mesosIn, sourceDigest } from "../cluster/images.ts";
+import type { ImageName } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../config/validate.ts";
+import { captured } from "../local/docker.ts";
 import { explain, Http } from "../openstack/http.ts";
-import { captured, type Docker, docker } from "./docker.ts";
 
 /** Where the Mesos of the images comes from: `mesosSource` and `libmesosSource` as files of this machine, digests checked. */
 
@@ -28,12 +39,51 @@ export interface FetchOptions {
   environment: string;
   /** Folder of the checkout. Downloads are kept below its `.triplewide/`. */
   root: string;
-  docker: Docker;
+  /** Docker's command, for sources that are images. */
+  docker: string;
+  /** Ends the download. */
   signal: AbortSignal;
 }
 
 /** Hours may be a slow line's; a server that says nothing is given up much sooner. */
 const DOWNLOAD_MS = 3_600_000;
+
+/** Every Mesos that images built here are to hold, by the source that names it. */
+export async function fetchArchives(options: FetchOptions): Promise<Map<string, MesosArchive>> {
+  const { config: c } = options;
+  const isBuilt = (name: ImageName): boolean => c.platform === "docker" || !(name in c.prebuiltImages);
+  const wanted = new Set((["spark-python", "client"] as const).filter(isBuilt).map((name) => mesosIn(name, c)));
+  const found = new Map<string, MesosArchive>();
+  for (const key of ["mesosSource", "libmesosSource"] as const) {
+    const source = c[key];
+    if (source !== "" && wanted.has(source) && !found.has(source)) found.set(source, await fetchMesos(key, options));
+  }
+  return found;
+}
+
+/**
+ * Puts archives where the Dockerfile of `spark-python` finds them, and removes all others: what lies in an image's folder
+ * decides whether the engine builds it anew.
+ *
+ * @param images Folder that holds one folder for each image.
+ */
+export function placeArchives(images: string, archives: Iterable<MesosArchive>): void {
+  const folder = join(images, "spark-python", "mesos");
+  mkdirSync(folder, { recursive: true });
+  const wanted = new Map([...archives].map((a) => [`${a.sha256}.${a.path.endsWith(".deb") ? "deb" : "tar"}`, a.path]));
+  for (const name of readdirSync(folder)) if (!name.startsWith(".") && !wanted.has(name)) rmSync(join(folder, name));
+  for (const [name, path] of wanted) {
+    const place = join(folder, name);
+    if (existsSync(place)) continue;
+    try {
+      linkSync(path, place);
+    } catch {
+      // On another file system, or not ours.
+      copyFileSync(path, `${folder}/.${name}`);
+      renameSync(`${folder}/.${name}`, place);
+    }
+  }
+}
 
 /**
  * Gets what a key names, unless it is here already.
@@ -96,24 +146,6 @@ export async function fetchMesos(key: SourceKey, options: FetchOptions): Promise
   return { path, sha256: id, id };
 }
 
-/**
- * Whether agents can start containers here. Mesos up to 1.x looks for the CPU's control group of version 1 before it does, and
- * would else only say so in an agent's log.
- *
- * @param image The agents' image, with Mesos in it.
- * @throws ConfigError where they cannot.
- */
-export async function checkControlGroups(d: Docker, image: string, config: Config, environment: string): Promise<void> {
-  if ((await docker(d, ["info", "--format", "{{.CgroupVersion}}"])) !== "2") return;
-  const agent = [image, `${MESOS_HOME}/sbin/mesos-agent`, "--version"];
-  const version = await docker(d, ["run", "--rm", "--network", "none", ...agent]);
-  if (!version.startsWith("mesos 1.")) return;
-  const rule = `a Mesos that starts containers with control groups version 2, which this machine's Docker has (it is ${version})`;
-  const fix =
-    "use architecture vanilla or mesos-in-docker here, boot with systemd.unified_cgroup_hierarchy=0, or name another Mesos";
-  throw new ConfigError(environment, [{ key: "mesosSource", value: config.mesosSource, rule, fix }]);
-}
-
 const wrongDigest = (actual: string): string =>
   `find out why it differs; if this is the file that you mean, end the value with #sha256=${actual}`;
 
@@ -139,18 +171,14 @@ async function download(url: string, target: string, signal: AbortSignal): Promi
 }
 
 /** Why the image's Mesos could not be had; empty where it could. */
-async function takeOutOfImage(
-  image: string,
-  target: string,
-  { root, docker: d, signal }: FetchOptions,
-): Promise<string> {
-  const there = await captured(d.client, ["image", "inspect", image], signal);
+async function takeOutOfImage(image: string, target: string, { root, docker, signal }: FetchOptions): Promise<string> {
+  const there = await captured(docker, ["image", "inspect", image], signal);
   if (there.code !== 0) {
-    const pull = await captured(d.client, ["pull", "--quiet", image], signal);
+    const pull = await captured(docker, ["pull", "--quiet", image], signal);
     signal.throwIfAborted();
     if (pull.code !== 0) return lastLine(pull.output);
   }
-  const taken = await captured(join(root, "images", "mesos-from-image.sh"), [d.client, image, target], signal);
+  const taken = await captured(join(root, "images", "mesos-from-image.sh"), [docker, image, target], signal);
   signal.throwIfAborted();
   return taken.code === 0 ? "" : lastLine(taken.output);
 }

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { localReference } from "../../cluster/images.ts";
 import { validate } from "../../config/validate.ts";
-import { checkControlGroups, fetchMesos } from "../../local/mesos.ts";
+import { checkControlGroups } from "../../local/control-groups.ts";
+import { fetchMesos } from "../../mesos/archive.ts";
 
 const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
 const CONTENT = "an installed prefix";
@@ -72,7 +73,7 @@ describe("mesosSource", () => {
       config: configOf({ mesosSource }),
       environment: "test",
       root,
-      docker: { client, compose: [client] },
+      docker: client,
       signal: new AbortController().signal,
     });
 
