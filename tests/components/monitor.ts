@@ -69,7 +69,7 @@ function outputsOf(args: pulumi.runtime.MockResourceArgs): Record<string, unknow
       return { ...args.inputs, address: "203.0.113.10" };
     case "docker:index/image:Image": {
       const digest = createHash("sha256").update(JSON.stringify(args.inputs)).digest("hex");
-      return { ...args.inputs, repoDigest: `${args.inputs.imageName.split(":")[0]}@sha256:${digest}` };
+      return { ...args.inputs, repoDigest: `${args.inputs.imageName.replace(/:[^:/]+$/, "")}@sha256:${digest}` };
     }
     default:
       return args.inputs;
@@ -160,6 +160,9 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
   });
   const cluster = defineCluster(validate(config, "env"));
   const ids = Object.fromEntries(cluster.machines.map(({ flavor }) => [flavor, `id-of-${flavor}`]));
+  // Archives of other digests than their sources, as those taken out of container images are.
+  const { mesosSource, libmesosSource } = cluster.config;
+  const mesosArchives = new Map([mesosSource, libmesosSource].filter(Boolean).map((s) => [s, archiveOf(s)]));
   let spark: SparkCluster | undefined;
   await pulumi.runtime.runInPulumiStack(async () => {
     spark = new SparkCluster(cluster.name, {
@@ -169,6 +172,7 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
       flavorIds: ids,
       externalNetworkId: "external-id",
       externalNetwork: "public",
+      mesosArchives,
       operations: options.operations ?? passive(),
       ...(options.secrets ? { secrets: options.secrets } : {}),
     });
@@ -176,6 +180,9 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
   if (!spark) throw new Error("no cluster was made");
   return { cluster, resources, spark };
 }
+
+/** Digest of the archive that a source of Mesos is to give. */
+export const archiveOf = (source: string): string => createHash("sha256").update(source).digest("hex");
 
 /** Waits until the SDK has nothing left to register. */
 async function settled(): Promise<void> {
@@ -224,7 +231,7 @@ function record(take: (registration: Registration) => void): void {
   };
 }
 
-const MESOS_SOURCE = `https://mirror.example.org/mesos-1.11.0.tar.gz#sha256=${"5".repeat(64)}`;
+export const MESOS_SOURCE = `https://mirror.example.org/mesos-1.11.0.tar.gz#sha256=${"5".repeat(64)}`;
 
 /** A config of each architecture that has every kind of machine. */
 export function configOf(architecture: Architecture, more: RawConfig = {}): RawConfig {

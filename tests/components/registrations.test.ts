@@ -1,11 +1,21 @@
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ROOT } from "../../cli/common.ts";
 import { fillImages } from "../../cluster/images.ts";
 import { fillSecrets } from "../../cluster/secrets.ts";
-import { ARCHITECTURES } from "../../config/schema.ts";
+import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
+import type { RawConfig } from "../../config/validate.ts";
 import { renderUserData } from "../../render/cloud-init.ts";
-import { configOf, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";
+import {
+  archiveOf,
+  configOf,
+  MESOS_SOURCE,
+  type Registration,
+  type Run,
+  run,
+  SECRET_MARK,
+  UNKNOWN,
+} from "./monitor.ts";
 
 /** What the engine is told, for every architecture. */
 
@@ -216,6 +226,56 @@ test("prebuilt images need no Docker", async () => {
   expect(resources.filter((r) => r.type.startsWith("docker:"))).toEqual([]);
   const instance = byKey(resources).get("openstack:compute/instance:Instance demo-agent-1");
   expect(JSON.stringify(instance?.inputs.userData)).toContain(prebuiltImages["spark-python"]);
+});
+
+describe("the Mesos in images", () => {
+  const OTHER_SOURCE = `https://mirror.example.org/libmesos.deb#sha256=${"6".repeat(64)}`;
+  const [archive, other] = [MESOS_SOURCE, OTHER_SOURCE].map(archiveOf);
+  /** What each image of ours is built with, by its resource: the archive and the parts that it must have. */
+  const built = async (architecture: Architecture, more: RawConfig = {}): Promise<Record<string, string>> => {
+    const { resources } = await run(configOf(architecture, more));
+    const images = resources.filter((r) => r.type === "docker:index/image:Image");
+    return Object.fromEntries(
+      images.flatMap(({ name, inputs }) => {
+        const { args } = inputs.build as { args: Record<string, string> };
+        return args.MESOS ? [[name, `${args.MESOS} ${args.MESOS_SHA256} ${args.MESOS_PARTS}`]] : [];
+      }),
+    );
+  };
+
+  test("is there where drivers or daemons run in them", async () => {
+    expect(await built("standalone")).toEqual({});
+    expect(await built("marathon-standalone")).toEqual({});
+    expect(await built("docker-executors")).toEqual({ "demo-image-spark-python": `archive ${archive} java` });
+    expect(await built("mesos-in-docker")).toEqual({ "demo-image-spark-python": `archive ${archive} daemons java` });
+    // Its machines run Mesos themselves; only the client's image needs the library.
+    expect(await built("vanilla")).toEqual({ "demo-image-spark-python-for-client": `archive ${archive} java` });
+  });
+
+  test("may be another one for drivers than for daemons", async () => {
+    const more = { libmesosSource: OTHER_SOURCE };
+    expect(await built("mesos-in-docker", more)).toEqual({
+      "demo-image-spark-python": `archive ${archive} daemons`,
+      "demo-image-spark-python-for-client": `archive ${other} java`,
+    });
+    expect(await built("docker-executors", more)).toEqual({ "demo-image-spark-python": `archive ${other} java` });
+  });
+
+  test("is below the client, and told by its tag", async () => {
+    const { resources } = await run(configOf("vanilla"));
+    const image = (name: string) => byKey(resources).get(`docker:index/image:Image demo-image-${name}`)?.inputs;
+    expect(image("spark-python-for-client")?.imageName).toMatch(/spark-python:.*-mesos-555555555555$/);
+    expect(image("client")).toMatchObject({
+      imageName: expect.stringMatching(/client:.*-mesos-555555555555$/),
+      build: { args: { SPARK_PYTHON_IMAGE: expect.stringContaining("/spark-python@sha256:") } },
+    });
+  });
+
+  test("is nobody's where images are given", async () => {
+    const reference = `registry.example.org/x@sha256:${"d".repeat(64)}`;
+    const prebuiltImages = { "spark-python": reference, client: reference };
+    expect(await built("mesos-in-docker", { prebuiltImages })).toEqual({});
+  });
 });
 
 test("without a bastion no address is public and the machines are reached directly", async () => {

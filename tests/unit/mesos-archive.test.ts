@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { localReference } from "../../cluster/images.ts";
 import { validate } from "../../config/validate.ts";
 import { checkControlGroups } from "../../local/control-groups.ts";
-import { fetchMesos } from "../../mesos/archive.ts";
+import { fetchMesos, placeArchives } from "../../mesos/archive.ts";
 
 const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
 const CONTENT = "an installed prefix";
@@ -105,6 +105,26 @@ describe("mesosSource", () => {
     expect((error as Error).message).toContain("Fix: ");
     expect(readdirSync(join(root, ".triplewide", "_mesos")).filter((name) => !name.startsWith(DIGEST))).toEqual([]);
   });
+});
+
+test("archives lie beside the Dockerfile by their digests, and no others do", () => {
+  const images = mkdtempSync(join(tmpdir(), "triplewide-images-"));
+  const folder = join(images, "spark-python", "mesos");
+  const archive = (name: string, digit: string) => {
+    writeFileSync(join(images, name), name);
+    return { path: join(images, name), sha256: digit.repeat(64), id: OTHER };
+  };
+  const [tar, deb] = [archive("m.tar.gz", "a"), archive("m.deb", "b")];
+  try {
+    placeArchives(images, [tar, deb]);
+    writeFileSync(join(folder, ".gitkeep"), "");
+    writeFileSync(join(folder, `${OTHER}.tar`), "of another environment");
+    expect(readFileSync(join(folder, `${"b".repeat(64)}.deb`), "utf8")).toBe("m.deb");
+    placeArchives(images, [tar]);
+    expect(readdirSync(folder).sort()).toEqual([".gitkeep", `${"a".repeat(64)}.tar`]);
+  } finally {
+    rmSync(images, { recursive: true });
+  }
 });
 
 describe("agents that start containers", () => {
