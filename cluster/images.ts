@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { hasMesos } from "../config/ports.ts";
+import { hasMesos, mesosStartsExecutors } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageName, MarathonApp } from "./types.ts";
 
@@ -42,7 +42,7 @@ const holdsDaemons = (name: ImageName, c: Config): boolean =>
 
 /** Whether drivers run in an image that talk to Mesos. Marathon's Spark is a standalone one: its drivers do not. */
 const holdsDrivers = (name: ImageName, c: Config): boolean =>
-  c.architecture !== "marathon-standalone" &&
+  mesosStartsExecutors(c) &&
   (name === "client" || (name === "spark-python" && c.architecture === "docker-executors"));
 
 /** Where the Mesos inside of an image comes from; empty where it holds none. */

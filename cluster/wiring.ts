@@ -1,4 +1,4 @@
-import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../config/ports.ts";
+import { hasHdfs, mesosStartsExecutors, SPARK_PORT_RANGE } from "../config/ports.ts";
 import { SECRET_KEYS } from "../config/secrets.ts";
 import type { Context } from "./context.ts";
 import { EVENT_LOG_DIR, EXECUTOR_TARBALL_DIR, executorTarball, executorTarballInHdfs } from "./services/client.ts";
@@ -15,7 +15,7 @@ const PYTHON = "/opt/venv/bin/python3";
 export function wireSpark(ctx: Context): SparkWiring {
   const c = ctx.config;
   const client = ctx.addresses("client")[0] ?? "";
-  const mesos = hasMesos(c) && c.architecture !== "marathon-standalone";
+  const mesos = mesosStartsExecutors(c);
   const master = mesos
     ? `mesos://${mesosZk(ctx)}`
     : c.architecture === "marathon-standalone"

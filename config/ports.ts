@@ -14,6 +14,8 @@ export const hasMesos = (c: Config): boolean => c.architecture !== "standalone";
 /** Where Spark's own master and workers run, whoever starts them. */
 export const hasSparkMaster = (c: Config): boolean =>
   c.architecture === "standalone" || c.architecture === "marathon-standalone";
+/** Whether Mesos starts the executors, and not workers of Spark's own. */
+export const mesosStartsExecutors = (c: Config): boolean => hasMesos(c) && !hasSparkMaster(c);
 export const hasHdfs = (c: Config): boolean => c.datanodeCount > 0;
 export const hasRegistry = (c: Config): boolean => c.platform === "openstack" && c.registry === "";
 

@@ -1,6 +1,6 @@
 import { UserError } from "../cli/common.ts";
 import type { Cluster } from "../cluster/types.ts";
-import { hasMesos, hasSparkMaster } from "../config/ports.ts";
+import { mesosStartsExecutors } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { containerName } from "../render/compose.ts";
 import { type Docker, interactive } from "./docker.ts";
@@ -21,10 +21,8 @@ export function clientContainer(cluster: Cluster): string {
 
 /** Mesos fills one agent before the next: on all of them a job runs only when it takes all that there is. */
 function cores(c: Config): string[] {
-  return takesOffers(c) && c.agentCpus > 0 ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
+  return mesosStartsExecutors(c) && c.agentCpus > 0 ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
 }
-
-const takesOffers = (c: Config): boolean => hasMesos(c) && !hasSparkMaster(c);
 
 /** Runs the smoke job on the client. @returns Its exit code. */
 export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<number> {

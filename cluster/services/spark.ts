@@ -1,4 +1,4 @@
-import { hasMesos, hasSparkMaster, SPARK_PORT_RANGE } from "../../config/ports.ts";
+import { mesosStartsExecutors, SPARK_PORT_RANGE } from "../../config/ports.ts";
 import type { Config } from "../../config/schema.ts";
 import { type Context, endpoints, propertyLines } from "../context.ts";
 import { anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
@@ -133,7 +133,7 @@ export const EPHEMERAL_PORTS = { port: 32768, last: 60999 } as const;
 export function executorPorts(ctx: Context): Port[] {
   const from: Port["from"] = ["self", "client"];
   // Whatever port the system gives them: see the wiring.
-  if (hasMesos(ctx.config) && !hasSparkMaster(ctx.config)) return [{ name: "blocks", ...EPHEMERAL_PORTS, from }];
+  if (mesosStartsExecutors(ctx.config)) return [{ name: "blocks", ...EPHEMERAL_PORTS, from }];
   const first = ctx.config.blockManagerPort;
   return [{ name: "blocks", port: first, last: first + SPARK_PORT_RANGE - 1, from }];
 }
@@ -145,7 +145,7 @@ export function shufflePorts(ctx: Context): Port[] {
 }
 
 /** Whether agents need a shuffle service of their own: a Spark worker, where there is one, is one as well. */
-export const ownShuffleService = (c: Config): boolean => c.dynamicAllocation && hasMesos(c) && !hasSparkMaster(c);
+export const ownShuffleService = (c: Config): boolean => c.dynamicAllocation && mesosStartsExecutors(c);
 
 /**
  * Where executors leave their shuffle files and the agent's shuffle service finds them, on whatever each of them runs. The
