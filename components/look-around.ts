@@ -64,7 +64,10 @@ async function archivesFor(cluster: Cluster, root: string): Promise<Found["mesos
     docker: "docker",
     signal: new AbortController().signal,
   });
-  placeArchives(join(root, "images"), found.values());
+  const { prebuiltImages } = cluster.config;
+  if (!("spark-python" in prebuiltImages && "client" in prebuiltImages)) {
+    placeArchives(join(root, "images"), found.values());
+  }
   return new Map([...found].map(([source, { sha256 }]) => [source, sha256]));
 }
 

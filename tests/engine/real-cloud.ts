@@ -20,6 +20,8 @@ export interface RealCloud {
   lab?: (...args: string[]) => Promise<string>;
   /** Whether its servers are machines: false with the lab's fake driver, whose servers hold nothing. */
   machines: boolean;
+  /** Address by which its servers reach this machine; none on a cloud that is elsewhere. */
+  host?: string;
 }
 
 const run = promisify(execFile);
@@ -58,6 +60,7 @@ export async function realCloud(): Promise<RealCloud | undefined> {
     },
     lab: async (...args) => (await run(LAB, args)).stdout,
     machines: env.LAB_DRIVER === "lxc",
+    host: new URL(env.OS_AUTH_URL ?? "").hostname.replace(/\d+$/, "1"),
   };
 }
 
