@@ -36,7 +36,7 @@ describe("docker-executors: each executor a container of the worker image", () =
   });
 
   test("an executor is killed in mid-job and the job still ends right", async () => {
-    const job = cluster.job(30);
+    const job = cluster.jobOnEveryAgent(30);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     await cluster.killExecutor("agent-2");
     await measured("another executor after one was killed", 120, () => cluster.hasExecutor("agent-2"));
@@ -44,7 +44,7 @@ describe("docker-executors: each executor a container of the worker image", () =
   });
 
   test("an agent restarts beside another, and neither touches the other's tasks", async () => {
-    const job = cluster.job(30);
+    const job = cluster.jobOnEveryAgent(30);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     const before = await cluster.taskContainers("agent-2");
     await cluster.killAgent("agent-1");
@@ -54,7 +54,7 @@ describe("docker-executors: each executor a container of the worker image", () =
   });
 
   test("down in mid-job leaves nothing: no container of a task, no volume, no file", async () => {
-    const job = cluster.job(300);
+    const job = cluster.jobOnEveryAgent(300);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     expect((await cluster.cli("down", ["--volumes"])).code).toBe(0);
     await job.done;

@@ -110,6 +110,12 @@ export class MesosCluster extends TestCluster {
     return { done, says: `sum is ${((tasks - 1) * tasks * (2 * tasks - 1)) / 6}` };
   }
 
+  /** A job that takes all cores: left to itself, one fills an agent before Mesos gives it the next. */
+  jobOnEveryAgent(tasks: number): ReturnType<MesosCluster["job"]> {
+    const { agentCount, agentCpus } = this.cluster.config;
+    return this.job(tasks, { "spark.cores.max": String(agentCount * agentCpus) });
+  }
+
   /** Starts a further agent inside of a machine, with a secret that is not the cluster's. */
   strangeAgent(): Promise<{ code: number; output: string }> {
     const script = [

@@ -59,7 +59,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   });
 
   test("the leading master is killed in mid-job", async () => {
-    const job = cluster.job(40);
+    const job = cluster.jobOnEveryAgent(40);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     const [leader = 0] = await cluster.leadingMasters();
     await cluster.kill(`master-${leader}-mesos-master`);
@@ -70,7 +70,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   });
 
   test("the leading ZooKeeper is killed in mid-job", async () => {
-    const job = cluster.job(40);
+    const job = cluster.jobOnEveryAgent(40);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     const [leader = 0] = await cluster.leadingZookeepers();
     await cluster.kill(`master-${leader}-zookeeper`);
@@ -84,7 +84,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   });
 
   test("an executor is killed in mid-job", async () => {
-    const job = cluster.job(30);
+    const job = cluster.jobOnEveryAgent(30);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     await cluster.killExecutor("agent-2");
     await measured("another executor after one was killed", 120, () => cluster.hasExecutor("agent-2"));
@@ -92,7 +92,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   });
 
   test("an agent is lost in mid-job, and comes back", async () => {
-    const job = cluster.job(30);
+    const job = cluster.jobOnEveryAgent(30);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     await cluster.killAgent("agent-2");
     expect((await job.done).output).toContain(job.says);
@@ -101,7 +101,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   });
 
   test("an agent is drained by name in mid-job, and given back", async () => {
-    const job = cluster.job(40);
+    const job = cluster.jobOnEveryAgent(40);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     const drained = await drain("agent-2", "--grace", "5");
     expect(drained.output).toMatch(/agent-2 is drained after [\d.]+ s/);
