@@ -139,7 +139,7 @@ export class Ssh {
   async close(): Promise<void> {
     this.#closed = true;
     const children = [...this.#children];
-    for (const child of children) child.kill();
+    for (const child of children) signal(child, "SIGTERM");
     await Promise.all(children.map(stop));
     this.#remove();
   }
@@ -178,7 +178,11 @@ export class Ssh {
   }
 
   #start(args: string[]): ChildProcess {
-    const child = spawn("ssh", ["-F", this.#configFile(), ...args], { stdio: ["pipe", "pipe", "pipe"] });
+    // A group of its own: what it starts to get to the bastion has to end with it, and would keep our pipes open else.
+    const child = spawn("ssh", ["-F", this.#configFile(), ...args], {
+      stdio: ["pipe", "pipe", "pipe"],
+      detached: true,
+    });
     this.#children.add(child);
     child.once("close", () => this.#children.delete(child));
     child.once("error", () => this.#children.delete(child));
@@ -195,7 +199,7 @@ export class Ssh {
       let late = false;
       const timer = setTimeout(() => {
         late = true;
-        child.kill("SIGKILL");
+        signal(child, "SIGKILL");
       }, seconds * 1000);
       child.stdin?.end(options.input ?? "");
       child.once("error", (error) => {
@@ -251,7 +255,7 @@ export class Ssh {
   }
 
   readonly #atExit = (): void => {
-    for (const child of this.#children) child.kill("SIGKILL");
+    for (const child of this.#children) signal(child, "SIGKILL");
     this.#remove();
   };
 
@@ -337,12 +341,22 @@ function opened(child: ChildProcess): Promise<string> {
   });
 }
 
+/** Sends a signal to a client and all that it started. */
+function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, name);
+  } catch {
+    // All of them have ended.
+  }
+}
+
 /** Lets the session end by itself, and makes it end when it does not. */
 async function stop(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   child.stdin?.end();
-  const timer = setTimeout(() => child.kill("SIGKILL"), 2000);
+  const timer = setTimeout(() => signal(child, "SIGKILL"), 2000);
   await exited;
   clearTimeout(timer);
 }
