@@ -45,8 +45,16 @@ export async function containerStates(d: Docker, ids: readonly string[]): Promis
 
 const isUp = (s: ContainerState): boolean => s.health === "healthy" || s.health === "running";
 
-/** A container is given up on when it is unhealthy, or was not started at all, for this long. */
-const PATIENCE_MS = 20_000;
+/**
+ * Milliseconds after which a container in such a state is given up. On a busy machine probes of a container that is well
+ * take too long now and then; one that has ended has no such excuse.
+ */
+const PATIENCE_MS: Readonly<Record<string, number>> = {
+  unhealthy: 60_000,
+  exited: 20_000,
+  dead: 20_000,
+  restarting: 20_000,
+};
 
 /**
  * Waits until every container is healthy.
@@ -81,11 +89,11 @@ export async function waitHealthy(
     if (pending.length === 0) return;
     const now = Date.now();
     for (const s of states) {
-      if (["unhealthy", "exited", "dead", "restarting"].includes(s.health)) {
+      if (s.health in PATIENCE_MS) {
         if (!badSince.has(s.id)) badSince.set(s.id, now);
       } else badSince.delete(s.id);
     }
-    const given = pending.filter((s) => now - (badSince.get(s.id) ?? now) > PATIENCE_MS);
+    const given = pending.filter((s) => now - (badSince.get(s.id) ?? now) > (PATIENCE_MS[s.health] ?? 0));
     if (given.length > 0 || now > deadline) throw await notHealthy(d, given.length > 0 ? given : pending);
     await sleep(500, undefined, { signal });
   }
