@@ -190,7 +190,7 @@ export const shape = {
   mesosSource: software.text(
     "",
     {
-      doc: "Where Mesos' master and agent come from: `docker://image@sha256:…` (a container image that holds them), `https://host/mesos.tar.gz#sha256=…` or `file:///path/mesos.tar.gz#sha256=…` (an installed prefix), or `deb+https://host/mesos.deb#sha256=…`. Needed before `up` by every architecture but `standalone`; Mesos has had no binary releases of its own since 2020, so nothing is assumed.",
+      doc: "Where Mesos' master and agent come from: `docker://image@sha256:…` (a container image that holds them), `https://host/mesos.tar.gz#sha256=…` or `file:///path/mesos.tar.gz#sha256=…` (an installed prefix), or `deb+https://host/mesos.deb#sha256=…`. Machines that run Mesos themselves (on OpenStack all but those of `mesos-in-docker`) fetch it too; a `file:///` must then be in their guest image as well. Needed before `up` by every architecture but `standalone`; Mesos has had no binary releases of its own since 2020, so nothing is assumed.",
       fix: "give docker://image@sha256:…, https://…tar.gz#sha256=…, file:///…tar.gz#sha256=… or deb+https://….deb#sha256=…",
     },
     OPTIONAL_SOURCE,
