@@ -43,6 +43,15 @@ describe("docker-executors: each executor a container of the worker image", () =
     expect((await job.done).output).toContain(job.says);
   });
 
+  test("executors live longer than the minute that Mesos gives to one whose process it does not see", async () => {
+    const job = cluster.jobOnEveryAgent(300);
+    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
+    const before = await cluster.taskContainers("agent-2");
+    await new Promise((resolve) => setTimeout(resolve, 65_000));
+    expect(await cluster.taskContainers("agent-2")).toEqual(before);
+    expect((await job.done).output).toContain(job.says);
+  });
+
   test("an agent restarts beside another, and neither touches the other's tasks", async () => {
     const job = cluster.jobOnEveryAgent(30);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
