@@ -42,8 +42,7 @@ const holdsDaemons = (name: ImageName, c: Config): boolean =>
 
 /** Whether drivers run in an image that talk to Mesos. Marathon's Spark is a standalone one: its drivers do not. */
 const holdsDrivers = (name: ImageName, c: Config): boolean =>
-  mesosStartsExecutors(c) &&
-  (name === "client" || (name === "spark-python" && c.architecture === "docker-executors"));
+  mesosStartsExecutors(c) && (name === "client" || (name === "spark-python" && c.architecture === "docker-executors"));
 
 /** Where the Mesos inside of an image comes from; empty where it holds none. */
 export function mesosIn(name: ImageName, c: Config): string {
