@@ -15,6 +15,9 @@ export interface ContainerState {
 /** Not a template of single fields: a container without a health check has no such field, and the template would fail. */
 const FORMAT = "{{json .Id}}\t{{json .Name}}\t{{json .RestartCount}}\t{{json .State}}";
 
+/** Docker takes a start for a success after this long: it forgets the failed ones before. */
+const LASTING_MS = 10_000;
+
 interface InspectedState {
   Status: string;
   StartedAt: string;
@@ -31,13 +34,14 @@ export async function containerStates(d: Docker, ids: readonly string[]): Promis
       number,
       InspectedState,
     ];
-    const health = state.Health?.Status ?? state.Status;
-    // A container that Docker starts again and again never turns unhealthy: it is not there long enough.
-    const failing = state.Status !== "running" || restarts >= 3;
+    // A container that Docker starts again and again never turns unhealthy: it is not there long enough. Nor does it count as
+    // running in the moments in which it is.
+    const own = state.Health?.Status ?? state.Status;
+    const again = own !== "healthy" && restarts >= 3 && Date.now() - Date.parse(state.StartedAt) < LASTING_MS;
     return {
       id,
       name: name.replace(/^\//, ""),
-      health: failing && health !== "healthy" ? state.Status : health,
+      health: state.Status !== "running" ? state.Status : again ? "restarting" : own,
       startedAt: state.StartedAt,
     };
   });

@@ -67,19 +67,18 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
     }
     begun = true;
     const statesBefore = await containerStates(d, before.containers);
-    writeProject(project, cluster, pinnedVersions(root));
-    await startContainers(d, project, abort.signal);
-    const { containers } = await find(d, project);
-    await waitHealthy(d, containers, config.readyTimeoutSeconds, (line) => say(`  ${line}`), abort.signal);
-    const pass = async (gates: readonly Gate[]): Promise<void> => {
-      for (const gate of gates) {
-        await waitGate(d, gateContainer(cluster, gate), gate, config.readyTimeoutSeconds, abort.signal);
-        say(`  ${gate.what}`);
-      }
-    };
-    await pass(cluster.gates.filter((gate) => gate.group !== "client"));
+    const run: Run = { d, project, cluster, root, say: (line) => say(`  ${line}`), signal: abort.signal };
+    const containers = await startContainers(run);
+    await waitHealthy(d, containers, config.readyTimeoutSeconds, run.say, abort.signal);
+    await passGates(
+      run,
+      cluster.gates.filter((gate) => gate.group !== "client"),
+    );
     const apps = await runApps(root, cluster, project, abort.signal);
-    await pass(cluster.gates.filter((gate) => gate.group === "client"));
+    await passGates(
+      run,
+      cluster.gates.filter((gate) => gate.group === "client"),
+    );
     const statesAfter = await containerStates(d, containers);
     const key = (s: { id: string; startedAt: string }): string => `${s.id} ${s.startedAt}`;
     const known = new Set(statesBefore.map(key));
@@ -138,7 +137,7 @@ function portKey(link: Link): string {
 }
 
 /** Images that the cluster's services run, built where something changed. */
-async function buildImages(
+export async function buildImages(
   root: string,
   cluster: Cluster,
   mesos: ReadonlyMap<string, MesosArchive>,
@@ -164,12 +163,34 @@ async function buildImages(
   }
 }
 
-async function startContainers(d: Docker, project: Project, signal: AbortSignal): Promise<void> {
+/** What bringing a cluster up works on. */
+export interface Run {
+  d: Docker;
+  project: Project;
+  cluster: Cluster;
+  /** Folder of the checkout. */
+  root: string;
+  say: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/** Starts the cluster's containers, and anew those whose definition changed. @returns Their ids; they need not be healthy yet. */
+export async function startContainers({ d, project, cluster, root, signal }: Run): Promise<string[]> {
+  writeProject(project, cluster, pinnedVersions(root));
   const [program, ...first] = d.compose;
   const args = [...first, "-p", project.name, "-f", composeFile(project), "up", "-d", "--remove-orphans"];
   const { code, output } = await captured(program, args, signal);
   signal.throwIfAborted();
   if (code !== 0) throw new UserError(`Docker Compose did not start the cluster:\n${explain(output)}`);
+  return (await find(d, project)).containers;
+}
+
+/** Waits for gates, one after the other. */
+export async function passGates({ d, cluster, say: report, signal }: Run, gates: readonly Gate[]): Promise<void> {
+  for (const gate of gates) {
+    await waitGate(d, gateContainer(cluster, gate), gate, cluster.config.readyTimeoutSeconds, signal);
+    report(gate.what);
+  }
 }
 
 /** What Docker says of common troubles is hard to read: the setting to change is named. */

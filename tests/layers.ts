@@ -62,7 +62,7 @@ export const layers: Layer[] = [
   },
   {
     name: "containers",
-    what: "real Spark, Jupyter, ZooKeeper and HDFS in containers",
+    what: "real Spark, Jupyter, ZooKeeper and HDFS in containers; Mesos' wiring against a stand-in",
     dir: "tests/containers",
     timeoutSeconds: 1500,
     missing: noDocker,

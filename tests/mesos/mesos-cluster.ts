@@ -1,21 +1,22 @@
+import { join } from "node:path";
 import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { httpProbe, lineProbe } from "../../cluster/probe.ts";
 import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { loadConfig } from "../../config/stack.ts";
-import { type Docker, docker, dockerLines } from "../../local/docker.ts";
+import { captured, type Docker, docker, dockerLines } from "../../local/docker.ts";
 import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/operator.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 
-/** A cluster with the real Mesos that MESOS_SOURCE names, and ways to hurt it. */
+/** A cluster with Mesos, the real one that MESOS_SOURCE names unless told otherwise, and ways to hurt it. */
 export class MesosCluster extends TestCluster {
   readonly cluster: Cluster;
   readonly masters: number[];
   readonly #docker: Docker;
 
-  constructor(d: Docker, name: string, index: number, settings: string[]) {
-    super(d, name, index, [`mesosSource=${process.env.MESOS_SOURCE}`, ...settings]);
+  constructor(d: Docker, name: string, index: number, settings: string[], source = process.env.MESOS_SOURCE) {
+    super(d, name, index, [`mesosSource=${source}`, ...settings]);
     this.#docker = d;
     this.cluster = defineCluster(loadConfig(ROOT, "local", this.settings));
     this.masters = Array.from({ length: this.cluster.config.masterCount }, (_, i) => i + 1);
@@ -57,15 +58,26 @@ export class MesosCluster extends TestCluster {
     return found.length > 0;
   }
 
-  /** What the leading master answers to a call of the operator. */
-  async operator(call: object): Promise<OperatorAnswer> {
+  /** What the leading master answers to a call of the operator, or of whoever else logs in. */
+  async operator(call: object, loginFile = ADMIN_LOGIN): Promise<OperatorAnswer> {
     const [leader = 0] = await this.leadingMasters();
+    return this.ask(leader, call, loginFile);
+  }
+
+  /** What one of the masters answers. */
+  async ask(master: number, call: object, loginFile = ADMIN_LOGIN): Promise<OperatorAnswer> {
     const command = operatorCommand(
-      this.address(`master-${leader}`),
+      this.address(`master-${master}`),
       this.cluster.config.mesosMasterPort,
       call as Parameters<typeof operatorCommand>[2],
-    );
-    return readAnswer((await this.exec(`master-${leader}-mesos-master`, command)).output);
+    ).map((word) => word.replaceAll(ADMIN_LOGIN, loginFile));
+    return readAnswer((await this.exec(`master-${master}-mesos-master`, command)).output);
+  }
+
+  /** Runs `make drain`'s command line. */
+  drain(...args: string[]): Promise<{ code: number; output: string }> {
+    const sets = this.settings.flatMap((text) => ["--set", text]);
+    return captured(process.execPath, [join(ROOT, "cli", "drain.ts"), "local", ...args, ...sets]);
   }
 
   /** Containers of tasks that an agent started. */

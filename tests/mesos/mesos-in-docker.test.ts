@@ -1,7 +1,5 @@
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
-import { captured, findDocker } from "../../local/docker.ts";
+import { findDocker } from "../../local/docker.ts";
 import { eventually } from "../containers/harness.ts";
 import { MesosCluster, measured } from "./mesos-cluster.ts";
 
@@ -16,14 +14,6 @@ const upAgain = async (): Promise<void> => {
   const { code, output } = await cluster.cli("up", ["--no-smoke"]);
   expect(code, output).toBe(0);
 };
-
-const drain = (...args: string[]) =>
-  captured(process.execPath, [
-    join(ROOT, "cli", "drain.ts"),
-    "local",
-    ...args,
-    ...cluster.settings.flatMap((text) => ["--set", text]),
-  ]);
 
 describe("mesos-in-docker: everything in images, three masters", () => {
   beforeAll(async () => {
@@ -103,12 +93,12 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   test("an agent is drained by name in mid-job, and given back", async () => {
     const job = cluster.jobOnEveryAgent(40);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    const drained = await drain("agent-2", "--grace", "5");
+    const drained = await cluster.drain("agent-2", "--grace", "5");
     expect(drained.output).toMatch(/agent-2 is drained after [\d.]+ s/);
     expect(drained.code).toBe(0);
     expect(await cluster.hasExecutor("agent-2")).toBe(false);
     expect((await job.done).output).toContain(job.says);
-    expect((await drain("agent-2", "--back")).output).toContain("agent-2 takes tasks again");
+    expect((await cluster.drain("agent-2", "--back")).output).toContain("agent-2 takes tasks again");
   });
 
   test("a restart of everything keeps state", async () => {

@@ -1,0 +1,270 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import { localReference, pinnedVersions } from "../../cluster/images.ts";
+import { httpProbe } from "../../cluster/probe.ts";
+import { MESOS_HOME } from "../../cluster/services/mesos.ts";
+import type { Cluster, Service } from "../../cluster/types.ts";
+import { loadConfig } from "../../config/stack.ts";
+import { captured, type Docker, findDocker } from "../../local/docker.ts";
+import { waitHealthy } from "../../local/health.ts";
+import { projectOf, readSecret } from "../../local/project.ts";
+import { buildImages, passGates, type Run, startContainers } from "../../local/up.ts";
+import { agentAt, drainCall } from "../../mesos/operator.ts";
+import { containerName } from "../../render/compose.ts";
+import { MesosCluster } from "../mesos/mesos-cluster.ts";
+import { eventually } from "./harness.ts";
+
+/**
+ * What the definition starts of ZooKeeper and Mesos, held against a stand-in for Mesos: flags, files, logins, probes, gates
+ * and the operator's calls. What only the real Mesos can show is in `tests/mesos`.
+ */
+const STAND_IN = readFileSync(join(ROOT, "tests/fakes/mesos-stand-in.py"), "utf8");
+
+const GUESSED = JSON.stringify({ principal: "agent", secret: "guessed" });
+
+const PARTS = ["zookeeper", "mesos-master", "mesos-agent"];
+
+class StandInCluster extends MesosCluster {
+  readonly #docker: Docker;
+
+  /** Without a source, the definition's images are those without Mesos. */
+  constructor(d: Docker, name: string, index: number, settings: string[]) {
+    super(d, name, index, ["readyTimeoutSeconds=120", ...settings], "");
+    this.#docker = d;
+  }
+
+  /** ZooKeeper, masters and agents as they are defined, with the stand-in where the programs of Mesos lie. */
+  #parts(change = (service: Service): Service => service): Cluster {
+    const services = this.cluster.services
+      .filter((service) => PARTS.includes(service.name))
+      .map((service) => {
+        const [program = ""] = service.command;
+        if (!program.startsWith(MESOS_HOME)) return service;
+        return change({ ...service, files: [...service.files, { path: program, content: STAND_IN, mode: "0755" }] });
+      });
+    return { ...this.cluster, services };
+  }
+
+  /** Starts them, some of them changed. */
+  async startParts(change?: (service: Service) => Service): Promise<{ run: Run; containers: string[] }> {
+    const cluster = this.#parts(change);
+    const { signal } = new AbortController();
+    const project = projectOf(ROOT, this.name);
+    const run: Run = { d: this.#docker, project, cluster, root: ROOT, say: () => {}, signal };
+    const versions = pinnedVersions(ROOT);
+    const images = (["spark-python", "zookeeper"] as const).map((n) => localReference(n, cluster.config, versions));
+    const there = await captured(this.#docker.client, ["image", "inspect", ...images]);
+    if (there.code !== 0) await buildImages(ROOT, cluster, new Map(), signal);
+    return { run, containers: await startContainers(run) };
+  }
+
+  /** Returns when every container is healthy and the leading master has all agents, by the definition's own checks. */
+  async up(change?: (service: Service) => Service): Promise<void> {
+    const { run, containers } = await this.startParts(change);
+    const { gates, config } = run.cluster;
+    await waitHealthy(this.#docker, containers, config.readyTimeoutSeconds, run.say, run.signal);
+    const ofMesos = gates.filter((gate) => gate.what === `a leading Mesos master with ${config.agentCount} agents`);
+    expect(ofMesos).toHaveLength(1);
+    await passGates(run, ofMesos);
+  }
+
+  async down(): Promise<void> {
+    await this.cli("down", ["--volumes"]);
+    expect(await this.traces()).toEqual([]);
+  }
+
+  /** Whether a master's answer to a question has a line that matches. */
+  async answers(master: number, path: string, pattern: string, login = ""): Promise<boolean> {
+    const probe = httpProbe(
+      this.address(`master-${master}`),
+      this.cluster.config.mesosMasterPort,
+      path,
+      pattern,
+      login,
+    );
+    return (await this.exec(`master-${master}-mesos-master`, probe)).code === 0;
+  }
+
+  /** The definition's service of that name, on the first machine that has it. */
+  service(name: string, cluster = this.cluster): Service {
+    const found = cluster.services.find((service) => service.name === name);
+    if (!found) throw new Error(`${cluster.architecture} has no ${name}`);
+    return found;
+  }
+
+  /** Starts a service's program once more, in the container of ours that has its files, with some of its flags changed. */
+  another(service: Service, changes: Record<string, string | undefined>): Promise<{ code: number; output: string }> {
+    const ours = this.service(service.name);
+    const address = this.address(ours.machine);
+    const place = { MESOS_ip: address, MESOS_hostname: address, MESOS_port: "5999", MESOS_work_dir: "/tmp/another" };
+    const environment = Object.entries({ ...service.env, ...place, ...changes })
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => `${key}=${value}`);
+    const container = containerName(this.#parts(), ours).slice(this.name.length + 1);
+    // Without what the container's own program is told.
+    return this.exec(container, ["env", "-i", ...environment, "timeout", "30", ...service.command]);
+  }
+
+  /** ZooKeeper's address, with a password that is not the masters'. */
+  guessedZk(): string {
+    return `zk://mesos:guessed@${this.address("master-1")}:${this.cluster.config.zookeeperClientPort}/mesos`;
+  }
+}
+
+const d = await findDocker();
+
+describe("the wiring of three masters and two agents, with a stand-in for Mesos", () => {
+  const cluster = new StandInCluster(d, "tw-contract", 7, [
+    "architecture=mesos-in-docker",
+    "masterCount=3",
+    "agentCount=2",
+  ]);
+  const bothAgents = (seconds: number) =>
+    eventually("a leading master with both agents", seconds, () => cluster.agentsAtLeader(2), Boolean);
+
+  beforeAll(async () => {
+    await cluster.down();
+    await cluster.up();
+  });
+  afterAll(() => cluster.down());
+
+  test("one master leads, and the others send on to it", async () => {
+    const [leader = 0, ...more] = await cluster.leadingMasters();
+    expect(more).toEqual([]);
+    const answers = await Promise.all(cluster.masters.map((n) => cluster.ask(n, { type: "GET_AGENTS" })));
+    expect(answers.map((answer) => answer.kind)).toEqual(
+      cluster.masters.map((n) => (n === leader ? "done" : "follower")),
+    );
+  });
+
+  test("people log in with the right password, or not at all", async () => {
+    await cluster.exec("master-1-mesos-master", ["bash", "-c", "printf admin:guessed >/tmp/guessed"]);
+    expect(await cluster.answers(1, "/state", "^HTTP/1.[01] 401")).toBe(true);
+    expect(await cluster.answers(1, "/state", "^HTTP/1.[01] 401", "/tmp/guessed")).toBe(true);
+    expect(await cluster.answers(1, "/metrics/snapshot", "^HTTP/1.[01] 401", "/tmp/guessed")).toBe(true);
+    expect((await fetch(`http://127.0.0.1:${cluster.cluster.config.mesosMasterPort}/state`)).status).toBe(401);
+  });
+
+  test("an agent with a wrong secret is refused", async () => {
+    const { code, output } = await cluster.strangeAgent();
+    expect(output).toContain("refused authentication");
+    expect(code).toBe(1);
+  });
+
+  test("a master without ZooKeeper's password is none", async () => {
+    const { code, output } = await cluster.another(cluster.service("mesos-master"), { MESOS_zk: cluster.guessedZk() });
+    expect(output).toContain("Failed to contend");
+    expect(code).toBe(1);
+  });
+
+  test("Spark may not drain an agent", async () => {
+    const [leader = 0] = await cluster.leadingMasters();
+    const secret = readSecret(projectOf(ROOT, cluster.name), "mesos-spark");
+    const write = `printf spark:${secret} >/tmp/spark`;
+    await cluster.exec(`master-${leader}-mesos-master`, ["bash", "-c", write]);
+    const found = await cluster.operator({ type: "GET_AGENTS" }, "/tmp/spark");
+    const agent = found.kind === "done" ? agentAt(found.body, cluster.address("agent-2")) : undefined;
+    expect(agent?.drain).toBe("none");
+    expect(await cluster.operator(drainCall(agent?.id ?? "", 5), "/tmp/spark")).toMatchObject({
+      kind: "refused",
+      status: 403,
+    });
+  });
+
+  test("an agent is drained by name, and given back", async () => {
+    const drained = await cluster.drain("agent-2", "--grace", "5");
+    expect(drained.output).toMatch(/agent-2 is drained after [\d.]+ s/);
+    expect(drained.code).toBe(0);
+    expect(await cluster.agentsAtLeader(1)).toBe(true);
+    const back = await cluster.drain("agent-2", "--back");
+    expect(back.output).toContain("agent-2 takes tasks again");
+    await bothAgents(30);
+  });
+
+  test("the leading master is killed: another one leads, with both agents", async () => {
+    const [leader = 0] = await cluster.leadingMasters();
+    await cluster.kill(`master-${leader}-mesos-master`);
+    await bothAgents(90);
+    const after = await cluster.leadingMasters();
+    expect(after).toHaveLength(1);
+    expect(after).not.toContain(leader);
+    await cluster.up();
+  });
+
+  test("the leading ZooKeeper is killed: another one leads, and one master with both agents", async () => {
+    const [leader = 0] = await cluster.leadingZookeepers();
+    await cluster.kill(`master-${leader}-zookeeper`);
+    await eventually(
+      "another leading ZooKeeper",
+      60,
+      () => cluster.leadingZookeepers(),
+      (found) => found.length === 1 && !found.includes(leader),
+    );
+    // Whoever is asked last still says who led before: an election shows that the new ensemble is the one that counts.
+    const [master = 0] = await eventually(
+      "a leading master",
+      60,
+      () => cluster.leadingMasters(),
+      (found) => found.length === 1,
+    );
+    await cluster.kill(`master-${master}-mesos-master`);
+    await bothAgents(90);
+    const after = await cluster.leadingMasters();
+    expect(after).toHaveLength(1);
+    expect(after).not.toContain(master);
+    await cluster.up();
+  });
+});
+
+describe("flags and files of the other architectures, with a stand-in for Mesos", () => {
+  const define = (architecture: string) =>
+    new StandInCluster(d, "tw-flags", 8, [`architecture=${architecture}`, "masterCount=1", "agentCount=1"]);
+  const vanilla = define("vanilla");
+
+  beforeAll(() => vanilla.down());
+  afterAll(() => vanilla.down());
+
+  test.each(["docker-executors", "marathon-standalone", "vanilla"])(
+    "%s: every flag is known, and a master leads with the agent",
+    (architecture) => define(architecture).up(),
+  );
+
+  // The examples are for OpenStack, where other flags are set than on this machine.
+  test.each(["vanilla", "docker-executors", "mesos-in-docker", "marathon-standalone"])(
+    "Pulumi.%s.yaml: every flag on machines is known",
+    async (environment) => {
+      const onMachines = defineCluster(loadConfig(ROOT, environment));
+      expect(onMachines.config.platform).toBe("openstack");
+      // Both get as far as a login, which is wrong.
+      const master = vanilla.service("mesos-master", onMachines);
+      expect((await vanilla.another(master, { MESOS_zk: vanilla.guessedZk() })).output).toContain("Failed to contend");
+      await vanilla.exec("agent-1", ["bash", "-c", `echo '${GUESSED}' >/tmp/guessed`]);
+      const agent = vanilla.service("mesos-agent", onMachines);
+      const { output } = await vanilla.another(agent, { MESOS_credential: "file:///tmp/guessed" });
+      expect(output).toContain("refused authentication");
+    },
+  );
+
+  test.each([
+    ["an unknown flag", { MESOS_quorumm: "1" }, "Failed to load unknown flag 'quorumm'"],
+    ["a missing flag", { MESOS_quorum: undefined }, "Need to specify --quorum"],
+    ["a file that is not there", { MESOS_zk: "file:///none" }, "Failed to read zk file '/none'"],
+    ["malformed access rules", { MESOS_acls: '{"permissive": }' }, "Invalid json format"],
+    ["an access rule that does not exist", { MESOS_acls: '{"drain_agent": []}' }, "there is no rule 'drain_agent'"],
+    ["a value of another form", { MESOS_authenticate_agents: "yes" }, "Failed to load flag 'authenticate_agents'"],
+  ])("%s ends a master", async (_, changes, reason) => {
+    const { code, output } = await vanilla.another(vanilla.service("mesos-master"), changes);
+    expect(output).toContain(reason);
+    expect(code).toBe(1);
+  });
+
+  test("with an unknown flag in the definition, up gives up and shows the log that names it", async () => {
+    const up = vanilla.up((service) =>
+      service.name === "mesos-master" ? { ...service, env: { ...service.env, MESOS_quorumm: "1" } } : service,
+    );
+    await expect(up).rejects.toThrow(/master-1-mesos-master is restarting[\s\S]*Failed to load unknown flag 'quorumm'/);
+  });
+});

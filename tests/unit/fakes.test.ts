@@ -1,0 +1,29 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+
+/** What is shipped; `bench` measures with the tests' own means. */
+const PRODUCT = ["cli", "cluster", "components", "config", "images", "index.ts", "local", "marathon", "mesos"]
+  .concat(["openstack", "render", "scripts"])
+  .map((name) => join(ROOT, name));
+
+function filesIn(path: string): string[] {
+  if (!statSync(path).isDirectory()) return [path];
+  return readdirSync(path, { recursive: true, encoding: "utf8" })
+    .map((name) => join(path, name))
+    .filter((file) => statSync(file).isFile());
+}
+
+test("nothing of the product reaches what only stands in for something in tests", () => {
+  const standIns = readdirSync(join(ROOT, "tests", "fakes")).filter((name) => name.includes("stand-in"));
+  expect(standIns).toContain("mesos-stand-in.py");
+  // Archives of Mesos may lie among the images; they are no text and large.
+  const files = PRODUCT.flatMap(filesIn).filter((file) => statSync(file).size < 1_000_000);
+  expect(files.length).toBeGreaterThan(100);
+  const reaching = files.filter((file) => {
+    const text = readFileSync(file, "utf8");
+    return /["'/]tests\//.test(text) || standIns.some((name) => text.includes(name));
+  });
+  expect(reaching).toEqual([]);
+});
