@@ -15,6 +15,7 @@ import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { hasRegistry } from "../config/ports.ts";
 import { givenSecrets, type SecretKey } from "../config/secrets.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
+import type { SshTarget } from "../openstack/ssh.ts";
 import { onHost } from "../render/cloud-init/paths.ts";
 import { renderGates, renderUserData } from "../render/cloud-init.ts";
 import { pages, pageUrl, sshConfig } from "./access.ts";
@@ -206,7 +207,10 @@ export class SparkCluster extends pulumi.ComponentResource {
         ...(storage ? { storage } : {}),
         reachable:
           machine && registry && operations.waits
-            ? registry.ready.then(() => operations.forward(targetOf(machine), port)).catch(never)
+            ? registry.ready
+                .then(() => this.#target(machine))
+                .then((target) => operations.forward(target, port))
+                .catch(never)
             : Promise.resolve(),
       },
       { parent: this },
@@ -295,6 +299,12 @@ export class SparkCluster extends pulumi.ComponentResource {
     return this.#machines(group).some((machine) => machine.name === names[0]);
   }
 
+  /** A machine as SSH knows it: its key is remembered by the server, because addresses come again with the next cluster. */
+  async #target({ name, address, group }: Machine): Promise<SshTarget> {
+    const id = this.#groups.get(group)?.instanceIds.get(name);
+    return { name, address, ...(id ? { serverId: await resolved(id) } : {}) };
+  }
+
   /** Resolves when every group that goes before this one has replaced what it had to replace. */
   #before(group: Group): Promise<void> {
     const earlier = ORDER.slice(0, ORDER.indexOf(group)).flatMap((g) => this.#groups.get(g)?.replaced ?? []);
@@ -334,7 +344,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     try {
       await operations.ready({
         group,
-        machines: this.#machines(group).map(targetOf),
+        machines: await Promise.all(this.#machines(group).map((machine) => this.#target(machine))),
         gates: renderGates(cluster, group),
         enough: "one",
         timeoutSeconds: cluster.config.readyTimeoutSeconds,
@@ -355,7 +365,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const fill = await resolved(filler(JSON.stringify(cluster.apps), secrets, images));
     await operations
       .apps({
-        machines: machines.map(targetOf),
+        machines: await Promise.all(machines.map((machine) => this.#target(machine))),
         port: cluster.config.marathonPort,
         loginFile: onHost([MARATHON_LOGIN], services)[0] ?? "",
         apps: filledApps(cluster.apps, fill),
@@ -384,8 +394,6 @@ interface Base {
   /** Not there yet for the machines that images need first. */
   images?: Images;
 }
-
-const targetOf = ({ name, address }: Machine): { name: string; address: string } => ({ name, address });
 
 /** Waits for all. The first failure fails the update; each is shown at its resource. */
 async function everyone(promises: readonly Promise<void>[]): Promise<void> {

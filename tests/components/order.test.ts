@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { MarathonApp } from "../../cluster/types.ts";
 import type { AppsRequest, Operations, ReadyRequest } from "../../components/operations.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
+import type { SshTarget } from "../../openstack/ssh.ts";
 import { configOf, type Registration, type Run, run, start } from "./monitor.ts";
 
 /** In which order machines are registered when machines that exist change. */
@@ -33,7 +34,14 @@ class FakeOperations implements Operations {
     this.log.push("reach");
   }
 
+  /** A host key is remembered by the server: the next cluster has the same addresses, and other keys. */
+  #known(machines: readonly SshTarget[]): void {
+    const unknown = machines.filter((m) => !m.serverId).map((m) => m.name);
+    if (unknown.length > 0) throw new Error(`nobody said which server it is: ${unknown.join(", ")}`);
+  }
+
   async ready({ group, machines, gates }: ReadyRequest): Promise<void> {
+    this.#known(machines);
     if (gates) {
       this.log.push(`gates ${group}`);
       const reason = this.broken.get(`gates ${group}`);
@@ -51,14 +59,16 @@ class FakeOperations implements Operations {
     }
   }
 
-  async apps({ apps }: AppsRequest): Promise<void> {
+  async apps({ apps, machines }: AppsRequest): Promise<void> {
+    this.#known(machines);
     this.log.push(`apps ${apps.map((app) => app.id).join(" ")}`);
     this.applied = apps;
     const reason = this.broken.get("apps");
     if (reason) throw new Error(reason);
   }
 
-  async forward(): Promise<void> {
+  async forward(machine: SshTarget): Promise<void> {
+    this.#known([machine]);
     this.log.push("forward");
   }
 
