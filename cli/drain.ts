@@ -41,17 +41,23 @@ async function onMachines(cluster: Cluster, environment: string): Promise<{ run:
       `the outputs of stack ${environment} are not to be had: ${(error.stderr || error.message).trim()}`,
     );
   });
-  const { bastionAddress, privateKey } = JSON.parse(stdout) as { bastionAddress?: string; privateKey?: string };
+  const {
+    bastionAddress,
+    privateKey,
+    serverIds = {},
+  } = JSON.parse(stdout) as { bastionAddress?: string; privateKey?: string; serverIds?: Record<string, string> };
+  // Addresses come again with the next cluster, with other keys.
+  const known = (name: string) => (serverIds[name] ? { serverId: serverIds[name] } : {});
   const ssh = new Ssh({
     user: cluster.config.sshUser,
     knownHostsFile: join(ROOT, ".triplewide", `${cluster.name}-known-hosts`),
     ...(privateKey ? { privateKey } : {}),
-    ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress } } : {}),
+    ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress, ...known("bastion") } } : {}),
   });
   const run: Run = async (master, command) => {
     const here = cluster.services.filter((s) => s.machine === master.name);
     const words = onHost(command, here).map(shellQuote).join(" ");
-    const { code, stdout: out, stderr } = await ssh.run(master, `sudo -n ${words}`);
+    const { code, stdout: out, stderr } = await ssh.run({ ...master, ...known(master.name) }, `sudo -n ${words}`);
     return { code, output: code === 0 ? out : stderr };
   };
   return { run, close: () => ssh.close() };

@@ -80,6 +80,8 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly sparkProperties: pulumi.Output<Record<string, string>>;
   /** The bastion's public address; empty without a bastion. */
   readonly bastionAddress: pulumi.Output<string>;
+  /** Server ids of bastion and masters by machine, under which their host keys are remembered. */
+  readonly serverIds: pulumi.Output<Record<string, string>>;
   /** Private key of the machines' login user; empty where the config names a key pair. Secret. */
   readonly privateKey: pulumi.Output<string>;
   /**
@@ -116,6 +118,11 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.sshConfig = pulumi
       .all([this.bastionAddress, bastion?.machines.instanceIds.get("bastion") ?? ""])
       .apply(([address, id]) => sshConfig(cluster, address, id));
+    this.serverIds = pulumi.output(
+      Object.fromEntries(
+        (["bastion", "master"] as const).flatMap((g) => [...(this.#groups.get(g)?.instanceIds ?? [])]),
+      ),
+    );
     this.sparkProperties = this.#sparkProperties(secrets, images);
     this.privateKey = keyPair.privateKey;
     this.registerOutputs({});

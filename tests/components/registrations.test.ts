@@ -218,6 +218,12 @@ test("the key of an object store is the config's, and with the client alone", as
   expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
 });
 
+test("host keys are remembered by the servers of bastion and masters", async () => {
+  const { outputs } = await runOf("standalone");
+  const names = ["bastion", "master-1", "master-2", "master-3"];
+  expect(outputs.serverIds).toEqual(Object.fromEntries(names.map((name) => [name, `demo-${name}-id`])));
+});
+
 test("prebuilt images need no Docker", async () => {
   const digest = `sha256:${"d".repeat(64)}`;
   const names = ["spark-python", "client", "zookeeper", "hdfs"];
