@@ -36,6 +36,12 @@ export function sourceDigest(source: string): string {
   return /sha256[:=]([0-9a-f]{64})$/.exec(source)?.[1] ?? "";
 }
 
+/** Images that may hold a Mesos. */
+export const MESOS_IMAGES = ["spark-python", "client"] as const satisfies readonly ImageName[];
+
+/** Where libmesos comes from that drivers load. */
+const librarySource = (c: Config): string => c.libmesosSource || c.mesosSource;
+
 /** Whether Mesos' master and agent run in an image, and not on the machines themselves. */
 const holdsDaemons = (name: ImageName, c: Config): boolean =>
   name === "spark-python" && (c.platform === "docker" || c.architecture === "mesos-in-docker");
@@ -48,7 +54,7 @@ const holdsDrivers = (name: ImageName, c: Config): boolean =>
 export function mesosIn(name: ImageName, c: Config): string {
   if (!hasMesos(c)) return "";
   if (holdsDaemons(name, c)) return c.mesosSource;
-  return holdsDrivers(name, c) ? c.libmesosSource || c.mesosSource : "";
+  return holdsDrivers(name, c) ? librarySource(c) : "";
 }
 
 /**
@@ -56,8 +62,8 @@ export function mesosIn(name: ImageName, c: Config): string {
  * bindings), or both. All of them stand on one image: what one needs, the others have as well.
  */
 export function mesosParts(source: string, c: Config): string {
-  const images = (["spark-python", "client"] as const).filter((name) => mesosIn(name, c) === source);
-  const java = images.some((name) => holdsDrivers(name, c)) && source === (c.libmesosSource || c.mesosSource);
+  const images = MESOS_IMAGES.filter((name) => mesosIn(name, c) === source);
+  const java = images.some((name) => holdsDrivers(name, c)) && source === librarySource(c);
   return [...(images.some((name) => holdsDaemons(name, c)) ? ["daemons"] : []), ...(java ? ["java"] : [])].join(" ");
 }
 

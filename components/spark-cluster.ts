@@ -4,6 +4,7 @@ import {
   filledApps,
   imagesIn,
   localReference,
+  MESOS_IMAGES,
   mesosIn,
   mesosParts,
   mesosTag,
@@ -227,7 +228,7 @@ export class SparkCluster extends pulumi.ComponentResource {
   /** The Mesos in each image that holds one. */
   #mesos(): ImagesArgs["mesos"] {
     const { cluster, mesosArchives } = this.#args;
-    const entries = (["spark-python", "client"] as const).flatMap((name) => {
+    const entries = MESOS_IMAGES.flatMap((name) => {
       const source = mesosIn(name, cluster.config);
       const sha256 = mesosArchives?.get(source);
       return sha256
@@ -312,6 +313,10 @@ export class SparkCluster extends pulumi.ComponentResource {
     return { name, address, ...(id ? { serverId: await resolved(id) } : {}) };
   }
 
+  #targets(machines: readonly Machine[]): Promise<SshTarget[]> {
+    return Promise.all(machines.map((machine) => this.#target(machine)));
+  }
+
   /** Resolves when every group that goes before this one has replaced what it had to replace. */
   #before(group: Group): Promise<void> {
     const earlier = ORDER.slice(0, ORDER.indexOf(group)).flatMap((g) => this.#groups.get(g)?.replaced ?? []);
@@ -351,7 +356,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     try {
       await operations.ready({
         group,
-        machines: await Promise.all(this.#machines(group).map((machine) => this.#target(machine))),
+        machines: await this.#targets(this.#machines(group)),
         gates: renderGates(cluster, group),
         enough: "one",
         timeoutSeconds: cluster.config.readyTimeoutSeconds,
@@ -372,7 +377,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const fill = await resolved(filler(JSON.stringify(cluster.apps), secrets, images));
     await operations
       .apps({
-        machines: await Promise.all(machines.map((machine) => this.#target(machine))),
+        machines: await this.#targets(machines),
         port: cluster.config.marathonPort,
         loginFile: onHost([MARATHON_LOGIN], services)[0] ?? "",
         apps: filledApps(cluster.apps, fill),

@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
-import { mesosIn, sourceDigest } from "../cluster/images.ts";
+import { MESOS_IMAGES, mesosIn, sourceDigest } from "../cluster/images.ts";
 import type { ImageName } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../config/validate.ts";
@@ -52,7 +52,7 @@ const DOWNLOAD_MS = 3_600_000;
 export async function fetchArchives(options: FetchOptions): Promise<Map<string, MesosArchive>> {
   const { config: c } = options;
   const isBuilt = (name: ImageName): boolean => c.platform === "docker" || !(name in c.prebuiltImages);
-  const wanted = new Set((["spark-python", "client"] as const).filter(isBuilt).map((name) => mesosIn(name, c)));
+  const wanted = new Set(MESOS_IMAGES.filter(isBuilt).map((name) => mesosIn(name, c)));
   const found = new Map<string, MesosArchive>();
   for (const key of ["mesosSource", "libmesosSource"] as const) {
     const source = c[key];
