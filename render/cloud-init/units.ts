@@ -87,7 +87,6 @@ function inContainer(machine: Machine, service: Service, here: readonly Service[
   const run = [
     DOCKER,
     "run",
-    "--rm",
     "--name",
     name,
     "--network",
@@ -120,8 +119,6 @@ function inContainer(machine: Machine, service: Service, here: readonly Service[
   ];
   return [
     `ExecStartPre=${execLine([`${SBIN}/triplewide-pull`, image(service.image)])}`,
-    // What an unclean end may have left behind.
-    `ExecStartPre=-${execLine([DOCKER, "rm", "--force", name])}`,
     `ExecStart=${execLine([`${SBIN}/triplewide-container`, name, ...run])}`,
     // The client alone is in this unit; the limits of the container itself are in the command above.
     "KillMode=mixed",
