@@ -38,6 +38,11 @@ export function anyOf(commands: string[][]): string[] {
   return bash(commands.map((c) => `(${c[2]}) 2>/dev/null`).join(" || "));
 }
 
+/** All of several commands succeed. */
+export function allOf(commands: string[][]): string[] {
+  return bash(commands.map((c) => `(${c[2]})`).join(" && "));
+}
+
 export function healthOf(command: string[], overrides: Partial<Omit<Health, "command">> = {}): Health {
   return { command, ...TIMING, ...overrides };
 }

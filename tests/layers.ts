@@ -40,11 +40,6 @@ async function byNameOnly(layer: string, reason: string): Promise<string> {
   return process.argv.includes(layer) ? noDocker() : `${reason}; run it by name: node tests/run.ts ${layer}`;
 }
 
-/** Where a running lab leaves its credentials. */
-export function labReady(): string {
-  return `${process.env.LAB_BASE ?? "/var/tmp/openstack-lab"}/READY`;
-}
-
 async function noMesos(): Promise<string> {
   return process.env.MESOS_SOURCE
     ? ""

@@ -34,6 +34,15 @@ interface Outcome {
   note: string;
 }
 
+/** What tests that were skipped say about it in their names, as "(skipped: why)". */
+function whySkipped(report: VitestReport): string[] {
+  const skipped = report.testResults
+    .flatMap((file) => file.assertionResults)
+    .filter((result) => !["passed", "failed"].includes(result.status))
+    .map((result) => /\(skipped: .*?\)(?= |$)/.exec(result.fullName)?.[0].slice(1, -1) ?? "");
+  return [...new Set(skipped)].filter(Boolean);
+}
+
 async function vitest(files: string, timeoutMs: number, report: string): Promise<number> {
   const args = [
     join(ROOT, "node_modules/vitest/vitest.mjs"),
@@ -85,7 +94,7 @@ for (const layer of layers) {
     const broken = json.testResults.filter((r) => r.status === "failed" && r.assertionResults.length === 0).length;
     const failed = json.numFailedTests + broken;
     const skipped = json.numPendingTests + json.numTodoTests;
-    const note =
+    const broke =
       failed === 0 && code !== 0
         ? "the test runner itself failed"
         : json.numPassedTests + failed === 0
@@ -94,10 +103,10 @@ for (const layer of layers) {
     outcomes.push({
       layer: layer.name,
       passed: json.numPassedTests,
-      failed: failed + (note ? 1 : 0),
+      failed: failed + (broke ? 1 : 0),
       skipped,
       seconds,
-      note,
+      note: [broke, ...whySkipped(json)].filter(Boolean).join("; "),
     });
   } catch (error) {
     outcomes.push({

@@ -1,11 +1,12 @@
 import { mesosStartsExecutors, SPARK_PORT_RANGE } from "../../config/ports.ts";
 import type { Config } from "../../config/schema.ts";
 import { type Context, endpoints, propertyLines } from "../context.ts";
-import { anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
+import { allOf, anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
 import { type File, type Gate, type Group, type Machine, type Port, type Service, secret } from "../types.ts";
 
 export const SPARK_HOME = "/opt/spark";
 export const SPARK_CONF_DIR = "/etc/spark";
+const MASTER_SERVES = '"status" : "(ALIVE|STANDBY|RECOVERING|COMPLETING_RECOVERY)"';
 /** Heap of Spark's own daemons in MiB; they only keep books. */
 const DAEMON_MIB = 512;
 
@@ -66,7 +67,8 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
       { name: "rpc", port: c.sparkMasterPort, from: ["self", "agent", "client"], link: "spark" },
       { name: "ui", port: c.sparkMasterUiPort, from: ["client", "bastion"], link: "http" },
     ],
-    health: healthOf(httpProbe(machine.address, c.sparkMasterUiPort, "/json/", '"status" : "(ALIVE|STANDBY)"')),
+    // A leader that takes over waits a minute (spark.worker.timeout) for workers that will not come back. It is well then.
+    health: healthOf(httpProbe(machine.address, c.sparkMasterUiPort, "/json/", MASTER_SERVES)),
     uid: 1000,
     dirs: [{ path: "/var/lib/spark", keep: true }],
     memoryMiB: 2 * DAEMON_MIB,
@@ -182,12 +184,20 @@ export function shuffleService(ctx: Context, machine: Machine, spark: string): S
   };
 }
 
-/** Every worker has registered with the leading one of the masters at these addresses. */
+/** One of the masters at these addresses leads, starts applications, and every worker has registered with it. */
 export function workersRegistered(ctx: Context, workers: number, masters: readonly string[], group: Group): Gate {
   const port = ctx.config.sparkMasterUiPort;
   return {
     group,
     what: `${workers} Spark workers registered`,
-    command: anyOf(masters.map((host) => httpProbe(host, port, "/json/", `"aliveworkers" : ${workers}(,|$)`))),
+    command: anyOf(
+      masters.map((host) =>
+        allOf(
+          [`"aliveworkers" : ${workers}(,|$)`, '"status" : "ALIVE"'].map((line) =>
+            httpProbe(host, port, "/json/", line),
+          ),
+        ),
+      ),
+    ),
   };
 }

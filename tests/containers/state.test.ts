@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "./harness.ts";
 
-/** Three masters with ZooKeeper beside them, HDFS with three datanodes: what keeps state, and must keep it. */
+/** Three masters with ZooKeeper beside them, HDFS with a pair of namenodes: what keeps state, and must keep it. */
 const cluster = new TestCluster(await findDocker(), "tw-state", 1, [
   "agentCount=1",
   "masterCount=3",
   "datanodeCount=3",
+  "namenodeCount=2",
 ]);
 const MEMBERS = [1, 2, 3];
 const hosts = MEMBERS.map((n) => `10.97.0.${15 + n}`);
@@ -23,7 +24,22 @@ async function modes(members = MEMBERS): Promise<string[]> {
 
 const zk = (member: number, command: string) =>
   cluster.exec(`master-${member}-zookeeper`, ["zk", "-server", `${hosts[member - 1]}:2181`, ...command.split(" ")]);
-const hdfs = (...args: string[]) => cluster.exec("master-1-namenode", ["hdfs", "dfs", ...args]);
+/** Where no test kills anything. */
+const CLIENT = "datanode-1";
+const hdfs = (...args: string[]) => cluster.exec(CLIENT, ["hdfs", "dfs", ...args]);
+
+/** What a web server of the cluster answers. */
+async function get(host: string | undefined, port: number, path: string): Promise<string> {
+  const script = `exec 3<>/dev/tcp/${host}/${port} && printf 'GET ${path} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3`;
+  return (await cluster.exec("client", ["bash", "-c", script])).output;
+}
+
+/** Numbers of the namenodes that say that they are in this state. */
+async function namenodes(state: "active" | "standby"): Promise<number[]> {
+  const path = "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus";
+  const answers = await Promise.all([1, 2].map((n) => get(hosts[n - 1], 20870, path)));
+  return [1, 2].filter((n) => answers[n - 1]?.includes(`"State" : "${state}"`));
+}
 
 describe("a cluster that keeps state", () => {
   beforeAll(async () => {
@@ -70,8 +86,7 @@ describe("a cluster that keeps state", () => {
     const leading = async (): Promise<number> => {
       const states = await Promise.all(
         MEMBERS.map(async (n) => {
-          const url = `exec 3<>/dev/tcp/${hosts[n - 1]}/19080 && printf 'GET /json/ HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3`;
-          const { output } = await cluster.exec("client", ["bash", "-c", url]);
+          const output = await get(hosts[n - 1], 19080, "/json/");
           return /"status" : "ALIVE"/.test(output) && /"aliveworkers" : 1/.test(output);
         }),
       );
@@ -93,15 +108,40 @@ describe("a cluster that keeps state", () => {
     expect((await hdfs("-mkdir", "-p", "/data")).code).toBe(0);
     const script =
       "seq 1 200000 > /tmp/numbers && hdfs dfs -put -f /tmp/numbers /data/ && hdfs dfs -setrep -w 3 /data/numbers && md5sum < /tmp/numbers";
-    const { code, output } = await cluster.exec("master-1-namenode", ["bash", "-c", script]);
+    const { code, output } = await cluster.exec(CLIENT, ["bash", "-c", script]);
     expect(code, output).toBe(0);
     const sum = /([0-9a-f]{32}) +-/.exec(output)?.[1];
     await cluster.kill("datanode-2");
-    const back = await cluster.exec("master-1-namenode", ["bash", "-c", "hdfs dfs -cat /data/numbers | md5sum"]);
+    const back = await cluster.exec(CLIENT, ["bash", "-c", "hdfs dfs -cat /data/numbers | md5sum"]);
     expect(back.output).toContain(sum as string);
-    const report = () => cluster.exec("master-1-namenode", ["hdfs", "dfsadmin", "-report", "-dead"]);
+    const report = () => cluster.exec(CLIENT, ["hdfs", "dfsadmin", "-report", "-dead"]);
     await eventually("the namenode notices", 120, report, (r) => /Dead datanodes \(1\)/.test(r.output));
     expect((await cluster.cli("up", ["--no-smoke"])).output).toContain("HDFS out of safe mode with 3 datanodes");
+  });
+
+  test("HDFS loses its active namenode, and the other one takes over with every file", async () => {
+    const [active = 0] = await eventually(
+      "a pair",
+      60,
+      () => namenodes("active"),
+      (found) => found.length === 1,
+    );
+    await cluster.kill(`master-${active}-namenode`);
+    await eventually(
+      "the other namenode is active",
+      90,
+      () => namenodes("active"),
+      (found) => found.includes(3 - active),
+    );
+    expect((await hdfs("-ls", "/data")).output).toContain("/data/numbers");
+    expect((await hdfs("-mkdir", "/after")).code).toBe(0);
+    expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);
+    await eventually(
+      "the lost one stands by",
+      90,
+      () => namenodes("standby"),
+      (found) => found.includes(active),
+    );
   });
 
   test("the smoke job writes Parquet to HDFS and reads it back", async () => {

@@ -19,10 +19,10 @@ import { Stack } from "./stack.ts";
  * TRIPLEWIDE_TEST_ARCHITECTURES names the architectures, separated by commas; those on Mesos need MESOS_SOURCE too.
  */
 
-const cloud = await realCloud();
+const { cloud, missing } = await realCloud();
 const docker = await findDocker().catch(() => undefined);
 const reason = !cloud
-  ? "no cloud"
+  ? missing
   : !cloud.machines
     ? "the servers of this cloud hold nothing"
     : docker

@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { ROOT } from "../../cli/common.ts";
 import type { RawConfig } from "../../config/validate.ts";
-import { Cloud, type Service } from "../../openstack/cloud.ts";
-import { labReady } from "../layers.ts";
+import { Cloud, type CloudOptions, type Service } from "../../openstack/cloud.ts";
 
 /**
  * A real OpenStack: the one that OS_CLOUD or OS_AUTH_URL names (with TRIPLEWIDE_TEST_IMAGE, TRIPLEWIDE_TEST_FLAVOR and
@@ -27,11 +26,14 @@ export interface RealCloud {
 const run = promisify(execFile);
 const LAB = join(ROOT, "tests", "lab", "cloud.sh");
 
-/** The cloud that tests may use. Nothing where there is none that answers. */
-export async function realCloud(): Promise<RealCloud | undefined> {
+/**
+ * The cloud that tests may use, or why there is none. A cloud that was named and does not work is no reason to skip: its
+ * tests fail. A lab that was killed leaves its file behind, and one of which parts died even answers.
+ */
+export async function realCloud(): Promise<{ cloud?: RealCloud; missing: string }> {
   if (process.env.OS_CLOUD || process.env.OS_AUTH_URL) {
     const own = Object.entries(process.env).filter(([key]) => key.startsWith("OS_"));
-    return {
+    const cloud = {
       env: Object.fromEntries(own) as Record<string, string>,
       config: configFor(
         needed("TRIPLEWIDE_TEST_IMAGE"),
@@ -40,28 +42,34 @@ export async function realCloud(): Promise<RealCloud | undefined> {
       ),
       machines: true,
     };
+    return { cloud, missing: "" };
   }
-  if (!existsSync(labReady())) return undefined;
-  const printed = execFileSync("env", ["-i", "bash", "-c", `. ${labReady()}; env -0`], { encoding: "utf8" });
+  const ready = `${process.env.LAB_BASE ?? "/var/tmp/openstack-lab"}/READY`;
+  if (!existsSync(ready)) return { missing: `no cloud: neither OS_CLOUD nor a lab (${ready})` };
+  const printed = execFileSync("env", ["-i", "bash", "--norc", "-c", `. ${ready}; env -0`], { encoding: "utf8" });
   const env = Object.fromEntries(
     printed
       .split("\0")
       .filter(Boolean)
       .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
   );
-  // The file outlives a lab that was killed.
-  const answer = await fetch(env.OS_AUTH_URL ?? "", { signal: AbortSignal.timeout(5000) }).catch(() => undefined);
-  if (!answer) return undefined;
-  return {
-    env: Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith("OS_"))),
+  const own = Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith("OS_")));
+  try {
+    await holdings(own, { timeoutMs: 20_000, retries: 1 });
+  } catch (error) {
+    return { missing: `the lab of ${ready} does not work: ${(error as Error).message.split("\n")[0]}` };
+  }
+  const cloud = {
+    env: own,
     config: {
       ...configFor(env.LAB_IMAGE ?? "", "m1.small", env.LAB_EXTERNAL_NETWORK ?? ""),
       dnsServers: [env.LAB_DNS ?? ""],
     },
-    lab: async (...args) => (await run(LAB, args)).stdout,
+    lab: async (...args: string[]) => (await run(LAB, args)).stdout,
     machines: env.LAB_DRIVER === "lxc",
     host: new URL(env.OS_AUTH_URL ?? "").hostname.replace(/\d+$/, "1"),
   };
+  return { cloud, missing: "" };
 }
 
 function needed(name: string): string {
@@ -93,8 +101,8 @@ const COLLECTIONS: readonly (readonly [Service, string, string])[] = [
 ];
 
 /** Everything that the project holds, as `kind name id`, sorted: before and after a test it must be the same. */
-export function holdings(env: Readonly<Record<string, string>>): Promise<string[]> {
-  return asUser(env, async (cloud) => {
+export function holdings(env: Readonly<Record<string, string>>, options?: CloudOptions): Promise<string[]> {
+  const look = async (cloud: Cloud): Promise<string[]> => {
     const project = await cloud.projectId();
     const lists = await Promise.all(
       COLLECTIONS.map(async ([service, path, key]) => {
@@ -107,7 +115,8 @@ export function holdings(env: Readonly<Record<string, string>>): Promise<string[
     );
     const { keypairs } = await cloud.get<{ keypairs: { keypair: { name: string } }[] }>("compute", "/os-keypairs");
     return [...lists.flat(), ...keypairs.map(({ keypair }) => `keypairs ${keypair.name}`)].sort();
-  });
+  };
+  return asUser(env, look, options);
 }
 
 interface Server {
@@ -127,8 +136,12 @@ export function servers(
   });
 }
 
-async function asUser<T>(env: Readonly<Record<string, string>>, look: (cloud: Cloud) => Promise<T>): Promise<T> {
-  const cloud = Cloud.fromEnvironment({ folder: ROOT, env });
+async function asUser<T>(
+  env: Readonly<Record<string, string>>,
+  look: (cloud: Cloud) => Promise<T>,
+  options?: CloudOptions,
+): Promise<T> {
+  const cloud = Cloud.fromEnvironment({ folder: ROOT, env }, options);
   try {
     return await look(cloud);
   } finally {

@@ -260,8 +260,8 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     );
     // And it is still the unit that ends it.
     await agent.out("systemctl restart triplewide-spark-worker");
-    expect(await agent.out("docker inspect --format '{{.Id}}' triplewide-spark-worker")).not.toBe(before.split(" ")[0]);
     await agent.ready(300);
+    expect(await agent.out("docker inspect --format '{{.Id}}' triplewide-spark-worker")).not.toBe(before.split(" ")[0]);
   });
 
   test("a service that gives up is shown with its last words, and is tried again later", async () => {
