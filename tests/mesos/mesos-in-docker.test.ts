@@ -1,19 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
-import { eventually } from "../containers/harness.ts";
-import { MesosCluster, measured } from "./mesos-cluster.ts";
+import { REDUNDANT, survivesFaults } from "./faults.ts";
+import { MesosCluster } from "./mesos-cluster.ts";
 
-/** Three masters with ZooKeeper beside them: what has to survive the loss of any one of its parts. */
-const cluster = new MesosCluster(await findDocker(), "tw-mesos", 4, [
-  "architecture=mesos-in-docker",
-  "masterCount=3",
-  "agentCount=2",
-]);
-
-const upAgain = async (): Promise<void> => {
-  const { code, output } = await cluster.cli("up", ["--no-smoke"]);
-  expect(code, output).toBe(0);
-};
+const cluster = new MesosCluster(await findDocker(), "tw-mesos", 4, ["architecture=mesos-in-docker", ...REDUNDANT]);
 
 describe("mesos-in-docker: everything in images, three masters", () => {
   beforeAll(async () => {
@@ -31,86 +21,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
     expect((await cluster.leadingMasters()).length).toBe(1);
   });
 
-  test("two jobs at once", async () => {
-    const [one, two] = [cluster.job(12), cluster.job(12)];
-    expect((await one.done).output).toContain(one.says);
-    expect((await two.done).output).toContain(two.says);
-  });
-
-  test("wrong credentials are refused: frameworks', agents' and people's", async () => {
-    const framework = await cluster.job(1, { "spark.mesos.secret": "guessed" }).done;
-    expect(framework.output).not.toContain("sum is");
-    expect(framework.code).not.toBe(0);
-    const agent = await cluster.strangeAgent();
-    expect(agent.output).toMatch(/refused authentication/i);
-    expect(agent.code).not.toBe(0);
-    const { mesosMasterPort } = cluster.cluster.config;
-    expect((await fetch(`http://127.0.0.1:${mesosMasterPort}/state`)).status).toBe(401);
-  });
-
-  test("the leading master is killed in mid-job", async () => {
-    const job = cluster.jobOnEveryAgent(40);
-    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    const [leader = 0] = await cluster.leadingMasters();
-    await cluster.kill(`master-${leader}-mesos-master`);
-    await measured("another leading master with both agents", 120, () => cluster.agentsAtLeader(2));
-    expect(await cluster.leadingMasters()).not.toContain(leader);
-    expect((await job.done).output).toContain(job.says);
-    await upAgain();
-  });
-
-  test("the leading ZooKeeper is killed in mid-job", async () => {
-    const job = cluster.jobOnEveryAgent(40);
-    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    const [leader = 0] = await cluster.leadingZookeepers();
-    await cluster.kill(`master-${leader}-zookeeper`);
-    await measured("another leading ZooKeeper", 60, async () => {
-      const found = await cluster.leadingZookeepers();
-      return found.length > 0 && !found.includes(leader);
-    });
-    await measured("a leading master with both agents", 120, () => cluster.agentsAtLeader(2));
-    expect((await job.done).output).toContain(job.says);
-    await upAgain();
-  });
-
-  test("an executor is killed in mid-job", async () => {
-    const job = cluster.jobOnEveryAgent(30);
-    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    await cluster.killExecutor("agent-2");
-    await measured("another executor after one was killed", 120, () => cluster.hasExecutor("agent-2"));
-    expect((await job.done).output).toContain(job.says);
-  });
-
-  test("an agent is lost in mid-job, and comes back", async () => {
-    const job = cluster.jobOnEveryAgent(30);
-    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    await cluster.killAgent("agent-2");
-    expect((await job.done).output).toContain(job.says);
-    await upAgain();
-    await measured("both agents after one was lost", 120, () => cluster.agentsAtLeader(2));
-  });
-
-  test("an agent is drained by name in mid-job, and given back", async () => {
-    const job = cluster.jobOnEveryAgent(40);
-    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    const drained = await cluster.drain("agent-2", "--grace", "5");
-    expect(drained.output).toMatch(/agent-2 is drained after [\d.]+ s/);
-    expect(drained.code).toBe(0);
-    expect(await cluster.hasExecutor("agent-2")).toBe(false);
-    expect((await job.done).output).toContain(job.says);
-    expect((await cluster.drain("agent-2", "--back")).output).toContain("agent-2 takes tasks again");
-  });
-
-  test("a restart of everything keeps state", async () => {
-    const weights = [{ role: "spark", weight: 2.5 }];
-    const set = await cluster.operator({ type: "UPDATE_WEIGHTS", update_weights: { weight_infos: weights } });
-    expect(set.kind).toBe("done");
-    expect((await cluster.cli("down")).code).toBe(0);
-    const { code, output } = await cluster.cli("up");
-    expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
-    expect(code).toBe(0);
-    expect(JSON.stringify(await cluster.operator({ type: "GET_WEIGHTS" }))).toContain('"weight":2.5');
-  });
+  survivesFaults(cluster);
 
   test("jobs grow and shrink with dynamic allocation", async () => {
     const { code, output } = await cluster.cli("up", [], ["dynamicAllocation=true"]);

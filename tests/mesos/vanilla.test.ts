@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
+import { REDUNDANT, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
-const cluster = new MesosCluster(await findDocker(), "tw-vanilla", 2, ["architecture=vanilla", "agentCount=2"]);
+const cluster = new MesosCluster(await findDocker(), "tw-vanilla", 2, ["architecture=vanilla", ...REDUNDANT]);
 
 describe("vanilla: executors as processes of the agents' machines", () => {
   beforeAll(async () => {
@@ -20,11 +21,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
     expect(code).toBe(0);
   });
 
-  test("two jobs at once", async () => {
-    const [one, two] = [cluster.job(12), cluster.job(12)];
-    expect((await one.done).output).toContain(one.says);
-    expect((await two.done).output).toContain(two.says);
-  });
+  survivesFaults(cluster);
 
   test("Spark comes out of what the machine has", async () => {
     const { code, output } = await cluster.cli("up", [], ["executorSource=local"]);
