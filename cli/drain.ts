@@ -24,6 +24,9 @@ function masterService(cluster: Cluster, machine: string) {
   return service;
 }
 
+/** The project of the current folder, as for `pulumi` itself: this one, under `make` and `npm run`. */
+const PROJECT = process.cwd();
+
 async function onThisDocker(cluster: Cluster): Promise<Run> {
   const d = await findDocker();
   return (master, command) =>
@@ -35,7 +38,7 @@ async function onMachines(cluster: Cluster, environment: string): Promise<{ run:
   const { stdout } = await promisify(execFile)(
     "pulumi",
     ["stack", "output", "--json", "--show-secrets", "--stack", environment],
-    { cwd: ROOT, maxBuffer: 64 * 1024 * 1024 },
+    { cwd: PROJECT, maxBuffer: 64 * 1024 * 1024 },
   ).catch((error: { stderr?: string; message: string }) => {
     throw new UserError(
       `the outputs of stack ${environment} are not to be had: ${(error.stderr || error.message).trim()}`,
@@ -80,7 +83,7 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const cluster = defineCluster(loadConfig(ROOT, environment, values.set));
+  const cluster = defineCluster(loadConfig(PROJECT, environment, values.set));
   const docker = cluster.config.platform === "docker";
   const { run, close } = docker
     ? { run: await onThisDocker(cluster), close: async () => {} }

@@ -7,7 +7,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import { type RawConfig, validate } from "../../config/validate.ts";
 import { findDocker } from "../../local/docker.ts";
+import { eventually } from "../containers/harness.ts";
 import { holdings, realCloud } from "./real-cloud.ts";
 import { Stack } from "./stack.ts";
 
@@ -34,6 +38,8 @@ const architectures = (
 ).split(",");
 const NAME = "tw-machines";
 const AGENTS = 2;
+/** What `slowJob(60)` prints. */
+const SUM = "sum is 1770";
 const run = promisify(execFile);
 
 /** A file of this machine, as those of a cloud may fetch it; other sources they reach by themselves. */
@@ -53,7 +59,40 @@ describe.skipIf(reason !== "").each(architectures)(
     let server: Server | undefined;
     const folder = mkdtempSync(join(tmpdir(), "triplewide-machines-"));
     let stack: Stack;
+    let config: RawConfig;
     let before: string[];
+
+    /** What a command prints on a machine. */
+    async function on(machine: string, command: string): Promise<string> {
+      const address =
+        defineCluster(validate(config, "test")).machines.find((m) => m.name === machine)?.address ?? machine;
+      const args = ["-F", join(folder, "config"), address, command];
+      return (await run("ssh", args, { maxBuffer: 1 << 26 })).stdout;
+    }
+
+    /** Processes of executors on agent-2. */
+    async function executors(): Promise<string[]> {
+      const found = await on("agent-2", "pgrep -f '[j]ava .*CoarseGrainedExecutorBackend' || true");
+      return found.split("\n").filter(Boolean);
+    }
+
+    /** A job that takes all cores and a second for each task, and what it prints. */
+    function slowJob(tasks: number): Promise<string> {
+      const script = [
+        "import time",
+        "from pyspark.sql import SparkSession",
+        `spark = SparkSession.builder.config('spark.cores.max', '${2 * AGENTS}').getOrCreate()`,
+        `slow = spark.sparkContext.parallelize(range(${tasks}), ${tasks}).map(lambda n: time.sleep(1) or n)`,
+        "print('sum is', slow.sum())",
+      ].join("\n");
+      return on("client", `sudo docker exec -i triplewide-jupyter timeout 400 python3 - <<'END'\n${script}\nEND`);
+    }
+
+    async function drain(...args: string[]): Promise<string> {
+      const command = [join(ROOT, "cli", "drain.ts"), "test", ...args];
+      const options = { cwd: stack.folder, env: stack.environment };
+      return (await run(process.execPath, command, options)).stdout;
+    }
 
     beforeAll(async () => {
       before = await holdings(cloud.env);
@@ -62,7 +101,7 @@ describe.skipIf(reason !== "").each(architectures)(
       const sizes = cloud.lab
         ? { bastionFlavor: "m1.tiny", masterFlavor: "m1.medium", agentFlavor: "m1.large", clientFlavor: "m1.large" }
         : {};
-      const config = {
+      config = {
         ...cloud.config,
         ...sizes,
         clusterName: NAME,
@@ -102,10 +141,7 @@ describe.skipIf(reason !== "").each(architectures)(
         .replaceAll(`~/.ssh/${NAME}-known-hosts`, join(folder, "known-hosts"))
         .replaceAll(`~/.ssh/${NAME}`, key);
       writeFileSync(join(folder, "config"), conf);
-      const command = `sudo docker exec triplewide-jupyter smoke --json --agents ${AGENTS}`;
-      const { stdout } = await run("ssh", ["-F", join(folder, "config"), `${NAME}-client`, command], {
-        maxBuffer: 1 << 26,
-      });
+      const stdout = await on("client", `sudo docker exec triplewide-jupyter smoke --json --agents ${AGENTS}`);
       const report = JSON.parse(stdout.slice(stdout.indexOf("{")));
       expect(report.error).toBe(null);
       expect(Object.keys(report.tasks).length).toBe(AGENTS);
@@ -117,6 +153,33 @@ describe.skipIf(reason !== "").each(architectures)(
       expect(again.code, again.text).toBe(0);
       expect(again.changes).toEqual([]);
       process.stdout.write(`${architecture}: second up: ${again.seconds} s\n`);
+    });
+
+    describe.skipIf(architecture === "standalone")("Mesos' agents", () => {
+      test("tasks outlive a restart of the agent that started them", async () => {
+        const job = slowJob(60);
+        const before = await eventually("an executor on agent-2", 120, executors, (pids) => pids.length > 0);
+        await on("agent-2", "sudo systemctl restart triplewide-mesos-agent");
+        await eventually(
+          "agent-2 is ready",
+          120,
+          () => on("agent-2", "sudo triplewide-ready || true"),
+          (said) => said.includes("ready: "),
+        );
+        expect(await executors()).toEqual(expect.arrayContaining(before));
+        expect(await job).toContain(SUM);
+        expect(await executors()).toEqual([]);
+      });
+
+      test("one is drained by name in mid-job, over SSH, and given back", async () => {
+        const job = slowJob(60);
+        await eventually("an executor on agent-2", 120, executors, (pids) => pids.length > 0);
+        const drained = await drain("agent-2", "--grace", "5");
+        expect(drained).toMatch(/agent-2 is drained after [\d.]+ s/);
+        expect(await executors()).toEqual([]);
+        expect(await job).toContain(SUM);
+        expect(await drain("agent-2", "--back")).toContain("agent-2 takes tasks again");
+      });
     });
 
     test("destroy leaves nothing behind", async () => {
