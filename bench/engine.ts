@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { ROOT } from "../cli/common.ts";
+import { DEMO } from "../tests/engine/demo.ts";
 import { type Outcome, Stack } from "../tests/engine/stack.ts";
 import { Terraform, terraformOf, withAgents } from "./terraform.ts";
 
@@ -54,20 +55,6 @@ async function startCloud(): Promise<{ env: Record<string, string>; stop: () => 
   return { env, stop: () => worker.terminate() };
 }
 
-const CONFIG = {
-  clusterName: "demo",
-  architecture: "standalone",
-  image: "debian-12",
-  masterFlavor: "m1.medium",
-  agentFlavor: "m1.large",
-  bastionFlavor: "m1.small",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
-  prebuiltImages: Object.fromEntries(
-    ["spark-python", "client"].map((name) => [name, `registry.example.org/${name}@sha256:${"d".repeat(64)}`]),
-  ),
-};
-
 const STEPS = ["preview", "up", "up, no change"] as const;
 type Seconds = Record<(typeof STEPS)[number], number>;
 
@@ -92,7 +79,7 @@ interface Sample {
 async function sample(agents: number): Promise<Sample> {
   const cloud = await startCloud();
   const stack = new Stack({
-    config: { ...CONFIG, agentCount: agents },
+    config: { ...DEMO, agentCount: agents },
     env: { ...cloud.env, TRIPLEWIDE_READINESS: "api" },
   });
   try {
@@ -131,8 +118,8 @@ async function terraformSeconds(configuration: string): Promise<Seconds> {
 async function preview(agents: number): Promise<{ pulumi: number; terraform: number }> {
   const cloud = await startCloud();
   const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
-  const small = new Stack({ config: { ...CONFIG, agentCount: 1 }, env });
-  const large = new Stack({ config: { ...CONFIG, clusterName: "large", agentCount: agents }, env });
+  const small = new Stack({ config: { ...DEMO, agentCount: 1 }, env });
+  const large = new Stack({ config: { ...DEMO, clusterName: "large", agentCount: agents }, env });
   try {
     expectSuccess(await (await small.init()).up());
     const configuration = withAgents(terraformOf((await small.state()).deployment.resources ?? []), agents);

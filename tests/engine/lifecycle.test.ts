@@ -1,26 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { test as base, describe, expect } from "vitest";
 import type { RawConfig } from "../../config/validate.ts";
+import { DEMO } from "./demo.ts";
 import { FakeCloud, type Fault } from "./fake-cloud.ts";
 import { type Outcome, Stack } from "./stack.ts";
 
 /** The program on the real engine with the real provider, against an OpenStack in memory. */
 
-const DIGEST = `sha256:${"d".repeat(64)}`;
-const CONFIG: RawConfig = {
-  clusterName: "demo",
-  architecture: "standalone",
-  image: "debian-12",
-  masterFlavor: "m1.medium",
-  agentFlavor: "m1.large",
-  bastionFlavor: "m1.small",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
-  agentCount: 2,
-  prebuiltImages: Object.fromEntries(
-    ["spark-python", "client", "zookeeper"].map((name) => [name, `registry.example.org/${name}@${DIGEST}`]),
-  ),
-};
+const CONFIG: RawConfig = { ...DEMO, agentCount: 2 };
 
 interface Fixtures {
   cloud: FakeCloud;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RawConfig } from "../../config/validate.ts";
+import { PREBUILT_IMAGES } from "./demo.ts";
 import { holdings, realCloud, servers } from "./real-cloud.ts";
 import { type Outcome, Stack } from "./stack.ts";
 
@@ -11,7 +12,6 @@ import { type Outcome, Stack } from "./stack.ts";
 
 const { cloud, missing } = await realCloud();
 const NAME = "tw-engine";
-const DIGEST = `sha256:${"d".repeat(64)}`;
 const CONFIG: RawConfig = {
   clusterName: NAME,
   architecture: "standalone",
@@ -23,9 +23,7 @@ const CONFIG: RawConfig = {
   masterVolumeGb: 1,
   registryVolumeGb: 1,
   clientVolumeGb: 1,
-  prebuiltImages: Object.fromEntries(
-    ["spark-python", "client", "zookeeper"].map((name) => [name, `registry.example.org/${name}@${DIGEST}`]),
-  ),
+  prebuiltImages: PREBUILT_IMAGES,
 };
 
 describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`, () => {

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ROOT } from "../../cli/common.ts";
-import type { RawConfig } from "../../config/validate.ts";
+import { DEMO } from "./demo.ts";
 import { FakeCloud } from "./fake-cloud.ts";
 import { Stack } from "./stack.ts";
 
@@ -14,27 +14,15 @@ import { Stack } from "./stack.ts";
  */
 
 const STATE = join(ROOT, "tests", "golden", "state", "standalone.json");
-const CONFIG: RawConfig = {
-  clusterName: "demo",
-  architecture: "standalone",
-  image: "debian-12",
-  masterFlavor: "m1.medium",
-  agentFlavor: "m1.large",
-  bastionFlavor: "m1.small",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
-  agentCount: 1,
-  // Images are named, not built: a new digest of ours is a change that people ask for.
-  prebuiltImages: Object.fromEntries(
-    ["spark-python", "client"].map((name) => [name, `registry.example.org/${name}@sha256:${"d".repeat(64)}`]),
-  ),
-};
 
 let cloud: FakeCloud;
 let stack: Stack;
 beforeEach(async () => {
   cloud = await FakeCloud.start();
-  stack = await new Stack({ config: CONFIG, env: { ...cloud.env, TRIPLEWIDE_READINESS: "api" } }).init();
+  stack = await new Stack({
+    config: { ...DEMO, agentCount: 1 },
+    env: { ...cloud.env, TRIPLEWIDE_READINESS: "api" },
+  }).init();
 });
 afterEach(async () => {
   await cloud.stop();
