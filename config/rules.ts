@@ -26,6 +26,9 @@ export function crossFieldProblems(c: Config): Problem[] {
 
 type Refuse = (key: ConfigKey, rule: string, fix: string, value?: unknown) => void;
 
+/** Principals and secrets of Mesos' own parts, of Spark and of Marathon. */
+const RESERVED_PRINCIPALS = ["admin", "agent", "agent-http", "marathon", "spark"];
+
 function openstackOnly(c: Config, refuse: Refuse): void {
   if (c.platform !== "openstack") return;
   for (const key of Object.keys(shape) as ConfigKey[]) {
@@ -65,11 +68,12 @@ function quorums(c: Config, refuse: Refuse): void {
   if (hasHdfs(c) && c.namenodeCount > c.masterCount) {
     refuse("namenodeCount", "at most masterCount", `set masterCount to ${c.namenodeCount} or more`);
   }
-  const seen = new Set<string>();
-  for (const name of c.removedAgents) {
-    if (seen.has(name)) refuse("removedAgents", "without repeats", `name ${name} once`, name);
-    seen.add(name);
-  }
+  unrepeated(c, "removedAgents", refuse);
+}
+
+function unrepeated(c: Config, key: "removedAgents" | "mesosFrameworks", refuse: Refuse): void {
+  const repeated = new Set(c[key].filter((name, i) => c[key].indexOf(name) !== i));
+  for (const name of repeated) refuse(key, "without repeats", `name ${name} once`, name);
 }
 
 /** Members are spread over the zones. Losing one zone must leave a majority of them, or naming several is of no use. */
@@ -170,6 +174,13 @@ function features(c: Config, refuse: Refuse): void {
   }
   if (c.dispatcher && !["vanilla", "docker-executors", "mesos-in-docker"].includes(c.architecture)) {
     refuse("dispatcher", `false in ${c.architecture} (it starts drivers on Mesos)`, "remove it");
+  }
+  unrepeated(c, "mesosFrameworks", refuse);
+  for (const name of c.mesosFrameworks) {
+    if (name === c.mesosRole || RESERVED_PRINCIPALS.includes(name)) {
+      const taken = [...new Set([...RESERVED_PRINCIPALS, c.mesosRole])].join(", ");
+      refuse("mesosFrameworks", `other than ${taken}, which this cluster itself uses`, "choose another name", name);
+    }
   }
   if (c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");

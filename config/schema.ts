@@ -278,6 +278,9 @@ export const shape = {
     NAME,
     "a name of lower-case letters, digits and dashes",
   ),
+  mesosFrameworks: mesos.list(NAME, "names of lower-case letters, digits and dashes", {
+    doc: "Other frameworks that may register with Mesos, by name. Each name is a principal with a secret of its own, which the client holds (`/etc/mesos/frameworks/<name>.json`, as Mesos' `--credential` takes it), and the one role that it may register in.",
+  }),
   dispatcher: mesos.boolean(false, {
     doc: "Whether Spark's cluster-mode dispatcher runs on the client. It has no authentication of its own: it is reachable from inside the cluster only.",
   }),

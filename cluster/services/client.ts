@@ -1,9 +1,10 @@
 import { posix } from "node:path";
-import { hasHdfs, SPARK_PORT_RANGE } from "../../config/ports.ts";
+import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../../config/ports.ts";
 import { type Context, propertyLines } from "../context.ts";
 import { healthOf, httpProbe } from "../probe.ts";
 import { type File, type Machine, type Port, type Service, type SparkWiring, secret } from "../types.ts";
 import { fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
+import { frameworkLogins } from "./mesos.ts";
 import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, sparkDefaults } from "./spark.ts";
 
 const WORK = "/home/spark/work";
@@ -45,7 +46,11 @@ export function jupyter(ctx: Context, machine: Machine, wiring: SparkWiring): Se
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
       ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
     },
-    files: [...driverFiles(ctx, wiring), { path: TOKEN_FILE, content: secret("jupyter-token"), mode: "0600" }],
+    files: [
+      ...driverFiles(ctx, wiring),
+      { path: TOKEN_FILE, content: secret("jupyter-token"), mode: "0600" },
+      ...(hasMesos(c) ? frameworkLogins(ctx) : []),
+    ],
     ports: [
       { name: "jupyter", port: c.jupyterPort, from: ["bastion"], link: "http" },
       range("spark-ui", c.sparkUiPort, ["bastion", "master"], "http"),

@@ -56,10 +56,19 @@ function runtime(ctx: Context): Pick<Service, "runtime" | "image"> {
   return { runtime: ctx.config.architecture === "mesos-in-docker" ? "docker" : "systemd", image: "spark-python" };
 }
 
+/** Logins of the frameworks that the config adds, for whoever starts them. */
+export const frameworkLogins = (ctx: Context): File[] =>
+  ctx.config.mesosFrameworks.map((name) => json(`frameworks/${name}.json`, credential(name)));
+
 export function mesosMaster(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const marathon = c.architecture === "marathon-standalone";
-  const principals = [PRINCIPALS.agent, PRINCIPALS.spark, ...(marathon ? [PRINCIPALS.marathon] : [])];
+  const principals = [
+    PRINCIPALS.agent,
+    PRINCIPALS.spark,
+    ...(marathon ? [PRINCIPALS.marathon] : []),
+    ...c.mesosFrameworks,
+  ];
   const sparkRoles = { values: [c.mesosRole] };
   const adminMay = (object: object) => ({ principals: { values: [PRINCIPALS.admin] }, ...object });
   const acls = {
@@ -68,6 +77,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     register_frameworks: [
       { principals: { values: [PRINCIPALS.spark] }, roles: sparkRoles },
       ...(marathon ? [{ principals: { values: [PRINCIPALS.marathon] }, roles: { values: ["marathon", "*"] } }] : []),
+      ...c.mesosFrameworks.map((name) => ({ principals: { values: [name] }, roles: { values: [name] } })),
       { principals: ANY, roles: { type: "NONE" } },
     ],
     run_tasks: [{ principals: ANY, users: ANY }],

@@ -114,7 +114,7 @@ need_running() { pid_of ctl >/dev/null || die "no lab is running in $BASE (run: 
 pid_of() {
   local p
   p=$(cat "$BASE/nodes/$1/pid" 2>/dev/null) || return 1
-  [ "$(tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null)" = "bash -e $BASE/nodes/$1/init " ] || return 1
+  [ "$({ tr '\0' ' ' <"/proc/$p/cmdline"; } 2>/dev/null)" = "bash -e $BASE/nodes/$1/init " ] || return 1
   echo "$p"
 }
 node_root() { echo "/proc/$(pid_of "$1")/root"; }

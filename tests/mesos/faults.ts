@@ -2,8 +2,11 @@ import { expect, test } from "vitest";
 import { eventually } from "../containers/harness.ts";
 import { type MesosCluster, measured } from "./mesos-cluster.ts";
 
+/** A framework beside Spark. */
+const OTHER = "batch";
+
 /** Settings of a cluster that can lose any one of its parts: three masters with ZooKeeper beside them, two agents. */
-export const REDUNDANT = ["masterCount=3", "agentCount=2"];
+export const REDUNDANT = ["masterCount=3", "agentCount=2", `mesosFrameworks=["${OTHER}"]`];
 
 /**
  * What holds on a real Mesos however Spark is wired to it: several jobs share it, strangers stay out, and a job in the
@@ -15,10 +18,17 @@ export function survivesFaults(cluster: MesosCluster): void {
     expect(code, output).toBe(0);
   };
 
-  test("two jobs at once", async () => {
-    const [one, two] = [cluster.job(12), cluster.job(12)];
+  test("two jobs and another framework at once", async () => {
+    const [one, two, other] = [cluster.job(12), cluster.job(12), cluster.otherFramework(OTHER, OTHER)];
+    expect((await other).output).toContain("TASK_FINISHED");
     expect((await one.done).output).toContain(one.says);
     expect((await two.done).output).toContain(two.says);
+  });
+
+  test("a framework registers in no role but its own", async () => {
+    const { output } = await cluster.otherFramework(OTHER, "spark");
+    expect(output).toMatch(/not authorized to use role/i);
+    expect(output).not.toContain("TASK_FINISHED");
   });
 
   test("wrong credentials are refused: frameworks', agents' and people's", async () => {

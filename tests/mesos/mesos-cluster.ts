@@ -128,6 +128,19 @@ export class MesosCluster extends TestCluster {
     return this.job(tasks, { "spark.cores.max": String(agentCount * agentCpus) });
   }
 
+  /** Runs a task in a framework that is not Spark: Mesos' own, which is where the daemons are. */
+  async otherFramework(name: string, role: string): Promise<{ code: number; output: string }> {
+    const login = await this.exec("client", ["cat", `/etc/mesos/frameworks/${name}.json`]);
+    const { principal, secret } = JSON.parse(login.output);
+    const [leader = 0] = await this.leadingMasters();
+    const master = `${this.address(`master-${leader}`)}:${this.cluster.config.mesosMasterPort}`;
+    const flags = { master, name, role, principal, secret, resources: "cpus:0.1;mem:32", command: "sleep 5" };
+    return this.exec(`master-${leader}-mesos-master`, [
+      ...["timeout", "120", `${MESOS_HOME}/bin/mesos-execute`],
+      ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
+    ]);
+  }
+
   /** Starts a further agent inside of a machine, with a secret that is not the cluster's. */
   strangeAgent(): Promise<{ code: number; output: string }> {
     const script = [

@@ -169,6 +169,25 @@ test.each(environments(ROOT))("every environment of the repository is valid: %s"
   expect(cluster.machines.length).toBeGreaterThan(2);
 });
 
+describe("further frameworks on Mesos", () => {
+  const cluster = inCloud({ architecture: "vanilla", masterCount: 3, mesosFrameworks: ["flink"] });
+  const file = (service: string, path: string): string =>
+    cluster.services.find((s) => s.name === service)?.files.find((f) => f.path === path)?.content ?? "";
+
+  test("each registers in the role of its name, with a secret that only masters and the client hold", () => {
+    const { credentials } = JSON.parse(file("mesos-master", "/etc/mesos/credentials.json"));
+    expect(credentials).toContainEqual({ principal: "flink", secret: "{{secret:mesos-flink}}" });
+    const rules = JSON.parse(file("mesos-master", "/etc/mesos/acls.json")).register_frameworks;
+    expect(rules.at(-2)).toEqual({ principals: { values: ["flink"] }, roles: { values: ["flink"] } });
+    expect(rules.at(-1)).toEqual({ principals: { type: "ANY" }, roles: { type: "NONE" } });
+    expect(JSON.parse(file("jupyter", "/etc/mesos/frameworks/flink.json"))).toEqual({
+      principal: "flink",
+      secret: "{{secret:mesos-flink}}",
+    });
+    expect(cluster.secrets.find((secret) => secret.name === "mesos-flink")?.groups).toEqual(["client", "master"]);
+  });
+});
+
 describe("properties of addresses", () => {
   const sizes = fc.record({
     architecture: fc.constantFrom<Architecture>(...ARCHITECTURES),

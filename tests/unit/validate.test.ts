@@ -164,6 +164,17 @@ describe("properties", () => {
     );
   });
 
+  test("a further framework has a name of its own", () => {
+    const mesos = { ...local, architecture: "vanilla" };
+    expect(keysOf({ ...mesos, mesosFrameworks: ["flink", "batch-2"] })).toEqual([]);
+    for (const name of ["spark", "marathon", "agent", "agent-http", "admin"]) {
+      const found = problems({ ...mesos, mesosFrameworks: ["flink", name] });
+      expect(found.map((p) => [p.key, p.value])).toEqual([["mesosFrameworks", name]]);
+    }
+    expect(keysOf({ ...mesos, mesosRole: "flink", mesosFrameworks: ["flink"] })).toEqual(["mesosFrameworks"]);
+    expect(keysOf({ ...mesos, mesosFrameworks: ["flink", "flink"] })).toEqual(["mesosFrameworks"]);
+  });
+
   test("no text whatever makes the validator throw anything but its list", () => {
     fc.assert(
       fc.property(
