@@ -5,6 +5,7 @@ import { pinnedVersions } from "../cluster/images.ts";
 import { pullLogin, pullsImages } from "../cluster/services/registry.ts";
 import { type Cluster, type Group, image, type Machine, type Service, secret } from "../cluster/types.ts";
 import { hasRegistry } from "../config/ports.ts";
+import type { Config } from "../config/schema.ts";
 import { packLock } from "./cloud-init/lock.ts";
 import { CONF, envFile, hostFile, onHost, unitName } from "./cloud-init/paths.ts";
 import { dockerEnvFile, environmentFile, shellWord, type Unit, unitFile } from "./cloud-init/systemd.ts";
@@ -143,7 +144,12 @@ function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts): Wr
     { path: `${CONF}/machine.env`, mode: "0600", content: machineEnv(cluster, machine, services, software) },
     ...system(cluster, machine, parts),
     ...(software.docker ? docker(cluster, parts) : []),
-    ...(software.images.length > 0 ? [unit("images.service", imagesUnit(software.images))] : []),
+    ...(software.images.length > 0
+      ? [
+          command("executor-image", parts),
+          unit("images.service", imagesUnit(software.images, driversPython(cluster.config, parts))),
+        ]
+      : []),
     ...(software.mesosSource !== "" || software.mesosAgent !== "" ? [library("mesos", parts)] : []),
     ...(software.python
       ? [
@@ -282,12 +288,16 @@ function softwareOf(cluster: Cluster, services: readonly Service[], parts: Guest
     // Packages start services of their own as soon as they are installed: on our ports, and without a password.
     maskedUnits: [
       ...(registry ? ["docker-registry.service"] : []),
-      ...(mesosSource.startsWith("deb")
+      ...(/^deb\+|\.deb(#|$)/.test(mesosSource)
         ? ["mesos-master.service", "mesos-slave.service", "mesos-agent.service", "zookeeper.service"]
         : []),
     ],
   };
 }
+
+/** Version of Python that drivers have: the client's, where that is an image of ours. */
+const driversPython = (c: Config, parts: GuestParts): string =>
+  "client" in c.prebuiltImages ? "" : (parts.versions.PYTHON_VERSION ?? "");
 
 /** What the guest's scripts need to know of their machine: a file of shell variables. */
 function machineEnv(cluster: Cluster, machine: Machine, services: readonly Service[], software: Software): string {

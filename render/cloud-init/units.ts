@@ -155,8 +155,12 @@ function onMachine(service: Service): string[] {
   ];
 }
 
-/** Pulls what tasks will run in before the first task asks for it. */
-export function imagesUnit(images: readonly string[]): Unit {
+/**
+ * Pulls what executors will run in before the first job asks for it, and looks whether they can.
+ *
+ * @param python Version of Python that drivers have; empty where nobody knows.
+ */
+export function imagesUnit(images: readonly string[], python: string): Unit {
   return {
     Unit: [
       "Description=triplewide images of tasks",
@@ -166,7 +170,7 @@ export function imagesUnit(images: readonly string[]): Unit {
     Service: [
       "Type=oneshot",
       "RemainAfterExit=yes",
-      ...images.map((reference) => `ExecStart=${execLine([`${SBIN}/triplewide-pull`, reference])}`),
+      ...images.map((reference) => `ExecStart=${execLine([`${SBIN}/triplewide-executor-image`, reference, python])}`),
       "Restart=on-failure",
       "RestartSec=30",
       `TimeoutStartSec=${PULL_SECONDS}`,

@@ -1,0 +1,55 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+
+/** Scripts of the guests, with stand-ins for the programs that they call. What needs a real machine is in tests/machine. */
+
+const folder = mkdtempSync(join(tmpdir(), "triplewide-guest-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function run(script: string, args: string[], programs: Record<string, string>): { code: number | null; said: string } {
+  for (const [name, content] of Object.entries(programs)) {
+    writeFileSync(join(folder, name), `#!/bin/bash\n${content}\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+  const { status, stdout, stderr } = spawnSync("bash", [join(ROOT, "render/cloud-init/guest", script), ...args], {
+    env: { PATH: `${folder}:${process.env.PATH}` },
+    encoding: "utf8",
+  });
+  return { code: status, said: `${stdout}${stderr}`.trim() };
+}
+
+describe("triplewide-executor-image", () => {
+  const check = (docker: string, python = "3.11", pull = "exit 0") =>
+    run("executor-image", ["registry/image@sha256:1", python], { docker, "triplewide-pull": pull });
+
+  test("an image with Spark and the drivers' Python will do", () => {
+    expect(check("echo 3.11")).toEqual({ code: 0, said: "" });
+  });
+
+  test("an image without Spark, or without Python, is refused with what it lacks", () => {
+    expect(check("echo 'it holds no Spark at /opt/spark' >&2; exit 1")).toEqual({
+      code: 1,
+      said: "no executor can start in registry/image@sha256:1: it holds no Spark at /opt/spark",
+    });
+    expect(check("echo one; echo '/bin/sh: 2: exec: /opt/venv/bin/python3: not found' >&2; exit 127")).toEqual({
+      code: 1,
+      said: "no executor can start in registry/image@sha256:1: /bin/sh: 2: exec: /opt/venv/bin/python3: not found",
+    });
+  });
+
+  test("another version of Python is refused, unless nobody knows the drivers'", () => {
+    expect(check("echo 3.12")).toEqual({
+      code: 1,
+      said: "no executor can start in registry/image@sha256:1: it holds Python 3.12, and drivers have 3.11",
+    });
+    expect(check("echo 3.12", "")).toEqual({ code: 0, said: "" });
+  });
+
+  test("an image that cannot be pulled is not looked into", () => {
+    expect(check("echo looked", "3.11", "echo cannot pull; exit 1")).toEqual({ code: 1, said: "cannot pull" });
+  });
+});
