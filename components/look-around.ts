@@ -1,4 +1,6 @@
+import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
 import { missingBeforeUp } from "../cluster/plan.ts";
 import type { Cluster } from "../cluster/types.ts";
@@ -36,7 +38,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
     const cloud = Cloud.fromEnvironment({ folder: root });
     const facts = await preflight(cluster, cloud);
     for (const warning of facts.warnings) await pulumi.log.warn(warning);
-    const mesosArchives = await archivesFor(cluster, root);
+    const mesosArchives = await prepareBuilds(cluster, root);
     return {
       imageId: facts.imageId,
       flavorIds: Object.fromEntries(Object.entries(facts.flavors).map(([name, { id }]) => [name, id])),
@@ -53,10 +55,11 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
 }
 
 /**
- * The Mesos that images are to hold, where they are built here: before a preview, too, because the engine compares an
- * image's folder with what it was built from.
+ * Puts beside the Dockerfiles what images are built from besides the repository, where they are built here: the Mesos that
+ * they are to hold, certificate authorities and mirrors of this machine. Before a preview, too, because the engine compares
+ * an image's folder with what it was built from.
  */
-async function archivesFor(cluster: Cluster, root: string): Promise<Found["mesosArchives"]> {
+async function prepareBuilds(cluster: Cluster, root: string): Promise<Found["mesosArchives"]> {
   const found = await fetchArchives({
     config: cluster.config,
     environment: pulumi.getStack(),
@@ -68,6 +71,7 @@ async function archivesFor(cluster: Cluster, root: string): Promise<Found["mesos
   if (!("spark-python" in prebuiltImages && "client" in prebuiltImages)) {
     placeArchives(join(root, "images"), found.values());
   }
+  await promisify(execFile)(join(root, "images", "site.sh"));
   return new Map([...found].map(([source, { sha256 }]) => [source, sha256]));
 }
 

@@ -169,30 +169,7 @@ fi
 
 # ---- What this machine adds ---------------------------------------------------------------------------------------------------------
 
-# Through files in certs/ that builds bind and git ignores, for docker build and `pulumi up` alike. A file is touched only when its
-# content changes: it is part of the build cache's key.
-replace() {
-    cmp -s "$1" "$2" 2>/dev/null && return
-    install -m 0644 "$1" "$2"
-}
-
-bundle=
-for name in SSL_CERT_FILE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS; do
-    if [[ -n ${!name:-} && -s ${!name} ]]; then
-        bundle=${!name}
-        break
-    fi
-done
-: >"$work/mirrors.env"
-for name in APT_MIRROR APT_SECURITY_MIRROR PIP_INDEX_URL UV_INDEX_URL MAVEN_MIRROR; do
-    if [[ -n ${!name:-} ]]; then printf '%s=%q\n' "$name" "${!name}" >>"$work/mirrors.env"; fi
-done
-if [[ -n ${PIP_INDEX_URL:-} && -z ${UV_INDEX_URL:-} ]]; then printf 'UV_INDEX_URL=%q\n' "$PIP_INDEX_URL" >>"$work/mirrors.env"; fi
-for image in "${ORDER[@]}"; do
-    mkdir -p "$here/$image/certs"
-    [[ -z $bundle ]] || replace "$bundle" "$here/$image/certs/site.crt"
-    [[ ! -s $work/mirrors.env ]] || replace "$work/mirrors.env" "$here/$image/certs/mirrors.env"
-done
+"$here/site.sh"
 
 # Docker's own arguments for proxies: in no layer, in no history, and no part of the cache's key.
 proxies=()
