@@ -3,7 +3,7 @@ import { createReadStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -49,7 +49,8 @@ async function offered(source: string, host: string | undefined): Promise<{ sour
   const server = createServer((_, response) => createReadStream(fileURLToPath(address)).pipe(response));
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const { port } = server.address() as AddressInfo;
-  return { source: `http://${host}:${port}/mesos.tar.gz#${digest}`, server };
+  // Its name says what it is: a tarball, or a package.
+  return { source: `http://${host}:${port}/${basename(address)}#${digest}`, server };
 }
 
 describe.skipIf(reason !== "").each(architectures)(

@@ -104,6 +104,29 @@ describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`
       ]),
     );
     expect((await holdings(cloud.env)).filter((line) => /^(ports|volumes|floatingips) /.test(line))).toEqual(kept);
+
+    if (cloud.lab) {
+      // The first one fails: the others stay as they are, and the next update goes on.
+      const seen = async (...members: number[]): Promise<(string | undefined)[]> => {
+        const found = await servers(cloud.env, NAME);
+        return members.map((n) => found.get(`master-${n}`)).map((s) => (s ? `${s.id} ${s.status}` : undefined));
+      };
+      const untouched = await seen(2, 3);
+      stack.configure({ aptMirror: "http://other.example.org/debian" });
+      await cloud.lab("fault", "scheduling-off");
+      try {
+        expect((await stack.up("--parallel", "2")).code).not.toBe(0);
+        expect(await seen(2, 3)).toEqual(untouched);
+      } finally {
+        await cloud.lab("fault", "scheduling-on");
+      }
+      await up("up after the first master failed", "--parallel", "2");
+      for (const master of await seen(1, 2, 3)) {
+        expect(master).toMatch(/ ACTIVE$/);
+        expect(untouched).not.toContain(master);
+      }
+      expect((await up("second up")).changes).toEqual([]);
+    }
     await destroyed();
   });
 
