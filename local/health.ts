@@ -47,6 +47,22 @@ export async function containerStates(d: Docker, ids: readonly string[]): Promis
   });
 }
 
+/**
+ * Containers that share the network of another one that was started after them, or is no more. They run on, and nobody
+ * reaches them any more.
+ */
+export async function cutOff(d: Docker, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const format = "{{.Id}}\t{{.State.StartedAt}}\t{{.HostConfig.NetworkMode}}";
+  const rows = (await dockerLines(d, ["inspect", "--format", format, ...ids])).map((line) => line.split("\t"));
+  const started = new Map(rows.map(([id = "", at = ""]) => [id, Date.parse(at)]));
+  return rows.flatMap(([id = "", , mode = ""]) => {
+    if (!mode.startsWith("container:")) return [];
+    const since = started.get(mode.slice("container:".length));
+    return since === undefined || since > (started.get(id) ?? 0) ? [id] : [];
+  });
+}
+
 const isUp = (s: ContainerState): boolean => s.health === "healthy" || s.health === "running";
 
 /**

@@ -11,8 +11,8 @@ import { direct } from "../marathon/direct.ts";
 import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { checkControlGroups } from "./control-groups.ts";
-import { captured, type Docker, findDocker, interactive } from "./docker.ts";
-import { containerStates, waitGate, waitHealthy } from "./health.ts";
+import { captured, type Docker, docker, findDocker, interactive } from "./docker.ts";
+import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
 import { takenPorts } from "./ports.ts";
 import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { smoke } from "./smoke.ts";
@@ -179,8 +179,15 @@ export async function startContainers({ d, project, cluster, root, signal }: Run
   writeProject(project, cluster, pinnedVersions(root));
   const [program, ...first] = d.compose;
   const args = [...first, "-p", project.name, "-f", composeFile(project), "up", "-d", "--remove-orphans"];
-  const { code, output } = await captured(program, args, signal);
+  let { code, output } = await captured(program, args, signal);
   signal.throwIfAborted();
+  // As when a machine's own container was killed: Compose starts that one, and leaves those be that ran on its network.
+  const lost = await cutOff(d, (await find(d, project)).containers);
+  if (lost.length > 0) {
+    await docker(d, ["rm", "--force", ...lost]);
+    ({ code, output } = await captured(program, args, signal));
+    signal.throwIfAborted();
+  }
   if (code !== 0) throw new UserError(`Docker Compose did not start the cluster:\n${explain(output)}`);
   return (await find(d, project)).containers;
 }

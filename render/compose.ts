@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { stringify } from "yaml";
 import { propertyLines } from "../cluster/context.ts";
 import { fillImages } from "../cluster/images.ts";
@@ -43,6 +43,12 @@ export interface Link {
 
 /** Label that tells Compose to recreate a container whose mounted files changed. */
 const FILES_LABEL = "triplewide.files";
+
+/**
+ * Label that tells Compose to recreate a container when the one whose network it shares is recreated: it would be left
+ * without any.
+ */
+const NETWORK_LABEL = "triplewide.network";
 
 /** Label of volumes that hold no data worth keeping, only what containers of other containers must reach. */
 export const SCRATCH_LABEL = "triplewide.scratch";
@@ -93,8 +99,8 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
     const published = here.flatMap((s) => (isPublished(cluster, s) ? s.ports.filter((p) => p.link) : []));
     const alone = here.length === 1;
     // Services that share a machine share its address: one container holds it, the others join its network.
-    if (!alone && here.length > 0)
-      services[machine.name] = holder(cluster, machine, published, imageOf("spark-python"));
+    const network = holder(cluster, machine, published, imageOf("spark-python"));
+    if (!alone && here.length > 0) services[machine.name] = network;
     for (const service of here) {
       const key = alone ? machine.name : `${machine.name}-${service.name}`;
       const mounts: string[] = [];
@@ -108,7 +114,9 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         mounts.push(`./${path}:${file.path}:ro`);
       }
       for (const dir of service.dirs.filter((d) => d.keep || d.shared || nested)) {
-        const volume = `${dir.shared ? machine.name : key}${dir.path.replaceAll("/", "-")}`;
+        // Whatever else comes to the machine, or leaves it, a service keeps its data.
+        const owner = dir.shared ? machine.name : `${machine.name}-${service.name}`;
+        const volume = `${owner}${dir.path.replaceAll("/", "-")}`;
         volumes[volume] = dir.keep ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
         mounts.push(`${volume}:${dir.path}`);
       }
@@ -138,7 +146,10 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
           start_period: `${service.health.startSeconds}s`,
           retries: service.health.retries,
         },
-        labels: { [FILES_LABEL]: hash.digest("hex").slice(0, 16) },
+        labels: {
+          [FILES_LABEL]: shortHash(hash),
+          ...(alone ? {} : { [NETWORK_LABEL]: shortHash(createHash("sha256").update(JSON.stringify(network))) }),
+        },
         restart: "unless-stopped",
         stop_grace_period: "10s",
       };
@@ -166,6 +177,8 @@ function containerFile(cluster: Cluster, service: Service): File {
   };
   return { path: CONTAINER_FILE, content: propertyLines(values, "="), mode: "0644" };
 }
+
+const shortHash = (hash: Hash): string => hash.digest("hex").slice(0, 16);
 
 const isExecutable = (file: File): boolean => (Number.parseInt(file.mode, 8) & 0o100) !== 0;
 

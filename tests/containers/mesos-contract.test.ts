@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { localReference, pinnedVersions } from "../../cluster/images.ts";
-import { httpProbe } from "../../cluster/probe.ts";
+import { httpProbe, lineProbe } from "../../cluster/probe.ts";
 import { MESOS_HOME } from "../../cluster/services/mesos.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { loadConfig } from "../../config/stack.ts";
@@ -181,6 +181,16 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     expect(await cluster.agentsAtLeader(1)).toBe(true);
     const back = await cluster.drain("agent-2", "--back");
     expect(back.output).toContain("agent-2 takes tasks again");
+    await bothAgents(30);
+  });
+
+  test("a machine's own container is killed: the next up gives its services a network again", async () => {
+    await cluster.kill("master-1");
+    await cluster.up();
+    // Asked from another machine: among themselves they lack nothing.
+    const port = cluster.cluster.config.zookeeperClientPort;
+    const probe = lineProbe(cluster.address("master-1"), port, "srvr", "^Mode: (leader|follower)");
+    expect((await cluster.exec("master-2-zookeeper", probe)).code).toBe(0);
     await bothAgents(30);
   });
 

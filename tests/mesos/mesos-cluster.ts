@@ -7,6 +7,7 @@ import type { Cluster } from "../../cluster/types.ts";
 import { loadConfig } from "../../config/stack.ts";
 import { captured, type Docker, docker, dockerLines } from "../../local/docker.ts";
 import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/operator.ts";
+import { containerName } from "../../render/compose.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 
 /** A cluster with Mesos, the real one that MESOS_SOURCE names unless told otherwise, and ways to hurt it. */
@@ -103,6 +104,13 @@ export class MesosCluster extends TestCluster {
     await docker(this.#docker, ["kill", this.container(agent), ...containers]);
   }
 
+  /** Name of the client's container: another one holds the machine's network where several services are on it. */
+  #client(): string {
+    const jupyter = this.cluster.services.find((s) => s.name === "jupyter");
+    if (!jupyter) throw new Error("the cluster has no client");
+    return containerName(this.cluster, jupyter).slice(`${this.name}-`.length);
+  }
+
   /** A job of tasks that take a second each, on its way, and what it must say in the end. */
   job(
     tasks: number,
@@ -116,10 +124,11 @@ export class MesosCluster extends TestCluster {
       "def slow(n):",
       "    time.sleep(1)",
       "    return n * n",
-      `print('sum is', spark.sparkContext.parallelize(range(${tasks}), ${tasks}).map(slow).sum())`,
+      `total = spark.sparkContext.parallelize(range(${tasks}), ${tasks}).map(slow).sum()`,
+      "print('sum is', total, 'by', spark.sparkContext.master)",
     ].join("\n");
-    const done = this.exec("client", ["timeout", "400", "python3", "-c", script]);
-    return { done, says: `sum is ${((tasks - 1) * tasks * (2 * tasks - 1)) / 6}` };
+    const done = this.exec(this.#client(), ["timeout", "400", "python3", "-c", script]);
+    return { done, says: `sum is ${((tasks - 1) * tasks * (2 * tasks - 1)) / 6} by ${this.cluster.spark.master}` };
   }
 
   /** A job that takes all cores: left to itself, one fills an agent before Mesos gives it the next. */
@@ -130,7 +139,7 @@ export class MesosCluster extends TestCluster {
 
   /** Runs a task in a framework that is not Spark: Mesos' own, which is where the daemons are. */
   async otherFramework(name: string, role: string): Promise<{ code: number; output: string }> {
-    const login = await this.exec("client", ["cat", `/etc/mesos/frameworks/${name}.json`]);
+    const login = await this.exec(this.#client(), ["cat", `/etc/mesos/frameworks/${name}.json`]);
     const { principal, secret } = JSON.parse(login.output);
     const [leader = 0] = await this.leadingMasters();
     const master = `${this.address(`master-${leader}`)}:${this.cluster.config.mesosMasterPort}`;

@@ -6,7 +6,7 @@ import { validate } from "../../config/validate.ts";
 import { renderCompose } from "../../render/compose.ts";
 
 interface Compose {
-  services: Record<string, { volumes?: string[]; network_mode?: string }>;
+  services: Record<string, { volumes?: string[]; network_mode?: string; labels?: Record<string, string> }>;
   volumes: Record<string, { labels?: Record<string, string> }>;
 }
 
@@ -24,8 +24,8 @@ describe("an agent whose tasks are containers", () => {
   test("reaches Docker, and its tasks its files", () => {
     const mounts = compose.services["agent-1"]?.volumes ?? [];
     expect(mounts).toContain("/var/run/docker.sock:/var/run/docker.sock");
-    expect(mounts).toContain("agent-1-var-lib-mesos:/var/lib/mesos");
-    expect(compose.volumes["agent-1-var-lib-mesos"]?.labels).toEqual({ "triplewide.scratch": "true" });
+    expect(mounts).toContain("agent-1-mesos-agent-var-lib-mesos:/var/lib/mesos");
+    expect(compose.volumes["agent-1-mesos-agent-var-lib-mesos"]?.labels).toEqual({ "triplewide.scratch": "true" });
   });
 
   test("is told who it is", () => {
@@ -39,6 +39,31 @@ describe("an agent whose tasks are containers", () => {
     }
     const plain = render(define({ architecture: "mesos-in-docker" })).compose;
     expect(plain.services["agent-1"]?.volumes?.filter((v) => v.includes("docker.sock"))).toEqual([]);
+  });
+});
+
+describe("another service on a machine", () => {
+  const before = render(define({ architecture: "vanilla", masterCount: 3, executorSource: "local" })).compose.services;
+  const after = render(define({ architecture: "vanilla", masterCount: 3, datanodeCount: 3 })).compose.services;
+  const data = (service: Compose["services"][string] | undefined) =>
+    service?.volumes?.filter((volume) => !volume.startsWith("./"));
+  const label = (services: Compose["services"], name: string) => services[name]?.labels?.["triplewide.network"];
+
+  test("takes no volume from those that are there", () => {
+    // Alone on the client it was called as the machine, and with others it is not.
+    expect(before["client-jupyter"]).toBeUndefined();
+    expect(data(after["client-jupyter"])).toEqual(["client-jupyter-home-spark-work:/home/spark/work"]);
+    expect(data(before.client)).toEqual(data(after["client-jupyter"]));
+    expect(data(before["master-1-zookeeper"])).toEqual(data(after["master-1-zookeeper"]));
+  });
+
+  test("replaces them where it replaces the network that they share, and only there", () => {
+    // The namenode's page is published on this machine, and so the container that holds the network is another one.
+    expect(after["master-1"]).not.toEqual(before["master-1"]);
+    expect(label(after, "master-1-zookeeper")).not.toBe(label(before, "master-1-zookeeper"));
+    expect(after["master-2"]).toEqual(before["master-2"]);
+    expect(after["master-2-zookeeper"]).toEqual(before["master-2-zookeeper"]);
+    expect(label(before, "client")).toBeUndefined();
   });
 });
 
