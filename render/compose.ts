@@ -4,6 +4,7 @@ import { propertyLines } from "../cluster/context.ts";
 import { fillImages } from "../cluster/images.ts";
 import { fillSecrets } from "../cluster/secrets.ts";
 import type { Cluster, File, ImageName, Machine, Port, Service } from "../cluster/types.ts";
+import { containerCommand } from "./container.ts";
 
 /**
  * The cluster as one Docker Compose file: every machine an address on a network of its own, every service a container.
@@ -127,7 +128,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         ...(alone
           ? onNetwork(machine, published, cluster.config.bindAddress)
           : { network_mode: `service:${machine.name}` }),
-        command: service.command.map(literal),
+        command: containerCommand(service).map(literal),
         environment: Object.fromEntries(Object.entries(service.env).map(([k, v]) => [k, literal(fill(v))])),
         ...(service.uid === 0 ? { user: "0:0" } : {}),
         ...(mounts.length > 0 ? { volumes: mounts } : {}),

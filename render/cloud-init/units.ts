@@ -1,4 +1,5 @@
 import { type File, image, type Machine, type Service } from "../../cluster/types.ts";
+import { containerCommand } from "../container.ts";
 import { DATA_MOUNT, envFile, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
 import { execLine, type Unit } from "./systemd.ts";
 
@@ -78,7 +79,6 @@ function prepareFiles(machine: Machine, service: Service, here: readonly Service
 
 function inContainer(machine: Machine, service: Service, here: readonly Service[]): string[] {
   const name = unitName(service.name);
-  const [program = "", ...args] = service.command;
   const needs = new Set(service.needs);
   const mount = (source: string, target: string, ...options: string[]): string[] => [
     "--mount",
@@ -113,9 +113,7 @@ function inContainer(machine: Machine, service: Service, here: readonly Service[
     ...service.files.flatMap((f) => mount(hostFile(service, f, here), f.path, "readonly")),
     ...service.dirs.flatMap((dir) => mount(hostDir(machine, service, dir), dir.path)),
     image(service.image),
-    // Our images leave the program to the command line. Marathon's own image names it as its entry point.
-    ...(service.image === "marathon" && program === "marathon" ? [] : [program]),
-    ...args,
+    ...containerCommand(service),
   ];
   return [
     `ExecStartPre=${execLine([`${SBIN}/triplewide-pull`, image(service.image)])}`,

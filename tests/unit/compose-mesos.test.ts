@@ -6,7 +6,10 @@ import { validate } from "../../config/validate.ts";
 import { renderCompose } from "../../render/compose.ts";
 
 interface Compose {
-  services: Record<string, { volumes?: string[]; network_mode?: string; labels?: Record<string, string> }>;
+  services: Record<
+    string,
+    { volumes?: string[]; network_mode?: string; labels?: Record<string, string>; command?: string[] }
+  >;
   volumes: Record<string, { labels?: Record<string, string> }>;
 }
 
@@ -40,6 +43,11 @@ describe("an agent whose tasks are containers", () => {
     const plain = render(define({ architecture: "mesos-in-docker" })).compose;
     expect(plain.services["agent-1"]?.volumes?.filter((v) => v.includes("docker.sock"))).toEqual([]);
   });
+});
+
+test("Marathon's image is its own program: the container is given arguments only", () => {
+  const { compose } = render(define({ architecture: "marathon-standalone" }));
+  expect(compose.services["master-1-marathon"]?.command?.[0]).toBe("--hostname");
 });
 
 describe("another service on a machine", () => {
