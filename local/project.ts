@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { UserError } from "../cli/common.ts";
 import { localReference } from "../cluster/images.ts";
 import type { Cluster, Secret } from "../cluster/types.ts";
 import { givenSecrets } from "../config/secrets.ts";
 import { projectName, type Rendered, renderCompose, SCRATCH_LABEL, TASKS_LABEL } from "../render/compose.ts";
-import { type Docker, dockerLines } from "./docker.ts";
+import { captured, type Docker, dockerLines } from "./docker.ts";
 
 /** A cluster on this machine: its folder under `.triplewide/` and everything in Docker that carries its name. */
 export interface Project {
@@ -109,6 +111,24 @@ function findTasks(d: Docker, p: Project): Promise<string[]> {
   return dockerLines(d, ["ps", "-aq", "--no-trunc", "--filter", `label=${TASKS_LABEL}=${p.name}`]);
 }
 
+/** Runs a command that removes things. Another run may be at it, an `up` that was interrupted, and is no reason to fail. */
+async function removed(d: Docker, args: string[]): Promise<void> {
+  const { code, output } = await captured(d.client, args);
+  const errors = output.split("\n").filter((line) => line.startsWith("Error"));
+  const byOthers = errors.every((line) => /No such|not found|is already in progress/.test(line));
+  if (code !== 0 && (errors.length === 0 || !byOthers)) throw new UserError(`docker ${args[0]} failed:\n${output}`);
+}
+
+/** Waits for those containers whose removal another run has begun. */
+async function containersGone(d: Docker, p: Project): Promise<void> {
+  for (let left = 60; left > 0; left--) {
+    const { containers } = await find(d, p);
+    if (containers.length === 0) return;
+    await sleep(500);
+  }
+  throw new UserError("some containers are still being removed; run it again in a moment");
+}
+
 /**
  * Removes everything that the cluster made. Without `volumes`, its volumes stay, and with them the secrets that its data
  * is locked with.
@@ -119,13 +139,14 @@ export async function remove(d: Docker, p: Project, volumes: boolean): Promise<F
   const found = await find(d, p);
   if (found.containers.length > 0) {
     // Stop first: daemons that keep state write it down. Then remove with the anonymous volumes.
-    await dockerLines(d, ["stop", "--time", "10", ...found.containers]);
-    await dockerLines(d, ["rm", "--force", "--volumes", ...found.containers]);
+    await removed(d, ["stop", "--time", "10", ...found.containers]);
+    await removed(d, ["rm", "--force", "--volumes", ...found.containers]);
   }
+  await containersGone(d, p);
   // Only now is nobody left who would start another one.
   const tasks = await findTasks(d, p);
-  if (tasks.length > 0) await dockerLines(d, ["rm", "--force", "--volumes", ...tasks]);
-  if (found.networks.length > 0) await dockerLines(d, ["network", "rm", ...found.networks]);
+  if (tasks.length > 0) await removed(d, ["rm", "--force", "--volumes", ...tasks]);
+  if (found.networks.length > 0) await removed(d, ["network", "rm", ...found.networks]);
   const scratch = await dockerLines(d, [
     "volume",
     "ls",
@@ -135,14 +156,14 @@ export async function remove(d: Docker, p: Project, volumes: boolean): Promise<F
     "--filter",
     `label=${SCRATCH_LABEL}`,
   ]);
-  const removed = volumes ? found.volumes : scratch;
-  if (removed.length > 0) await dockerLines(d, ["volume", "rm", "--force", ...removed]);
-  const keepVolumes = removed.length < found.volumes.length;
+  const unwanted = volumes ? found.volumes : scratch;
+  if (unwanted.length > 0) await removed(d, ["volume", "rm", "--force", ...unwanted]);
+  const keepVolumes = unwanted.length < found.volumes.length;
   if (keepVolumes) {
     rmSync(composeFile(p), { force: true });
     rmSync(join(p.dir, "files"), { recursive: true, force: true });
   } else {
     rmSync(p.dir, { recursive: true, force: true });
   }
-  return { ...found, volumes: removed };
+  return { ...found, volumes: unwanted };
 }

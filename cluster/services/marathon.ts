@@ -64,7 +64,8 @@ export function marathon(ctx: Context, machine: Machine): Service {
       { path: MARATHON_LOGIN, content: `marathon:${secret("marathon-http")}`, mode: "0600" },
     ],
     ports: [{ name: "http", port: c.marathonPort, from: ["self", "client", "bastion"], link: "http" }],
-    health: healthOf(httpProbe(machine.address, c.marathonPort, "/ping", "^pong")),
+    // With a password set, Marathon asks for it everywhere.
+    health: healthOf(httpProbe(machine.address, c.marathonPort, "/ping", "^pong", MARATHON_LOGIN)),
     uid: 0,
     dirs: [],
     memoryMiB: 2048,
@@ -153,11 +154,12 @@ export function marathonApps(ctx: Context): MarathonApp[] {
   const masters = marathonMasters(ctx);
   const workers = marathonWorkers(ctx);
   const size = workerSize(ctx);
-  const master = daemon(`${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.master.Master`, [
+  const master = daemon(ctx, `${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.master.Master`, [
     c.sparkMasterPort,
     c.sparkMasterUiPort,
   ]);
   const worker = daemon(
+    ctx,
     // Ends when its master has forgotten it.
     "spark-worker",
     [c.sparkWorkerPort, c.sparkWorkerUiPort],
@@ -188,7 +190,7 @@ export function marathonApps(ctx: Context): MarathonApp[] {
 }
 
 /** What master and worker have alike. */
-function daemon(program: string, [rpc = 0, ui = 0]: number[], more = "") {
+function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more = "") {
   const words = [
     `exec ${program}`,
     `--host $HOST --port ${rpc} --webui-port ${ui} --properties-file ${SPARK_CONF}`,
@@ -199,7 +201,7 @@ function daemon(program: string, [rpc = 0, ui = 0]: number[], more = "") {
     cmd: words.join(" ").trimEnd(),
     user: SPARK_USER,
     env: daemonEnv(),
-    container: container(),
+    container: container(ctx),
     networks: [{ mode: "host" }],
     requirePorts: true,
     portDefinitions: [
@@ -225,7 +227,7 @@ function daemon(program: string, [rpc = 0, ui = 0]: number[], more = "") {
   };
 }
 
-function container(): object {
+function container({ config: c }: Context): object {
   return {
     type: "DOCKER",
     docker: {
@@ -234,7 +236,8 @@ function container(): object {
       parameters: [
         { key: "cap-drop", value: "ALL" },
         { key: "security-opt", value: "no-new-privileges" },
-        { key: "ulimit", value: "nofile=65536:65536" },
+        // On a laptop Docker's own limit holds, as it does for every other service there: it may not let us raise it.
+        ...(c.platform === "openstack" ? [{ key: "ulimit", value: "nofile=65536:65536" }] : []),
       ],
     },
     volumes: [{ containerPath: SPARK_CONF, hostPath: SPARK_CONF, mode: "RO" }],

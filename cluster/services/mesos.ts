@@ -80,6 +80,8 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
       ...c.mesosFrameworks.map((name) => ({ principals: { values: [name] }, roles: { values: [name] } })),
       { principals: ANY, roles: { type: "NONE" } },
     ],
+    // Agents offer Spark's ports to Marathon's role alone, and Mesos refuses an agent that may not.
+    ...(marathon ? { reserve_resources: [{ principals: { values: [PRINCIPALS.agent] }, roles: ANY }] } : {}),
     run_tasks: [{ principals: ANY, users: ANY }],
     teardown_frameworks: [adminMay({ framework_principals: ANY })],
     update_quotas: [adminMay({ roles: ANY })],

@@ -11,6 +11,7 @@ import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { type RawConfig, validate } from "../../config/validate.ts";
 import { findDocker } from "../../local/docker.ts";
+import { shellQuote } from "../../openstack/ssh.ts";
 import { eventually } from "../containers/harness.ts";
 import { holdings, realCloud } from "./real-cloud.ts";
 import { Stack } from "./stack.ts";
@@ -38,6 +39,8 @@ const architectures = (
 ).split(",");
 const NAME = "tw-machines";
 const AGENTS = 2;
+/** A framework beside Spark. */
+const OTHER = "batch";
 /** What `slowJob(60)` prints. */
 const SUM = "sum is 1770";
 const run = promisify(execFile);
@@ -62,6 +65,9 @@ describe.skipIf(reason !== "").each(architectures)(
     let stack: Stack;
     let config: RawConfig;
     let before: string[];
+
+    const addressOf = (machine: string): string =>
+      defineCluster(validate(config, "test")).machines.find((m) => m.name === machine)?.address ?? machine;
 
     /** What a command prints on a machine. */
     async function on(machine: string, command: string): Promise<string> {
@@ -89,6 +95,27 @@ describe.skipIf(reason !== "").each(architectures)(
       return on("client", `sudo docker exec -i triplewide-jupyter timeout 400 python3 - <<'END'\n${script}\nEND`);
     }
 
+    /** A task of a framework that is not Spark, with checkpoints, and what the framework says when it has ended. */
+    async function runsFor(seconds: number): Promise<string> {
+      const file = `/etc/triplewide/jupyter/etc/mesos/frameworks/${OTHER}.json`;
+      const { principal, secret } = JSON.parse(await on("client", `sudo cat ${file}`));
+      const { mesosMasterPort } = validate(config, "test");
+      const flags = { name: OTHER, role: OTHER, principal, secret, resources: "cpus:0.1;mem:32" };
+      const words = [
+        ...(architecture === "mesos-in-docker" ? ["docker", "exec", "triplewide-mesos-master"] : []),
+        ...["/opt/mesos/bin/mesos-execute", `--master=${addressOf("master-1")}:${mesosMasterPort}`, "--checkpoint"],
+        ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
+        `--command=exec sleep ${seconds}`,
+      ];
+      return on("master-1", `sudo timeout 200 ${words.map(shellQuote).join(" ")} 2>&1`);
+    }
+
+    async function restartAgent(name: string): Promise<void> {
+      await on(name, "sudo systemctl restart triplewide-mesos-agent");
+      const ready = (): Promise<string> => on(name, "sudo triplewide-ready || true");
+      await eventually(`${name} is ready`, 120, ready, (said) => said.includes("ready: "));
+    }
+
     async function drain(...args: string[]): Promise<string> {
       const command = [join(ROOT, "cli", "drain.ts"), "test", ...args];
       const options = { cwd: stack.folder, env: stack.environment };
@@ -107,7 +134,7 @@ describe.skipIf(reason !== "").each(architectures)(
         ...sizes,
         clusterName: NAME,
         architecture,
-        ...(architecture === "standalone" ? {} : { mesosSource: mesos.source }),
+        ...(architecture === "standalone" ? {} : { mesosSource: mesos.source, mesosFrameworks: [OTHER] }),
         // The lab's machines reach this one by the address that its own network gives it.
         adminCidrs: cloud.lab ? ["172.24.0.0/16"] : (process.env.TRIPLEWIDE_TEST_ADMIN_CIDRS ?? "").split(","),
         networkCidr: "10.204.0.0/16",
@@ -157,19 +184,28 @@ describe.skipIf(reason !== "").each(architectures)(
     });
 
     describe.skipIf(architecture === "standalone")("Mesos' agents", () => {
-      test("tasks outlive a restart of the agent that started them", async () => {
+      test("a job goes on over a restart of an agent", async () => {
         const job = slowJob(60);
-        const before = await eventually("an executor on agent-2", 120, executors, (pids) => pids.length > 0);
-        await on("agent-2", "sudo systemctl restart triplewide-mesos-agent");
-        await eventually(
-          "agent-2 is ready",
-          120,
-          () => on("agent-2", "sudo triplewide-ready || true"),
-          (said) => said.includes("ready: "),
-        );
-        expect(await executors()).toEqual(expect.arrayContaining(before));
+        await eventually("an executor on agent-2", 120, executors, (pids) => pids.length > 0);
+        // Spark's drivers register without checkpoints: Mesos ends their executors with the agent, and Spark starts others.
+        await restartAgent("agent-2");
         expect(await job).toContain(SUM);
-        expect(await executors()).toEqual([]);
+      });
+
+      test("tasks of a framework that checkpoints outlive a restart of their agent", async () => {
+        const framework = runsFor(90);
+        const find = (agent: string): Promise<string> => on(agent, "pgrep -xf 'sleep 90' || true");
+        const agents = ["agent-1", "agent-2"];
+        const seen = await eventually(
+          "the task",
+          60,
+          () => Promise.all(agents.map(find)),
+          (pids) => pids.join("") !== "",
+        );
+        const agent = agents.find((_, i) => seen[i] !== "") ?? "";
+        await restartAgent(agent);
+        expect(await find(agent)).toBe(seen.join(""));
+        expect(await framework).toContain("TASK_FINISHED");
       });
 
       test("one is drained by name in mid-job, over SSH, and given back", async () => {
