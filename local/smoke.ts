@@ -1,4 +1,5 @@
 import { UserError } from "../cli/common.ts";
+import { marathonWorkers } from "../cluster/services/marathon.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { mesosStartsExecutors } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
@@ -24,6 +25,9 @@ function cores(c: Config): string[] {
   return mesosStartsExecutors(c) && c.agentCpus > 0 ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
 }
 
+/** Machines that must take part in a job. */
+const agents = (c: Config): number => (c.architecture === "marathon-standalone" ? marathonWorkers(c) : c.agentCount);
+
 /** Runs the smoke job on the client. @returns Its exit code. */
 export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<number> {
   const args = [
@@ -31,7 +35,7 @@ export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<
     clientContainer(cluster),
     "smoke",
     "--agents",
-    String(cluster.config.agentCount),
+    String(agents(cluster.config)),
     ...cores(cluster.config),
     ...(json ? ["--json"] : []),
   ];

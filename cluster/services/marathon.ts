@@ -152,7 +152,7 @@ export function workerSize({ config: c }: Context): WorkerSize {
 export function marathonApps(ctx: Context): MarathonApp[] {
   const c = ctx.config;
   const masters = marathonMasters(ctx);
-  const workers = marathonWorkers(ctx);
+  const workers = marathonWorkers(c);
   const size = workerSize(ctx);
   const master = daemon(ctx, `${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.master.Master`, [
     c.sparkMasterPort,
@@ -254,7 +254,8 @@ function marathonMasters(ctx: Context): string[] {
   return ctx.addresses("mesos-agent").slice(0, ctx.config.masterCount);
 }
 
-const marathonWorkers = ({ config: c }: Context): number => c.marathonWorkers || c.agentCount;
+/** Spark workers that Marathon keeps running. */
+export const marathonWorkers = (c: Config): number => c.marathonWorkers || c.agentCount;
 
 /** `spark://…` of the masters that Marathon runs. */
 export function marathonMasterUrl(ctx: Context): string {
@@ -272,5 +273,5 @@ export function marathonGates(ctx: Context): Gate[] {
         .map((host) => httpProbe(host, ctx.config.marathonPort, "/v2/leader", '"leader"', MARATHON_LOGIN)),
     ),
   };
-  return [leader, workersRegistered(ctx, marathonWorkers(ctx), marathonMasters(ctx), "client")];
+  return [leader, workersRegistered(ctx, marathonWorkers(ctx.config), marathonMasters(ctx), "client")];
 }

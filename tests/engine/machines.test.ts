@@ -107,7 +107,7 @@ describe.skipIf(reason !== "").each(architectures)(
         ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
         `--command=exec sleep ${seconds}`,
       ];
-      return on("master-1", `sudo timeout 200 ${words.map(shellQuote).join(" ")} 2>&1`);
+      return on("master-1", `sudo timeout 200 ${words.map(shellQuote).join(" ")} 2>&1 | tee /tmp/framework.log`);
     }
 
     async function restartAgent(name: string): Promise<void> {
@@ -201,7 +201,9 @@ describe.skipIf(reason !== "").each(architectures)(
           60,
           () => Promise.all(agents.map(find)),
           (pids) => pids.join("") !== "",
-        );
+        ).catch(async (error: Error) => {
+          throw new Error(`${error.message}\n${await on("master-1", "cat /tmp/framework.log")}`);
+        });
         const agent = agents.find((_, i) => seen[i] !== "") ?? "";
         await restartAgent(agent);
         expect(await find(agent)).toBe(seen.join(""));

@@ -27,7 +27,7 @@ export function survivesFaults(cluster: MesosCluster): void {
 
   test("a framework registers in no role but its own", async () => {
     const { output } = await cluster.otherFramework(OTHER, "spark");
-    expect(output).toMatch(/not authorized to use role/i);
+    expect(output).toMatch(/not authorized to register framework/i);
     expect(output).not.toContain("TASK_FINISHED");
   });
 
