@@ -28,6 +28,7 @@ describe("triplewide-executor-image", () => {
 
   test("an image with Spark and the drivers' Python will do", () => {
     expect(check("echo 3.11")).toEqual({ code: 0, said: "" });
+    expect(check("echo WARNING: no swap limit >&2; echo 3.11")).toEqual({ code: 0, said: "" });
   });
 
   test("an image without Spark, or without Python, is refused with what it lacks", () => {
