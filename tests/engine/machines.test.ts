@@ -59,7 +59,8 @@ async function offered(source: string, host: string | undefined): Promise<{ sour
 describe.skipIf(reason !== "").each(architectures)(
   `%s on real machines${reason && ` (skipped: ${reason})`}`,
   (architecture) => {
-    if (!cloud) return;
+    // For the summary, which shows why tests were skipped.
+    if (!cloud) return test("all", () => {});
     let server: Server | undefined;
     const folder = mkdtempSync(join(tmpdir(), "triplewide-machines-"));
     let stack: Stack;
