@@ -141,6 +141,14 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
   };
 }
 
+/**
+ * What keeps tasks apart on a machine. When a container ends that shares the machine's processes, Docker kills all that is in
+ * its control group for devices: tasks have to be in one of their own to outlive an agent in a container.
+ */
+function isolation(inContainer: boolean): string {
+  return ["cgroups/cpu", "cgroups/mem", ...(inContainer ? ["cgroups/devices"] : []), "filesystem/linux"].join(",");
+}
+
 export function mesosAgent(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const resources = [
@@ -175,7 +183,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         // Containers on a laptop have no control groups of their own to hand on.
         ...(nested
           ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
-          : { isolation: "cgroups/cpu,cgroups/mem,filesystem/linux" }),
+          : { isolation: isolation(inContainer) }),
         ...(feedsExecutors(ctx) ? { hadoop_home: HADOOP_HOME } : {}),
         // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
         reconfiguration_policy: "additive",
