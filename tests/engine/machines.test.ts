@@ -72,9 +72,7 @@ describe.skipIf(reason !== "").each(architectures)(
 
     /** What a command prints on a machine. */
     async function on(machine: string, command: string): Promise<string> {
-      const address =
-        defineCluster(validate(config, "test")).machines.find((m) => m.name === machine)?.address ?? machine;
-      const args = ["-F", join(folder, "config"), address, command];
+      const args = ["-F", join(folder, "config"), addressOf(machine), command];
       return (await run("ssh", args, { maxBuffer: 1 << 26 })).stdout;
     }
 
