@@ -71,11 +71,14 @@ export function mesosParts(source: string, c: Config): string {
 export const mesosTag = (source: string): string =>
   source === "" ? "" : `-mesos-${sourceDigest(source).slice(0, SHORT_DIGEST)}`;
 
+/** The image of Marathon that the config names, as Docker knows it. */
+export const marathonImage = (c: Config): string => c.marathonSource.replace("docker://", "");
+
 /**
- * Tag by which this machine's Docker knows an image of ours; for Marathon, the image that the config names. Images with a
- * Mesos inside are others than those without, so that environments of both kinds live side by side.
+ * Name and tag of an image of ours. On this machine's Docker, Marathon is what the config names; a registry gets it as one of
+ * ours. Images with a Mesos inside are others than those without, so that environments of both kinds live side by side.
  */
 export function localReference(name: ImageName, c: Config, versions: Readonly<Record<string, string>>): string {
-  if (name === "marathon") return c.marathonSource.replace("docker://", "");
+  if (name === "marathon" && c.platform === "docker") return marathonImage(c);
   return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesosTag(mesosIn(name, c))}`;
 }

@@ -21,8 +21,7 @@ function referenceOf(cluster: Cluster, versions: Versions): (name: ImageName) =>
   if (c.platform === "docker") return (name) => localReference(name, c, versions);
   const registry = cluster.machines.find((m) => m.group === "registry");
   const prefix = c.registry || `${registry?.address}:${c.registryPort}`;
-  return (name) =>
-    name === "marathon" ? localReference(name, c, versions) : `${prefix}/${localReference(name, c, versions)}`;
+  return (name) => `${prefix}/${localReference(name, c, versions)}`;
 }
 
 function fillRecord(record: Record<string, string>, fill: (text: string) => string): Record<string, string> {

@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 export interface ImagesArgs {
   /** Images to have. Plain, because they decide which resources there are. */
   needed: readonly string[];
-  /** References of images that are not built here: a prebuilt one by its digest, and those of others. */
+  /** References, by digest, of images that are not built here. */
   given: Readonly<Record<string, string>>;
   /** Folder that holds one folder for each image. */
   folder: string;
@@ -54,6 +54,7 @@ const STANDS_ON: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   client: { TRIPLEWIDE_BASE: "base", SPARK_PYTHON_IMAGE: "spark-python" },
   zookeeper: { TRIPLEWIDE_BASE: "base" },
   hdfs: { TRIPLEWIDE_BASE: "base" },
+  marathon: {},
 };
 
 /** The container images of the cluster: built and pushed as far as nobody gives them, and named by digest. */

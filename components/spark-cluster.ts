@@ -3,8 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import {
   filledApps,
   imagesIn,
-  localReference,
   MESOS_IMAGES,
+  marathonImage,
   mesosIn,
   mesosParts,
   mesosTag,
@@ -203,9 +203,9 @@ export class SparkCluster extends pulumi.ComponentResource {
       `${name}-image`,
       {
         needed: [...needed].sort(),
-        given: { marathon: localReference("marathon", c, versions), ...c.prebuiltImages },
+        given: c.prebuiltImages,
         folder: join(root, "images"),
-        buildArgs: versions,
+        buildArgs: { ...versions, MARATHON_IMAGE: marathonImage(c) },
         mesos: this.#mesos(),
         tag: versions.TRIPLEWIDE_VERSION ?? "latest",
         platform: "linux/amd64",

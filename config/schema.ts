@@ -208,7 +208,9 @@ export const shape = {
   ),
   marathonSource: software.text(
     "docker://mesosphere/marathon:v1.11.24",
-    { doc: "Container image of Marathon (`marathon-standalone`)." },
+    {
+      doc: "Container image of Marathon (`marathon-standalone`). `pulumi up` copies it into the registry that machines pull from.",
+    },
     /^docker:\/\/\S+$/,
     "docker://image",
   ),

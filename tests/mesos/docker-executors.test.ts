@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
 import { eventually } from "../containers/harness.ts";
-import { REDUNDANT, survivesFaults } from "./faults.ts";
+import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-executors", 3, [
@@ -35,6 +35,7 @@ describe("docker-executors: each executor a container of the worker image", () =
     expect((await job.done).output).toContain(job.says);
   });
 
+  sharesMesos(cluster);
   survivesFaults(cluster);
 
   test("executors live longer than the minute that Mesos gives to one whose process it does not see", async () => {

@@ -3,21 +3,13 @@ import { eventually } from "../containers/harness.ts";
 import { type MesosCluster, measured } from "./mesos-cluster.ts";
 
 /** A framework beside Spark. */
-const OTHER = "batch";
+export const OTHER = "batch";
 
 /** Settings of a cluster that can lose any one of its parts: three masters with ZooKeeper beside them, two agents. */
 export const REDUNDANT = ["masterCount=3", "agentCount=2", `mesosFrameworks=["${OTHER}"]`];
 
-/**
- * What holds on a real Mesos however Spark is wired to it: several jobs share it, strangers stay out, and a job in the
- * middle of which a part is lost ends right. The cluster is up, made with `REDUNDANT`, and is so in the end.
- */
-export function survivesFaults(cluster: MesosCluster): void {
-  const upAgain = async (): Promise<void> => {
-    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
-    expect(code, output).toBe(0);
-  };
-
+/** What holds where Spark's drivers are frameworks: several share a real Mesos. The cluster is up, made with `REDUNDANT`. */
+export function sharesMesos(cluster: MesosCluster): void {
   test("two jobs and another framework at once", async () => {
     const [one, two, other] = [cluster.job(12), cluster.job(12), cluster.otherFramework(OTHER, OTHER)];
     expect((await other).output).toContain("TASK_FINISHED");
@@ -25,16 +17,30 @@ export function survivesFaults(cluster: MesosCluster): void {
     expect((await two.done).output).toContain(two.says);
   });
 
+  test("a driver with a wrong secret is refused", async () => {
+    const framework = await cluster.job(1, { "spark.mesos.secret": "guessed" }).done;
+    expect(framework.output).not.toContain("sum is");
+    expect(framework.code).not.toBe(0);
+  });
+}
+
+/**
+ * What holds on a real Mesos however Spark is wired to it: strangers stay out, and a job in the middle of which a part is
+ * lost ends right. The cluster is up, made with `REDUNDANT`, and is so in the end.
+ */
+export function survivesFaults(cluster: MesosCluster): void {
+  const upAgain = async (): Promise<void> => {
+    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+    expect(code, output).toBe(0);
+  };
+
   test("a framework registers in no role but its own", async () => {
     const { output } = await cluster.otherFramework(OTHER, "spark");
     expect(output).toMatch(/not authorized to register framework/i);
     expect(output).not.toContain("TASK_FINISHED");
   });
 
-  test("wrong credentials are refused: frameworks', agents' and people's", async () => {
-    const framework = await cluster.job(1, { "spark.mesos.secret": "guessed" }).done;
-    expect(framework.output).not.toContain("sum is");
-    expect(framework.code).not.toBe(0);
+  test("wrong credentials are refused: agents' and people's", async () => {
     const agent = await cluster.strangeAgent();
     expect(agent.output).toMatch(/refused authentication/i);
     expect(agent.code).not.toBe(0);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
+import { OTHER, REDUNDANT, survivesFaults } from "./faults.ts";
 import { MesosCluster, measured } from "./mesos-cluster.ts";
 
 /** MARATHON_SOURCE names the image of a real Marathon, as `marathonSource` does; Mesos' source alone does not bring one. */
@@ -7,10 +8,10 @@ const source = process.env.MARATHON_SOURCE ?? "";
 const reason = source === "" ? "no Marathon: set MARATHON_SOURCE to docker://…" : "";
 const cluster = new MesosCluster(await findDocker(), "tw-marathon", 5, [
   "architecture=marathon-standalone",
-  "masterCount=3",
-  "agentCount=2",
+  ...REDUNDANT,
   ...(source === "" ? [] : [`marathonSource=${source}`]),
 ]);
+const AGENTS = ["agent-1", "agent-2"];
 
 describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` (skipped: ${reason})`}`, () => {
   beforeAll(async () => {
@@ -26,39 +27,48 @@ describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` 
     expect(output).toContain(`${executors} executors took part`);
     expect(code).toBe(0);
   };
+  const tasks = (): Promise<string[][]> => Promise.all(AGENTS.map((agent) => cluster.taskContainers(agent)));
 
   test("up: Marathon starts masters and workers, and the smoke job is green", () => smoked([], 2));
 
   test("two jobs at once", async () => {
-    const [one, two] = [cluster.job(12), cluster.job(12)];
+    const [one, two] = [cluster.job(12, { "spark.cores.max": "2" }), cluster.job(12, { "spark.cores.max": "2" })];
     expect((await one.done).output).toContain(one.says);
     expect((await two.done).output).toContain(two.says);
   });
 
-  test("the leading Mesos master is killed in mid-job", async () => {
-    const job = cluster.job(40);
-    const [leader = 0] = await cluster.leadingMasters();
-    await cluster.kill(`master-${leader}-mesos-master`);
-    await measured("another leading master with both agents", 120, () => cluster.agentsAtLeader(2));
+  test("nobody gives Marathon apps without its password", async () => {
+    const { marathonPort } = cluster.cluster.config;
+    for (const headers of [{}, { authorization: `Basic ${Buffer.from("marathon:guessed").toString("base64")}` }]) {
+      expect((await fetch(`http://127.0.0.1:${marathonPort}/v2/apps`, { headers })).status).toBe(401);
+    }
+  });
+
+  survivesFaults(cluster);
+
+  test("the leading Marathon is killed in mid-job, and its apps run on", async () => {
+    const job = cluster.jobOnEveryAgent(40);
+    const before = await tasks();
+    const [leader = 0] = await cluster.leadingMarathons();
+    await cluster.kill(`master-${leader}-marathon`);
+    await measured("another leading Marathon", 120, async () => {
+      const found = await cluster.leadingMarathons();
+      return found.length > 0 && !found.includes(leader);
+    });
     expect((await job.done).output).toContain(job.says);
     expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);
+    expect(await tasks()).toEqual(before);
   });
 
-  test("an agent is lost in mid-job with its worker, and comes back", async () => {
-    const job = cluster.job(40);
-    await cluster.killAgent("agent-2");
-    expect((await job.done).output).toContain(job.says);
-    await smoked([], 2);
-  });
-
-  test("one number more or less scales the workers", async () => {
+  test("one number more or less scales the workers, and makes room for another framework", async () => {
     await smoked(["marathonWorkers=1"], 1);
+    expect((await cluster.otherFramework(OTHER, OTHER)).output).toContain("TASK_FINISHED");
     await smoked([], 2);
   });
 
   test("down leaves nothing", async () => {
     expect((await cluster.cli("down", ["--volumes"])).code).toBe(0);
     expect(await cluster.traces()).toEqual([]);
-    expect(await Promise.all(["agent-1", "agent-2"].map((agent) => cluster.taskContainers(agent)))).toEqual([[], []]);
+    expect(await tasks()).toEqual([[], []]);
   });
 });

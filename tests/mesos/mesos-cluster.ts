@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { httpProbe, lineProbe } from "../../cluster/probe.ts";
+import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
 import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { loadConfig } from "../../config/stack.ts";
@@ -49,6 +50,17 @@ export class MesosCluster extends TestCluster {
   leadingZookeepers(): Promise<number[]> {
     const port = this.cluster.config.zookeeperClientPort;
     return this.#where("zookeeper", (host) => lineProbe(host, port, "srvr", "^Mode: (leader|standalone)"));
+  }
+
+  /** Numbers of the masters whose Marathon leads, as those say that run: two for the moment in which some know it and some do not. */
+  async leadingMarathons(): Promise<number[]> {
+    const port = this.cluster.config.marathonPort;
+    const says = (leader: number): Promise<number[]> =>
+      this.#where("marathon", (host) =>
+        httpProbe(host, port, "/v2/leader", `"leader":"${this.address(`master-${leader}`)}:`, MARATHON_LOGIN),
+      );
+    const found = await Promise.all(this.masters.map(async (n) => ((await says(n)).length > 0 ? [n] : [])));
+    return found.flat();
   }
 
   async agentsAtLeader(count: number): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
-import { REDUNDANT, survivesFaults } from "./faults.ts";
+import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-mesos", 4, ["architecture=mesos-in-docker", ...REDUNDANT]);
@@ -21,6 +21,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
     expect((await cluster.leadingMasters()).length).toBe(1);
   });
 
+  sharesMesos(cluster);
   survivesFaults(cluster);
 
   test("jobs grow and shrink with dynamic allocation", async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
-import { REDUNDANT, survivesFaults } from "./faults.ts";
+import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-vanilla", 2, ["architecture=vanilla", ...REDUNDANT]);
@@ -21,6 +21,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
     expect(code).toBe(0);
   });
 
+  sharesMesos(cluster);
   survivesFaults(cluster);
 
   test("Spark comes out of what the machine has", async () => {
