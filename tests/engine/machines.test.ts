@@ -21,7 +21,8 @@ import { Stack } from "./stack.ts";
  * booted from their user data, readiness asked for over the bastion, and then the smoke job on the client. Needs a cloud
  * whose servers are machines (the lab with LAB_DRIVER=lxc, and 12 GiB), and Docker for the images.
  *
- * TRIPLEWIDE_TEST_ARCHITECTURES names the architectures, separated by commas; those on Mesos need MESOS_SOURCE too.
+ * TRIPLEWIDE_TEST_ARCHITECTURES names the architectures, separated by commas; those on Mesos need MESOS_SOURCE too, and
+ * Marathon MARATHON_SOURCE.
  */
 
 const { cloud, missing } = await realCloud();
@@ -33,10 +34,14 @@ const reason = !cloud
     : docker
       ? ""
       : "no Docker to build images with";
-const ON_MESOS = ["vanilla", "docker-executors", "mesos-in-docker"];
-const architectures = (
-  process.env.TRIPLEWIDE_TEST_ARCHITECTURES ?? ["standalone", ...(process.env.MESOS_SOURCE ? ON_MESOS : [])].join(",")
-).split(",");
+const { MESOS_SOURCE = "", MARATHON_SOURCE = "", TRIPLEWIDE_TEST_ARCHITECTURES } = process.env;
+const MARATHON = "marathon-standalone";
+const possible = [
+  "standalone",
+  ...(MESOS_SOURCE ? ["vanilla", "docker-executors", "mesos-in-docker"] : []),
+  ...(MESOS_SOURCE && MARATHON_SOURCE ? [MARATHON] : []),
+];
+const architectures = TRIPLEWIDE_TEST_ARCHITECTURES?.split(",") ?? possible;
 const NAME = "tw-machines";
 const AGENTS = 2;
 /** A framework beside Spark. */
@@ -123,7 +128,7 @@ describe.skipIf(reason !== "").each(architectures)(
 
     beforeAll(async () => {
       before = await holdings(cloud.env);
-      const mesos = await offered(process.env.MESOS_SOURCE ?? "", cloud.host);
+      const mesos = await offered(MESOS_SOURCE, cloud.host);
       server = mesos.server;
       const sizes = cloud.lab
         ? { bastionFlavor: "m1.tiny", masterFlavor: "m1.medium", agentFlavor: "m1.large", clientFlavor: "m1.large" }
@@ -134,12 +139,13 @@ describe.skipIf(reason !== "").each(architectures)(
         clusterName: NAME,
         architecture,
         ...(architecture === "standalone" ? {} : { mesosSource: mesos.source, mesosFrameworks: [OTHER] }),
+        ...(architecture === MARATHON ? { marathonSource: MARATHON_SOURCE } : {}),
         // The lab's machines reach this one by the address that its own network gives it.
         adminCidrs: cloud.lab ? ["172.24.0.0/16"] : (process.env.TRIPLEWIDE_TEST_ADMIN_CIDRS ?? "").split(","),
         networkCidr: "10.204.0.0/16",
         agentCount: AGENTS,
         agentCpus: 2,
-        agentMemoryMiB: 2048,
+        agentMemoryMiB: 3072,
         antiAffinity: "soft",
         registryVolumeGb: 5,
         clientVolumeGb: 2,
@@ -160,6 +166,15 @@ describe.skipIf(reason !== "").each(architectures)(
       process.stdout.write(`${architecture}: up, images built and pushed: ${up.seconds} s\n`);
     });
 
+    /** The smoke job, on agents that must all take part. @returns Seconds. */
+    async function smoke(agents: number): Promise<number> {
+      const stdout = await on("client", `sudo docker exec triplewide-jupyter smoke --json --agents ${agents}`);
+      const report = JSON.parse(stdout.slice(stdout.indexOf("{")));
+      expect(report.error).toBe(null);
+      expect(Object.keys(report.tasks).length).toBe(agents);
+      return report.seconds;
+    }
+
     test("the smoke job runs on the client, with every agent", async () => {
       const outputs = await stack.outputs();
       const key = join(folder, "key");
@@ -168,11 +183,7 @@ describe.skipIf(reason !== "").each(architectures)(
         .replaceAll(`~/.ssh/${NAME}-known-hosts`, join(folder, "known-hosts"))
         .replaceAll(`~/.ssh/${NAME}`, key);
       writeFileSync(join(folder, "config"), conf);
-      const stdout = await on("client", `sudo docker exec triplewide-jupyter smoke --json --agents ${AGENTS}`);
-      const report = JSON.parse(stdout.slice(stdout.indexOf("{")));
-      expect(report.error).toBe(null);
-      expect(Object.keys(report.tasks).length).toBe(AGENTS);
-      process.stdout.write(`${architecture}: smoke job: ${report.seconds} s\n`);
+      process.stdout.write(`${architecture}: smoke job: ${await smoke(AGENTS)} s\n`);
     });
 
     test("a second up changes nothing", async () => {
@@ -186,8 +197,11 @@ describe.skipIf(reason !== "").each(architectures)(
       test("a job goes on over a restart of an agent", async () => {
         const job = slowJob(60);
         await eventually("an executor on agent-2", 120, executors, (pids) => pids.length > 0);
-        // Spark's drivers register without checkpoints: Mesos ends their executors with the agent, and Spark starts others.
+        const before = await executors();
         await restartAgent("agent-2");
+        // Spark's drivers register without checkpoints: Mesos ends their executors with the agent, and Spark starts others.
+        // Marathon has them.
+        if (architecture === MARATHON) expect(await executors()).toEqual(before);
         expect(await job).toContain(SUM);
       });
 
@@ -218,6 +232,16 @@ describe.skipIf(reason !== "").each(architectures)(
         expect(await job).toContain(SUM);
         expect(await drain("agent-2", "--back")).toContain("agent-2 takes tasks again");
       });
+    });
+
+    test.skipIf(architecture !== MARATHON)("one number scales Marathon's workers, and changes no machine", async () => {
+      for (const marathonWorkers of [1, AGENTS]) {
+        stack.configure({ marathonWorkers });
+        const up = await stack.up();
+        expect(up.code, up.text).toBe(0);
+        expect(up.changes).toEqual([]);
+        await smoke(marathonWorkers);
+      }
     });
 
     test("destroy leaves nothing behind", async () => {
