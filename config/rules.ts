@@ -1,6 +1,7 @@
 import { Address4 } from "ip-address";
 import { firstAgentOffset } from "../cluster/addresses.ts";
 import { leastAgentMiB } from "../cluster/services/marathon.ts";
+import { PRINCIPALS } from "../cluster/services/mesos.ts";
 import { infoOf } from "./fields.ts";
 import { hasHdfs, hasMesos, hasRegistry, usedPorts, zookeeperMembers } from "./ports.ts";
 import { type Config, type ConfigKey, shape } from "./schema.ts";
@@ -26,8 +27,8 @@ export function crossFieldProblems(c: Config): Problem[] {
 
 type Refuse = (key: ConfigKey, rule: string, fix: string, value?: unknown) => void;
 
-/** Principals and secrets of Mesos' own parts, of Spark and of Marathon. */
-const RESERVED_PRINCIPALS = ["admin", "agent", "agent-http", "marathon", "spark"];
+/** Principals of Mesos' own parts, of Spark and of Marathon, and what else has a secret in Mesos' name. */
+const RESERVED_PRINCIPALS = [...Object.values<string>(PRINCIPALS), "agent-http"].sort();
 
 function openstackOnly(c: Config, refuse: Refuse): void {
   if (c.platform !== "openstack") return;

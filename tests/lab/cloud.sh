@@ -540,7 +540,7 @@ stop() { # kill the namespaces, then take away what lived outside of them
   ip link del "$LINK" 2>/dev/null || true   # usually gone with its namespace
   if iptables -w -t nat -C POSTROUTING -s "$NET" ! -d "$NET" -m comment --comment "$LINK" -j MASQUERADE 2>/dev/null; then nat off; fi
   # cgroups of guests that are no more (libvirt removes only those that it made; see guest/init for the others)
-  for n in $(cd /sys/fs/cgroup 2>/dev/null && compgen -G '*/machine/*lxc-*.libvirt-lxc' | sed 's#.*/\(guest-\)\?##' | sort -u); do
+  for n in $({ cd /sys/fs/cgroup 2>/dev/null && compgen -G '*/machine/*lxc-*.libvirt-lxc' || true; } | sed 's#.*/\(guest-\)\?##' | sort -u); do
     find /sys/fs/cgroup/*/machine/{,guest-}"$n" -name cgroup.procs -exec cat {} + 2>/dev/null | grep -q . ||
       find /sys/fs/cgroup/*/machine/{,guest-}"$n" -depth -type d -exec rmdir {} \; 2>/dev/null || true
   done
