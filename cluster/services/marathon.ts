@@ -22,7 +22,7 @@ import {
   workerProperties,
   workersRegistered,
 } from "./spark.ts";
-import { zkUrl } from "./zookeeper.ts";
+import { MESOS_LOGIN, MESOS_ZNODE, zkUrl } from "./zookeeper.ts";
 
 const CONF = "/etc/marathon";
 const MARATHON_ROLE = "marathon";
@@ -54,7 +54,7 @@ export function marathon(ctx: Context, machine: Machine): Service {
     ],
     // ZooKeeper's login and the HTTP password have no file flag: they go by environment, not by command line.
     env: {
-      MARATHON_MASTER: zkUrl(ctx, "/mesos", `mesos:${secret("zookeeper-mesos")}`),
+      MARATHON_MASTER: zkUrl(ctx, MESOS_ZNODE, MESOS_LOGIN),
       MARATHON_ZK: zkUrl(ctx, "/marathon", `marathon:${secret("zookeeper-marathon")}`),
       MARATHON_HTTP_CREDENTIALS: `marathon:${secret("marathon-http")}`,
       LIBPROCESS_IP: machine.address,

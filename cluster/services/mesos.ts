@@ -5,7 +5,7 @@ import { type File, type Gate, type Machine, type Service, secret } from "../typ
 import { feedsExecutors, fetcherClient } from "./hdfs.ts";
 import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./marathon.ts";
 import { executorPorts, ownShuffleService, SHUFFLE_DIR, shufflePorts, shuffleService } from "./spark.ts";
-import { zkUrl } from "./zookeeper.ts";
+import { MESOS_LOGIN, MESOS_ZNODE, zkUrl } from "./zookeeper.ts";
 
 /** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
 export const MESOS_HOME = "/opt/mesos";
@@ -13,7 +13,6 @@ export const LIBMESOS = `${MESOS_HOME}/lib/libmesos.so`;
 const CONF = "/etc/mesos";
 /** `user:password` of the operator, for gates, drains and people: root's alone, on the masters. */
 export const ADMIN_LOGIN = `${CONF}/admin`;
-const ZK_PATH = "/mesos";
 /** Our image's Docker for agents whose machine is a container. */
 const NESTED_DOCKER = "/usr/local/lib/triplewide/mesos-docker";
 /** Mesos' fetcher looks for `bin/hadoop` here. */
@@ -28,11 +27,10 @@ const IMAGE_ENV = {
 export const PRINCIPALS = { agent: "agent", spark: "spark", marathon: "marathon", admin: "admin" } as const;
 
 /** `zk://host:port,…/mesos`: readable without a password, so drivers hold none. */
-export const mesosZk = (ctx: Context): string => zkUrl(ctx, ZK_PATH);
+export const mesosZk = (ctx: Context): string => zkUrl(ctx, MESOS_ZNODE);
 
 function zkFile(ctx: Context): File {
-  const login = `mesos:${secret("zookeeper-mesos")}`;
-  return { path: `${CONF}/zk`, content: zkUrl(ctx, ZK_PATH, login), mode: "0600" };
+  return { path: `${CONF}/zk`, content: zkUrl(ctx, MESOS_ZNODE, MESOS_LOGIN), mode: "0600" };
 }
 
 /** Without indentation: user data has little room. */

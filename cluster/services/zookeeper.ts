@@ -1,8 +1,20 @@
+import { hasMesos } from "../../config/ports.ts";
 import { type Context, propertyLines } from "../context.ts";
 import { healthOf, lineProbe } from "../probe.ts";
-import type { Machine, Service } from "../types.ts";
+import { type File, type Machine, type Service, secret } from "../types.ts";
 
 const DATA = "/var/lib/zookeeper";
+const CONF = "/etc/zookeeper";
+
+/** Where Mesos' masters keep what they know, and who they are to ZooKeeper. */
+export const MESOS_ZNODE = "/mesos";
+export const MESOS_LOGIN = `mesos:${secret("zookeeper-mesos")}`;
+
+/**
+ * Whose a znode is, whoever makes it: Mesos' agents and drivers have no login, and the first of them to come would make one
+ * that anyone may write. Marathon makes its own by itself.
+ */
+const OWNERS: File = { path: `${CONF}/owners`, content: `${MESOS_ZNODE} ${MESOS_LOGIN}\n`, mode: "0600" };
 
 /** A member of the ensemble. Its number is its place among the members, so it never changes with the machine. */
 export function zookeeper(ctx: Context, machine: Machine): Service {
@@ -34,7 +46,10 @@ export function zookeeper(ctx: Context, machine: Machine): Service {
     image: "zookeeper",
     command: ["zookeeper"],
     env: { ZOO_MY_ID: String(members.indexOf(machine.address) + 1), JVMFLAGS: "-Xmx512m" },
-    files: [{ path: "/etc/zookeeper/zoo.cfg", content: propertyLines(properties, "="), mode: "0644" }],
+    files: [
+      { path: `${CONF}/zoo.cfg`, content: propertyLines(properties, "="), mode: "0644" },
+      ...(hasMesos(c) ? [OWNERS] : []),
+    ],
     ports: [
       { name: "client", port: c.zookeeperClientPort, from: ["self", "master", "agent", "client"] },
       { name: "peer", port: c.zookeeperPeerPort, from: ["self"] },

@@ -140,6 +140,19 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     );
   });
 
+  test("strangers write nothing of Mesos' in ZooKeeper, even where one of them came first", async () => {
+    const refusal = async (): Promise<string> =>
+      (await cluster.exec("master-1-zookeeper", ["zk", "set", "/mesos", "x"])).output;
+    expect(await refusal()).toContain("Insufficient permission");
+    // As an agent without a login leaves it that makes it.
+    const open = `printf 'addauth digest %s\nsetAcl /mesos world:anyone:cdrwa\n' "$(cut -d' ' -f2 /etc/zookeeper/owners)" | zk`;
+    await cluster.exec("master-1-zookeeper", ["bash", "-c", open]);
+    expect(await refusal()).not.toContain("Insufficient permission");
+    for (const n of cluster.masters) await cluster.kill(`master-${n}-zookeeper`);
+    await cluster.up();
+    await eventually("it is the masters' alone again", 60, refusal, (said) => said.includes("Insufficient permission"));
+  });
+
   test("people log in with the right password, or not at all", async () => {
     await cluster.exec("master-1-mesos-master", ["bash", "-c", "printf admin:guessed >/tmp/guessed"]);
     expect(await cluster.answers(1, "/state", "^HTTP/1.[01] 401")).toBe(true);

@@ -22,7 +22,7 @@ import { Stack } from "./stack.ts";
  * whose servers are machines (the lab with LAB_DRIVER=lxc, and 12 GiB), and Docker for the images.
  *
  * TRIPLEWIDE_TEST_ARCHITECTURES names the architectures, separated by commas; those on Mesos need MESOS_SOURCE too, and
- * Marathon MARATHON_SOURCE.
+ * Marathon MARATHON_SOURCE. TRIPLEWIDE_TEST_SETTINGS has further settings, as JSON.
  */
 
 const { cloud, missing } = await realCloud();
@@ -34,7 +34,12 @@ const reason = !cloud
     : docker
       ? ""
       : "no Docker to build images with";
-const { MESOS_SOURCE = "", MARATHON_SOURCE = "", TRIPLEWIDE_TEST_ARCHITECTURES } = process.env;
+const {
+  MESOS_SOURCE = "",
+  MARATHON_SOURCE = "",
+  TRIPLEWIDE_TEST_ARCHITECTURES,
+  TRIPLEWIDE_TEST_SETTINGS = "{}",
+} = process.env;
 const MARATHON = "marathon-standalone";
 const possible = [
   "standalone",
@@ -150,6 +155,7 @@ describe.skipIf(reason !== "").each(architectures)(
         registryVolumeGb: 5,
         clientVolumeGb: 2,
         readyTimeoutSeconds: 1800,
+        ...JSON.parse(TRIPLEWIDE_TEST_SETTINGS),
       };
       stack = await new Stack({ config, env: cloud.env }).init();
     });

@@ -48,6 +48,21 @@ export function survivesFaults(cluster: MesosCluster): void {
     expect((await fetch(`http://127.0.0.1:${mesosMasterPort}/state`)).status).toBe(401);
   });
 
+  test("strangers write nothing where Mesos and Marathon keep what they know in ZooKeeper", async () => {
+    const kept = cluster.cluster.apps.length > 0 ? ["/mesos", "/marathon"] : ["/mesos"];
+    for (const path of kept) {
+      for (const command of [
+        ["create", `${path}/stranger`, "x"],
+        ["set", path, "x"],
+        ["deleteall", path],
+      ]) {
+        const { code, output } = await cluster.exec("master-1-zookeeper", ["zk", ...command]);
+        expect(output, `${command.join(" ")}`).toMatch(/insufficient permission|NoAuth/i);
+        expect(code).not.toBe(0);
+      }
+    }
+  });
+
   test("the leading master is killed in mid-job", async () => {
     const job = cluster.jobOnEveryAgent(40);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);

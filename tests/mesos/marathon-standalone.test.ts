@@ -1,5 +1,11 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
 import { findDocker } from "../../local/docker.ts";
+import { direct } from "../../marathon/direct.ts";
+import { eventually } from "../containers/harness.ts";
 import { OTHER, REDUNDANT, survivesFaults } from "./faults.ts";
 import { MesosCluster, measured } from "./mesos-cluster.ts";
 
@@ -11,6 +17,8 @@ const cluster = new MesosCluster(await findDocker(), "tw-marathon", 5, [
   ...REDUNDANT,
   ...(source === "" ? [] : [`marathonSource=${source}`]),
 ]);
+const FOLDER = join(ROOT, "docs", "apps");
+const EXAMPLES = readdirSync(FOLDER).filter((file) => file.endsWith(".json"));
 const AGENTS = ["agent-1", "agent-2"];
 
 describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` (skipped: ${reason})`}`, () => {
@@ -42,6 +50,22 @@ describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` 
     for (const headers of [{}, { authorization: `Basic ${Buffer.from("marathon:guessed").toString("base64")}` }]) {
       expect((await fetch(`http://127.0.0.1:${marathonPort}/v2/apps`, { headers })).status).toBe(401);
     }
+  });
+
+  test.each(EXAMPLES)("docs/apps/%s is an app that it takes", async (file) => {
+    const login = (await cluster.exec("master-1-marathon", ["cat", MARATHON_LOGIN])).output.trim();
+    const http = direct(`127.0.0.1:${cluster.cluster.config.marathonPort}`, login);
+    const body = readFileSync(join(FOLDER, file), "utf8");
+    const path = `/v2/apps${JSON.parse(body).id}`;
+    // Its image is pulled only when it is given a place, which is not waited for.
+    expect((await http({ method: "PUT", path, body })).status).toBe(201);
+    expect((await http({ method: "DELETE", path: `${path}?force=true` })).status).toBe(200);
+    await eventually(
+      "the app is gone",
+      60,
+      () => http({ method: "GET", path }),
+      ({ status }) => status === 404,
+    );
   });
 
   survivesFaults(cluster);
