@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MarathonApp } from "../cluster/types.ts";
-import { type Changes, changes, isOurs, pending, type RunningApp } from "./changes.ts";
+import { type Changes, changes, hasSurplus, isOurs, pending, type RunningApp } from "./changes.ts";
 
 /** One request to Marathon's HTTP interface, however it is reached: from this machine, or from one of the masters. */
 export type MarathonHttp = (request: MarathonRequest) => Promise<MarathonAnswer>;
@@ -71,6 +71,12 @@ export async function applyApps(options: ApplyOptions): Promise<Changes> {
 
   const todo = changes(apps, await list());
   // Forced: what a deployment that hangs has locked is what this update is there to repair.
+  if (todo.shrink.length > 0) {
+    await patiently({ method: "PUT", path: "/v2/apps?force=true", body: JSON.stringify(todo.shrink) });
+    const counts = new Map(todo.shrink.map(({ id, instances }) => [id, instances]));
+    // Not until they are healthy: what they lack may be what the new definition brings.
+    while (!over() && (await list()).some((app) => hasSurplus(app, counts.get(app.id) ?? Infinity))) await pause();
+  }
   if (todo.put.length > 0) {
     // Not partial: a field that the definition no longer has must not stay.
     const path = "/v2/apps?force=true&partialUpdate=false";

@@ -11,6 +11,7 @@ export interface RunningApp {
   id: string;
   instances: number;
   labels?: Record<string, string>;
+  tasksStaged?: number;
   tasksRunning?: number;
   tasksHealthy?: number;
   deployments?: { id: string }[];
@@ -18,6 +19,11 @@ export interface RunningApp {
 }
 
 export interface Changes {
+  /**
+   * Smaller counts of apps whose definition differs too, to be reached before that is put: Marathon 1.11 ends surplus tasks
+   * of an app that it restarts, and then waits for ever without ending the others.
+   */
+  shrink: { id: string; instances: number }[];
   /** Complete definitions, for apps that are new or differ. */
   put: MarathonApp[];
   /** Ids of our apps that the definition no longer has. */
@@ -46,14 +52,20 @@ export function changes(wanted: readonly MarathonApp[], running: readonly Runnin
   const stray = wanted.find((app) => !isOurs(app.id));
   if (stray) throw new Error(`${stray.id} is outside of the groups that are ours`);
   const known = new Map(running.map((app) => [app.id, app]));
-  const put = wanted.map(labelled).filter((app) => {
-    const there = known.get(app.id);
-    return there?.instances !== app.instances || there.labels?.[DEFINITION_LABEL] !== app.labels?.[DEFINITION_LABEL];
-  });
+  const isSame = (app: MarathonApp): boolean =>
+    known.get(app.id)?.labels?.[DEFINITION_LABEL] === labelled(app).labels?.[DEFINITION_LABEL];
+  const put = wanted.filter((app) => known.get(app.id)?.instances !== app.instances || !isSame(app)).map(labelled);
+  const shrink = wanted
+    .filter((app) => (known.get(app.id)?.instances ?? 0) > app.instances && !isSame(app))
+    .map(({ id, instances }) => ({ id, instances }));
   const names = new Set(wanted.map((app) => app.id));
   const remove = running.map((app) => app.id).filter((id) => isOurs(id) && !names.has(id));
-  return { put, remove };
+  return { shrink, put, remove };
 }
+
+/** Whether an app has tasks beyond its count that have not ended yet. */
+export const hasSurplus = ({ tasksStaged = 0, tasksRunning = 0 }: RunningApp, instances: number): boolean =>
+  tasksStaged + tasksRunning > instances;
 
 /** Why the apps are not all there yet: one line for each app, none when they are. */
 export function pending(wanted: readonly MarathonApp[], running: readonly RunningApp[]): string[] {

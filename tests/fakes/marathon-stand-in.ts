@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import type { MarathonApp } from "../../cluster/types.ts";
 
 /**
@@ -13,6 +14,8 @@ export class MarathonStandIn {
   readonly log: string[] = [];
   /** Apps that never become healthy, and what Marathon says of their last task. */
   readonly broken = new Map<string, string>();
+  /** Apps whose restart began with tasks too many: Marathon 1.11 never ends it. */
+  readonly stuck: string[] = [];
   /** What waits for an offer, and why the last ones were of no use. */
   queue: object[] = [];
   /** How often the list is asked for before new apps are healthy. */
@@ -64,16 +67,23 @@ export class MarathonStandIn {
     }
     if (method === "GET" && pathname === "/v2/queue") return [200, { queue: this.queue }];
     this.log.push(`${method} ${url}`);
-    if (method === "PUT" && pathname === "/v2/apps") return this.#put(JSON.parse(body) as MarathonApp[]);
+    if (method === "PUT" && pathname === "/v2/apps") {
+      return this.#put(JSON.parse(body) as MarathonApp[], searchParams.get("partialUpdate") !== "false");
+    }
     const id = pathname.replace("/v2/apps", "");
     if (method === "DELETE" && this.apps.delete(id)) return [200, { deploymentId: "d", version: "v" }];
     return [404, { message: `App '${id}' does not exist` }];
   }
 
-  #put(apps: MarathonApp[]): [number, unknown] {
+  #put(apps: MarathonApp[], partial: boolean): [number, unknown] {
     if (this.refusal) return [422, this.refusal];
     for (const app of apps) {
-      this.apps.set(app.id, { ...app });
+      const before = this.apps.get(app.id);
+      const after: Record<string, unknown> = partial ? { ...before, ...app } : { ...app };
+      const { instances: many, ...old } = before ?? {};
+      const { instances: few, ...changed } = after;
+      if (Number(many) > Number(few) && !isDeepStrictEqual(old, changed)) this.stuck.push(app.id);
+      this.apps.set(app.id, after);
       this.#age.set(app.id, 0);
     }
     return [200, { deploymentId: "d", version: "v" }];
@@ -84,7 +94,7 @@ export class MarathonStandIn {
     const age = this.#age.get(id) ?? this.slowness;
     this.#age.set(id, age + 1);
     const message = this.broken.get(id);
-    const healthy = age >= this.slowness && message === undefined;
+    const healthy = age >= this.slowness && message === undefined && !this.stuck.includes(id);
     return {
       // Marathon fills in its defaults, and forgets what it takes for one.
       backoffFactor: 1.15,

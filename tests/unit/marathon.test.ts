@@ -153,7 +153,7 @@ const asRunning = (apps: readonly MarathonApp[]) => apps.map(labelled);
 describe("changes", () => {
   test("none where all is there, whatever Marathon has filled in", () => {
     const running = asRunning(WANTED).map((a) => ({ ...a, cmd: "rewritten", killSelection: "YOUNGEST_FIRST" }));
-    expect(changes(WANTED, running)).toEqual({ put: [], remove: [] });
+    expect(changes(WANTED, running)).toEqual({ shrink: [], put: [], remove: [] });
   });
 
   test("what differs is put, what is no longer wanted is removed, what is not ours stays", () => {
@@ -171,6 +171,14 @@ describe("changes", () => {
     const { put } = changes([app("/spark/worker", 5)], asRunning([app("/spark/worker", 3)]));
     expect(put.map((a) => a.instances)).toEqual([5]);
     expect(put[0]?.labels).toEqual(labelled(app("/spark/worker", 3)).labels);
+  });
+
+  test("fewer of an app that differs too: the count comes first", () => {
+    const running = asRunning([app("/spark/master", 3), app("/spark/worker", 5, { cmd: "old" })]);
+    const { shrink, put } = changes([app("/spark/master", 1), app("/spark/worker", 3)], running);
+    expect(shrink).toEqual([{ id: "/spark/worker", instances: 3 }]);
+    expect(put.map((a) => a.id)).toEqual(["/spark/master", "/spark/worker"]);
+    expect(changes([app("/spark/worker", 7)], running).shrink).toEqual([]);
   });
 
   test("apps outside of our groups are never ours to put", () => {
@@ -214,8 +222,16 @@ describe("against a stand-in of Marathon", () => {
     const lines: string[] = [];
     expect((await apply({ report: (line) => lines.push(line) })).put.map((a) => a.id)).toEqual(WANTED.map((a) => a.id));
     expect(lines).toEqual(["/spark/master: 0 of 1 healthy; /spark/worker: 0 of 3 healthy"]);
-    expect(await apply()).toEqual({ put: [], remove: [] });
+    expect(await apply()).toEqual({ shrink: [], put: [], remove: [] });
     expect(marathon.log).toEqual(["PUT /v2/apps?force=true&partialUpdate=false"]);
+  });
+
+  test("an app with fewer tasks and another definition is made smaller, and restarted when it is", async () => {
+    await apply();
+    await apply({ apps: [app("/spark/master", 1), app("/spark/worker", 1, { cmd: "new" })] });
+    expect(marathon.log.slice(1)).toEqual(["PUT /v2/apps?force=true", "PUT /v2/apps?force=true&partialUpdate=false"]);
+    expect(marathon.stuck).toEqual([]);
+    expect(marathon.apps.get("/spark/worker")).toMatchObject({ instances: 1, cmd: "new" });
   });
 
   test("what the definition no longer has is removed, and what is not ours is not touched", async () => {
