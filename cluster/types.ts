@@ -100,6 +100,8 @@ export interface Service {
   memoryMiB: number;
   /** Services of the same machine that start before this one. */
   after: string[];
+  /** Signal by which it leaves its cluster for good; without it, others may wait for it to come back. */
+  leaveSignal?: string;
   /** What it needs of its machine beyond a plain container: containers of its own, or all processes. */
   needs?: ("docker-socket" | "host-pid" | "cgroup")[];
 }

@@ -6,7 +6,14 @@ import { UserError } from "../cli/common.ts";
 import { localReference } from "../cluster/images.ts";
 import type { Cluster, Secret } from "../cluster/types.ts";
 import { givenSecrets } from "../config/secrets.ts";
-import { projectName, type Rendered, renderCompose, SCRATCH_LABEL, TASKS_LABEL } from "../render/compose.ts";
+import {
+  LEAVE_LABEL,
+  projectName,
+  type Rendered,
+  renderCompose,
+  SCRATCH_LABEL,
+  TASKS_LABEL,
+} from "../render/compose.ts";
 import { captured, type Docker, dockerLines } from "./docker.ts";
 
 /** A cluster on this machine: its folder under `.triplewide/` and everything in Docker that carries its name. */
@@ -130,6 +137,22 @@ async function containersGone(d: Docker, p: Project): Promise<void> {
 }
 
 /**
+ * Has those leave their cluster whom others would wait for: masters give Mesos' agents ten minutes to come back, and so long
+ * Marathon takes their tasks for running.
+ */
+async function leave(d: Docker, p: Project): Promise<void> {
+  const search = ["ps", "--no-trunc", "--filter", label(p), "--filter", `label=${LEAVE_LABEL}`];
+  const leaving = await dockerLines(d, [...search, "--format", `{{.ID}} {{.Label "${LEAVE_LABEL}"}}`]);
+  for (const line of leaving) {
+    const [id = "", signal = ""] = line.split(" ");
+    // Docker would start it again.
+    await captured(d.client, ["update", "--restart", "no", id]);
+    await captured(d.client, ["kill", "--signal", signal, id]);
+  }
+  for (let left = 30; left > 0 && (await dockerLines(d, [...search, "-q"])).length > 0; left--) await sleep(500);
+}
+
+/**
  * Removes everything that the cluster made. Without `volumes`, its volumes stay, and with them the secrets that its data
  * is locked with.
  *
@@ -138,6 +161,7 @@ async function containersGone(d: Docker, p: Project): Promise<void> {
 export async function remove(d: Docker, p: Project, volumes: boolean): Promise<Found> {
   const found = await find(d, p);
   if (found.containers.length > 0) {
+    if (!volumes) await leave(d, p);
     // Stop first: daemons that keep state write it down. Then remove with the anonymous volumes.
     await removed(d, ["stop", "--time", "10", ...found.containers]);
     await removed(d, ["rm", "--force", "--volumes", ...found.containers]);

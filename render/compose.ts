@@ -51,6 +51,9 @@ const FILES_LABEL = "triplewide.files";
  */
 const NETWORK_LABEL = "triplewide.network";
 
+/** Label of containers that leave their cluster for good on a signal, whose value is its name. */
+export const LEAVE_LABEL = "triplewide.leave";
+
 /** Label of volumes that hold no data worth keeping, only what containers of other containers must reach. */
 export const SCRATCH_LABEL = "triplewide.scratch";
 /** Label of the containers that a cluster's agents start, whose value is the project. */
@@ -149,6 +152,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         },
         labels: {
           [FILES_LABEL]: shortHash(hash),
+          ...(service.leaveSignal ? { [LEAVE_LABEL]: service.leaveSignal } : {}),
           ...(alone ? {} : { [NETWORK_LABEL]: shortHash(createHash("sha256").update(JSON.stringify(network))) }),
         },
         restart: "unless-stopped",

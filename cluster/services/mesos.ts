@@ -215,6 +215,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     dirs: [{ path: "/var/lib/mesos", keep: false }, ...(ownShuffleService(c) ? [SHUFFLE_DIR] : [])],
     memoryMiB: 0,
     after: [],
+    // It ends its tasks and tells the master that it is gone.
+    leaveSignal: "USR1",
     ...(inContainer ? { needs: ["host-pid", "cgroup"] } : docker && nested ? { needs: ["docker-socket"] } : {}),
   };
 }
