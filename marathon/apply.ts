@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MarathonApp } from "../cluster/types.ts";
-import { type Changes, changes, hasSurplus, isOurs, pending, type RunningApp } from "./changes.ts";
+import { type Changes, changes, hasSurplus, isOurs, isUnseen, pending, type RunningApp } from "./changes.ts";
 
 /** One request to Marathon's HTTP interface, however it is reached: from this machine, or from one of the masters. */
 export type MarathonHttp = (request: MarathonRequest) => Promise<MarathonAnswer>;
@@ -35,6 +35,8 @@ export interface ApplyOptions {
   signal?: AbortSignal;
   /** Milliseconds between questions. */
   pauseMs?: number;
+  /** Milliseconds that a task may run before something is known of its health; default 120 000. */
+  unseenMs?: number;
 }
 
 /** Our own apps only: those of others may be many. */
@@ -47,7 +49,7 @@ const LIST = "/v2/apps?id=/spark/&embed=apps.counts&embed=apps.deployments&embed
  * @throws MarathonError with each app that is not there, and the last failure that Marathon tells of it.
  */
 export async function applyApps(options: ApplyOptions): Promise<Changes> {
-  const { http, apps, timeoutSeconds, report, signal, pauseMs = 2000 } = options;
+  const { http, apps, timeoutSeconds, report, signal, pauseMs = 2000, unseenMs = 120_000 } = options;
   const deadline = Date.now() + timeoutSeconds * 1000;
   const over = (): boolean => Date.now() >= deadline;
   const pause = (): Promise<void> => sleep(pauseMs, undefined, signal ? { signal } : {});
@@ -85,8 +87,17 @@ export async function applyApps(options: ApplyOptions): Promise<Changes> {
   for (const id of todo.remove) await patiently({ method: "DELETE", path: `/v2/apps${id}?force=true` });
 
   let last = "";
+  let seen = Date.now();
   for (;;) {
-    const waiting = pending(apps, await list());
+    const running = await list();
+    if (!running.some((app) => isOurs(app.id) && isUnseen(app))) seen = Date.now();
+    if (Date.now() - seen > unseenMs) {
+      // A new leader asks Mesos about all of them.
+      report?.("Marathon knows nothing of its tasks' health: it gets another leader");
+      await http({ method: "DELETE", path: "/v2/leader" });
+      seen = Date.now();
+    }
+    const waiting = pending(apps, running);
     if (waiting.length === 0) return todo;
     const line = waiting.join("; ");
     if (line !== last) report?.(line);

@@ -14,6 +14,7 @@ export interface RunningApp {
   tasksStaged?: number;
   tasksRunning?: number;
   tasksHealthy?: number;
+  tasksUnhealthy?: number;
   deployments?: { id: string }[];
   lastTaskFailure?: { message?: string; state?: string; host?: string; timestamp?: string };
 }
@@ -66,6 +67,13 @@ export function changes(wanted: readonly MarathonApp[], running: readonly Runnin
 /** Whether an app has tasks beyond its count that have not ended yet. */
 export const hasSurplus = ({ tasksStaged = 0, tasksRunning = 0 }: RunningApp, instances: number): boolean =>
   tasksStaged + tasksRunning > instances;
+
+/**
+ * Whether Marathon has lost sight of an app's health: all of its tasks run, and of none is anything known. Marathon 1.11 does
+ * so for good when another one becomes the leader while a task runs that was not checked yet.
+ */
+export const isUnseen = ({ instances, tasksRunning, tasksHealthy, tasksUnhealthy, deployments }: RunningApp): boolean =>
+  instances > 0 && tasksRunning === instances && !tasksHealthy && !tasksUnhealthy && (deployments ?? []).length === 0;
 
 /** Why the apps are not all there yet: one line for each app, none when they are. */
 export function pending(wanted: readonly MarathonApp[], running: readonly RunningApp[]): string[] {

@@ -112,7 +112,9 @@ describe.skipIf(reason !== "").each(architectures)(
       const flags = { name: OTHER, role: OTHER, principal, secret, resources: "cpus:0.1;mem:32" };
       const words = [
         ...(architecture === "mesos-in-docker" ? ["docker", "exec", "triplewide-mesos-master"] : []),
-        ...["/opt/mesos/bin/mesos-execute", `--master=${addressOf("master-1")}:${mesosMasterPort}`, "--checkpoint"],
+        // Else it looks for an address of its own name, for a minute where no DNS server knows that.
+        ...["env", `LIBPROCESS_IP=${addressOf("master-1")}`, "/opt/mesos/bin/mesos-execute", "--checkpoint"],
+        `--master=${addressOf("master-1")}:${mesosMasterPort}`,
         ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
         `--command=exec sleep ${seconds}`,
       ];

@@ -16,6 +16,8 @@ export class MarathonStandIn {
   readonly broken = new Map<string, string>();
   /** Apps whose restart began with tasks too many: Marathon 1.11 never ends it. */
   readonly stuck: string[] = [];
+  /** Apps of whose tasks' health this leader knows nothing; the next one does. */
+  readonly unseen = new Set<string>();
   /** What waits for an offer, and why the last ones were of no use. */
   queue: object[] = [];
   /** How often the list is asked for before new apps are healthy. */
@@ -70,6 +72,11 @@ export class MarathonStandIn {
     if (method === "PUT" && pathname === "/v2/apps") {
       return this.#put(JSON.parse(body) as MarathonApp[], searchParams.get("partialUpdate") !== "false");
     }
+    if (method === "DELETE" && pathname === "/v2/leader") {
+      this.unseen.clear();
+      this.electing = 1;
+      return [200, { message: "Leadership abdicated" }];
+    }
     const id = pathname.replace("/v2/apps", "");
     if (method === "DELETE" && this.apps.delete(id)) return [200, { deploymentId: "d", version: "v" }];
     return [404, { message: `App '${id}' does not exist` }];
@@ -101,7 +108,7 @@ export class MarathonStandIn {
       killSelection: "YOUNGEST_FIRST",
       ...app,
       tasksRunning: healthy ? app.instances : 0,
-      tasksHealthy: healthy ? app.instances : 0,
+      tasksHealthy: healthy && !this.unseen.has(id) ? app.instances : 0,
       deployments: healthy ? [] : [{ id: "d" }],
       ...(message === undefined
         ? {}

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { localReference, pinnedVersions } from "../../cluster/images.ts";
 import { findDocker } from "../../local/docker.ts";
 import { eventually } from "../containers/harness.ts";
-import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
+import { OTHER, REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-executors", 3, [
@@ -33,6 +35,19 @@ describe("docker-executors: each executor a container of the worker image", () =
       (found) => found.every((ids) => ids.length > 0),
     );
     expect((await job.done).output).toContain(job.says);
+  });
+
+  test.each([
+    ["sleep 3", "TASK_FINISHED"],
+    ["exit 3", "exited with status 3"],
+  ])("a container of another framework that ends with %j", async (command, says) => {
+    const image = localReference("spark-python", cluster.cluster.config, pinnedVersions(ROOT));
+    const { output } = await cluster.otherFramework(OTHER, OTHER, {
+      command,
+      containerizer: "docker",
+      docker_image: image,
+    });
+    expect(output).toContain(says);
   });
 
   sharesMesos(cluster);

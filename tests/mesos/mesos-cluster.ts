@@ -150,12 +150,16 @@ export class MesosCluster extends TestCluster {
   }
 
   /** Runs a task in a framework that is not Spark: Mesos' own, which is where the daemons are. */
-  async otherFramework(name: string, role: string): Promise<{ code: number; output: string }> {
+  async otherFramework(
+    name: string,
+    role: string,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<{ code: number; output: string }> {
     const login = await this.exec(this.#client(), ["cat", `/etc/mesos/frameworks/${name}.json`]);
     const { principal, secret } = JSON.parse(login.output);
     const [leader = 0] = await this.leadingMasters();
     const master = `${this.address(`master-${leader}`)}:${this.cluster.config.mesosMasterPort}`;
-    const flags = { master, name, role, principal, secret, resources: "cpus:0.1;mem:32", command: "sleep 5" };
+    const flags = { master, name, role, principal, secret, resources: "cpus:0.1;mem:32", command: "sleep 5", ...more };
     return this.exec(`master-${leader}-mesos-master`, [
       ...["timeout", "120", `${MESOS_HOME}/bin/mesos-execute`],
       ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
@@ -167,6 +171,8 @@ export class MesosCluster extends TestCluster {
     const script = [
       'printf \'{"principal": "agent", "secret": "guessed"}\' >/tmp/guessed',
       "export MESOS_credential=file:///tmp/guessed MESOS_work_dir=/tmp/strange MESOS_runtime_dir=/tmp/strange-run MESOS_port=5999",
+      // Otherwise it takes the containers of the machine's own agent for strays, and removes them.
+      "export MESOS_containerizers=mesos",
       `timeout 60 ${MESOS_HOME}/sbin/mesos-agent`,
     ].join("\n");
     return this.exec("agent-1", ["bash", "-c", script]);

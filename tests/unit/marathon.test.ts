@@ -246,6 +246,13 @@ describe("against a stand-in of Marathon", () => {
     expect(marathon.log.filter((line) => line.startsWith("DELETE"))).toEqual(["DELETE /v2/apps/spark/old?force=true"]);
   });
 
+  test("a leader that knows nothing of its tasks' health makes room for another", async () => {
+    await apply();
+    marathon.unseen.add("/spark/master");
+    await apply({ unseenMs: 50 });
+    expect(marathon.log.slice(1)).toEqual(["DELETE /v2/leader"]);
+  });
+
   test("an app that does not run is named, with what Marathon says of its last task", async () => {
     marathon.broken.set("/spark/worker", "Failed to pull image");
     await expect(apply({ timeoutSeconds: 2 })).rejects.toThrow(
