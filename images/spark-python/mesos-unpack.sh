@@ -48,10 +48,18 @@ bindings=$(readelf --wide --dyn-syms "$target/lib/libmesos.so" | grep -c ' Java_
 case $parts in *java*) [ "$bindings" -gt 0 ] || fail "libmesos.so in $(basename "$archive") was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it. Name a build that has them in libmesosSource" ;; esac
 echo "libmesos.so exports $bindings Java bindings"
 
-# Packages of the system that it is linked with. The list of whoever built it, or what Mesos 1.11 needs on Debian 12;
-# libsasl2-modules holds CRAM-MD5, by which agents and frameworks log in.
+# Packages of the system that it is linked with: the list of whoever built it, what a .deb depends on (Java is here already; of
+# alternatives the first), or what Mesos 1.11 needs on Debian 12. libsasl2-modules holds CRAM-MD5, by which agents and frameworks log in.
+packages=
+case $archive in *.deb)
+    packages=$(dpkg-deb --field "$archive" Pre-Depends Depends | sed -E 's/^[A-Za-z-]+: //' | tr ',' '\n' \
+        | sed -E 's/[|(:].*//; s/[[:space:]]//g' | grep -vE '^$|^(java|default-jre|openjdk)' || true)
+    ;;
+esac
 if [ -f "$prefix/RUNTIME_PACKAGES" ]; then
     cp "$prefix/RUNTIME_PACKAGES" "$target/RUNTIME_PACKAGES"
+elif [ -n "$packages" ]; then
+    printf '%s\n' libsasl2-modules "$packages" >"$target/RUNTIME_PACKAGES"
 else
     echo "libapr1 libaprutil1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libevent-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libelf1 libnl-3-200 libnl-route-3-200 zlib1g iproute2" >"$target/RUNTIME_PACKAGES"
 fi
