@@ -104,21 +104,19 @@ describe.skipIf(reason !== "").each(architectures)(
       return on("client", `sudo docker exec -i triplewide-jupyter timeout 400 python3 - <<'END'\n${script}\nEND`);
     }
 
-    /** A task of a framework that is not Spark, with checkpoints, and what the framework says when it has ended. */
-    async function runsFor(seconds: number): Promise<string> {
+    /** A task of a framework that is not Spark, with checkpoints, that runs until `USR1`, and what the framework says then. */
+    async function longTask(): Promise<string> {
       const file = `/etc/triplewide/jupyter/etc/mesos/frameworks/${OTHER}.json`;
       const { principal, secret } = JSON.parse(await on("client", `sudo cat ${file}`));
       const { mesosMasterPort } = validate(config, "test");
       const flags = { name: OTHER, role: OTHER, principal, secret, resources: "cpus:0.1;mem:32" };
       const words = [
         ...(architecture === "mesos-in-docker" ? ["docker", "exec", "triplewide-mesos-master"] : []),
-        // Else it looks for an address of its own name, for a minute where no DNS server knows that.
-        ...["env", `LIBPROCESS_IP=${addressOf("master-1")}`, "/opt/mesos/bin/mesos-execute", "--checkpoint"],
-        `--master=${addressOf("master-1")}:${mesosMasterPort}`,
+        ...["/opt/mesos/bin/mesos-execute", `--master=${addressOf("master-1")}:${mesosMasterPort}`, "--checkpoint"],
         ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
-        `--command=exec sleep ${seconds}`,
+        "--command=trap 'exit 0' USR1; while :; do sleep 1; done",
       ];
-      return on("master-1", `sudo timeout 200 ${words.map(shellQuote).join(" ")} 2>&1 | tee /tmp/framework.log`);
+      return on("master-1", `sudo timeout 600 ${words.map(shellQuote).join(" ")} 2>&1 | tee /tmp/framework.log`);
     }
 
     async function restartAgent(name: string): Promise<void> {
@@ -214,12 +212,12 @@ describe.skipIf(reason !== "").each(architectures)(
       });
 
       test("tasks of a framework that checkpoints outlive a restart of their agent", async () => {
-        const framework = runsFor(90);
-        const find = (agent: string): Promise<string> => on(agent, "pgrep -xf 'sleep 90' || true");
+        const framework = longTask();
+        const find = (agent: string): Promise<string> => on(agent, "pgrep -f '^sh -c trap' || true");
         const agents = ["agent-1", "agent-2"];
         const seen = await eventually(
           "the task",
-          60,
+          240,
           () => Promise.all(agents.map(find)),
           (pids) => pids.join("") !== "",
         ).catch(async (error: Error) => {
@@ -228,6 +226,7 @@ describe.skipIf(reason !== "").each(architectures)(
         const agent = agents.find((_, i) => seen[i] !== "") ?? "";
         await restartAgent(agent);
         expect(await find(agent)).toBe(seen.join(""));
+        await on(agent, "sudo pkill -USR1 -f '^sh -c trap'");
         expect(await framework).toContain("TASK_FINISHED");
       });
 
