@@ -36,7 +36,14 @@ describe("an agent whose tasks are containers", () => {
     expect(text).toBe("MACHINE=lab-agent-1\nPROJECT=triplewide-lab\nSELF=lab-agent-1\n");
   });
 
-  test("is the only one that does", () => {
+  test("leaves its masters on a signal, which down sends before they end", () => {
+    const leaving = Object.entries(compose.services).flatMap(([name, { labels }]) =>
+      labels?.["triplewide.leave"] ? [`${name} ${labels["triplewide.leave"]}`] : [],
+    );
+    expect(leaving).toEqual(["agent-1 USR1"]);
+  });
+
+  test("is the only one that reaches Docker", () => {
     for (const [name, { volumes = [] }] of Object.entries(compose.services)) {
       if (name !== "agent-1") expect(volumes.filter((v) => v.includes("docker.sock"))).toEqual([]);
     }
