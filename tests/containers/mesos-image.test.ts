@@ -1,0 +1,80 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../cli/common.ts";
+import { pinnedVersions } from "../../cluster/images.ts";
+import { captured, docker, findDocker } from "../../local/docker.ts";
+
+/** What images make of an archive of Mesos: a stand-in in the place of the real one, which builds with `tests/mesos`. */
+
+const d = await findDocker();
+const folder = mkdtempSync(join(tmpdir(), "triplewide-mesos-image-"));
+const built: string[] = [];
+
+const digestOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+/** A prefix with programs that know their version, and a library that is none of Mesos'. */
+function makePrefix(prefix: string): void {
+  mkdirSync(join(prefix, "sbin"), { recursive: true });
+  mkdirSync(join(prefix, "lib"));
+  for (const program of ["mesos-master", "mesos-agent"])
+    writeFileSync(join(prefix, "sbin", program), "#!/bin/sh\necho stand-in\n", { mode: 0o755 });
+  const libraries = "/usr/lib/x86_64-linux-gnu";
+  const any = readdirSync(libraries).find((name) => name.startsWith("libz.so."));
+  copyFileSync(join(libraries, any ?? ""), join(prefix, "lib", "libmesos.so"));
+}
+
+async function build(archive: string, parts: string): Promise<{ code: number; output: string; image: string }> {
+  const sha256 = digestOf(archive);
+  const image = `triplewide/spark-python:${pinnedVersions(ROOT).TRIPLEWIDE_VERSION}-mesos-${sha256.slice(0, 12)}`;
+  const values = { MESOS_ARCHIVE: archive, MESOS_SHA256: sha256, MESOS_PARTS: parts };
+  const words = Object.entries(values).map(([key, value]) => `${key}=${value}`);
+  const result = await captured("env", [...words, join(ROOT, "images", "build.sh"), "--plain", "spark-python"]);
+  if (result.code === 0) built.push(image);
+  return { ...result, image };
+}
+
+describe("an image with Mesos", () => {
+  afterAll(async () => {
+    for (const image of built) await docker(d, ["rmi", image]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("is not made where libmesos has no Java bindings, and the reason is said", async () => {
+    makePrefix(join(folder, "tree"));
+    const archive = join(folder, "mesos.tar.gz");
+    execFileSync("tar", ["-czf", archive, "-C", join(folder, "tree"), "."]);
+    const { code, output } = await build(archive, "java");
+    expect(output).toContain("was built without Java bindings");
+    expect(code).not.toBe(0);
+  });
+
+  test("has what a .deb depends on, but for Java, which is there", async () => {
+    const tree = join(folder, "deb");
+    makePrefix(join(tree, "usr"));
+    mkdirSync(join(tree, "DEBIAN"));
+    const control = {
+      Package: "mesos",
+      Version: "9.9",
+      Architecture: "amd64",
+      Maintainer: "nobody <nobody@example.org>",
+      Depends: "java-runtime-headless, libapr1 (>= 1.5), libevent-2.1-7 | libevent-2.0-5",
+      Description: "stand-in",
+    };
+    const lines = Object.entries(control).map(([key, value]) => `${key}: ${value}\n`);
+    writeFileSync(join(tree, "DEBIAN", "control"), lines.join(""));
+    const archive = join(folder, "mesos.deb");
+    execFileSync("dpkg-deb", ["--root-owner-group", "--build", tree, archive]);
+    const { code, output, image } = await build(archive, "daemons");
+    expect(code, output).toBe(0);
+    const command = "cat /opt/mesos/RUNTIME_PACKAGES; dpkg --status libapr1 libevent-2.1-7 | grep ^Status";
+    const said = await docker(d, ["run", "--rm", "--entrypoint", "bash", image, "-c", command]);
+    expect(said.trim().split("\n")).toEqual([
+      ...["libsasl2-modules", "libapr1", "libevent-2.1-7"],
+      ...["Status: install ok installed", "Status: install ok installed"],
+    ]);
+  });
+});
