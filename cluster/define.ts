@@ -5,7 +5,7 @@ import { firewall } from "./firewall.ts";
 import { placeMachines } from "./machines.ts";
 import { quotaOf } from "./quota.ts";
 import { collectSecrets } from "./secrets.ts";
-import { dispatcher, executorHttp, executorUpload, historyServer, jupyter } from "./services/client.ts";
+import { executorHttp, executorUpload, historyServer, jupyter } from "./services/client.ts";
 import { datanode, feedsExecutors, hdfsReady, journalnode, namenode } from "./services/hdfs.ts";
 import { marathon, marathonApps, marathonGates } from "./services/marathon.ts";
 import { agentShuffleService, agentsRegistered, mesosAgent, mesosMaster } from "./services/mesos.ts";
@@ -69,7 +69,6 @@ function servicesOf(role: Role, ctx: Context, machine: Machine, spark: SparkWiri
       return [
         jupyter(ctx, machine, spark),
         ...(c.historyServer ? [historyServer(ctx, machine, spark)] : []),
-        ...(c.dispatcher ? [dispatcher(ctx, machine, spark)] : []),
         ...(c.architecture === "vanilla" && c.executorSource === "http" ? [executorHttp(ctx, machine)] : []),
         ...(feedsExecutors(ctx) ? [executorUpload(ctx, machine)] : []),
       ];

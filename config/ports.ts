@@ -42,7 +42,6 @@ export function usedPorts(c: Config): PortRange[] {
     ["sparkWorkerUiPort", spark],
     ["shuffleServicePort", c.dynamicAllocation],
     ["historyServerPort", c.historyServer],
-    ["dispatcherPort", c.dispatcher],
     ["mesosMasterPort", hasMesos(c)],
     ["mesosAgentPort", hasMesos(c)],
     ["marathonPort", c.architecture === "marathon-standalone"],

@@ -173,9 +173,6 @@ function features(c: Config, refuse: Refuse): void {
   if (c.historyServer && !hasHdfs(c)) {
     refuse("historyServer", "false where there is no HDFS to keep event logs in", "set datanodeCount to 1 or more");
   }
-  if (c.dispatcher && !["vanilla", "docker-executors", "mesos-in-docker"].includes(c.architecture)) {
-    refuse("dispatcher", `false in ${c.architecture} (it starts drivers on Mesos)`, "remove it");
-  }
   unrepeated(c, "mesosFrameworks", refuse);
   for (const name of c.mesosFrameworks) {
     if (name === c.mesosRole || RESERVED_PRINCIPALS.includes(name)) {

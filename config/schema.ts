@@ -283,9 +283,6 @@ export const shape = {
   mesosFrameworks: mesos.list(NAME, "names of lower-case letters, digits and dashes", {
     doc: "Other frameworks that may register with Mesos, by name. Each name is a principal with a secret of its own, which the client holds (`/etc/mesos/frameworks/<name>.json`, as Mesos' `--credential` takes it), and the one role that it may register in.",
   }),
-  dispatcher: mesos.boolean(false, {
-    doc: "Whether Spark's cluster-mode dispatcher runs on the client. It has no authentication of its own: it is reachable from inside the cluster only.",
-  }),
   marathonWorkers: mesos.integer(0, 2000, 0, {
     doc: "Spark workers that Marathon keeps running (`marathon-standalone`), at most one on each agent. Another number starts or ends workers and changes no machine.",
     derived: "one on every agent",
@@ -301,7 +298,6 @@ export const shape = {
   blockManagerPort: ports.port(7200, { doc: "First of 32 ports on which drivers and executors exchange blocks." }),
   shuffleServicePort: ports.port(7337, { doc: "External shuffle service (with `dynamicAllocation`)." }),
   historyServerPort: ports.port(18080, { doc: "Spark history server." }),
-  dispatcherPort: ports.port(7777, { doc: "Spark's Mesos dispatcher." }),
   mesosMasterPort: ports.port(5050, { doc: "Mesos master." }),
   mesosAgentPort: ports.port(5051, { doc: "Mesos agent." }),
   marathonPort: ports.port(8180, { doc: "Marathon (its own default, 8080, is the Spark master's UI)." }),

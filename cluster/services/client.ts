@@ -94,39 +94,6 @@ export function historyServer(ctx: Context, machine: Machine, wiring: SparkWirin
   };
 }
 
-/** Cluster-mode submissions. No authentication of its own: only the client itself reaches it. */
-export function dispatcher(ctx: Context, machine: Machine, wiring: SparkWiring): Service {
-  const c = ctx.config;
-  return {
-    name: "dispatcher",
-    machine: machine.name,
-    runtime: "docker",
-    image: "client",
-    command: [
-      `${SPARK_HOME}/bin/spark-class`,
-      "org.apache.spark.deploy.mesos.MesosClusterDispatcher",
-      "--host",
-      machine.address,
-      "--port",
-      String(c.dispatcherPort),
-      "--webui-port",
-      String(c.dispatcherPort + 1),
-      "--master",
-      wiring.master,
-      "--properties-file",
-      `${SPARK_CONF_DIR}/spark-defaults.conf`,
-    ],
-    env: { ...wiring.env, SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1" },
-    files: driverFiles(ctx, wiring),
-    ports: [{ name: "rpc", port: c.dispatcherPort, last: c.dispatcherPort + 1, from: [] }],
-    health: healthOf(httpProbe(machine.address, c.dispatcherPort, "/v1/submissions/status/none", "^HTTP/1")),
-    uid: 1000,
-    dirs: [],
-    memoryMiB: 1024,
-    after: [],
-  };
-}
-
 /** Where the tarball that `SPARK_EXECUTOR_URI` names lies in the client image. */
 export const EXECUTOR_TARBALL_DIR = "/opt/spark-dist";
 

@@ -36,12 +36,7 @@ function clusterOf(architecture: Architecture, more: RawConfig = {}): Cluster {
 
 /** The largest cluster of each architecture: everything that can be switched on is. */
 function fullCluster(architecture: Architecture): Cluster {
-  const mesos = ["vanilla", "docker-executors", "mesos-in-docker"].includes(architecture);
-  return clusterOf(architecture, {
-    historyServer: true,
-    dynamicAllocation: true,
-    ...(mesos ? { dispatcher: true } : {}),
-  });
+  return clusterOf(architecture, { historyServer: true, dynamicAllocation: true });
 }
 
 const all: Cluster[] = ARCHITECTURES.flatMap((a) => [

@@ -59,7 +59,6 @@ describe("bad input", () => {
     [{ architecture: "vanilla", executorSource: "hdfs" }, "executorSource"],
     [{ namenodeCount: 2, datanodeCount: 1 }, "namenodeCount"],
     [{ historyServer: true }, "historyServer"],
-    [{ dispatcher: true }, "dispatcher"],
     [{ zookeeperCount: 3, masterCount: 1 }, "zookeeperCount"],
     [{ architecture: "vanilla", mesosSource: "https://example.org/mesos.tar.gz" }, "mesosSource"],
     [{ removedAgents: ["worker-1"] }, "removedAgents[0]"],
