@@ -1,4 +1,4 @@
-import { hasHdfs, hasMesos, hasRegistry, hasSparkMaster, zookeeperMembers } from "../config/ports.ts";
+import { hasMesos, hasRegistry, hasSparkMaster, runsHdfs, zookeeperMembers } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { addressPlan } from "./addresses.ts";
 import type { Group, Machine, Role } from "./types.ts";
@@ -29,8 +29,8 @@ export function placeMachines(c: Config): Machine[] {
     ...(!ownZookeeper && number <= zookeepers ? (["zookeeper"] as const) : []),
     ...(hasMesos(c) ? (["mesos-master"] as const) : (["spark-master"] as const)),
     ...(c.architecture === "marathon-standalone" ? (["marathon"] as const) : []),
-    ...(hasHdfs(c) && c.namenodeCount === 2 && number <= JOURNALNODES ? (["journalnode"] as const) : []),
-    ...(hasHdfs(c) && number <= c.namenodeCount ? (["namenode"] as const) : []),
+    ...(runsHdfs(c) && c.namenodeCount === 2 && number <= JOURNALNODES ? (["journalnode"] as const) : []),
+    ...(runsHdfs(c) && number <= c.namenodeCount ? (["namenode"] as const) : []),
   ];
   const agentRoles: Role[] = [
     ...(hasMesos(c) ? (["mesos-agent"] as const) : []),

@@ -16,7 +16,10 @@ export const hasSparkMaster = (c: Config): boolean =>
   c.architecture === "standalone" || c.architecture === "marathon-standalone";
 /** Whether Mesos starts the executors, and not workers of Spark's own. */
 export const mesosStartsExecutors = (c: Config): boolean => hasMesos(c) && !hasSparkMaster(c);
-export const hasHdfs = (c: Config): boolean => c.datanodeCount > 0;
+/** Whether the cluster has an HDFS of its own. */
+export const runsHdfs = (c: Config): boolean => c.datanodeCount > 0;
+/** Whether there is an HDFS, its own or another. */
+export const hasHdfs = (c: Config): boolean => runsHdfs(c) || c.existingNamenodes.length > 0;
 export const hasRegistry = (c: Config): boolean => c.platform === "openstack" && c.registry === "";
 
 /** ZooKeeper members: derived unless configured. */
@@ -30,7 +33,7 @@ export function zookeeperMembers(c: Config): number {
 export function usedPorts(c: Config): PortRange[] {
   const spark = hasSparkMaster(c);
   const zookeeper = zookeeperMembers(c) > 0;
-  const ha = hasHdfs(c) && c.namenodeCount === 2;
+  const ha = runsHdfs(c) && c.namenodeCount === 2;
   const used: [ConfigKey, boolean, number?][] = [
     ["jupyterPort", true],
     ["sparkUiPort", true, SPARK_PORT_RANGE],
@@ -48,11 +51,11 @@ export function usedPorts(c: Config): PortRange[] {
     ["zookeeperClientPort", zookeeper],
     ["zookeeperPeerPort", zookeeper],
     ["zookeeperElectionPort", zookeeper],
-    ["namenodePort", hasHdfs(c)],
-    ["namenodeUiPort", hasHdfs(c)],
-    ["datanodePort", hasHdfs(c)],
-    ["datanodeIpcPort", hasHdfs(c)],
-    ["datanodeUiPort", hasHdfs(c)],
+    ["namenodePort", runsHdfs(c)],
+    ["namenodeUiPort", runsHdfs(c)],
+    ["datanodePort", runsHdfs(c)],
+    ["datanodeIpcPort", runsHdfs(c)],
+    ["datanodeUiPort", runsHdfs(c)],
     ["journalnodePort", ha],
     ["journalnodeUiPort", ha],
     ["zkfcPort", ha],

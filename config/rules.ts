@@ -3,7 +3,7 @@ import { firstAgentOffset } from "../cluster/addresses.ts";
 import { leastAgentMiB } from "../cluster/services/marathon.ts";
 import { PRINCIPALS } from "../cluster/services/mesos.ts";
 import { infoOf } from "./fields.ts";
-import { hasHdfs, hasMesos, hasRegistry, usedPorts, zookeeperMembers } from "./ports.ts";
+import { hasHdfs, hasMesos, hasRegistry, runsHdfs, usedPorts, zookeeperMembers } from "./ports.ts";
 import { type Config, type ConfigKey, shape } from "./schema.ts";
 import { HIDDEN } from "./secrets.ts";
 import type { Problem } from "./validate.ts";
@@ -61,18 +61,29 @@ function quorums(c: Config, refuse: Refuse): void {
   }
   zones(c, refuse);
   if (c.namenodeCount === 2) {
-    if (!hasHdfs(c)) refuse("namenodeCount", "1 where there is no HDFS", "set datanodeCount to 1 or more");
+    if (!runsHdfs(c)) refuse("namenodeCount", "1 where there is no HDFS", "set datanodeCount to 1 or more");
     if (c.masterCount < 3) {
       refuse("namenodeCount", "1 with fewer than 3 masters (three JournalNodes live there)", "set masterCount to 3");
     }
   }
-  if (hasHdfs(c) && c.namenodeCount > c.masterCount) {
+  if (runsHdfs(c) && c.existingNamenodes.length > 0) {
+    refuse(
+      "existingNamenodes",
+      "empty where the cluster has an HDFS of its own",
+      "set datanodeCount to 0, or remove it",
+    );
+  }
+  if (c.existingNamenodes.length > 2) {
+    refuse("existingNamenodes", "at most two: an active namenode and its standby", "name those two");
+  }
+  if (runsHdfs(c) && c.namenodeCount > c.masterCount) {
     refuse("namenodeCount", "at most masterCount", `set masterCount to ${c.namenodeCount} or more`);
   }
   unrepeated(c, "removedAgents", refuse);
+  unrepeated(c, "existingNamenodes", refuse);
 }
 
-function unrepeated(c: Config, key: "removedAgents" | "mesosFrameworks", refuse: Refuse): void {
+function unrepeated(c: Config, key: "removedAgents" | "existingNamenodes" | "mesosFrameworks", refuse: Refuse): void {
   const repeated = new Set(c[key].filter((name, i) => c[key].indexOf(name) !== i));
   for (const name of repeated) refuse(key, "without repeats", `name ${name} once`, name);
 }
@@ -168,10 +179,15 @@ function portOverlaps(c: Config, refuse: Refuse): void {
 
 function features(c: Config, refuse: Refuse): void {
   if (c.architecture === "vanilla" && c.executorSource === "hdfs" && !hasHdfs(c)) {
-    refuse("executorSource", "http or local where there is no HDFS", "set datanodeCount to 1 or more, or use http");
+    refuse(
+      "executorSource",
+      "http or local where there is no HDFS",
+      "set datanodeCount to 1 or more, name existingNamenodes, or use http",
+    );
   }
   if (c.historyServer && !hasHdfs(c)) {
-    refuse("historyServer", "false where there is no HDFS to keep event logs in", "set datanodeCount to 1 or more");
+    const fix = "set datanodeCount to 1 or more, or name existingNamenodes";
+    refuse("historyServer", "false where there is no HDFS to keep event logs in", fix);
   }
   unrepeated(c, "mesosFrameworks", refuse);
   for (const name of c.mesosFrameworks) {

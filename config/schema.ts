@@ -76,6 +76,9 @@ export const shape = {
   namenodeCount: size.integer(1, 2, 1, {
     doc: "HDFS namenodes, on the first masters. 2 gives automatic failover through ZooKeeper and three JournalNodes on the masters; needs 3 masters or more.",
   }),
+  existingNamenodes: size.list(IDENTIFIER, "host names or addresses", {
+    doc: "Namenodes of an HDFS that is there already, to be used where the cluster has none of its own (`datanodeCount: 0`): one, or an active one and its standby, by names or addresses that agents and client reach. `namenodePort` and `namenodeUiPort` are theirs; users are told apart by name alone, and Spark's is `spark`.",
+  }),
 
   image: machine.text("", {
     userMustSet: true,
@@ -246,7 +249,7 @@ export const shape = {
     doc: "Whether jobs grow and shrink with their work. Adds the external shuffle service to every agent.",
   }),
   historyServer: spark.boolean(false, {
-    doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`) so that every driver can write there.",
+    doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`, `existingNamenodes`) so that every driver can write there.",
   }),
   s3Endpoint: spark.text(
     "",
@@ -268,7 +271,7 @@ export const shape = {
   }),
 
   executorSource: mesos.oneOf(["hdfs", "http", "local"], "http", {
-    doc: "Where executors get Spark from in `vanilla` (`SPARK_EXECUTOR_URI`): the cluster's HDFS, where the client puts it, an HTTP server on the client, or every agent itself. On machines that is `/opt/spark-dist/spark-<version>.tgz`, which the guest image then has to hold; on platform `docker` Spark is in the agents' image.",
+    doc: "Where executors get Spark from in `vanilla` (`SPARK_EXECUTOR_URI`): HDFS, where the client puts it, an HTTP server on the client, or every agent itself. On machines that is `/opt/spark-dist/spark-<version>.tgz`, which the guest image then has to hold; on platform `docker` Spark is in the agents' image.",
   }),
   mesosAttributes: mesos.table(z.string(), "a table of agent attributes", {
     doc: "Attributes of every agent, such as {rack: r1}.",

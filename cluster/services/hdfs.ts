@@ -1,3 +1,4 @@
+import { runsHdfs } from "../../config/ports.ts";
 import { type Context, endpoints } from "../context.ts";
 import { anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
 import type { File, Gate, Machine, Peer, Port, Service } from "../types.ts";
@@ -9,10 +10,15 @@ const NAMESERVICE = "cluster";
 /** Copies of a block. Three is HDFS' own default; fewer where there are fewer datanodes. */
 const REPLICATION = 3;
 
+/** Where clients find the namenodes: the cluster's own, or those of an HDFS that was there. */
+function namenodes(ctx: Context): string[] {
+  return runsHdfs(ctx.config) ? ctx.addresses("namenode") : ctx.config.existingNamenodes;
+}
+
 /** The file system that Spark and `hdfs` use when a path names none. */
 export function defaultFs(ctx: Context): string {
-  const namenodes = ctx.addresses("namenode");
-  return namenodes.length > 1 ? `hdfs://${NAMESERVICE}` : `hdfs://${endpoints(namenodes, ctx.config.namenodePort)}`;
+  const hosts = namenodes(ctx);
+  return hosts.length > 1 ? `hdfs://${NAMESERVICE}` : `hdfs://${endpoints(hosts, ctx.config.namenodePort)}`;
 }
 
 /** Whether Mesos' fetcher gets Spark out of HDFS. */
@@ -29,9 +35,41 @@ const fetchers = (ctx: Context): Peer[] => (feedsExecutors(ctx) ? ["agent"] : []
  */
 export function hadoopConf(ctx: Context, own: Readonly<Record<string, string>> = {}): File[] {
   const c = ctx.config;
-  const namenodes = ctx.addresses("namenode");
-  const ha = namenodes.length > 1;
   const core: Record<string, string> = { "fs.defaultFS": defaultFs(ctx), "hadoop.tmp.dir": "/tmp/hadoop" };
+  if (runsHdfs(c) && namenodes(ctx).length > 1) {
+    core["ha.zookeeper.quorum"] = endpoints(ctx.addresses("zookeeper"), c.zookeeperClientPort);
+  }
+  const hdfs = { ...clientProperties(ctx), ...(runsHdfs(c) ? serverProperties(ctx) : {}), ...own };
+  return [
+    { path: `${HADOOP_CONF_DIR}/core-site.xml`, content: xml(core), mode: "0644" },
+    { path: `${HADOOP_CONF_DIR}/hdfs-site.xml`, content: xml(hdfs), mode: "0644" },
+  ];
+}
+
+/** What programs need that read and write. */
+function clientProperties(ctx: Context): Record<string, string> {
+  const c = ctx.config;
+  const hosts = namenodes(ctx);
+  const hdfs: Record<string, string> = { "dfs.client.use.datanode.hostname": "false" };
+  if (hosts.length < 2) {
+    hdfs["dfs.namenode.rpc-address"] = endpoints(hosts, c.namenodePort);
+    hdfs["dfs.namenode.http-address"] = endpoints(hosts, c.namenodeUiPort);
+    return hdfs;
+  }
+  hdfs["dfs.nameservices"] = NAMESERVICE;
+  hdfs[`dfs.ha.namenodes.${NAMESERVICE}`] = hosts.map((_, i) => `nn${i + 1}`).join(",");
+  for (const [i, host] of hosts.entries()) {
+    hdfs[`dfs.namenode.rpc-address.${NAMESERVICE}.nn${i + 1}`] = `${host}:${c.namenodePort}`;
+    hdfs[`dfs.namenode.http-address.${NAMESERVICE}.nn${i + 1}`] = `${host}:${c.namenodeUiPort}`;
+  }
+  hdfs[`dfs.client.failover.proxy.provider.${NAMESERVICE}`] =
+    "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider";
+  return hdfs;
+}
+
+/** What the cluster's own HDFS is like. */
+function serverProperties(ctx: Context): Record<string, string> {
+  const c = ctx.config;
   const hdfs: Record<string, string> = {
     "dfs.replication": String(Math.min(REPLICATION, c.datanodeCount)),
     "dfs.namenode.name.dir": `file://${DATA}/name`,
@@ -41,39 +79,21 @@ export function hadoopConf(ctx: Context, own: Readonly<Record<string, string>> =
     "dfs.datanode.http.address": `0.0.0.0:${c.datanodeUiPort}`,
     // Addresses, not names: no machine of this cluster depends on a DNS server.
     "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-    "dfs.client.use.datanode.hostname": "false",
     // A dead datanode is noticed after 2 x recheck + 10 x heartbeat = 50 s instead of ten minutes.
     "dfs.namenode.heartbeat.recheck-interval": "10000",
     "dfs.permissions.superusergroup": "hadoop",
-    ...own,
   };
-  if (ha) {
-    const journal = endpoints(ctx.addresses("journalnode"), c.journalnodePort).replaceAll(",", ";");
-    core["ha.zookeeper.quorum"] = endpoints(ctx.addresses("zookeeper"), c.zookeeperClientPort);
-    hdfs["dfs.nameservices"] = NAMESERVICE;
-    hdfs[`dfs.ha.namenodes.${NAMESERVICE}`] = namenodes.map((_, i) => `nn${i + 1}`).join(",");
-    for (const [i, host] of namenodes.entries()) {
-      hdfs[`dfs.namenode.rpc-address.${NAMESERVICE}.nn${i + 1}`] = `${host}:${c.namenodePort}`;
-      hdfs[`dfs.namenode.http-address.${NAMESERVICE}.nn${i + 1}`] = `${host}:${c.namenodeUiPort}`;
-    }
-    hdfs["dfs.namenode.shared.edits.dir"] = `qjournal://${journal}/${NAMESERVICE}`;
-    hdfs["dfs.journalnode.edits.dir"] = `${DATA}/journal`;
-    hdfs["dfs.journalnode.rpc-address"] = `0.0.0.0:${c.journalnodePort}`;
-    hdfs["dfs.journalnode.http-address"] = `0.0.0.0:${c.journalnodeUiPort}`;
-    hdfs["dfs.ha.automatic-failover.enabled"] = "true";
-    hdfs["dfs.ha.zkfc.port"] = String(c.zkfcPort);
-    // The journal lets one writer in at a time, so a namenode that was cut off cannot write: no remote shell is needed.
-    hdfs["dfs.ha.fencing.methods"] = "shell(/bin/true)";
-    hdfs[`dfs.client.failover.proxy.provider.${NAMESERVICE}`] =
-      "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider";
-  } else {
-    hdfs["dfs.namenode.rpc-address"] = endpoints(namenodes, c.namenodePort);
-    hdfs["dfs.namenode.http-address"] = endpoints(namenodes, c.namenodeUiPort);
-  }
-  return [
-    { path: `${HADOOP_CONF_DIR}/core-site.xml`, content: xml(core), mode: "0644" },
-    { path: `${HADOOP_CONF_DIR}/hdfs-site.xml`, content: xml(hdfs), mode: "0644" },
-  ];
+  if (namenodes(ctx).length < 2) return hdfs;
+  const journal = endpoints(ctx.addresses("journalnode"), c.journalnodePort).replaceAll(",", ";");
+  hdfs["dfs.namenode.shared.edits.dir"] = `qjournal://${journal}/${NAMESERVICE}`;
+  hdfs["dfs.journalnode.edits.dir"] = `${DATA}/journal`;
+  hdfs["dfs.journalnode.rpc-address"] = `0.0.0.0:${c.journalnodePort}`;
+  hdfs["dfs.journalnode.http-address"] = `0.0.0.0:${c.journalnodeUiPort}`;
+  hdfs["dfs.ha.automatic-failover.enabled"] = "true";
+  hdfs["dfs.ha.zkfc.port"] = String(c.zkfcPort);
+  // The journal lets one writer in at a time, so a namenode that was cut off cannot write: no remote shell is needed.
+  hdfs["dfs.ha.fencing.methods"] = "shell(/bin/true)";
+  return hdfs;
 }
 
 function xml(properties: Record<string, string>): string {
@@ -172,7 +192,7 @@ export function datanode(ctx: Context, machine: Machine): Service {
  * have no Hadoop, and this needs none: HDFS serves files by HTTP as well.
  */
 export function fetcherClient(ctx: Context, home: string): File {
-  const namenodes = ctx.addresses("namenode").map((host) => `${host}:${ctx.config.namenodeUiPort}`);
+  const addresses = namenodes(ctx).map((host) => `${host}:${ctx.config.namenodeUiPort}`);
   const content = `#!/usr/bin/python3
 """Mesos' fetcher calls this: hadoop version, hadoop fs -copyToLocal hdfs://... TARGET."""
 import shutil
@@ -180,7 +200,7 @@ import sys
 from urllib.parse import quote, urlparse
 from urllib.request import ProxyHandler, build_opener
 
-NAMENODES = ${JSON.stringify(namenodes)}
+NAMENODES = ${JSON.stringify(addresses)}
 
 
 def copy_to_local(source, target):
@@ -212,9 +232,7 @@ else:
 /** HDFS has a file by that path. */
 export function fileInHdfs(ctx: Context, path: string): string[] {
   const status = `/webhdfs/v1${path}?op=GETFILESTATUS`;
-  return anyOf(
-    ctx.addresses("namenode").map((host) => httpProbe(host, ctx.config.namenodeUiPort, status, '"type":"FILE"')),
-  );
+  return anyOf(namenodes(ctx).map((host) => httpProbe(host, ctx.config.namenodeUiPort, status, '"type":"FILE"')));
 }
 
 /** Out of safe mode, with every datanode live and a namenode that takes writes. */

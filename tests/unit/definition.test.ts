@@ -144,6 +144,31 @@ test("an object store is wired with its secret as a mark, on the client alone", 
   expect(Object.keys(inCloud({}).spark.conf).filter((key) => key.includes("s3a"))).toEqual([]);
 });
 
+test.each([
+  [["nn1.example.org"], "hdfs://nn1.example.org:9000"],
+  [["nn1.example.org", "10.1.0.7"], "hdfs://cluster"],
+])("an HDFS that is there already: %j", (existingNamenodes, defaultFs) => {
+  const cluster = inCloud({
+    ...{ architecture: "vanilla", executorSource: "hdfs", historyServer: true },
+    ...{ existingNamenodes, namenodePort: 9000 },
+  });
+  expect(cluster.services.filter(({ name }) => /namenode|datanode|journal/.test(name))).toEqual([]);
+  expect(cluster.spark.conf).toMatchObject({
+    "spark.hadoop.fs.defaultFS": defaultFs,
+    "spark.eventLog.dir": `${defaultFs}/spark-events`,
+    "spark.executor.uri": `${defaultFs}/spark/spark-3.5.9.tgz`,
+  });
+  const client = cluster.services.find(({ name }) => name === "jupyter");
+  const site = client?.files.find(({ path }) => path === "/etc/hadoop/hdfs-site.xml")?.content ?? "";
+  for (const host of existingNamenodes) expect(site).toContain(`<value>${host}:9000</value>`);
+  // Theirs to say.
+  expect(site).not.toMatch(/dfs\.(replication|datanode|journalnode|namenode\.name)/);
+  const fetcher = cluster.services
+    .find(({ name }) => name === "mesos-agent")
+    ?.files.find(({ path }) => /hadoop$/.test(path));
+  expect(fetcher?.content).toContain(JSON.stringify(existingNamenodes.map((host) => `${host}:9870`)));
+});
+
 test("the folder of event logs is made before anyone needs it", () => {
   const { services, spark } = inCloud({ datanodeCount: 1, historyServer: true });
   const folder = (spark.conf["spark.eventLog.dir"] ?? "").replace(/^hdfs:\/\/[^/]+/, "");
