@@ -54,9 +54,9 @@ export function changes(wanted: readonly MarathonApp[], running: readonly Runnin
   if (stray) throw new Error(`${stray.id} is outside of the groups that are ours`);
   const known = new Map(running.map((app) => [app.id, app]));
   const isSame = (app: MarathonApp): boolean =>
-    known.get(app.id)?.labels?.[DEFINITION_LABEL] === labelled(app).labels?.[DEFINITION_LABEL];
-  const put = wanted.filter((app) => known.get(app.id)?.instances !== app.instances || !isSame(app)).map(labelled);
-  const shrink = wanted
+    known.get(app.id)?.labels?.[DEFINITION_LABEL] === app.labels?.[DEFINITION_LABEL];
+  const put = wanted.map(labelled).filter((app) => known.get(app.id)?.instances !== app.instances || !isSame(app));
+  const shrink = put
     .filter((app) => (known.get(app.id)?.instances ?? 0) > app.instances && !isSame(app))
     .map(({ id, instances }) => ({ id, instances }));
   const names = new Set(wanted.map((app) => app.id));

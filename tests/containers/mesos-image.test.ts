@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../cli/common.ts";
-import { pinnedVersions } from "../../cluster/images.ts";
+import { mesosTag, pinnedVersions } from "../../cluster/images.ts";
 import { captured, docker, findDocker } from "../../local/docker.ts";
 
 /** What images make of an archive of Mesos: a stand-in in the place of the real one, which builds with `tests/mesos`. */
@@ -29,7 +29,7 @@ function makePrefix(prefix: string): void {
 
 async function build(archive: string, parts: string): Promise<{ code: number; output: string; image: string }> {
   const sha256 = digestOf(archive);
-  const image = `triplewide/spark-python:${pinnedVersions(ROOT).TRIPLEWIDE_VERSION}-mesos-${sha256.slice(0, 12)}`;
+  const image = `triplewide/spark-python:${pinnedVersions(ROOT).TRIPLEWIDE_VERSION}${mesosTag(`#sha256=${sha256}`)}`;
   const values = { MESOS_ARCHIVE: archive, MESOS_SHA256: sha256, MESOS_PARTS: parts };
   const words = Object.entries(values).map(([key, value]) => `${key}=${value}`);
   const result = await captured("env", [...words, join(ROOT, "images", "build.sh"), "--plain", "spark-python"]);
