@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { applyApps } from "../marathon/apply.ts";
 import type { Cloud } from "../openstack/cloud.ts";
-import { type ExistingMachine, existingMachines } from "../openstack/inventory.ts";
+import { type ExistingMachine, existingMachines, faultOf } from "../openstack/inventory.ts";
 import { throughSsh } from "../openstack/marathon.ts";
 import { waitReady } from "../openstack/readiness.ts";
 import { Ssh, type SshTarget } from "../openstack/ssh.ts";
@@ -42,6 +42,12 @@ export class LiveOperations implements Operations {
     this.#ssh.resolve(
       new Ssh({ user, knownHostsFile, ...(privateKey ? { privateKey } : {}), ...(bastion ? { bastion } : {}) }),
     );
+  }
+
+  async fault(machine: string): Promise<string> {
+    const { cloud, clusterName } = this.#options;
+    // What went wrong has been said already, less clearly: not being told more is no further error.
+    return faultOf(cloud, clusterName, machine).catch(() => "");
   }
 
   async ready(request: ReadyRequest): Promise<void> {

@@ -9,6 +9,7 @@ import type { ServerGroup as ServerGroupPlan } from "../openstack/server-groups.
 import type { Configuration } from "./configuration.ts";
 import { GroupUpdate } from "./group-update.ts";
 import type { Operations } from "./operations.ts";
+import { serverFaults } from "./server-faults.ts";
 
 export interface MachineGroupArgs {
   /** Prefix of the machines' names in OpenStack. */
@@ -71,6 +72,7 @@ export class MachineGroup extends pulumi.ComponentResource {
 
     const update = new GroupUpdate({ ...args, resource: this });
     const serverGroups = this.#serverGroups(name, args);
+    const faults = serverFaults(`${name}-faults`, args, this);
     const ports = new Map<string, Port>();
     const instanceIds = new Map<string, pulumi.Output<string>>();
     const storageIds = new Map<string, pulumi.Output<string>>();
@@ -79,7 +81,10 @@ export class MachineGroup extends pulumi.ComponentResource {
       const port = this.#port(child, machine, args);
       const volume = machine.volumeGb > 0 ? this.#volume(child, machine, args) : undefined;
       const serverGroup = serverGroups.get(machine.name);
-      const instance = this.#instance(child, machine, args, { port, volume, serverGroup, turn: update.turn(machine) });
+      const instance = this.#instance(child, machine, args, {
+        ...{ port, volume, serverGroup, faults },
+        turn: update.turn(machine),
+      });
       update.registered(machine, instance);
       ports.set(machine.name, port);
       instanceIds.set(machine.name, instance.id);
@@ -138,7 +143,7 @@ export class MachineGroup extends pulumi.ComponentResource {
 
   #instance(child: string, machine: Machine, args: MachineGroupArgs, parts: Parts): Instance {
     const name = resourceName(args.clusterName, machine.name);
-    const { port, volume, serverGroup, turn } = parts;
+    const { port, volume, serverGroup, faults, turn } = parts;
     const flavorId = args.flavorIds[machine.flavor];
     if (!flavorId) throw new Error(`${machine.name}: nobody looked up the flavor ${machine.flavor}`);
     const generation = generationOf(args.operations.existing.get(machine.name));
@@ -190,6 +195,7 @@ export class MachineGroup extends pulumi.ComponentResource {
         // Nova would rebuild the root disk in place, which the plan would show as a mere update.
         replaceOnChanges: ["imageId", "imageName"],
         replacementTrigger: generation,
+        hooks: { onError: [faults] },
       },
     );
   }
@@ -199,6 +205,8 @@ interface Parts {
   port: Port;
   volume: Volume | undefined;
   serverGroup: ServerGroup | undefined;
+  /** Says why the cloud could not make it. */
+  faults: pulumi.ErrorHook;
   turn: pulumi.Output<Configuration>;
 }
 

@@ -49,6 +49,8 @@ export interface Operations {
   readonly existing: ReadonlyMap<string, ExistingMachine>;
   /** Tells how machines are reached. What needs to reach one waits until this was called. */
   reach(access: Access): void;
+  /** Why the cloud could not make a machine; empty where it does not say, and where it cannot be asked. */
+  fault(machine: string): Promise<string>;
   /** Resolves when the machines are ready; rejects with each machine's reason and last log lines. */
   ready(request: ReadyRequest): Promise<void>;
   /** Resolves when Marathon runs these apps, and no others of ours; rejects with each app that it does not run, and why. */
@@ -65,6 +67,7 @@ export function passive(existing: ReadonlyMap<string, ExistingMachine> = new Map
     waits: false,
     existing,
     reach: () => {},
+    fault: async () => "",
     ready: async () => {},
     apps: async () => {},
     forward: async () => {},

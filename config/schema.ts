@@ -123,7 +123,7 @@ export const shape = {
     doc: "Whether a small machine with the one public address is made. Without it the program must reach the private network some other way (a VPN, or run inside it).",
   }),
   antiAffinity: machine.oneOf(["hard", "soft", "none"], "hard", {
-    doc: "Whether members of a quorum must (`hard`) or should (`soft`) sit on different hypervisors. Agents are always spread softly unless `none`.",
+    doc: "Whether members of a quorum must (`hard`) or should (`soft`) sit on different hypervisors. `hard` needs as many hypervisors as there are masters (or ZooKeepers on machines of their own), which only the cloud knows: the update fails at the machine that finds no place, and says so. Agents are always spread softly unless `none`.",
   }),
 
   networkCidr: network.cidr("10.72.0.0/16", {

@@ -94,6 +94,19 @@ export async function existingMachines(cloud: Cloud, clusterName: string): Promi
   return machines;
 }
 
+/**
+ * Why a machine's newest server is in ERROR; empty where there is none, or the cloud does not say.
+ *
+ * @throws CloudError when the cloud cannot be asked.
+ */
+export async function faultOf(cloud: Cloud, clusterName: string, machine: string): Promise<string> {
+  const name = `^${resourceName(clusterName, machine)}$`;
+  const servers = await cloud.list<Server>("compute", "/servers/detail", "servers", { name, status: "ERROR" });
+  const ours = servers.filter((server) => server.metadata?.[CLUSTER_KEY] === clusterName);
+  const newest = ours.toSorted((a, b) => b.created.localeCompare(a.created)).slice(0, 1);
+  return [...(await faultsOf(cloud, newest)).values()][0] ?? "";
+}
+
 /** Why servers are in ERROR, by id. Nova's list leaves it out: each has to be asked for, and the first few will do. */
 async function faultsOf(cloud: Cloud, servers: readonly Server[]): Promise<Map<string, string>> {
   const broken = servers.filter((server) => server.status === "ERROR").slice(0, 20);

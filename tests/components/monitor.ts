@@ -44,12 +44,14 @@ interface Request {
   getRetainondelete(): boolean;
   getReplacementTrigger(): { toJavaScript(): unknown } | undefined;
   getVersion(): string;
+  getHooks(): { getOnErrorList(): string[] } | undefined;
   getPropertydependenciesMap(): { entries(): Iterable<[string, { getUrnsList(): string[] }]> };
 }
 
 type Callback = (error: Error | null, response?: unknown) => void;
 interface Monitor {
   registerResource(request: Request, callback: Callback): void;
+  registerErrorHook(request: unknown, callback: Callback): void;
   registerResourceOutputs(
     request: { getUrn(): string; getOutputs(): { toJavaScript(): unknown } },
     callback: Callback,
@@ -104,6 +106,7 @@ function optionsOf(request: Request): Record<string, unknown> {
     additionalSecretOutputs: request.getAdditionalsecretoutputsList(),
     deletedWith: nameOf(request.getDeletedwith()),
     retainOnDelete: request.getRetainondelete(),
+    onError: request.getHooks()?.getOnErrorList() ?? [],
     replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
   };
   return Object.fromEntries(Object.entries(options).filter(([, v]) => v && !(Array.isArray(v) && v.length === 0)));
@@ -208,6 +211,8 @@ function record(take: (registration: Registration) => void): void {
   const byUrn = new Map<string, Registration>();
   const monitor = (pulumi.runtime as unknown as { getMonitor(): Monitor }).getMonitor();
   const { registerResource, registerResourceOutputs } = monitor;
+  // Pulumi's mocks have none, and the SDK would wait for it.
+  monitor.registerErrorHook = (_, callback) => callback(null);
   monitor.registerResource = (request, callback) => {
     const registration: Registration = {
       type: request.getType(),

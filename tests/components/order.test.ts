@@ -34,6 +34,10 @@ class FakeOperations implements Operations {
     this.log.push("reach");
   }
 
+  async fault(): Promise<string> {
+    return "";
+  }
+
   /** A host key is remembered by the server: the next cluster has the same addresses, and other keys. */
   #known(machines: readonly SshTarget[]): void {
     const unknown = machines.filter((m) => !m.serverId).map((m) => m.name);

@@ -187,11 +187,24 @@ describe("a fault in the middle", () => {
     const failed = await stack.up();
     expect(failed.code).not.toBe(0);
     expect(failed.text).toContain("demo-agent-2");
+    expect(failed.text).toMatch(/agent-2: the cloud says: No valid host was found\.\n/);
     const second = await stack.up();
     expectSuccess(second);
     expect(cloud.server("demo-agent-2")?.status).toBe("ACTIVE");
     expect(instances(second).filter((line) => line.startsWith("delete") && !line.includes("agent-2"))).toEqual([]);
     expect((await stack.up()).changes).toEqual([]);
+    expectSuccess(await stack.destroy());
+    expect(cloud.leftovers()).toEqual([]);
+  });
+
+  test("more masters than hypervisors: the error says so, and what helps", async ({ cloud, stackOf }) => {
+    const stack = await stackOf({ masterCount: 3, agentCount: 1 });
+    cloud.doomed.add("demo-master-3");
+    const failed = await stack.up();
+    expect(failed.code).not.toBe(0);
+    expect(failed.text).toMatch(
+      /master-3: the cloud says: No valid host was found\. \(master-1, master-2, master-3 must be on .*antiAffinity is hard/,
+    );
     expectSuccess(await stack.destroy());
     expect(cloud.leftovers()).toEqual([]);
   });

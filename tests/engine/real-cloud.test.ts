@@ -176,14 +176,27 @@ describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`
       try {
         const failed = await stack.up();
         expect(failed.code).not.toBe(0);
-        // The provider's words: its release does not pass on Nova's own.
-        expect(failed.text).toContain("unexpected state 'ERROR'");
+        expect(failed.text).toMatch(/agent-1: the cloud says: No valid host was found/);
       } finally {
         await lab("fault", "scheduling-on");
       }
       await up("up after the fault");
       const states = [...(await servers(cloud.env, NAME)).values()].map((server) => server.status);
       expect(new Set(states)).toEqual(new Set(["ACTIVE"]));
+      expect((await up("second up")).changes).toEqual([]);
+      await destroyed();
+    });
+
+    test("more masters than hypervisors: the first run says so, and with a softer rule the second completes", async () => {
+      // The lab has one hypervisor.
+      stack.configure({ masterCount: 3, antiAffinity: "hard" });
+      const failed = await stack.up();
+      expect(failed.code).not.toBe(0);
+      expect(failed.text).toMatch(
+        /master-\d: the cloud says: No valid host was found.*master-1, master-2, master-3 must/,
+      );
+      stack.configure({ antiAffinity: "soft" });
+      await up("up with a softer rule");
       expect((await up("second up")).changes).toEqual([]);
       await destroyed();
     });

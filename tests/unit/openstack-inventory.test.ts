@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Cloud } from "../../openstack/cloud.ts";
-import { existingMachines, machineOf, resourceName } from "../../openstack/inventory.ts";
+import { existingMachines, faultOf, machineOf, resourceName } from "../../openstack/inventory.ts";
 import { FakeOpenStack, IDS } from "../fakes/openstack.ts";
 
 let fake: FakeOpenStack;
@@ -58,6 +58,16 @@ test("of two servers of one name the newer is the machine", async () => {
   fake.addServer("lab", "master-1", { id: "new", created: "2026-02-01T00:00:00Z" });
   fake.addServer("lab", "master-1", { id: "old", created: "2026-01-01T00:00:00Z", status: "DELETED" });
   expect((await existingMachines(cloud, "lab")).get("master-1")?.serverId).toBe("new");
+});
+
+test("why a machine could not be made is what Nova says of its newest server in ERROR", async () => {
+  const broken = (message: string) => ({ status: "ERROR", fault: { message } });
+  fake.addServer("lab", "master-2", { id: "first", created: "2026-01-01T00:00:00Z", ...broken("out of disk") });
+  fake.addServer("lab", "master-2", { id: "second", created: "2026-02-01T00:00:00Z", ...broken("No valid host") });
+  fake.addServer("lab", "master-20", broken("another machine's"));
+  fake.addServer("lab", "master-1");
+  expect(await faultOf(cloud, "lab", "master-2")).toBe("No valid host");
+  expect(await faultOf(cloud, "lab", "master-1")).toBe("");
 });
 
 test("1,000 machines are read in few requests", async () => {
