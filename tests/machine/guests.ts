@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -81,6 +81,7 @@ export class Guests {
   private readonly prefix = `machine-test-${process.pid}`;
   private readonly started: string[] = [];
   private readonly loops: string[] = [];
+  private readonly mounts: string[] = [];
   private readonly folder = mkdtempSync(join(tmpdir(), "machine-test-"));
   private client = "docker";
 
@@ -200,6 +201,20 @@ export class Guests {
     return { number: `7 ${device.replace("/dev/loop", "")}` };
   }
 
+  /** What gives a guest control groups version 2, which this machine's containers may not have. */
+  controlGroups2(): string[] {
+    if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return [];
+    const place = mkdtempSync(join(this.folder, "cgroup-"));
+    execFileSync("mount", ["-t", "cgroup2", "none", place]);
+    this.mounts.push(place);
+    return ["--volume", `${place}:/sys/fs/cgroup`];
+  }
+
+  /** Whether a guest has power. */
+  async runs(name: string): Promise<boolean> {
+    return (await this.docker("inspect", "--format", "{{.State.Running}}", this.container(name))) === "true";
+  }
+
   /** Takes everything away again. */
   async cleanUp(): Promise<void> {
     for (const container of this.started) {
@@ -214,6 +229,7 @@ export class Guests {
         // It went with the guest that had mounted it.
       }
     }
+    for (const place of this.mounts) execFileSync("umount", [place]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

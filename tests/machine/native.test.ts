@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { validate } from "../../config/validate.ts";
-import { type Guest, Guests, missing } from "./guests.ts";
+import { eventually } from "../containers/harness.ts";
+import { type Guest, Guests, missing, type Result } from "./guests.ts";
 
 /**
  * An agent that runs Mesos as a process of the machine, without Docker: what is downloaded, checked and installed, and how
@@ -20,7 +21,7 @@ const reason = await missing();
 const STAND_IN = `#!/usr/bin/env python3
 import http.server, os, subprocess, sys
 if "--version" in sys.argv:
-    print("clusterd 0.6.0")
+    print("VERSION")
     sys.exit()
 # A task, which outlives its agent.
 if not os.path.exists("/run/task"):
@@ -34,16 +35,21 @@ http.server.HTTPServer((os.environ["MESOS_ip"], int(os.environ["MESOS_port"])), 
 
 describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "machine-test-mesos-"));
-  mkdirSync(join(folder, "mesos-9.9/sbin"), { recursive: true });
-  for (const program of ["mesos-master", "mesos-agent"]) {
-    writeFileSync(join(folder, "mesos-9.9/sbin", program), STAND_IN);
-    chmodSync(join(folder, "mesos-9.9/sbin", program), 0o755);
+  /** A tarball of a Mesos prefix: what it holds says that it is this version. @returns Its sha256. */
+  function offer(file: string, version: string): string {
+    mkdirSync(join(folder, "mesos-9.9/sbin"), { recursive: true });
+    for (const program of ["mesos-master", "mesos-agent"]) {
+      writeFileSync(join(folder, "mesos-9.9/sbin", program), STAND_IN.replace("VERSION", version));
+      chmodSync(join(folder, "mesos-9.9/sbin", program), 0o755);
+    }
+    writeFileSync(join(folder, "mesos-9.9/RUNTIME_PACKAGES"), "# what it links to\nlibsasl2-2 zlib1g\n");
+    execFileSync("tar", ["-czf", file, "mesos-9.9"], { cwd: folder });
+    return createHash("sha256")
+      .update(readFileSync(join(folder, file)))
+      .digest("hex");
   }
-  writeFileSync(join(folder, "mesos-9.9/RUNTIME_PACKAGES"), "# what it links to\nlibsasl2-2 zlib1g\n");
-  execFileSync("tar", ["-czf", "mesos.tar.gz", "mesos-9.9"], { cwd: folder });
-  const sha256 = createHash("sha256")
-    .update(readFileSync(join(folder, "mesos.tar.gz")))
-    .digest("hex");
+  const sha256 = offer("mesos.tar.gz", "clusterd 0.6.0");
+  const oldSha256 = offer("old-mesos.tar.gz", "mesos 1.11.0");
 
   const cluster = defineCluster(
     validate(
@@ -55,7 +61,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
         externalNetwork: "public",
         adminCidrs: ["198.51.100.7/32"],
         networkCidr: "10.202.0.0/16",
-        agentCount: 2,
+        agentCount: 3,
         mesosSource: `http://10.202.0.99:8000/mesos.tar.gz#sha256=${sha256}`,
         mesosAttributes: { rack: 'r 1 "a" $b' },
         ...(process.env.PIP_INDEX_URL ? { pythonIndex: process.env.PIP_INDEX_URL } : {}),
@@ -66,6 +72,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
   const guests = new Guests(cluster);
   let agent: Guest;
   let wrong: Guest;
+  let old: Guest;
 
   beforeAll(async () => {
     await guests.prepare();
@@ -74,6 +81,13 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     agent = await guests.boot("agent-1", "plain", guests.userData("agent-1", String));
     const userData = guests.userData("agent-2", String).replaceAll(sha256, "0".repeat(64));
     wrong = await guests.boot("agent-2", "plain", userData);
+    const oldMesos = guests
+      .userData("agent-3", String)
+      .replaceAll(sha256, oldSha256)
+      .replaceAll("/mesos.tar.gz", "/old-mesos.tar.gz");
+    writeFileSync(join(folder, "update-grub"), "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+    const grub = ["--volume", `${join(folder, "update-grub")}:/usr/sbin/update-grub:ro`];
+    old = await guests.boot("agent-3", "plain", oldMesos, ...grub, ...guests.controlGroups2());
     process.stdout.write(`seconds from power-on to ready: ${await agent.ready(1800)}\n`);
   }, 40 * MINUTES);
 
@@ -81,6 +95,15 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     await guests.cleanUp();
     rmSync(folder, { recursive: true, force: true });
   }, 5 * MINUTES);
+
+  /** What a machine says once it has failed. */
+  const failed = (guest: Guest): Promise<Result> =>
+    eventually(
+      `${guest.machine.name} fails`,
+      600,
+      () => guest.sh("triplewide-ready"),
+      ({ code }) => code === 2,
+    );
 
   test("has Mesos at its place, and no Docker", async () => {
     expect(await agent.out("/opt/mesos/sbin/mesos-agent --version")).toBe("clusterd 0.6.0");
@@ -117,14 +140,21 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
   });
 
   test("says what is wrong when its Mesos is not the one that was asked for", async () => {
-    const deadline = Date.now() + 10 * MINUTES;
-    let result = await wrong.sh("triplewide-ready");
-    while (result.code === 1 && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 2000));
-      result = await wrong.sh("triplewide-ready");
-    }
+    const result = await failed(wrong);
     expect(result.output).toContain("failed: first boot (cloud-init)");
     expect(result.output).toMatch(/mesosSource: http:\S+mesos\.tar\.gz is not what its sha256 says/);
+    expect(result.code).toBe(2);
+  });
+
+  test("reboots for the control groups that its Mesos needs, and gives up where it gets others all the same", async () => {
+    const hasPower = async (): Promise<boolean> => guests.runs("agent-3");
+    await eventually("agent-3 reboots", 600, hasPower, (power) => !power);
+    await guests.docker("start", guests.container("agent-3"));
+    expect(await old.out("cat /etc/default/grub.d/90-triplewide.cfg")).toContain("unified_cgroup_hierarchy=0");
+    const result = await failed(old);
+    expect(result.output).toMatch(
+      /mesos 1\.11\.0 needs control groups version 1, and this guest image keeps version 2 whatever its kernel is told/,
+    );
     expect(result.code).toBe(2);
   });
 });
