@@ -192,6 +192,13 @@ describe.skipIf(reason !== "").each(architectures)(
       process.stdout.write(`${architecture}: smoke job: ${await smoke(AGENTS)} s\n`);
     });
 
+    test.skipIf(architecture === "standalone")("strangers write nothing where Mesos keeps what it knows", async () => {
+      for (const words of ["create /mesos/stranger x", "set /mesos x", "setAcl /mesos world:anyone:r"]) {
+        const said = await on("master-1", `sudo docker exec triplewide-zookeeper zk ${words} 2>&1 || true`);
+        expect(said, words).toMatch(/insufficient permission|NoAuth/i);
+      }
+    });
+
     test("a second up changes nothing", async () => {
       const again = await stack.up();
       expect(again.code, again.text).toBe(0);
