@@ -77,7 +77,7 @@ export const shape = {
     doc: "HDFS namenodes, on the first masters. 2 gives automatic failover through ZooKeeper and three JournalNodes on the masters; needs 3 masters or more.",
   }),
   existingNamenodes: size.list(IDENTIFIER, "host names or addresses", {
-    doc: "Namenodes of an HDFS that is there already, to be used where the cluster has none of its own (`datanodeCount: 0`): one, or an active one and its standby, by names or addresses that agents and client reach. `namenodePort` and `namenodeUiPort` are theirs; users are told apart by name alone, and Spark's is `spark`.",
+    doc: "Namenodes of an HDFS that is there already, to be used where the cluster has none of its own (`datanodeCount: 0`): one, or an active one and its standby, by names or addresses that agents and client reach. `namenodePort` and `namenodeUiPort` are theirs; users are told apart by name alone, and Spark's is `spark`. With `executorSource: hdfs` agents read over WebHDFS, so the names of its datanodes must be known to them as well.",
   }),
 
   image: machine.text("", {

@@ -3,7 +3,7 @@ import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../../config/ports.ts";
 import { type Context, propertyLines } from "../context.ts";
 import { healthOf, httpProbe } from "../probe.ts";
 import { type File, type Machine, type Port, type Service, type SparkWiring, secret } from "../types.ts";
-import { fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
+import { FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
 import { frameworkLogins } from "./mesos.ts";
 import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, sparkDefaults } from "./spark.ts";
 
@@ -103,14 +103,29 @@ export const executorTarball = (sparkVersion: string): string => `spark-${sparkV
 /** Where the tarball lies in HDFS (`vanilla` with `executorSource: hdfs`). */
 export const executorTarballInHdfs = (sparkVersion: string): string => `/spark/${executorTarball(sparkVersion)}`;
 
-/** Puts the Spark tarball of its image into HDFS, unless the very same is there, and then stays: the service is the file. */
+/**
+ * Puts the Spark tarball of its image into HDFS, unless the very same is there, and then stays: the service is the file. It
+ * has its name only once it was read as agents will read it: by HTTP, for which an HDFS that is there already needs more than
+ * for everything else.
+ */
 export function executorUpload(ctx: Context, machine: Machine): Service {
   const { sparkVersion } = ctx.config;
   const file = `${EXECUTOR_TARBALL_DIR}/${executorTarball(sparkVersion)}`;
   const target = executorTarballInHdfs(sparkVersion);
   const same = `[[ $(hdfs dfs -stat %b ${target} 2>/dev/null) == $(stat -c %s ${file}) ]]`;
-  // `put` gives the file its own name only when it is complete.
-  const script = `until hdfs dfs -mkdir -p ${posix.dirname(target)}; do sleep 5; done; ${same} || hdfs dfs -put -f ${file} ${target} || exit 1; exec sleep infinity`;
+  const read = (path: string): string => `${FETCHER_HOME}/bin/hadoop fs -copyToLocal ${path} /dev/null`;
+  const fresh = `${target}.new`;
+  const put = [
+    `hdfs dfs -put -f ${file} ${fresh}`,
+    read(fresh),
+    `hdfs dfs -rm -f -skipTrash ${target}`,
+    `hdfs dfs -mv ${fresh} ${target}`,
+  ].join(" && ");
+  const script = [
+    `until hdfs dfs -mkdir -p ${posix.dirname(target)}; do sleep 5; done`,
+    `if ${same}; then ${read(target)}; else ${put}; fi || exit 1`,
+    "exec sleep infinity",
+  ].join("\n");
   return {
     name: "executor-upload",
     machine: machine.name,
@@ -118,7 +133,7 @@ export function executorUpload(ctx: Context, machine: Machine): Service {
     image: "client",
     command: ["bash", "-c", script],
     env: { HADOOP_CONF_DIR },
-    files: hadoopConf(ctx),
+    files: [...hadoopConf(ctx), fetcherClient(ctx)],
     ports: [],
     health: healthOf(fileInHdfs(ctx, target)),
     uid: 1000,

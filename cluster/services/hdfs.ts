@@ -182,40 +182,54 @@ export function datanode(ctx: Context, machine: Machine): Service {
       "ActorState[^,]*RUNNING",
     ),
   );
-  // Namenodes send HTTP readers on to a datanode by this name, which otherwise would be one that agents do not know.
-  if (feedsExecutors(ctx)) service.files = hadoopConf(ctx, { "dfs.datanode.hostname": machine.address });
+  // Namenodes send HTTP readers on to a datanode by this name, which otherwise would be one that agents, or those of another
+  // cluster that uses this HDFS, do not know.
+  service.files = hadoopConf(ctx, { "dfs.datanode.hostname": machine.address });
   return service;
 }
+
+/** Where that is which Mesos' fetcher takes for a Hadoop client. */
+export const FETCHER_HOME = "/etc/mesos/hadoop";
 
 /**
  * What Mesos' fetcher takes for a Hadoop client: `hadoop version` and `hadoop fs -copyToLocal` are all that it calls. Agents
  * have no Hadoop, and this needs none: HDFS serves files by HTTP as well.
  */
-export function fetcherClient(ctx: Context, home: string): File {
+export function fetcherClient(ctx: Context): File {
   const addresses = namenodes(ctx).map((host) => `${host}:${ctx.config.namenodeUiPort}`);
   const content = `#!/usr/bin/python3
 """Mesos' fetcher calls this: hadoop version, hadoop fs -copyToLocal hdfs://... TARGET."""
 import shutil
 import sys
 from urllib.parse import quote, urlparse
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
 
 NAMENODES = ${JSON.stringify(addresses)}
 
 
+class Redirects(HTTPRedirectHandler):
+    """Remembers the last one: errors do not name the host that they are about."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        self.to = f", which sent on to {urlparse(newurl).netloc}"
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def copy_to_local(source, target):
     path = quote(urlparse(source).path)
+    redirects = Redirects()
     # The namenode is inside of the cluster, whatever proxy there is to the outside.
-    opener = build_opener(ProxyHandler({}))
+    opener = build_opener(ProxyHandler({}), redirects)
     failures = []
     for namenode in NAMENODES:
+        redirects.to = ""
         # A standby refuses; the active one sends on to a datanode.
         try:
             with opener.open(f"http://{namenode}/webhdfs/v1{path}?op=OPEN", timeout=60) as answer, open(target, "wb") as file:
                 shutil.copyfileobj(answer, file)
             return
         except OSError as error:
-            failures.append(f"{namenode}: {error}")
+            failures.append(f"{namenode}{redirects.to}: {error}")
     sys.exit(f"{source} cannot be read: " + "; ".join(failures))
 
 
@@ -226,7 +240,7 @@ elif sys.argv[1:3] == ["fs", "-copyToLocal"] and len(sys.argv) == 5:
 else:
     sys.exit("usage: hadoop version | hadoop fs -copyToLocal SOURCE TARGET")
 `;
-  return { path: `${home}/bin/hadoop`, content, mode: "0755" };
+  return { path: `${FETCHER_HOME}/bin/hadoop`, content, mode: "0755" };
 }
 
 /** HDFS has a file by that path. */

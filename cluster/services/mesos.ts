@@ -2,7 +2,7 @@ import { hasSparkMaster } from "../../config/ports.ts";
 import type { Context } from "../context.ts";
 import { anyOf, healthOf, httpProbe } from "../probe.ts";
 import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
-import { feedsExecutors, fetcherClient } from "./hdfs.ts";
+import { FETCHER_HOME, feedsExecutors, fetcherClient } from "./hdfs.ts";
 import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./marathon.ts";
 import { executorPorts, ownShuffleService, SHUFFLE_DIR, shufflePorts, shuffleService } from "./spark.ts";
 import { MESOS_LOGIN, MESOS_ZNODE, zkUrl } from "./zookeeper.ts";
@@ -16,7 +16,6 @@ export const ADMIN_LOGIN = `${CONF}/admin`;
 /** Our image's Docker for agents whose machine is a container. */
 const NESTED_DOCKER = "/usr/local/lib/triplewide/mesos-docker";
 /** Mesos' fetcher looks for `bin/hadoop` here. */
-const HADOOP_HOME = `${CONF}/hadoop`;
 /** What programs of our image need to be found. Executors get nothing of their agent's own environment. */
 const IMAGE_ENV = {
   JAVA_HOME: "/opt/java",
@@ -182,7 +181,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         ...(nested
           ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
           : { isolation: isolation(inContainer) }),
-        ...(feedsExecutors(ctx) ? { hadoop_home: HADOOP_HOME } : {}),
+        ...(feedsExecutors(ctx) ? { hadoop_home: FETCHER_HOME } : {}),
         // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
         reconfiguration_policy: "additive",
         executor_registration_timeout: "5mins",
@@ -203,7 +202,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
       }),
       ...(hasSparkMaster(c) ? [marathonSparkFile(ctx)] : []),
-      ...(feedsExecutors(ctx) ? [fetcherClient(ctx, HADOOP_HOME)] : []),
+      ...(feedsExecutors(ctx) ? [fetcherClient(ctx)] : []),
     ],
     ports: [
       { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
@@ -232,7 +231,7 @@ function bringSpark(executorUri: string): string {
   const [scheme] = executorUri.split(":");
   const read =
     scheme === "hdfs"
-      ? `${HADOOP_HOME}/bin/hadoop fs -copyToLocal ${executorUri} spark.tgz`
+      ? `${FETCHER_HOME}/bin/hadoop fs -copyToLocal ${executorUri} spark.tgz`
       : `curl -fsS --retry 5 --retry-connrefused -o spark.tgz ${executorUri}`;
   return [
     `cd ${SHUFFLE_DIR.path} && export SPARK_HOME=$PWD/spark`,

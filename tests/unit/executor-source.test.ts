@@ -91,6 +91,13 @@ describe.skipIf(!python)("what Mesos' fetcher takes for a Hadoop client", () => 
     expect(readFileSync(target, "utf8")).toBe("bytes of /webhdfs/v1/spark/a%20b.tgz?op=OPEN");
   });
 
+  test("names the datanode that it was sent on to in vain", async () => {
+    const active = await serve((url) => [307, "", `http://datanode.invalid:9864${url}`]);
+    const { code, output } = await hadoop([active], "fs", "-copyToLocal", "hdfs://c/x", join(dir, "x"));
+    expect(code).toBe(1);
+    expect(output).toMatch(/127\.0\.0\.1:\d+, which sent on to datanode\.invalid:9864: .*(not known|resolution)/);
+  });
+
   test("says of each namenode why it gave nothing", async () => {
     const standby = await serve(() => [403, "StandbyException"]);
     const { code, output } = await hadoop(["127.0.0.1:1", standby], "fs", "-copyToLocal", "hdfs://c/x", join(dir, "x"));
