@@ -3,6 +3,7 @@ import { ROOT } from "../../cli/common.ts";
 import { localReference, pinnedVersions } from "../../cluster/images.ts";
 import { findDocker } from "../../local/docker.ts";
 import { eventually } from "../containers/harness.ts";
+import { growsAndShrinks } from "./allocation.ts";
 import { OTHER, REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
@@ -52,6 +53,7 @@ describe("docker-executors: each executor a container of the worker image", () =
 
   sharesMesos(cluster);
   survivesFaults(cluster);
+  growsAndShrinks(cluster);
 
   test("executors live longer than the minute that Mesos gives to one whose process it does not see", async () => {
     const job = cluster.jobOnEveryAgent(300);

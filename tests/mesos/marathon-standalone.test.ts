@@ -6,6 +6,7 @@ import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
 import { findDocker } from "../../local/docker.ts";
 import { direct } from "../../marathon/direct.ts";
 import { eventually } from "../containers/harness.ts";
+import { growsAndShrinks } from "./allocation.ts";
 import { OTHER, REDUNDANT, survivesFaults } from "./faults.ts";
 import { MesosCluster, measured } from "./mesos-cluster.ts";
 
@@ -89,6 +90,8 @@ describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` 
     expect((await cluster.otherFramework(OTHER, OTHER)).output).toContain("TASK_FINISHED");
     await smoked([], 2);
   });
+
+  growsAndShrinks(cluster);
 
   test("down leaves nothing", async () => {
     expect((await cluster.cli("down", ["--volumes"])).code).toBe(0);

@@ -28,15 +28,24 @@ export class MesosCluster extends TestCluster {
     return this.cluster.machines.find((m) => m.name === machine)?.address ?? "";
   }
 
-  /** Numbers of the masters on which a probe succeeds. */
+  /** Numbers of the machines on which a probe of a service succeeds. */
   async #where(service: string, probe: (host: string) => string[]): Promise<number[]> {
     const found = await Promise.all(
-      this.masters.map(async (n) => {
-        const { code } = await this.exec(`master-${n}-${service}`, probe(this.address(`master-${n}`)));
-        return code === 0 ? [n] : [];
-      }),
+      this.cluster.services
+        .filter(({ name }) => name === service)
+        .map(async ({ machine }) => {
+          const { code } = await this.exec(this.part(machine, service), probe(this.address(machine)));
+          return code === 0 ? [Number(machine.replace(/.*-/, ""))] : [];
+        }),
     );
     return found.flat();
+  }
+
+  /** What `exec` and `kill` call a service of a machine: as the machine, where it has no other. */
+  part(machine: string, service: string): string {
+    const found = this.cluster.services.find((s) => s.machine === machine && s.name === service);
+    if (!found) throw new Error(`no ${service} on ${machine}`);
+    return containerName(this.cluster, found).slice(`${this.name}-`.length);
   }
 
   /** Numbers of the masters that say of themselves that they lead. */
@@ -84,7 +93,7 @@ export class MesosCluster extends TestCluster {
       this.cluster.config.mesosMasterPort,
       call as Parameters<typeof operatorCommand>[2],
     ).map((word) => word.replaceAll(ADMIN_LOGIN, loginFile));
-    return readAnswer((await this.exec(`master-${master}-mesos-master`, command)).output);
+    return readAnswer((await this.exec(this.part(`master-${master}`, "mesos-master"), command)).output);
   }
 
   /** Runs `make drain`'s command line. */
@@ -116,11 +125,9 @@ export class MesosCluster extends TestCluster {
     await docker(this.#docker, ["kill", this.container(agent), ...containers]);
   }
 
-  /** Name of the client's container: another one holds the machine's network where several services are on it. */
-  #client(): string {
-    const jupyter = this.cluster.services.find((s) => s.name === "jupyter");
-    if (!jupyter) throw new Error("the cluster has no client");
-    return containerName(this.cluster, jupyter).slice(`${this.name}-`.length);
+  /** Runs something where users work. */
+  onClient(command: string[]): Promise<{ code: number; output: string }> {
+    return this.exec(this.part("client", "jupyter"), command);
   }
 
   /** A job of tasks that take a second each, on its way, and what it must say in the end. */
@@ -139,7 +146,7 @@ export class MesosCluster extends TestCluster {
       `total = spark.sparkContext.parallelize(range(${tasks}), ${tasks}).map(slow).sum()`,
       "print('sum is', total, 'by', spark.sparkContext.master)",
     ].join("\n");
-    const done = this.exec(this.#client(), ["timeout", "400", "python3", "-c", script]);
+    const done = this.onClient(["timeout", "400", "python3", "-c", script]);
     return { done, says: `sum is ${((tasks - 1) * tasks * (2 * tasks - 1)) / 6} by ${this.cluster.spark.master}` };
   }
 
@@ -155,12 +162,12 @@ export class MesosCluster extends TestCluster {
     role: string,
     more: Readonly<Record<string, string>> = {},
   ): Promise<{ code: number; output: string }> {
-    const login = await this.exec(this.#client(), ["cat", `/etc/mesos/frameworks/${name}.json`]);
+    const login = await this.onClient(["cat", `/etc/mesos/frameworks/${name}.json`]);
     const { principal, secret } = JSON.parse(login.output);
     const [leader = 0] = await this.leadingMasters();
     const master = `${this.address(`master-${leader}`)}:${this.cluster.config.mesosMasterPort}`;
     const flags = { master, name, role, principal, secret, resources: "cpus:0.1;mem:32", command: "sleep 5", ...more };
-    return this.exec(`master-${leader}-mesos-master`, [
+    return this.exec(this.part(`master-${leader}`, "mesos-master"), [
       ...["timeout", "120", `${MESOS_HOME}/bin/mesos-execute`],
       ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
     ]);

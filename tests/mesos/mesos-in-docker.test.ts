@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
+import { growsAndShrinks } from "./allocation.ts";
 import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
@@ -23,10 +24,5 @@ describe("mesos-in-docker: everything in images, three masters", () => {
 
   sharesMesos(cluster);
   survivesFaults(cluster);
-
-  test("jobs grow and shrink with dynamic allocation", async () => {
-    const { code, output } = await cluster.cli("up", [], ["dynamicAllocation=true"]);
-    expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
-    expect(code).toBe(0);
-  });
+  growsAndShrinks(cluster);
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
+import { growsAndShrinks } from "./allocation.ts";
 import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
@@ -23,6 +24,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
 
   sharesMesos(cluster);
   survivesFaults(cluster);
+  growsAndShrinks(cluster);
 
   test("Spark comes out of what the machine has", async () => {
     const { code, output } = await cluster.cli("up", [], ["executorSource=local"]);
