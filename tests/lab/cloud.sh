@@ -367,6 +367,16 @@ E
 # ---------------------------------------------------------------------------------------------------- services
 SERVICES=(identity:5000:keystone placement:8778:placement image:9292:glance compute:8774:nova-api network:9696:neutron volume:8776:cinder-api)
 
+# A guest's console holds a few KB. Where nobody reads it, systemd in the guest waits for that, and all else waits for systemd.
+# shellcheck disable=SC2016
+CONSOLES='declare -A readers
+  while sleep 2; do
+    for guest in $(virsh -q -c lxc:/// list --name 2>/dev/null); do
+      kill -0 "${readers[$guest]:-none}" 2>/dev/null && continue
+      cat "$(virsh -q -c lxc:/// ttyconsole "$guest")" >>"/var/log/console-$guest.log" & readers[$guest]=$!
+    done
+  done'
+
 launch() { # NODE NAME
   local n=$1 s=$2 neutron=(--config-file /etc/neutron/neutron.conf --config-file /etc/neutron/ml2.ini)
   case $s in
@@ -376,6 +386,7 @@ launch() { # NODE NAME
     neutron) daemon "$n" neutron neutron-server "${neutron[@]}" ;;
     nova-api) daemon "$n" nova-api bash -c 'sed "0,/^\[DEFAULT\]/s//&\nenabled_apis=osapi_compute/" /etc/nova/nova.conf >/run/lab/nova-api.conf; exec nova-api --config-file /run/lab/nova-api.conf' ;;
     nova-metadata) daemon "$n" nova-metadata bash -c 'sed "0,/^\[DEFAULT\]/s//&\nenabled_apis=metadata/" /etc/nova/nova.conf >/run/lab/nova-metadata.conf; exec nova-api --config-file /run/lab/nova-metadata.conf' ;;
+    consoles) daemon "$n" consoles bash -c "$CONSOLES" ;;
     nova-compute) daemon "$n" nova-compute /usr/local/bin/lab-nova-compute ;;
     l3 | dhcp | metadata | linuxbridge) daemon "$n" "neutron-$s" "neutron-$s-agent" "${neutron[@]}" ;;
     *) daemon "$n" "$s" "$s" ;;
@@ -437,7 +448,7 @@ schemas() {
 }
 
 compute_up() { # NODE
-  if [ "$DRIVER" = lxc ]; then launch "$1" virtlogd; launch "$1" libvirtd; fi
+  if [ "$DRIVER" = lxc ]; then launch "$1" virtlogd; launch "$1" libvirtd; launch "$1" consoles; fi
   launch "$1" linuxbridge; launch "$1" nova-compute
 }
 
