@@ -229,8 +229,8 @@ class Smoke:
             time.sleep(0.2)
         if not self.executors(sc):
             raise Failure(
-                "no executor was given to this job within a minute: is another job (a notebook?) holding all cores? "
-                "Stop it, or bound it by spark.cores.max"
+                "no executor came to this job within a minute. Is another job (a notebook?) holding all cores? Stop it, or "
+                "bound it by spark.cores.max. Or do executors end as soon as they start? The logs of the agents say why"
             )
 
     def versions(self, sc: Any) -> None:
