@@ -81,10 +81,8 @@ export class MachineGroup extends pulumi.ComponentResource {
       const port = this.#port(child, machine, args);
       const volume = machine.volumeGb > 0 ? this.#volume(child, machine, args) : undefined;
       const serverGroup = serverGroups.get(machine.name);
-      const instance = this.#instance(child, machine, args, {
-        ...{ port, volume, serverGroup, faults },
-        turn: update.turn(machine),
-      });
+      const parts = { port, volume, serverGroup, faults, turn: update.turn(machine) };
+      const instance = this.#instance(child, machine, args, parts);
       update.registered(machine, instance);
       ports.set(machine.name, port);
       instanceIds.set(machine.name, instance.id);

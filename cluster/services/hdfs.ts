@@ -188,7 +188,7 @@ export function datanode(ctx: Context, machine: Machine): Service {
   return service;
 }
 
-/** Where that is which Mesos' fetcher takes for a Hadoop client. */
+/** Mesos' fetcher looks for `bin/hadoop` here. */
 export const FETCHER_HOME = "/etc/mesos/hadoop";
 
 /**

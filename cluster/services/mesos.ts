@@ -15,7 +15,6 @@ const CONF = "/etc/mesos";
 export const ADMIN_LOGIN = `${CONF}/admin`;
 /** Our image's Docker for agents whose machine is a container. */
 const NESTED_DOCKER = "/usr/local/lib/triplewide/mesos-docker";
-/** Mesos' fetcher looks for `bin/hadoop` here. */
 /** What programs of our image need to be found. Executors get nothing of their agent's own environment. */
 const IMAGE_ENV = {
   JAVA_HOME: "/opt/java",
