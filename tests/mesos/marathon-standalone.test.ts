@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../cli/common.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
 import { findDocker } from "../../local/docker.ts";
+import type { MarathonHttp } from "../../marathon/apply.ts";
 import { direct } from "../../marathon/direct.ts";
 import { eventually } from "../containers/harness.ts";
 import { growsAndShrinks } from "./allocation.ts";
@@ -36,6 +37,10 @@ describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` 
     expect(output).toContain(`${executors} executors took part`);
     expect(code).toBe(0);
   };
+  const marathon = async (): Promise<MarathonHttp> => {
+    const login = (await cluster.exec("master-1-marathon", ["cat", MARATHON_LOGIN])).output.trim();
+    return direct(`127.0.0.1:${cluster.cluster.config.marathonPort}`, login);
+  };
   const tasks = (): Promise<string[][]> => Promise.all(AGENTS.map((agent) => cluster.taskContainers(agent)));
 
   test("up: Marathon starts masters and workers, and the smoke job is green", () => smoked([], 2));
@@ -54,8 +59,7 @@ describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` 
   });
 
   test.each(EXAMPLES)("docs/apps/%s is an app that it takes", async (file) => {
-    const login = (await cluster.exec("master-1-marathon", ["cat", MARATHON_LOGIN])).output.trim();
-    const http = direct(`127.0.0.1:${cluster.cluster.config.marathonPort}`, login);
+    const http = await marathon();
     const body = readFileSync(join(FOLDER, file), "utf8");
     const path = `/v2/apps${JSON.parse(body).id}`;
     // Its image is pulled only when it is given a place, which is not waited for.
@@ -81,6 +85,19 @@ describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` 
       return found.length > 0 && !found.includes(leader);
     });
     expect((await job.done).output).toContain(job.says);
+    expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);
+    expect(await tasks()).toEqual(before);
+  });
+
+  test("the leading Marathon gives way when asked, as `up` asks one that has lost sight of its apps' health", async () => {
+    const before = await tasks();
+    const [leader = 0] = await cluster.leadingMarathons();
+    const http = await marathon();
+    expect((await http({ method: "DELETE", path: "/v2/leader" })).status).toBe(200);
+    await measured("another leading Marathon, the first having been asked to give way", 120, async () => {
+      const found = await cluster.leadingMarathons();
+      return found.length > 0 && !found.includes(leader);
+    });
     expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);
     expect(await tasks()).toEqual(before);
   });
