@@ -44,7 +44,8 @@ export function serviceUnit(machine: Machine, service: Service, here: readonly S
       "Type=exec",
       // Its directories must be on the volume, never below an empty mount point.
       ...(volume ? [`ExecStartPre=${execLine(["/usr/bin/mountpoint", "-q", DATA_MOUNT])}`] : []),
-      ...prepareFiles(machine, service, here).map((argv) => `ExecStartPre=${execLine(argv)}`),
+      // As root (+), whoever the service itself runs as.
+      ...prepareFiles(machine, service, here).map((argv) => `ExecStartPre=+${execLine(argv)}`),
       ...(service.runtime === "docker" ? inContainer(machine, service, here) : onMachine(service)),
       "Restart=always",
       "RestartSec=10",

@@ -33,6 +33,15 @@ class Health(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer((os.environ["MESOS_ip"], int(os.environ["MESOS_port"])), Health).serve_forever()
 `;
 
+/** Where the shuffle service of the agent's Spark listens. */
+const SHUFFLE_PORT = 7337;
+
+/** Stands for Spark, as the client serves it: what is to be the shuffle service takes connections. */
+const SPARK_STAND_IN = `#!/usr/bin/env python3
+import socketserver
+socketserver.TCPServer(("", ${SHUFFLE_PORT}), socketserver.BaseRequestHandler).serve_forever()
+`;
+
 describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "machine-test-mesos-"));
   /** A tarball of a Mesos prefix: what it holds says that it is this version. @returns Its sha256. */
@@ -63,12 +72,18 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
         networkCidr: "10.202.0.0/16",
         agentCount: 3,
         mesosSource: `http://10.202.0.99:8000/mesos.tar.gz#sha256=${sha256}`,
+        dynamicAllocation: true,
+        shuffleServicePort: SHUFFLE_PORT,
         mesosAttributes: { rack: 'r 1 "a" $b' },
         ...(process.env.PIP_INDEX_URL ? { pythonIndex: process.env.PIP_INDEX_URL } : {}),
       },
       "env",
     ),
   );
+  const { executorHttpPort, sparkVersion } = cluster.config;
+  mkdirSync(join(folder, "spark/bin"), { recursive: true });
+  writeFileSync(join(folder, "spark/bin/spark-class"), SPARK_STAND_IN, { mode: 0o755 });
+  execFileSync("tar", ["-czf", `spark-${sparkVersion}.tgz`, "spark"], { cwd: folder });
   const guests = new Guests(cluster);
   let agent: Guest;
   let wrong: Guest;
@@ -76,8 +91,12 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
 
   beforeAll(async () => {
     await guests.prepare();
-    const serve = ["--ip", "10.202.0.99", "--volume", `${folder}:/srv:ro`, "triplewide-test/guest:plain"];
-    await guests.runAside("server", ...serve, "python3", "-m", "http.server", "--directory", "/srv", "8000");
+    const serve = async (name: string, address: string, port: number): Promise<void> => {
+      const files = ["--ip", address, "--volume", `${folder}:/srv:ro`, "triplewide-test/guest:plain"];
+      await guests.runAside(name, ...files, "python3", "-m", "http.server", "--directory", "/srv", String(port));
+    };
+    await serve("server", "10.202.0.99", 8000);
+    await serve("client", guests.machine("client").address, executorHttpPort);
     agent = await guests.boot("agent-1", "plain", guests.userData("agent-1", String));
     const userData = guests.userData("agent-2", String).replaceAll(sha256, "0".repeat(64));
     wrong = await guests.boot("agent-2", "plain", userData);
@@ -130,6 +149,13 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
         "setpriv --reuid 1000 --clear-groups /opt/venv/bin/python3 -c 'import numpy, pandas, pyarrow; print(1)'",
       ),
     ).toBe("1");
+  });
+
+  test("has the shuffle service of the Spark that its executors get, as their user", async () => {
+    const pid = await agent.out("systemctl show --value -p MainPID triplewide-shuffle");
+    expect(await agent.out(`stat -c %u /proc/${pid}`)).toBe("1000");
+    expect((await agent.sh(`exec 3<>/dev/tcp/${agent.machine.address}/${SHUFFLE_PORT}`)).code).toBe(0);
+    expect(await agent.out("stat -c '%U %a' /etc/spark/spark-defaults.conf")).toBe("spark 600");
   });
 
   test("leaves tasks alone when the agent is restarted", async () => {

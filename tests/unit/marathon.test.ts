@@ -62,7 +62,7 @@ describe("the Spark cluster as Marathon apps", () => {
     const agent = cluster.machines.find((m) => m.name === "agent-1");
     if (!agent) throw new Error("no agent");
     expect(renderUserData(cluster, agent)).toContain(
-      "ExecStartPre=/usr/bin/chown 1000:1000 /etc/spark/spark-defaults.conf",
+      "ExecStartPre=+/usr/bin/chown 1000:1000 /etc/spark/spark-defaults.conf",
     );
   });
 
