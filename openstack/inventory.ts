@@ -103,8 +103,8 @@ export async function faultOf(cloud: Cloud, clusterName: string, machine: string
   const name = `^${resourceName(clusterName, machine)}$`;
   const servers = await cloud.list<Server>("compute", "/servers/detail", "servers", { name, status: "ERROR" });
   const ours = servers.filter((server) => server.metadata?.[CLUSTER_KEY] === clusterName);
-  const newest = ours.toSorted((a, b) => b.created.localeCompare(a.created)).slice(0, 1);
-  return [...(await faultsOf(cloud, newest)).values()][0] ?? "";
+  const newest = ours.toSorted((a, b) => a.created.localeCompare(b.created)).at(-1);
+  return (newest && (await faultsOf(cloud, [newest])).get(newest.id)) ?? "";
 }
 
 /** Why servers are in ERROR, by id. Nova's list leaves it out: each has to be asked for, and the first few will do. */

@@ -184,8 +184,7 @@ export function datanode(ctx: Context, machine: Machine): Service {
   );
   // Namenodes send HTTP readers on to a datanode by this name, which otherwise would be one that agents, or those of another
   // cluster that uses this HDFS, do not know.
-  service.files = hadoopConf(ctx, { "dfs.datanode.hostname": machine.address });
-  return service;
+  return { ...service, files: hadoopConf(ctx, { "dfs.datanode.hostname": machine.address }) };
 }
 
 /** Mesos' fetcher looks for `bin/hadoop` here. */

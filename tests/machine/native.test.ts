@@ -173,8 +173,12 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
   });
 
   test("reboots for the control groups that its Mesos needs, and gives up where it gets others all the same", async () => {
-    const hasPower = async (): Promise<boolean> => guests.runs("agent-3");
-    await eventually("agent-3 reboots", 600, hasPower, (power) => !power);
+    await eventually(
+      "agent-3 reboots",
+      600,
+      () => guests.runs("agent-3"),
+      (power) => !power,
+    );
     await guests.docker("start", guests.container("agent-3"));
     expect(await old.out("cat /etc/default/grub.d/90-triplewide.cfg")).toContain("unified_cgroup_hierarchy=0");
     const result = await failed(old);

@@ -34,8 +34,8 @@ describe("five masters, and five ZooKeepers on machines of their own", () => {
     const [zookeeper = 0] = await cluster.leadingZookeepers();
     const withNext = (n: number): number[] => [n, (n % 5) + 1];
     await Promise.all([
-      ...withNext(master).map((n) => cluster.kill(`master-${n}`)),
-      ...withNext(zookeeper).map((n) => cluster.kill(`zookeeper-${n}`)),
+      ...withNext(master).map((n) => cluster.kill(cluster.part(`master-${n}`, "mesos-master"))),
+      ...withNext(zookeeper).map((n) => cluster.kill(cluster.part(`zookeeper-${n}`, "zookeeper"))),
     ]);
     await measured("others lead, with both agents, after two of five were killed", 120, () =>
       cluster.agentsAtLeader(2),
