@@ -8,6 +8,7 @@ import { SparkCluster } from "../../components/spark-cluster.ts";
 import type { Architecture } from "../../config/schema.ts";
 import type { SecretKey } from "../../config/secrets.ts";
 import { type RawConfig, validate } from "../../config/validate.ts";
+import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
 /**
  * Pulumi's mock runtime with a recorder: every registration as it goes to the engine, inputs and options. Pulumi's own
@@ -236,24 +237,16 @@ function record(take: (registration: Registration) => void): void {
   };
 }
 
-export const MESOS_SOURCE = `https://mirror.example.org/mesos-1.11.0.tar.gz#sha256=${"5".repeat(64)}`;
-
 /** A config of each architecture that has every kind of machine. */
 export function configOf(architecture: Architecture, more: RawConfig = {}): RawConfig {
   return {
+    ...CLOUD,
+    ...HIGHLY_AVAILABLE,
     clusterName: "demo",
     architecture,
-    image: "debian-12",
-    masterFlavor: "m1.medium",
-    agentFlavor: "m1.large",
     bastionFlavor: "m1.small",
-    externalNetwork: "public",
-    adminCidrs: ["198.51.100.7/32"],
-    masterCount: 3,
     agentCount: 3,
-    datanodeCount: 3,
-    namenodeCount: 2,
-    ...(architecture === "standalone" ? {} : { mesosSource: MESOS_SOURCE }),
+    ...mesosOf(architecture),
     ...more,
   };
 }

@@ -6,16 +6,8 @@ import { fillSecrets } from "../../cluster/secrets.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { renderUserData } from "../../render/cloud-init.ts";
-import {
-  archiveOf,
-  configOf,
-  MESOS_SOURCE,
-  type Registration,
-  type Run,
-  run,
-  SECRET_MARK,
-  UNKNOWN,
-} from "./monitor.ts";
+import { MESOS_SOURCE } from "../fixtures/configs.ts";
+import { archiveOf, configOf, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";
 
 /** What the engine is told, for every architecture. */
 

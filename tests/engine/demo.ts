@@ -1,4 +1,5 @@
 import type { RawConfig } from "../../config/validate.ts";
+import { CLOUD } from "../fixtures/configs.ts";
 
 /** Images that exist: nothing is built, and a digest that changes is a change that people ask for. */
 export const PREBUILT_IMAGES = Object.fromEntries(
@@ -10,13 +11,9 @@ export const PREBUILT_IMAGES = Object.fromEntries(
 
 /** A standalone cluster on the OpenStack in memory (fake-cloud.ts). */
 export const DEMO: RawConfig = {
+  ...CLOUD,
   clusterName: "demo",
   architecture: "standalone",
-  image: "debian-12",
-  masterFlavor: "m1.medium",
-  agentFlavor: "m1.large",
   bastionFlavor: "m1.small",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
   prebuiltImages: PREBUILT_IMAGES,
 };

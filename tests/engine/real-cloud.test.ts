@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RawConfig } from "../../config/validate.ts";
+import { CLOUD } from "../fixtures/configs.ts";
 import { PREBUILT_IMAGES } from "./demo.ts";
 import { holdings, realCloud, servers } from "./real-cloud.ts";
 import { type Outcome, Stack } from "./stack.ts";
@@ -15,7 +16,7 @@ const NAME = "tw-engine";
 const CONFIG: RawConfig = {
   clusterName: NAME,
   architecture: "standalone",
-  adminCidrs: ["198.51.100.7/32"],
+  adminCidrs: CLOUD.adminCidrs,
   networkCidr: "10.203.0.0/16",
   agentCount: 2,
   // A lab may have one hypervisor only.

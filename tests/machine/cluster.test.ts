@@ -7,6 +7,7 @@ import { localReference, pinnedVersions } from "../../cluster/images.ts";
 import type { ImageName } from "../../cluster/types.ts";
 import { validate } from "../../config/validate.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
+import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { canHaveVolumes, type Disk, type Guest, Guests, missing } from "./guests.ts";
 
 /**
@@ -23,11 +24,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     validate(
       {
         architecture: "standalone",
-        image: "debian-12",
-        masterFlavor: "m1.small",
-        agentFlavor: "m1.small",
-        externalNetwork: "public",
-        adminCidrs: ["198.51.100.7/32"],
+        ...SMALL_CLOUD,
         networkCidr: "10.201.0.0/16",
         agentCount: 1,
         agentCpus: 2,

@@ -8,6 +8,7 @@ import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { validate } from "../../config/validate.ts";
 import { eventually } from "../containers/harness.ts";
+import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { type Guest, Guests, missing, type Result } from "./guests.ts";
 
 /**
@@ -64,11 +65,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     validate(
       {
         architecture: "vanilla",
-        image: "debian-12",
-        masterFlavor: "m1.small",
-        agentFlavor: "m1.small",
-        externalNetwork: "public",
-        adminCidrs: ["198.51.100.7/32"],
+        ...SMALL_CLOUD,
         networkCidr: "10.202.0.0/16",
         agentCount: 3,
         mesosSource: `http://10.202.0.99:8000/mesos.tar.gz#sha256=${sha256}`,

@@ -13,24 +13,12 @@ import { type RawConfig, validate } from "../../config/validate.ts";
 import { packLock } from "../../render/cloud-init/lock.ts";
 import { dockerEnvFile, environmentFile, execLine, shellWord } from "../../render/cloud-init/systemd.ts";
 import { guestParts, MAX_USER_DATA_BYTES, renderGates, renderUserData } from "../../render/cloud-init.ts";
+import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
 const GUEST = join(import.meta.dirname, "../../render/cloud-init/guest");
-const MESOS_SOURCE = `https://mirror.example.org/mesos-1.11.0.tar.gz#sha256=${"5".repeat(64)}`;
 
 function clusterOf(architecture: Architecture, more: RawConfig = {}): Cluster {
-  const raw: RawConfig = {
-    architecture,
-    image: "debian-12",
-    masterFlavor: "m1.medium",
-    agentFlavor: "m1.large",
-    externalNetwork: "public",
-    adminCidrs: ["198.51.100.7/32"],
-    masterCount: 3,
-    datanodeCount: 3,
-    namenodeCount: 2,
-    ...(architecture === "standalone" ? {} : { mesosSource: MESOS_SOURCE }),
-    ...more,
-  };
+  const raw: RawConfig = { ...CLOUD, ...HIGHLY_AVAILABLE, architecture, ...mesosOf(architecture), ...more };
   return defineCluster(validate(raw, "env"));
 }
 

@@ -10,19 +10,16 @@ import { environments } from "../../config/load.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import { loadConfig } from "../../config/stack.ts";
 import { validate } from "../../config/validate.ts";
+import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
-const CLOUD = {
-  image: "debian-12",
-  masterFlavor: "m1.medium",
-  agentFlavor: "m1.large",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
+const SIZED_CLOUD = {
+  ...CLOUD,
   flavorSizes: { "m1.medium": { vcpus: 2, ramMiB: 4096 }, "m1.large": { vcpus: 4, ramMiB: 8192 } },
 };
 const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
 
 const define = (raw: Record<string, unknown>): Cluster => defineCluster(validate(raw, "test"));
-const inCloud = (raw: Record<string, unknown>): Cluster => define({ ...CLOUD, ...raw });
+const inCloud = (raw: Record<string, unknown>): Cluster => define({ ...SIZED_CLOUD, ...raw });
 
 describe.each(ARCHITECTURES)("%s", (architecture) => {
   test("small, on Docker: golden plan", async () => {
@@ -33,13 +30,7 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
   });
 
   test("three masters with HDFS, on OpenStack: golden plan", async () => {
-    const raw = {
-      architecture,
-      masterCount: 3,
-      datanodeCount: 3,
-      namenodeCount: 2,
-      availabilityZones: ["a", "b", "c"],
-    };
+    const raw = { ...HIGHLY_AVAILABLE, architecture, availabilityZones: ["a", "b", "c"] };
     const document = planDocument(inCloud(raw), VERSIONS);
     await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot(
       `../golden/plan/${architecture}.openstack.json`,
@@ -47,13 +38,7 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
   });
 
   test("no two services of a machine share a port", () => {
-    const cluster = inCloud({
-      architecture,
-      masterCount: 3,
-      datanodeCount: 3,
-      namenodeCount: 2,
-      dynamicAllocation: true,
-    });
+    const cluster = inCloud({ ...HIGHLY_AVAILABLE, architecture, dynamicAllocation: true });
     for (const [machine, services] of Map.groupBy(cluster.services, (s) => s.machine)) {
       const ranges = services.flatMap((s) =>
         s.ports.map((p) => ({ name: `${machine} ${s.name} ${p.name}`, first: p.port, last: p.last ?? p.port })),

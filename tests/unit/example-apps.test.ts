@@ -6,6 +6,7 @@ import { defineCluster } from "../../cluster/define.ts";
 import { usedPorts } from "../../config/ports.ts";
 import { validate } from "../../config/validate.ts";
 import { isOurs } from "../../marathon/changes.ts";
+import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
 /** The example apps of `docs/apps`: nothing of them may meet the cluster's own. */
 
@@ -25,16 +26,10 @@ const folder = join(ROOT, "docs", "apps");
 const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
 const readme = readFileSync(join(folder, "README.md"), "utf8");
 const raw = {
+  ...CLOUD,
+  ...HIGHLY_AVAILABLE,
   architecture: "marathon-standalone",
-  image: "debian-12",
-  masterFlavor: "m1.medium",
-  agentFlavor: "m1.large",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
-  masterCount: 3,
   agentCount: 4,
-  datanodeCount: 3,
-  namenodeCount: 2,
   dynamicAllocation: true,
   historyServer: true,
 };

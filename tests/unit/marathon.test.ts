@@ -15,18 +15,10 @@ import { throughSsh } from "../../openstack/marathon.ts";
 import type { Ssh } from "../../openstack/ssh.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 import { MarathonStandIn } from "../fakes/marathon-stand-in.ts";
+import { CLOUD } from "../fixtures/configs.ts";
 
-const CLOUD = {
-  architecture: "marathon-standalone",
-  image: "debian-12",
-  masterFlavor: "m1.medium",
-  agentFlavor: "m1.large",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
-  masterCount: 3,
-  agentCount: 4,
-};
-const inCloud = (more: RawConfig = {}): Cluster => defineCluster(validate({ ...CLOUD, ...more }, "test"));
+const BASE = { ...CLOUD, architecture: "marathon-standalone", masterCount: 3, agentCount: 4 };
+const inCloud = (more: RawConfig = {}): Cluster => defineCluster(validate({ ...BASE, ...more }, "test"));
 
 /** Fields that these tests look into. */
 type App = MarathonApp & {

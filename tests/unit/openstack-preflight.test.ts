@@ -12,6 +12,7 @@ import { Cloud } from "../../openstack/cloud.ts";
 import { PreflightError, type PreflightFacts, preflight } from "../../openstack/preflight.ts";
 import { serverGroups } from "../../openstack/server-groups.ts";
 import { FakeOpenStack, IDS } from "../fakes/openstack.ts";
+import { CLOUD } from "../fixtures/configs.ts";
 
 let fake: FakeOpenStack;
 beforeEach(async () => {
@@ -19,14 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => fake.stop());
 
-const base = {
-  architecture: "standalone",
-  image: "debian-12",
-  masterFlavor: "m1.small",
-  agentFlavor: "m1.large",
-  externalNetwork: "public",
-  adminCidrs: ["198.51.100.7/32"],
-};
+const base = { ...CLOUD, architecture: "standalone", masterFlavor: "m1.small" };
 const clusterOf = (over: Record<string, unknown> = {}): Cluster => defineCluster(validate({ ...base, ...over }, "lab"));
 const check = (over: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<PreflightFacts> => {
   const cloud = Cloud.fromEnvironment({ env: { ...fake.env, ...env } }, { retryDelayMs: 1, retries: 1 });
