@@ -2,15 +2,29 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
 import { ROOT } from "../cli/common.ts";
+import { MODELINE, SCHEMA_FILE, stackFileSchema } from "../config/json-schema.ts";
+import { environments, PROJECT } from "../config/load.ts";
 import { configReference, pulumiConfigBlock } from "../config/reference.ts";
 
-/** Writes what is made from the config schema: `docs/CONFIG.md` and the `config:` block of `Pulumi.yaml`. `--check`: compares only. */
+/**
+ * Writes what is made from the config schema: `docs/CONFIG.md`, the JSON Schema of stack files, its name in each of
+ * them, and the `config:` block of `Pulumi.yaml`. `--check`: compares only.
+ */
 const check = process.argv.includes("--check");
 
 const project = parseDocument(readFileSync(join(ROOT, "Pulumi.yaml"), "utf8"));
 project.set("config", pulumiConfigBlock());
+
+/** A stack file whose first line names its schema. */
+function withModeline(file: string): [string, string] {
+  const text = readFileSync(join(ROOT, file), "utf8");
+  return [file, `${MODELINE}\n${text.replace(/^# yaml-language-server:.*\n/gm, "")}`];
+}
+
 const wanted: [string, string][] = [
   ["docs/CONFIG.md", configReference()],
+  [SCHEMA_FILE, `${JSON.stringify(stackFileSchema(PROJECT), null, 2)}\n`],
+  ...environments(ROOT).map((name) => withModeline(`Pulumi.${name}.yaml`)),
   ["Pulumi.yaml", project.toString({ lineWidth: 120 })],
 ];
 
