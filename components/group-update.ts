@@ -1,8 +1,10 @@
 import type { Instance } from "@pulumi/openstack/compute/instance.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { Group, Machine } from "../cluster/types.ts";
-import { planRollout, Rollout } from "../openstack/rollout.ts";
-import type { SshTarget } from "../openstack/ssh.ts";
+import { messageOf } from "../lib/errors.ts";
+import { never } from "../lib/promises.ts";
+import { planRollout, Rollout } from "../machines/rollout.ts";
+import type { SshTarget } from "../machines/ssh.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Operations } from "./operations.ts";
 
@@ -214,8 +216,3 @@ interface Plan {
 
 /** A healthy machine says so at once; this is for a network that is slow for a moment. */
 const HEALTHY_SECONDS = 60;
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-/** Nothing follows: the update has failed already, and its one error says why. */
-const never = (): Promise<never> => new Promise(() => {});

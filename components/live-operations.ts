@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { never } from "../lib/promises.ts";
+import { throughSsh } from "../machines/marathon.ts";
+import { waitReady } from "../machines/readiness.ts";
+import { Ssh, type SshTarget } from "../machines/ssh.ts";
 import { applyApps } from "../marathon/apply.ts";
 import type { Cloud } from "../openstack/cloud.ts";
 import { type ExistingMachine, existingMachines, faultOf } from "../openstack/inventory.ts";
-import { throughSsh } from "../openstack/marathon.ts";
-import { waitReady } from "../openstack/readiness.ts";
-import { Ssh, type SshTarget } from "../openstack/ssh.ts";
 import type { Access, AppsRequest, Operations, ReadyRequest } from "./operations.ts";
 
 export interface LiveOptions {
@@ -143,5 +144,3 @@ function explainGone([name, seen]: readonly [string, Seen]): [string, Seen] {
   if (seen.status !== "MISSING") return [name, seen];
   return [name, { status: "ERROR", fault: "the cloud has no such server; `pulumi up --refresh` makes it again" }];
 }
-
-const never = (): Promise<never> => new Promise(() => {});

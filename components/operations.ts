@@ -1,6 +1,6 @@
 import type { Group, MarathonApp } from "../cluster/types.ts";
+import type { SshTarget } from "../machines/ssh.ts";
 import type { ExistingMachine } from "../openstack/inventory.ts";
-import type { SshTarget } from "../openstack/ssh.ts";
 
 /** How the cluster's machines are reached; known once the key and the bastion's address are. */
 export interface Access {

@@ -15,8 +15,10 @@ import { pullLogin } from "../cluster/services/registry.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { hasRegistry } from "../config/ports.ts";
 import { givenSecrets, type SecretKey } from "../config/secrets.ts";
+import { messageOf } from "../lib/errors.ts";
+import { never } from "../lib/promises.ts";
+import type { SshTarget } from "../machines/ssh.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
-import type { SshTarget } from "../openstack/ssh.ts";
 import { onHost } from "../render/cloud-init/paths.ts";
 import { renderGates, renderUserData } from "../render/cloud-init.ts";
 import { pages, pageUrl, sshConfig } from "./access.ts";
@@ -363,7 +365,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         report: (line) => void pulumi.log.info(line, resource, undefined, true),
       });
     } catch (error) {
-      throw new pulumi.ResourceError(error instanceof Error ? error.message : String(error), resource, true);
+      throw new pulumi.ResourceError(messageOf(error), resource, true);
     }
   }
 
@@ -385,7 +387,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         report: (line) => void pulumi.log.info(line, resource, undefined, true),
       })
       .catch((error) => {
-        throw new pulumi.ResourceError(error instanceof Error ? error.message : String(error), resource, true);
+        throw new pulumi.ResourceError(messageOf(error), resource, true);
       });
   }
 
@@ -426,6 +428,3 @@ async function everyone(promises: readonly Promise<void>[]): Promise<void> {
 function resolved<T>(output: pulumi.Output<T>): Promise<T> {
   return new Promise((resolve) => void output.apply((value) => resolve(value as T)));
 }
-
-/** Nothing follows: the update has failed already, and its error says why. */
-const never = (): Promise<never> => new Promise(() => {});

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { explain, Http, type HttpAnswer, type HttpRequest, isCertificateError } from "../lib/http.ts";
 import { type CredentialSources, type Credentials, findCredentials } from "./credentials.ts";
 import { CloudError } from "./errors.ts";
-import { explain, Http, type HttpAnswer, type HttpRequest, isCertificateError } from "./http.ts";
 
 export { CloudError } from "./errors.ts";
 

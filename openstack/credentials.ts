@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
+import type { TlsSettings } from "../lib/http.ts";
 import { CloudError } from "./errors.ts";
-import type { TlsSettings } from "./http.ts";
 
 /**
  * Where a cloud is and who we are there, from the two places that every OpenStack tool reads: an entry of `clouds.yaml`

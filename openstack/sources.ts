@@ -1,8 +1,8 @@
 import { accessSync, constants } from "node:fs";
 import { hasMesos, hasRegistry } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
+import { explain, Http, type HttpAnswer, isCertificateError } from "../lib/http.ts";
 import type { Findings } from "./findings.ts";
-import { explain, Http, type HttpAnswer, isCertificateError } from "./http.ts";
 
 /**
  * Whether the places that software comes from answer. Only what this machine itself has to reach is a problem when it

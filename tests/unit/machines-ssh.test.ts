@@ -15,7 +15,8 @@ import { connect, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Ssh, SshError, type SshOptions, shellQuote } from "../../openstack/ssh.ts";
+import { shellQuote } from "../../lib/quote.ts";
+import { Ssh, SshError, type SshOptions } from "../../machines/ssh.ts";
 
 /**
  * `ssh` is played by a script: it writes down how it was called and with which configuration, keeps sessions of the
@@ -161,7 +162,7 @@ test("once closed it stays closed, also for those that were waiting", async () =
 
 test.each(["exit", "SIGTERM"])("nothing is left when the program ends by %s without closing", async (how) => {
   const program = `
-    import { Ssh } from ${JSON.stringify(join(import.meta.dirname, "../../openstack/ssh.ts"))};
+    import { Ssh } from ${JSON.stringify(join(import.meta.dirname, "../../machines/ssh.ts"))};
     const ssh = new Ssh(${JSON.stringify({ user: "u", privateKey: "k", bastion, knownHostsFile: join(folder, "kh") })});
     await ssh.run(${JSON.stringify(agent)}, "true");
     ${how === "exit" ? "process.exit(3);" : "console.log('ready'); setInterval(() => {}, 1000);"}`;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { NotReadyError, READY_COMMAND, type WaitReadyOptions, waitReady } from "../../openstack/readiness.ts";
-import type { SshResult } from "../../openstack/ssh.ts";
+import { NotReadyError, READY_COMMAND, type WaitReadyOptions, waitReady } from "../../machines/readiness.ts";
+import type { SshResult } from "../../machines/ssh.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

@@ -1,4 +1,4 @@
-import type { ExistingMachine } from "./inventory.ts";
+import { messageOf } from "../lib/errors.ts";
 
 /**
  * In which order machines of one group are replaced, and when the next one may go. The Pulumi program asks for a turn
@@ -9,6 +9,14 @@ import type { ExistingMachine } from "./inventory.ts";
 /** Why a rollout stopped. The message names the member at fault and says what became of the others. */
 export class RolloutError extends Error {
   override name = "RolloutError";
+}
+
+/** What a rollout has to know of a machine that exists. */
+export interface DeployedMachine {
+  /** `ERROR` and `MISSING` mean that the machine does not run. */
+  status: string;
+  /** Hash of the configuration that it was made with; absent where nothing is known of it. */
+  configHash?: string;
 }
 
 /** Who of one group has to be replaced. */
@@ -49,7 +57,7 @@ export interface RolloutOptions {
  */
 export function planRollout(
   machines: readonly { name: string; configHash: string }[],
-  existing: ReadonlyMap<string, ExistingMachine>,
+  existing: ReadonlyMap<string, DeployedMachine>,
 ): RolloutPlan {
   const plan: RolloutPlan = { order: [], broken: [], members: [] };
   const working: string[] = [];
@@ -123,7 +131,7 @@ export class Rollout {
    */
   failed(name: string, error: unknown): void {
     this.#inFlight.delete(name);
-    this.#stop(`${name} did not become ready: ${error instanceof Error ? error.message : String(error)}`);
+    this.#stop(`${name} did not become ready: ${messageOf(error)}`);
   }
 
   #advance(): void {
@@ -159,7 +167,7 @@ export class Rollout {
         this.#stop(`${reasons}. Replacing ${name} now could break the ${this.#options.group}' quorum`);
       }
     } catch (error) {
-      this.#stop(`whether ${name} may be replaced could not be told: ${(error as Error).message}`);
+      this.#stop(`whether ${name} may be replaced could not be told: ${messageOf(error)}`);
     } finally {
       this.#checking = false;
     }

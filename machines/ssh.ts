@@ -4,6 +4,7 @@ import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { shellQuote } from "../lib/quote.ts";
 
 /**
  * The cluster's machines by SSH, with the system's own client: it knows agents, hardware keys and every cipher. All
@@ -73,11 +74,6 @@ const BASTION = "triplewide_bastion";
 const HOLD = "echo open; exec cat";
 const CLOSED = "the connections were closed";
 const MAX_OUTPUT = 1024 * 1024;
-
-/** A word of a shell command, whatever it holds. */
-export function shellQuote(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
-}
 
 /** Runs commands on a cluster's machines. The user's own `~/.ssh/config` is not read: it could send them elsewhere. */
 export class Ssh {

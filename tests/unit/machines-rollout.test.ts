@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { planRollout, Rollout, RolloutError } from "../../machines/rollout.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
-import { planRollout, Rollout, RolloutError } from "../../openstack/rollout.ts";
 
 /** Lets everything happen that does not wait for a timer. */
 const settle = (): Promise<void> => new Promise((done) => setImmediate(done));

@@ -1,0 +1,7 @@
+/**
+ * A promise that never settles. For what follows after an update has failed already and its error has been shown: a
+ * second error would only hide the first.
+ */
+export function never(): Promise<never> {
+  return new Promise(() => {});
+}
