@@ -6,6 +6,7 @@
 #   make logs                 what the services say         make status           what runs, and where
 #   make drain AGENT=agent-2  take a Mesos agent out of service, wait until it is empty (BACK=1: give it back)
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
+#   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
 #   make test                 every test that can run here  make verify           lint, format, types, docs
 ENV ?= local
 SET ?=
@@ -17,9 +18,9 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
-local = exec node cli/local.ts
+triplewide = exec node cli/main.ts
 
-.PHONY: help up down smoke shell notebook logs status drain plan lock test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain plan recover images lock test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,16 +34,29 @@ docker:
 	@scripts/bootstrap.sh docker
 
 up: packages docker
-	@$(local) up --env '$(ENV)' $(settings) $(if $(NOSMOKE),--no-smoke)
+	@$(triplewide) up --env '$(ENV)' $(settings) $(if $(NOSMOKE),--no-smoke)
 
-down smoke shell notebook logs status: packages
-	@$(local) $@ --env '$(ENV)' $(settings) $(if $(VOLUMES),--volumes) $(if $(JSON),--json)
+down: packages
+	@$(triplewide) down --env '$(ENV)' $(settings) $(if $(VOLUMES),--volumes)
+
+smoke: packages
+	@$(triplewide) smoke --env '$(ENV)' $(settings) $(if $(JSON),--json)
+
+shell notebook logs status: packages
+	@$(triplewide) $@ --env '$(ENV)' $(settings)
 
 drain: packages
-	@exec node cli/drain.ts '$(ENV)' '$(AGENT)' $(settings) $(if $(BACK),--back)
+	@$(triplewide) drain '$(ENV)' $(AGENT) $(settings) $(if $(BACK),--back)
 
 plan: packages
-	@exec node cli/plan.ts '$(ENV)' $(settings) $(if $(JSON),--json)
+	@$(triplewide) plan '$(ENV)' $(settings) $(if $(JSON),--json)
+
+# After a `pulumi up` that was killed.
+recover: packages
+	@$(triplewide) recover '$(ENV)'
+
+images: packages docker
+	@exec cli/triplewide images $(IMAGES)
 
 # requirements.txt from requirements.in, without building images.
 lock: docker

@@ -7,7 +7,7 @@ before=$1 after=$2
 MOST=60000
 
 plan() { # CHECKOUT ENVIRONMENT
-  (cd "$1" && if [[ -e Pulumi.$2.yaml ]]; then node cli/plan.ts "$2" --files 2>&1 || echo "(this environment cannot be planned)"; fi)
+  (cd "$1" && if [[ -e Pulumi.$2.yaml ]]; then npm run --silent plan -- "$2" --files 2>&1 || echo "(this environment cannot be planned)"; fi)
 }
 
 environments() { (cd "$1" && ls Pulumi.*.yaml 2>/dev/null | sed -n 's/^Pulumi\.\(.*\)\.yaml$/\1/p'); }

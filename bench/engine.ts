@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
-import { ROOT } from "../cli/common.ts";
+import { ROOT } from "../lib/root.ts";
 import { DEMO } from "../tests/engine/demo.ts";
 import { type Outcome, Stack } from "../tests/engine/stack.ts";
 import { Terraform, terraformOf, withAgents } from "./terraform.ts";

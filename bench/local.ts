@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ROOT } from "../cli/common.ts";
 import { pinnedVersions } from "../cluster/images.ts";
+import { ROOT } from "../lib/root.ts";
 
 /**
  * Measures what can be measured without a cloud: the plan, the images, `make up`. Prints a Markdown table.
@@ -77,7 +77,8 @@ if (wanted.includes("plan")) {
       what: `${agents} agents`,
       run: () =>
         measure(node, [
-          "cli/plan.ts",
+          "cli/main.ts",
+          "plan",
           "local",
           "--set",
           "architecture=vanilla",
@@ -110,8 +111,8 @@ if (wanted.includes("up")) {
   const cluster = ["--set", "clusterName=tw-bench", "--set", "networkCidr=10.95.0.0/16", "--no-smoke"];
   const ports = ["jupyterPort=28888", "sparkMasterPort=27077", "sparkMasterUiPort=28080", "sparkUiPort=24040"];
   const settings = [...cluster, ...ports.flatMap((text) => ["--set", text])];
-  const up = () => measure(node, ["cli/local.ts", "up", ...settings]);
-  const down = () => measure(node, ["cli/local.ts", "down", "--volumes", ...settings]);
+  const up = () => measure(node, ["cli/main.ts", "up", ...settings]);
+  const down = () => measure(node, ["cli/main.ts", "down", "--volumes", ...settings]);
   table("`make up` without the smoke job, images built", [
     {
       what: "nothing runs yet",

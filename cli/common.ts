@@ -1,32 +1,43 @@
-import { fileURLToPath } from "node:url";
-import { EnvironmentError } from "../config/load.ts";
-import { ConfigError } from "../config/validate.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { ROOT } from "../lib/root.ts";
 
-/** Folder of `Pulumi.yaml`. */
-export const ROOT = fileURLToPath(new URL("..", import.meta.url));
-
-/** An error whose message is all that a user needs. */
-export class UserError extends Error {
-  override name = "UserError";
+/** Options of commands that read an environment's config. */
+export interface ConfigOptions {
+  /** `key=value` texts that win over the stack file. */
+  set: string[];
 }
 
-/** Exit code of input that cannot be used; nothing was changed. */
-export const EXIT_USAGE = 2;
+/**
+ * A command of the program.
+ *
+ * @param summary One sentence, for the list of commands.
+ * @param more What else its own help says.
+ * @param examples Lines to type.
+ */
+export function commandOf(name: string, summary: string, more: string, examples: readonly string[]): Command {
+  const lines = examples.map((line) => `  ${line}`).join("\n");
+  return new Command(name)
+    .summary(summary)
+    .description(`${summary} ${more}`.trim())
+    .allowExcessArguments(false)
+    .addHelpText("after", `\n${examples.length === 1 ? "Example" : "Examples"}:\n${lines}`);
+}
 
-/** Prints an error for people (message only) or for us (with its stack), and sets the exit code: 2 or 1. */
-export function reportAndExit(error: unknown): void {
-  const usage =
-    error instanceof ConfigError ||
-    error instanceof EnvironmentError ||
-    (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS"));
-  if (usage) {
-    process.stderr.write(`${(error as Error).message}\n`);
-    process.exitCode = EXIT_USAGE;
-  } else if (error instanceof UserError) {
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
-  } else {
-    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-    process.exitCode = 1;
-  }
+export const setOption = (): Option =>
+  new Option("--set <key=value>", "a setting of the config (docs/CONFIG.md) in place of the file's; may be repeated")
+    .argParser((value: string, before: string[]) => [...before, value])
+    .default([], "none");
+
+/** Argument parser of an option in whole seconds. */
+export function seconds(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("Give whole seconds, such as 60.");
+  return Number(text);
+}
+
+/** Folder of the Pulumi project that is meant: the current one, as for `pulumi` itself; elsewhere this checkout. */
+export function projectFolder(): string {
+  const here = process.cwd();
+  return existsSync(join(here, "Pulumi.yaml")) ? here : ROOT;
 }

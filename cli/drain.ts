@@ -1,22 +1,26 @@
-import { execFile } from "node:child_process";
 import { join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import type { Command } from "commander";
 import { defineCluster } from "../cluster/define.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { loadConfig } from "../config/stack.ts";
+import { captured } from "../lib/exec.ts";
 import { shellQuote } from "../lib/quote.ts";
-import { captured, findDocker } from "../local/docker.ts";
+import { ROOT } from "../lib/root.ts";
+import { findDocker } from "../local/docker.ts";
 import { Ssh } from "../machines/ssh.ts";
-import { type DrainOptions, drain, reactivate } from "../mesos/drain.ts";
+import { type DrainOptions, drain as drainAgent, reactivate } from "../mesos/drain.ts";
 import { onHost } from "../render/cloud-init/paths.ts";
 import { containerName } from "../render/compose.ts";
-import { ROOT, reportAndExit, UserError } from "./common.ts";
-
-/** `npm run drain -- <environment> <agent>`: takes a Mesos agent out of service and waits until it is empty. */
-const USAGE =
-  "usage: npm run drain -- <environment> <agent> [--back] [--grace SECONDS] [--timeout SECONDS] [--set key=value]...";
+import { type ConfigOptions, commandOf, projectFolder, seconds, setOption } from "./common.ts";
+import { pulumi } from "./pulumi.ts";
 
 type Run = DrainOptions["run"];
+
+interface Options extends ConfigOptions {
+  back: boolean;
+  grace: number;
+  timeout: number;
+}
 
 /** The master's service, which has the operator's password among its files. */
 function masterService(cluster: Cluster, machine: string) {
@@ -24,9 +28,6 @@ function masterService(cluster: Cluster, machine: string) {
   if (!service) throw new Error(`no Mesos master on ${machine}`);
   return service;
 }
-
-/** The project of the current folder, as for `pulumi` itself: this one, under `make` and `npm run`. */
-const PROJECT = process.cwd();
 
 async function onThisDocker(cluster: Cluster): Promise<Run> {
   const d = await findDocker();
@@ -36,20 +37,16 @@ async function onThisDocker(cluster: Cluster): Promise<Run> {
 
 /** Through the bastion, with the key that the stack made. */
 async function onMachines(cluster: Cluster, environment: string): Promise<{ run: Run; close: () => Promise<void> }> {
-  const { stdout } = await promisify(execFile)(
-    "pulumi",
+  const outputs = await pulumi(
+    projectFolder(),
     ["stack", "output", "--json", "--show-secrets", "--stack", environment],
-    { cwd: PROJECT, maxBuffer: 64 * 1024 * 1024 },
-  ).catch((error: { stderr?: string; message: string }) => {
-    throw new UserError(
-      `the outputs of stack ${environment} are not to be had: ${(error.stderr || error.message).trim()}`,
-    );
-  });
+    "read",
+  );
   const {
     bastionAddress,
     privateKey,
     serverIds = {},
-  } = JSON.parse(stdout) as { bastionAddress?: string; privateKey?: string; serverIds?: Record<string, string> };
+  } = JSON.parse(outputs) as { bastionAddress?: string; privateKey?: string; serverIds?: Record<string, string> };
   // Addresses come again with the next cluster, with other keys.
   const known = (name: string) => (serverIds[name] ? { serverId: serverIds[name] } : {});
   const ssh = new Ssh({
@@ -67,36 +64,33 @@ async function onMachines(cluster: Cluster, environment: string): Promise<{ run:
   return { run, close: () => ssh.close() };
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      back: { type: "boolean", default: false },
-      grace: { type: "string", default: "60" },
-      timeout: { type: "string", default: "600" },
-      set: { type: "string", multiple: true, default: [] },
-    },
-  });
-  const [environment, agent, ...extra] = positionals;
-  const numbers = [values.grace, values.timeout].map(Number);
-  if (environment === undefined || agent === undefined || extra.length > 0 || !numbers.every(Number.isInteger)) {
-    process.stderr.write(`${USAGE}\n`);
-    process.exitCode = 2;
-    return;
-  }
-  const cluster = defineCluster(loadConfig(PROJECT, environment, values.set));
-  const docker = cluster.config.platform === "docker";
-  const { run, close } = docker
-    ? { run: await onThisDocker(cluster), close: async () => {} }
-    : await onMachines(cluster, environment);
-  const [graceSeconds = 0, timeoutSeconds = 0] = numbers;
-  const report = (line: string): void => void process.stdout.write(`${line}\n`);
-  const options: DrainOptions = { cluster, agent, graceSeconds, timeoutSeconds, run, report };
-  try {
-    await (values.back ? reactivate(options) : drain(options));
-  } finally {
-    await close();
-  }
+/** `triplewide drain`. */
+export function drain(): Command {
+  return commandOf(
+    "drain",
+    "Takes a Mesos agent out of service.",
+    "It gets no new tasks, those that run are ended, and their frameworks start them elsewhere. Returns when the agent is empty. On OpenStack it goes through the bastion. Needs Mesos 1.9 or later.",
+    ["triplewide drain local agent-2 --grace 30", "triplewide drain local agent-2 --back"],
+  )
+    .argument("<environment>", "name in Pulumi.<environment>.yaml")
+    .argument("<agent>", "name of its machine, such as agent-2")
+    .option("--back", "give the agent back to the cluster", false)
+    .option("--grace <seconds>", "time that each task has to end by itself", seconds, 60)
+    .option("--timeout <seconds>", "time after which waiting is given up; the agent stays out of service", seconds, 600)
+    .addOption(setOption())
+    .action(async (environment: string, agent: string, options: Options) => {
+      const cluster = defineCluster(loadConfig(projectFolder(), environment, options.set));
+      const docker = cluster.config.platform === "docker";
+      const { run, close } = docker
+        ? { run: await onThisDocker(cluster), close: async () => {} }
+        : await onMachines(cluster, environment);
+      const report = (line: string): void => void process.stdout.write(`${line}\n`);
+      const { grace: graceSeconds, timeout: timeoutSeconds } = options;
+      const drainOptions: DrainOptions = { cluster, agent, graceSeconds, timeoutSeconds, run, report };
+      try {
+        await (options.back ? reactivate(drainOptions) : drainAgent(drainOptions));
+      } finally {
+        await close();
+      }
+    });
 }
-
-await main().catch(reportAndExit);

@@ -1,38 +1,35 @@
-import { parseArgs } from "node:util";
+import type { Command } from "commander";
 import { defineCluster } from "../cluster/define.ts";
 import { pinnedVersions } from "../cluster/images.ts";
 import { planDocument, planText } from "../cluster/plan.ts";
 import { loadConfig } from "../config/stack.ts";
-import { ROOT, reportAndExit } from "./common.ts";
+import { ROOT } from "../lib/root.ts";
+import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 
-/** `npm run plan -- <environment> [--json] [--set key=value]...`: the cluster that a config describes, without a cloud. */
-const USAGE = "usage: npm run plan -- <environment> [--json] [--files] [--set key=value]...";
+interface Options extends ConfigOptions {
+  json: boolean;
+  files: boolean;
+}
 
-try {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      json: { type: "boolean", default: false },
-      files: { type: "boolean", default: false },
-      set: { type: "string", multiple: true, default: [] },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
-  const [environment, ...extra] = positionals;
-  if (values.help) {
-    process.stdout.write(`${USAGE}\n`);
-  } else if (environment === undefined || extra.length > 0) {
-    process.stderr.write(`${USAGE}\n`);
-    process.exitCode = 2;
-  } else {
-    const cluster = defineCluster(loadConfig(ROOT, environment, values.set));
-    const versions = pinnedVersions(ROOT);
-    process.stdout.write(
-      values.json
-        ? `${JSON.stringify(planDocument(cluster, versions), null, 2)}\n`
-        : planText(cluster, versions, environment, values.files),
-    );
-  }
-} catch (error) {
-  reportAndExit(error);
+/** `triplewide plan`. */
+export function plan(): Command {
+  return commandOf(
+    "plan",
+    "Prints the cluster that a config describes.",
+    "Machines, addresses, ports, Spark's wiring and quota. Asks no cloud and changes nothing.",
+    ["triplewide plan local", "triplewide plan local --json --set architecture=vanilla --set agentCount=1000"],
+  )
+    .argument("<environment>", "name in Pulumi.<environment>.yaml")
+    .option("--json", "print it for programs", false)
+    .option("--files", "print every file of every service as well", false)
+    .addOption(setOption())
+    .action((environment: string, options: Options) => {
+      const cluster = defineCluster(loadConfig(projectFolder(), environment, options.set));
+      const versions = pinnedVersions(ROOT);
+      process.stdout.write(
+        options.json
+          ? `${JSON.stringify(planDocument(cluster, versions), null, 2)}\n`
+          : planText(cluster, versions, environment, options.files),
+      );
+    });
 }

@@ -1,29 +1,22 @@
-import { execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs, promisify } from "node:util";
+import type { Command } from "commander";
+import { UserError } from "../lib/errors.ts";
+import { ROOT } from "../lib/root.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { adopt, type Checkpoint, findPending } from "../openstack/pending.ts";
-import { ROOT, reportAndExit, UserError } from "./common.ts";
-
-/**
- * `npm run recover -- <environment>`: after an update that was killed. The state then says of some resources that their
- * creation had begun; this looks which of them the cloud holds, and writes it into the state. The next `pulumi up` goes on
- * from there.
- */
-const USAGE = "usage: npm run recover -- <environment>";
+import { commandOf, projectFolder } from "./common.ts";
+import { pulumi } from "./pulumi.ts";
 
 /** As long as the provider itself waits for a server. */
 const BUILD_MINUTES = 30;
 
-const run = promisify(execFile);
-
-async function recover(environment: string): Promise<void> {
+async function recoverStack(environment: string): Promise<void> {
+  const folder = projectFolder();
   const stack = ["--stack", environment];
-  const { stdout } = await run("pulumi", ["stack", "export", ...stack], { maxBuffer: 1024 ** 3 });
-  const checkpoint: Checkpoint = JSON.parse(stdout);
+  const checkpoint: Checkpoint = JSON.parse(await pulumi(folder, ["stack", "export", ...stack], "read"));
   const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");
   if (creates.length === 0) {
     process.stdout.write("Nothing to recover: no creation was cut off.\n");
@@ -43,11 +36,11 @@ async function recover(environment: string): Promise<void> {
     const name = urn.split("::").slice(2).join(" ");
     process.stdout.write(`${name}: ${todo ?? (id ? `there (${id})` : "not there, will be made again")}\n`);
   }
-  await importState(stack, adopt(checkpoint, found));
+  await importState(folder, stack, adopt(checkpoint, found));
   // The engine has flags of its own for this, but they read nothing of what is there (3.259). A refresh of these alone does:
   // one of everything takes as long as the cluster is large.
   const targets = found.flatMap(({ urn, id }) => (id ? ["--target", urn] : []));
-  if (targets.length > 0) await pulumi(["refresh", "--yes", "--skip-preview", ...stack, ...targets]);
+  if (targets.length > 0) await pulumi(folder, ["refresh", "--yes", "--skip-preview", ...stack, ...targets], "show");
 }
 
 /** Waits until no server is being made any more: the provider cannot read one that is. */
@@ -64,36 +57,25 @@ async function built(cloud: Cloud, ids: readonly string[]): Promise<void> {
 }
 
 /** By way of a file that nobody else may read: secrets in it are encrypted, but names and addresses are not. */
-async function importState(stack: readonly string[], checkpoint: Checkpoint): Promise<void> {
+async function importState(project: string, stack: readonly string[], checkpoint: Checkpoint): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "triplewide-recover-"));
   try {
     const file = join(folder, "state.json");
     writeFileSync(file, JSON.stringify(checkpoint), { mode: 0o600 });
-    await pulumi(["stack", "import", "--file", file, ...stack]);
+    await pulumi(project, ["stack", "import", "--file", file, ...stack], "show");
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function pulumi(args: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("pulumi", args, { stdio: "inherit" });
-    child.once("error", reject);
-    child.once("close", (code) =>
-      code === 0 ? resolve() : reject(new UserError(`pulumi ${args[0]} ended with ${code}`)),
-    );
-  });
-}
-
-try {
-  const { positionals } = parseArgs({ allowPositionals: true, options: {} });
-  const [environment, ...extra] = positionals;
-  if (environment === undefined || extra.length > 0) {
-    process.stderr.write(`${USAGE}\n`);
-    process.exitCode = 2;
-  } else {
-    await recover(environment);
-  }
-} catch (error) {
-  reportAndExit(error);
+/** `triplewide recover`. */
+export function recover(): Command {
+  return commandOf(
+    "recover",
+    "Mends the state after an update on OpenStack that was killed.",
+    "Looks which of the resources whose creation had begun the cloud holds, and writes that into the state. The next `pulumi up` goes on from there. On this machine's Docker there is nothing to recover: `triplewide up` is enough.",
+    ["triplewide recover production && pulumi up --stack production"],
+  )
+    .argument("<environment>", "the Pulumi stack")
+    .action(recoverStack);
 }

@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
+import { UsageError } from "../lib/errors.ts";
 import { ConfigError, type RawConfig } from "./validate.ts";
 
 /** The project's name in `Pulumi.yaml`, which prefixes every key in a stack file. */
 export const PROJECT = "triplewide";
 
 /** Thrown where an environment cannot be read at all. */
-export class EnvironmentError extends Error {
+export class EnvironmentError extends UsageError {
   override name = "EnvironmentError";
 }
 

@@ -1,5 +1,6 @@
 import { closest, distance } from "fastest-levenshtein";
 import type { z } from "zod";
+import { UsageError } from "../lib/errors.ts";
 import { type FieldInfo, infoOf } from "./fields.ts";
 import { crossFieldProblems } from "./rules.ts";
 import { type Config, type ConfigKey, schema, shape } from "./schema.ts";
@@ -18,7 +19,7 @@ export interface Problem {
 export type RawConfig = Readonly<Record<string, unknown>>;
 
 /** Thrown for a config that cannot be used; the message lists every problem. */
-export class ConfigError extends Error {
+export class ConfigError extends UsageError {
   override name = "ConfigError";
   readonly problems: readonly Problem[];
   constructor(source: string, problems: readonly Problem[]) {

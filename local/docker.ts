@@ -1,8 +1,8 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
-import { UserError } from "../cli/common.ts";
+import { UserError } from "../lib/errors.ts";
 
 /** This machine's Docker: which client, which Compose, and how to call them. */
 export interface Docker {
@@ -78,57 +78,4 @@ export async function docker(d: Docker, args: string[]): Promise<string> {
 export async function dockerLines(d: Docker, args: string[]): Promise<string[]> {
   const out = await docker(d, args);
   return out === "" ? [] : out.split("\n");
-}
-
-export interface InteractiveOptions {
-  /** Ends the program when aborted. */
-  signal?: AbortSignal;
-  /** Further variables of its environment. */
-  env?: Readonly<Record<string, string>>;
-}
-
-/**
- * Runs a program with this terminal's input and output.
- *
- * @returns Its exit code.
- */
-export function interactive(
-  program: string,
-  args: readonly string[],
-  { signal, env }: InteractiveOptions = {},
-): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } });
-    const stop = (): void => void child.kill("SIGTERM");
-    signal?.addEventListener("abort", stop, { once: true });
-    child.on("error", reject);
-    child.on("close", (code, killedBy) => {
-      signal?.removeEventListener("abort", stop);
-      resolve(code ?? (killedBy ? 130 : 1));
-    });
-  });
-}
-
-/** Runs a program quietly. @returns Exit code and everything that it said. */
-export function captured(
-  program: string,
-  args: string[],
-  signal?: AbortSignal,
-): Promise<{ code: number; output: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-    let output = "";
-    const add = (chunk: Buffer): void => {
-      output += chunk.toString();
-    };
-    child.stdout.on("data", add);
-    child.stderr.on("data", add);
-    const stop = (): void => void child.kill("SIGTERM");
-    signal?.addEventListener("abort", stop, { once: true });
-    child.on("error", reject);
-    child.on("close", (code) => {
-      signal?.removeEventListener("abort", stop);
-      resolve({ code: code ?? 1, output });
-    });
-  });
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { UserError } from "../cli/common.ts";
 import type { Gate } from "../cluster/types.ts";
-import { captured, type Docker, docker, dockerLines } from "./docker.ts";
+import { UserError } from "../lib/errors.ts";
+import { captured } from "../lib/exec.ts";
+import { type Docker, dockerLines } from "./docker.ts";
 
 /** State of one container. */
 export interface ContainerState {
@@ -146,9 +147,4 @@ export async function waitGate(
       throw new UserError(`not there after ${timeoutSeconds} s: ${gate.what}. Look at: make logs`);
     await sleep(500, undefined, { signal });
   }
-}
-
-/** Free bytes where Docker keeps its images. */
-export async function dockerRoot(d: Docker): Promise<string> {
-  return docker(d, ["info", "--format", "{{.DockerRootDir}}"]);
 }

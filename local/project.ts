@@ -2,19 +2,13 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { UserError } from "../cli/common.ts";
 import { localReference } from "../cluster/images.ts";
 import type { Cluster, Secret } from "../cluster/types.ts";
 import { givenSecrets } from "../config/secrets.ts";
-import {
-  LEAVE_LABEL,
-  projectName,
-  type Rendered,
-  renderCompose,
-  SCRATCH_LABEL,
-  TASKS_LABEL,
-} from "../render/compose.ts";
-import { captured, type Docker, dockerLines } from "./docker.ts";
+import { UserError } from "../lib/errors.ts";
+import { captured } from "../lib/exec.ts";
+import { LEAVE_LABEL, projectName, renderCompose, SCRATCH_LABEL, TASKS_LABEL } from "../render/compose.ts";
+import { type Docker, dockerLines } from "./docker.ts";
 
 /** A cluster on this machine: its folder under `.triplewide/` and everything in Docker that carries its name. */
 export interface Project {
@@ -62,7 +56,7 @@ export function readSecret(p: Project, name: string): string | undefined {
 }
 
 /** Writes the Compose file and everything that it mounts. */
-export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Record<string, string>>): Rendered {
+export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Record<string, string>>): void {
   mkdirSync(p.dir, { recursive: true, mode: 0o700 });
   chmodSync(p.dir, 0o700);
   const secrets = keepSecrets(p, cluster.secrets, givenSecrets<string>(cluster.config));
@@ -71,7 +65,6 @@ export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Re
     imageOf: (name) => localReference(name, cluster.config, versions),
     secretOf: (name) => secrets[name] ?? "",
   });
-  const wanted = new Set(rendered.files.map((f) => f.path));
   for (const file of rendered.files) {
     const path = join(p.dir, file.path);
     mkdirSync(dirname(path), { recursive: true });
@@ -82,7 +75,6 @@ export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Re
     chmodSync(path, mode);
   }
   writeFileSync(composeFile(p), rendered.compose, { mode: 0o600 });
-  return { ...rendered, files: rendered.files.filter((f) => wanted.has(f.path)) };
 }
 
 const label = (p: Project): string => `label=com.docker.compose.project=${p.name}`;

@@ -1,16 +1,22 @@
-import { UserError } from "../cli/common.ts";
 import { marathonWorkers } from "../cluster/services/marathon.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { mesosStartsExecutors } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
+import { UserError } from "../lib/errors.ts";
+import { interactive } from "../lib/exec.ts";
 import { containerName } from "../render/compose.ts";
-import { type Docker, interactive } from "./docker.ts";
+import type { Docker } from "./docker.ts";
 
 export interface SmokeOptions {
   docker: Docker;
   cluster: Cluster;
   json: boolean;
   signal?: AbortSignal;
+}
+
+/** The cluster works, and the smoke job on it failed. The cluster is left running, to be looked at. */
+export class SmokeFailed extends UserError {
+  override name = "SmokeFailed";
 }
 
 /** Name of the client's container. */

@@ -1,21 +1,22 @@
 import { join } from "node:path";
-import { UserError } from "../cli/common.ts";
 import { defineCluster } from "../cluster/define.ts";
 import { filledApps, fillImages, localReference, mesosIn, mesosParts, pinnedVersions } from "../cluster/images.ts";
 import { missingBeforeUp } from "../cluster/plan.ts";
 import type { Cluster, Gate, ImageName, Service } from "../cluster/types.ts";
 import { infoOf } from "../config/fields.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
+import { UserError } from "../lib/errors.ts";
+import { captured, interactive } from "../lib/exec.ts";
 import { applyApps, MarathonError } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
 import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { checkControlGroups } from "./control-groups.ts";
-import { captured, type Docker, docker, findDocker, interactive } from "./docker.ts";
+import { type Docker, docker, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
 import { takenPorts } from "./ports.ts";
 import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
-import { smoke } from "./smoke.ts";
+import { SmokeFailed, smoke } from "./smoke.ts";
 
 export interface UpOptions {
   root: string;
@@ -29,11 +30,6 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** Brings the cluster up on this machine's Docker, or finds that it is up already. */
 export async function up({ root, environment, config, smoke: withSmoke }: UpOptions): Promise<void> {
-  if (config.platform !== "docker") {
-    throw new UserError(
-      `environment "${environment}" is for OpenStack: pulumi up --stack ${environment}. For this machine: make up ENV=local`,
-    );
-  }
   const cluster = defineCluster(config);
   const missing = missingBeforeUp(cluster);
   if (missing.length > 0)
@@ -91,25 +87,39 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
       const code = await smoke({ docker: d, cluster, json: false, signal: abort.signal });
       abort.signal.throwIfAborted();
       if (code !== 0)
-        throw new UserError(
+        throw new SmokeFailed(
           "the cluster is up, but the smoke job failed (see above). It is left running: make logs, make smoke, make down",
         );
     }
     printLinks(cluster, links, project, environment);
   } catch (error) {
-    if (!begun) {
-      if (abort.signal.aborted) say("\nInterrupted. Nothing was started or changed.");
-    } else if (fresh && !(error instanceof UserError && error.message.startsWith("the cluster is up"))) {
-      say(abort.signal.aborted ? "\nInterrupted: removing what this run started." : "Removing what this run started.");
-      await remove(d, project, before.volumes.length === 0);
-    } else if (abort.signal.aborted) {
-      say("\nInterrupted. The cluster that was there before is left as it is; run `make up` again to finish.");
-    }
-    if (abort.signal.aborted) process.exitCode = 130;
+    const interrupted = abort.signal.aborted;
+    const cleaning = begun && removesOnFailure(fresh, error);
+    if (interrupted) say(`\n${interruption(begun, cleaning)}`);
+    else if (cleaning) say("Removing what this run started.");
+    if (cleaning) await remove(d, project, before.volumes.length === 0);
+    if (interrupted) process.exitCode = 130;
     else throw error;
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
+}
+
+/**
+ * Whether a run that failed removes what it started: a cluster that was there before stays, and so does one that works and
+ * on which only the smoke job failed.
+ *
+ * @param fresh No container of the cluster was there before.
+ */
+export function removesOnFailure(fresh: boolean, error: unknown): boolean {
+  return fresh && !(error instanceof SmokeFailed);
+}
+
+/** What an interrupted run says of what it leaves behind. */
+function interruption(begun: boolean, cleaning: boolean): string {
+  if (!begun) return "Interrupted. Nothing was started or changed.";
+  if (cleaning) return "Interrupted: removing what this run started.";
+  return "Interrupted. The cluster that was there before is left as it is; run `make up` again to finish.";
 }
 
 async function checkPorts(links: readonly Link[]): Promise<void> {

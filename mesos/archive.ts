@@ -18,8 +18,8 @@ import { MESOS_IMAGES, mesosIn, sourceDigest } from "../cluster/images.ts";
 import type { ImageName } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../config/validate.ts";
+import { captured } from "../lib/exec.ts";
 import { explain, Http } from "../lib/http.ts";
-import { captured } from "../local/docker.ts";
 
 /** Where the Mesos of the images comes from: `mesosSource` and `libmesosSource` as files of this machine, digests checked. */
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { UserError } from "../cli/common.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { hasMesos } from "../config/ports.ts";
+import { UserError } from "../lib/errors.ts";
 import {
   type AgentState,
   agentAt,

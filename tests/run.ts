@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ROOT } from "../cli/common.ts";
+import { ROOT } from "../lib/root.ts";
 import { layers } from "./layers.ts";
 
 /**

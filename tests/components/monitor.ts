@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { type Operations, passive } from "../../components/operations.ts";
@@ -8,6 +7,7 @@ import { SparkCluster } from "../../components/spark-cluster.ts";
 import type { Architecture } from "../../config/schema.ts";
 import type { SecretKey } from "../../config/secrets.ts";
 import { type RawConfig, validate } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
 /**

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { fillImages } from "../../cluster/images.ts";
 import { fillSecrets } from "../../cluster/secrets.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { renderUserData } from "../../render/cloud-init.ts";
 import { MESOS_SOURCE } from "../fixtures/configs.ts";
 import { archiveOf, configOf, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
-import { ROOT } from "../../cli/common.ts";
-import { captured, type Docker, docker, dockerLines } from "../../local/docker.ts";
+import { captured } from "../../lib/exec.ts";
+import { ROOT } from "../../lib/root.ts";
+import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 
 /** A cluster of its own on this machine's Docker: own name, network and ports, so that a user's cluster is left alone. */
 export class TestCluster {
@@ -45,7 +46,7 @@ export class TestCluster {
 
   private argv(verb: string, args: string[], extra: string[] = [], root = ROOT): string[] {
     const sets = [...this.settings, ...extra].flatMap((text) => ["--set", text]);
-    return [join(root, "cli", "local.ts"), verb, "--env", "local", ...sets, ...args];
+    return [join(root, "cli", "main.ts"), verb, "--env", "local", ...sets, ...args];
   }
 
   /** Name of a container of this cluster. */

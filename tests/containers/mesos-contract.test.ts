@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { localReference, pinnedVersions } from "../../cluster/images.ts";
 import { httpProbe, lineProbe } from "../../cluster/probe.ts";
 import { MESOS_HOME } from "../../cluster/services/mesos.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { loadConfig } from "../../config/stack.ts";
-import { captured, type Docker, findDocker } from "../../local/docker.ts";
+import { captured } from "../../lib/exec.ts";
+import { ROOT } from "../../lib/root.ts";
+import { type Docker, findDocker } from "../../local/docker.ts";
 import { waitHealthy } from "../../local/health.ts";
 import { projectOf, readSecret } from "../../local/project.ts";
 import { buildImages, passGates, type Run, startContainers } from "../../local/up.ts";

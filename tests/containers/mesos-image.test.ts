@@ -4,9 +4,10 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { mesosTag, pinnedVersions } from "../../cluster/images.ts";
-import { captured, docker, findDocker } from "../../local/docker.ts";
+import { captured } from "../../lib/exec.ts";
+import { ROOT } from "../../lib/root.ts";
+import { docker, findDocker } from "../../local/docker.ts";
 
 /** What images make of an archive of Mesos: a stand-in in the place of the real one, which builds with `tests/mesos`. */
 

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
+import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "./harness.ts";
 

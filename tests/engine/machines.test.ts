@@ -7,10 +7,10 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { type RawConfig, validate } from "../../config/validate.ts";
 import { shellQuote } from "../../lib/quote.ts";
+import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import { eventually } from "../containers/harness.ts";
 import { holdings, realCloud } from "./real-cloud.ts";
@@ -126,7 +126,7 @@ describe.skipIf(reason !== "").each(architectures)(
     }
 
     async function drain(...args: string[]): Promise<string> {
-      const command = [join(ROOT, "cli", "drain.ts"), "test", ...args];
+      const command = [join(ROOT, "cli", "main.ts"), "drain", "test", ...args];
       const options = { cwd: stack.folder, env: stack.environment };
       return (await run(process.execPath, command, options)).stdout;
     }

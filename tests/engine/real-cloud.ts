@@ -2,8 +2,8 @@ import { execFile, execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { ROOT } from "../../cli/common.ts";
 import type { RawConfig } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { Cloud, type CloudOptions, type Service } from "../../openstack/cloud.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
+import { ROOT } from "../../lib/root.ts";
 import { DEMO } from "./demo.ts";
 import { FakeCloud } from "./fake-cloud.ts";
 import { Stack } from "./stack.ts";

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { stringify } from "yaml";
-import { ROOT } from "../../cli/common.ts";
 import type { RawConfig } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 
 /** One stack of this program on the real engine, with a backend of its own in a temporary folder. */
 
@@ -112,7 +112,7 @@ export class Stack {
     await ended;
     // The lock of a process that is no more.
     await this.pulumi("cancel", "--yes");
-    const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, "cli", "recover.ts"), "test"], {
+    const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, "cli", "main.ts"), "recover", "test"], {
       cwd: this.folder,
       env: this.environment,
     });

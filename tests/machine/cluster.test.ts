@@ -1,11 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { localReference, pinnedVersions } from "../../cluster/images.ts";
 import type { ImageName } from "../../cluster/types.ts";
 import { validate } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { canHaveVolumes, type Disk, type Guest, Guests, missing } from "./guests.ts";

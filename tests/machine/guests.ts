@@ -4,11 +4,11 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { ROOT } from "../../cli/common.ts";
 import { fillImages, pinnedVersions } from "../../cluster/images.ts";
 import { fillSecrets } from "../../cluster/secrets.ts";
 import { REGISTRY_USER } from "../../cluster/services/registry.ts";
 import type { Cluster, ImageName, Machine } from "../../cluster/types.ts";
+import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 

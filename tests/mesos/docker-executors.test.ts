@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { localReference, pinnedVersions } from "../../cluster/images.ts";
+import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import { eventually } from "../containers/harness.ts";
 import { growsAndShrinks } from "./allocation.ts";

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
+import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import type { MarathonHttp } from "../../marathon/apply.ts";
 import { direct } from "../../marathon/direct.ts";

@@ -1,12 +1,13 @@
 import { join } from "node:path";
-import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { httpProbe, lineProbe } from "../../cluster/probe.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
 import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { loadConfig } from "../../config/stack.ts";
-import { captured, type Docker, docker, dockerLines } from "../../local/docker.ts";
+import { captured } from "../../lib/exec.ts";
+import { ROOT } from "../../lib/root.ts";
+import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/operator.ts";
 import { containerName } from "../../render/compose.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
@@ -99,7 +100,7 @@ export class MesosCluster extends TestCluster {
   /** Runs `make drain`'s command line. */
   drain(...args: string[]): Promise<{ code: number; output: string }> {
     const sets = this.settings.flatMap((text) => ["--set", text]);
-    return captured(process.execPath, [join(ROOT, "cli", "drain.ts"), "local", ...args, ...sets]);
+    return captured(process.execPath, [join(ROOT, "cli", "main.ts"), "drain", "local", ...args, ...sets]);
   }
 
   /** Containers of tasks that an agent started. */

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { Address4 } from "ip-address";
 import { describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { agentNumbers } from "../../cluster/machines.ts";
 import { planDocument } from "../../cluster/plan.ts";
@@ -10,6 +9,7 @@ import { environments } from "../../config/load.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import { loadConfig } from "../../config/stack.ts";
 import { validate } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
 const SIZED_CLOUD = {

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { usedPorts } from "../../config/ports.ts";
 import { validate } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { isOurs } from "../../marathon/changes.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
+import { ROOT } from "../../lib/root.ts";
 
 /** What is shipped; `bench` measures with the tests' own means. */
 const PRODUCT = ["cli", "cluster", "components", "config", "images", "index.ts", "local", "marathon", "mesos"]

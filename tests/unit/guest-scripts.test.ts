@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
+import { ROOT } from "../../lib/root.ts";
 
 /** Scripts of the guests, with stand-ins for the programs that they call. What needs a real machine is in tests/machine. */
 

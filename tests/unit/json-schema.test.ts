@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { ROOT } from "../../cli/common.ts";
 import { MODELINE, SCHEMA_FILE, stackFileSchema } from "../../config/json-schema.ts";
 import { environments, PROJECT } from "../../config/load.ts";
 import { shape } from "../../config/schema.ts";
 import { type RawConfig, validate } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
 /** The committed JSON Schema of stack files, as an editor uses it. */

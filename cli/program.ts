@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { describeError, EXIT_USAGE } from "../lib/errors.ts";
+import { ROOT } from "../lib/root.ts";
+
+/** Every command, in the order of the help. Loaded when asked for: `plan` needs neither OpenStack's client nor Docker's. */
+const COMMANDS = {
+  up: async () => (await import("./up.ts")).up(),
+  down: async () => (await import("./down.ts")).down(),
+  status: async () => (await import("./status.ts")).status(),
+  logs: async () => (await import("./logs.ts")).logs(),
+  smoke: async () => (await import("./smoke.ts")).smoke(),
+  shell: async () => (await import("./shell.ts")).shell(),
+  notebook: async () => (await import("./notebook.ts")).notebook(),
+  plan: async () => (await import("./plan.ts")).plan(),
+  drain: async () => (await import("./drain.ts")).drain(),
+  recover: async () => (await import("./recover.ts")).recover(),
+  images: async () => (await import("./images.ts")).images(),
+} as const satisfies Readonly<Record<string, () => Promise<Command>>>;
+
+/** Where the program's own words go. */
+export interface Output {
+  out: (text: string) => void;
+  err: (text: string) => void;
+}
+
+const TERMINAL: Output = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+};
+
+/**
+ * Runs a command line.
+ *
+ * @param words What follows `triplewide`.
+ * @returns The exit code of what was refused or failed; undefined where the command ran, and set `process.exitCode` itself.
+ */
+export async function runProgram(words: readonly string[], output: Output = TERMINAL): Promise<number | undefined> {
+  try {
+    await (await buildProgram(words[0], output)).parseAsync(words, { from: "user" });
+    return undefined;
+  } catch (error) {
+    // Commander has written its message by now. It ends with 0 after --help and --version, and with 1 for bad usage.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    const { text, exitCode } = describeError(error);
+    output.err(`${text}\n`);
+    return exitCode;
+  }
+}
+
+/**
+ * The command line as data.
+ *
+ * @param only Load that command alone, if it is one. @default every command, as the help and the completion need them
+ */
+export async function buildProgram(only?: string, output: Output = TERMINAL): Promise<Command> {
+  const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
+  const program = new Command("triplewide")
+    .description("Spark for Python people, on this machine's Docker or on OpenStack.")
+    .version(version)
+    .usage("<command> [options]")
+    .helpCommand("help [command]", "help for a command")
+    .configureOutput({
+      writeOut: output.out,
+      writeErr: output.err,
+      outputError: (text, write) => write(text.replace(/^error: /, "triplewide: ")),
+    })
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 done, 1 failed, 2 the input cannot be used and nothing was changed.\n`triplewide <command> --help` says what a command does, its options and their defaults.",
+    )
+    .exitOverride();
+  const one = Object.entries(COMMANDS).find(([name]) => name === only)?.[1];
+  for (const load of one ? [one] : Object.values(COMMANDS)) {
+    const command = await load();
+    command.copyInheritedSettings(program).showHelpAfterError(`See: triplewide ${command.name()} --help`);
+    program.addCommand(command);
+  }
+  if (!one) {
+    program.showHelpAfterError("See: triplewide --help");
+    const { addCompletion } = await import("./completion.ts");
+    addCompletion(program);
+  }
+  return program;
+}

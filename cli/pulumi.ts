@@ -1,0 +1,36 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { UserError } from "../lib/errors.ts";
+
+/**
+ * Runs the Pulumi CLI.
+ *
+ * @param cwd Folder of the Pulumi project.
+ * @param output What to do with its standard output: give it back, or show it. Standard error is shown where output is.
+ * @returns Standard output, empty where it was shown.
+ * @throws UserError when there is no Pulumi CLI, or when it fails.
+ */
+export async function pulumi(cwd: string, args: readonly string[], output: "read" | "show"): Promise<string> {
+  const read = output === "read";
+  const child = spawn("pulumi", args, {
+    cwd,
+    stdio: ["inherit", read ? "pipe" : "inherit", read ? "pipe" : "inherit"],
+  });
+  const closed = once(child, "close") as Promise<[number | null]>;
+  const failed = (error: NodeJS.ErrnoException): never => {
+    throw error.code === "ENOENT"
+      ? new UserError("there is no `pulumi` on PATH: install the Pulumi CLI (https://www.pulumi.com/docs/install/)")
+      : error;
+  };
+  const [said, errors, [code]] = await Promise.all([
+    child.stdout ? text(child.stdout) : "",
+    child.stderr ? text(child.stderr) : "",
+    closed,
+  ]).catch(failed);
+  if (code !== 0) {
+    const reason = errors.trim();
+    throw new UserError(`pulumi ${args.slice(0, 2).join(" ")} ended with ${code}${reason ? `: ${reason}` : ""}`);
+  }
+  return said;
+}

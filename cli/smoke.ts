@@ -1,0 +1,24 @@
+import type { Command } from "commander";
+import { defineCluster } from "../cluster/define.ts";
+import { smoke as runSmoke } from "../local/smoke.ts";
+import { type LocalOptions, localCluster, localCommand, localConfig, onClient } from "./local.ts";
+
+interface Options extends LocalOptions {
+  json: boolean;
+}
+
+/** `triplewide smoke`. */
+export function smoke(): Command {
+  return localCommand(
+    "smoke",
+    "Runs a PySpark job on the cluster on this machine's Docker, and checks its result.",
+    "The job reads 336,776 flights on every worker; the result is compared with that of pandas.",
+    ["triplewide smoke", "triplewide smoke --json"],
+  )
+    .option("--json", "print a report for programs", false)
+    .action(async (options: Options) => {
+      const config = localConfig(options, (name) => onClient(name, "sudo docker exec triplewide-jupyter smoke"));
+      const { docker } = await localCluster(config, options.env);
+      process.exitCode = await runSmoke({ docker, cluster: defineCluster(config), json: options.json });
+    });
+}

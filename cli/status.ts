@@ -1,0 +1,31 @@
+import type { Command } from "commander";
+import { defineCluster } from "../cluster/define.ts";
+import { dockerLines } from "../local/docker.ts";
+import { printLinks } from "../local/up.ts";
+import { publishedLinks } from "../render/compose.ts";
+import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
+
+/** `triplewide status`. */
+export function status(): Command {
+  return localCommand("status", "Lists what runs on this machine's Docker, and the addresses of the web pages.", "", [
+    "triplewide status",
+  ]).action(async (options: LocalOptions) => {
+    const config = localConfig(
+      options,
+      () =>
+        `pulumi stack output --stack ${options.env} lists its addresses, and \`sudo triplewide-ready\` on a machine what it waits for`,
+    );
+    const { docker, project } = await localCluster(config, options.env);
+    const cluster = defineCluster(config);
+    const lines = await dockerLines(docker, [
+      "ps",
+      "-a",
+      "--filter",
+      `label=com.docker.compose.project=${project.name}`,
+      "--format",
+      "{{.Names}}\t{{.Status}}",
+    ]);
+    for (const line of lines.sort()) process.stdout.write(`  ${line.replace("\t", "  ")}\n`);
+    printLinks(cluster, publishedLinks(cluster), project, options.env);
+  });
+}

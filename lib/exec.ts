@@ -1,0 +1,64 @@
+import { spawn } from "node:child_process";
+
+/** Exit code of a program that a signal ended, as shells have it for Ctrl-C. */
+const EXIT_INTERRUPTED = 130;
+
+export interface InteractiveOptions {
+  /** Ends the program when aborted. */
+  signal?: AbortSignal;
+  /** Further variables of its environment. */
+  env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs a program with this terminal's input and output.
+ *
+ * @returns Its exit code; 130 where a signal ended it.
+ * @throws Error when the program cannot be started (`code` is `ENOENT` where there is none of that name).
+ */
+export function interactive(
+  program: string,
+  args: readonly string[],
+  { signal, env }: InteractiveOptions = {},
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } });
+    const stop = (): void => void child.kill("SIGTERM");
+    signal?.addEventListener("abort", stop, { once: true });
+    child.on("error", reject);
+    child.on("close", (code, killedBy) => {
+      signal?.removeEventListener("abort", stop);
+      resolve(code ?? (killedBy ? EXIT_INTERRUPTED : 1));
+    });
+  });
+}
+
+/**
+ * Runs a program quietly, without input.
+ *
+ * @param signal Ends the program when aborted.
+ * @returns Exit code (1 where a signal ended it), and standard output and standard error as they came.
+ * @throws Error when the program cannot be started (`code` is `ENOENT` where there is none of that name).
+ */
+export function captured(
+  program: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<{ code: number; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    const add = (chunk: Buffer): void => {
+      output += chunk.toString();
+    };
+    child.stdout.on("data", add);
+    child.stderr.on("data", add);
+    const stop = (): void => void child.kill("SIGTERM");
+    signal?.addEventListener("abort", stop, { once: true });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      signal?.removeEventListener("abort", stop);
+      resolve({ code: code ?? 1, output });
+    });
+  });
+}
