@@ -1,6 +1,7 @@
 import { hasMesos, hasRegistry, hasSparkMaster, runsHdfs, zookeeperMembers } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { addressPlan } from "./addresses.ts";
+import { machineName } from "./machine-names.ts";
 import type { Group, Machine, Role } from "./types.ts";
 
 /** JournalNodes of a highly available HDFS: a majority of three survives the loss of one. */
@@ -15,7 +16,7 @@ export function placeMachines(c: Config): Machine[] {
   const zones = c.availabilityZones;
 
   const machine = (group: Group, number: number, roles: Role[], flavor: string, volumeGb: number): Machine => ({
-    name: group === "bastion" || group === "client" || group === "registry" ? group : `${group}-${number}`,
+    name: machineName(group, number),
     group,
     number,
     roles,
@@ -61,7 +62,7 @@ export function agentNumbers(c: Pick<Config, "agentCount" | "removedAgents">): n
   const removed = new Set(c.removedAgents);
   const numbers: number[] = [];
   for (let n = 1; numbers.length < c.agentCount; n++) {
-    if (!removed.has(`agent-${n}`)) numbers.push(n);
+    if (!removed.has(machineName("agent", n))) numbers.push(n);
   }
   return numbers;
 }

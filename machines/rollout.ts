@@ -36,8 +36,6 @@ export interface RolloutOptions {
   order: readonly string[];
   /** How many are replaced at the same time: 1 where members form a quorum. */
   batchSize: number;
-  /** Members of `order` that do not run any more; default none. */
-  broken?: readonly string[];
   /** Everyone in the group that exists, changing or not; default `order`. Only these are handed to `unhealthy`. */
   members?: readonly string[];
   /**
@@ -76,7 +74,6 @@ export function planRollout(
 export class Rollout {
   readonly #options: RolloutOptions;
   readonly #members: readonly string[];
-  readonly #broken: ReadonlySet<string>;
   /** Not granted yet, first to last. */
   readonly #queue: string[];
   readonly #turns = new Map<string, PromiseWithResolvers<void>>();
@@ -89,18 +86,15 @@ export class Rollout {
   #checking = false;
   #failure: RolloutError | undefined;
 
-  /** @throws RangeError for a batch size below 1, a repeated member, or a broken one that is not in `order`. */
+  /** @throws RangeError for a batch size below 1, or a repeated member. */
   constructor(options: RolloutOptions) {
-    const { order, batchSize, broken = [] } = options;
+    const { order, batchSize } = options;
     if (!Number.isInteger(batchSize) || batchSize < 1) throw new RangeError(`batchSize ${batchSize}: at least 1`);
     for (const name of order) this.#turns.set(name, Promise.withResolvers());
     if (this.#turns.size < order.length) throw new RangeError(`order repeats a member: ${order.join(", ")}`);
-    const stray = broken.find((name) => !this.#turns.has(name));
-    if (stray !== undefined) throw new RangeError(`broken member ${stray} is not in order`);
     this.#options = options;
-    this.#broken = new Set(broken);
     this.#members = [...new Set([...(options.members ?? []), ...order])];
-    this.#queue = [...order.filter((n) => this.#broken.has(n)), ...order.filter((n) => !this.#broken.has(n))];
+    this.#queue = [...order];
     // Nobody may ever ask for some of these: their refusal is no unhandled error.
     for (const { promise } of this.#turns.values()) promise.catch(() => {});
   }
@@ -138,7 +132,7 @@ export class Rollout {
     while (!this.#checking && !this.#failure && this.#inFlight.size < this.#options.batchSize) {
       const name = this.#queue[0];
       if (name === undefined || !this.#asked.has(name)) return;
-      if (!this.#options.unhealthy || this.#broken.has(name) || this.#cleared) {
+      if (!this.#options.unhealthy || this.#cleared) {
         this.#cleared = false;
         this.#queue.shift();
         this.#inFlight.add(name);

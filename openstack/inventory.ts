@@ -1,3 +1,4 @@
+import { groupOfMachine } from "../cluster/machine-names.ts";
 import type { Cloud } from "./cloud.ts";
 
 /** Metadata key on each server that holds the cluster's name. */
@@ -29,14 +30,14 @@ export function resourceName(clusterName: string, machine: string): string {
   return `${clusterName}-${machine}`;
 }
 
-/** Every name that `cluster/machines.ts` gives; another cluster's name may begin with ours (`lab` and `lab-two`). */
-const MACHINE = /^(bastion|client|registry|(master|zookeeper|agent|datanode)-[1-9][0-9]*)$/;
-
-/** The machine that such a name stands for; none where it is another cluster's, or nobody's. */
+/**
+ * The machine that a server, port or volume of this name belongs to. `undefined` where the name belongs to another
+ * cluster, also one whose name begins with ours (`lab` and `lab-two`), or where no machine has such a name.
+ */
 export function machineOf(clusterName: string, name: string): string | undefined {
   const prefix = `${clusterName}-`;
   const machine = name.startsWith(prefix) ? name.slice(prefix.length) : "";
-  return MACHINE.test(machine) ? machine : undefined;
+  return groupOfMachine(machine) ? machine : undefined;
 }
 
 interface Server {

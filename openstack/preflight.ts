@@ -5,6 +5,7 @@ import type { Config, ConfigKey } from "../config/schema.ts";
 import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import { Findings, PreflightError } from "./findings.ts";
+import type { Flavor } from "./flavor.ts";
 import { type ExistingMachine, existingMachines, machineOf } from "./inventory.ts";
 import { checkQuota } from "./quota.ts";
 import { checkSources } from "./sources.ts";
@@ -15,16 +16,6 @@ export { PreflightError, type PreflightProblem } from "./findings.ts";
  * What is looked at before anything is created. The engine would find most of this too, one thing at a time and after
  * it has made half of the cluster: authentication is lazy, and a preview passes with a flavor that does not exist.
  */
-
-/** A flavor as the cloud knows it. */
-export interface Flavor {
-  id: string;
-  name: string;
-  vcpus: number;
-  ramMiB: number;
-  /** Of the machine's own disk; 0: the flavor is meant for machines whose root is a volume. */
-  diskGb: number;
-}
 
 /** What the checks learned. */
 export interface PreflightFacts {

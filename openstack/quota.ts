@@ -2,8 +2,8 @@ import type { Cluster, Machine } from "../cluster/types.ts";
 import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import type { Findings } from "./findings.ts";
+import type { Flavor } from "./flavor.ts";
 import { type ExistingMachine, resourceName } from "./inventory.ts";
-import type { Flavor } from "./preflight.ts";
 import { serverGroups } from "./server-groups.ts";
 
 /**

@@ -1,0 +1,30 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { GROUPS, groupOfMachine, machineName } from "../../cluster/machine-names.ts";
+import { machineOf, resourceName } from "../../openstack/inventory.ts";
+
+test.each(GROUPS)("%s: a machine's name leads back to its group", (group) => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 100_000 }), (number) => {
+      const name = machineName(group, number);
+      expect(groupOfMachine(name)).toBe(group);
+      expect(machineOf("lab", resourceName("lab", name))).toBe(name);
+      // `lab-two` is another cluster, and neither takes the other's machines for its own.
+      expect(machineOf("lab", resourceName("lab-two", name))).toBeUndefined();
+      expect(machineOf("lab-two", resourceName("lab", name))).toBeUndefined();
+    }),
+  );
+});
+
+test("a cluster that is named after a group claims no other cluster's machines", () => {
+  for (const group of GROUPS) {
+    for (const other of GROUPS) {
+      expect(machineOf("lab", resourceName(`lab-${group}`, machineName(other, 1)))).toBeUndefined();
+    }
+  }
+});
+
+test.each(["", "agent", "agent-", "agent-0", "agent-007", "agent-1-data", "bastion-1", "web-1"])(
+  "no machine is called %j",
+  (name) => expect(groupOfMachine(name)).toBeUndefined(),
+);
