@@ -19,12 +19,12 @@ export class Bastion extends pulumi.ComponentResource {
     const { externalNetwork, ...group } = args;
     this.machines = new MachineGroup(name, group, { parent: this });
     const [port] = this.machines.ports.values();
-    if (!port) throw new Error("a bastion without a machine");
+    if (!port) throw new Error("the group of the bastion has no machine");
     const floatingIp = new FloatingIp(
       name,
       { pool: externalNetwork, portId: port.id, description: `triplewide ${args.clusterName}` },
       // Neutron gives an address to a port only once a router leads there, and keeps the router until it is free.
-      { parent: this, dependsOn: [...args.wayOut] },
+      { parent: this, dependsOn: [...args.routerInterfaces] },
     );
     this.address = floatingIp.address;
 

@@ -1,25 +1,35 @@
 import { createHash } from "node:crypto";
 
-/** What a machine is made from, secrets and image digests filled in. */
+/** User data of a machine with secrets and image digests filled in, and the hash that shows a change of the machine. */
 export interface Configuration {
   userData: string;
   /** Hash of everything whose change replaces or restarts the machine; kept in the server's metadata. */
   hash: string;
 }
 
-/** What besides its user data a machine is made from. */
-export interface Substance {
+/** Settings of a machine's instance, besides its user data, whose change replaces or restarts it. */
+export interface InstanceSettings {
+  /** Id of the guest image. */
   imageId: string;
+  /** Flavor as the config names it. */
   flavor: string;
+  /** Nova's name of the key pair. */
   keyName: string;
+  /** Availability zone; empty: the cloud's default. */
   availabilityZone: string;
+  /** Size of the data volume in GB. Only whether there is one counts: a larger volume is resized in place. */
   volumeGb: number;
+  /** Policy of the machine's server group; empty where it is in none. */
   antiAffinity: string;
 }
 
-/** Settles the bytes of a machine and their hash. The same input gives the same hash in every run. */
-export function configure(userData: string, substance: Substance): Configuration {
-  const { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity } = substance;
+/**
+ * Computes the hash of everything that a machine is made from. The same input gives the same hash in every run.
+ *
+ * @param userData With secrets and image digests filled in.
+ */
+export function configure(userData: string, settings: InstanceSettings): Configuration {
+  const { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity } = settings;
   const parts = [userData, imageId, flavor, keyName, availabilityZone, String(volumeGb > 0), antiAffinity];
   return { userData, hash: createHash("sha256").update(JSON.stringify(parts)).digest("hex") };
 }

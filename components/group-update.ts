@@ -17,7 +17,7 @@ export interface GroupUpdateArgs {
   /** How many machines are replaced at the same time. */
   batchSize: number;
   readyTimeoutSeconds: number;
-  /** Resolves when no group that goes before this one has a replacement to make any more. */
+  /** Resolves when every group that comes before this one has finished its replacements. */
   after: Promise<void>;
   /** Where progress that concerns no single machine is shown. */
   resource: pulumi.Resource;
@@ -26,9 +26,9 @@ export interface GroupUpdateArgs {
 /**
  * One update of one group: in which order machines that exist are replaced, and when the group is ready.
  *
- * The order lies in the program alone: a machine whose turn has not come is not registered yet, so it holds none of the
- * engine's workers, and after a failure it never is: it stays as it was. Machines that do not exist yet, and those that
- * do not change, wait for nobody.
+ * The program alone keeps the order. A machine that has to wait is not registered yet and occupies none of the engine's
+ * workers. After a failure it is never registered in this update, so it stays as it is. Machines that do not exist yet and
+ * machines that do not change do not wait.
  */
 export class GroupUpdate {
   /**
@@ -37,13 +37,13 @@ export class GroupUpdate {
    * Rejects with an error at the resource at fault.
    */
   readonly ready: Promise<void>;
-  /** Resolves when the group has no replacement left to make. Never, after a failure. */
+  /** Resolves when the group has finished its replacements. Never settles after a failure. */
   readonly replaced: Promise<void>;
 
   readonly #args: GroupUpdateArgs;
   readonly #plan = Promise.withResolvers<Plan>();
   readonly #members = new Map<string, Member>();
-  /** Where members are right now, by name; a replaced one has a new id. */
+  /** Address and current server of each member, by name. */
   readonly #placed = new Map<string, SshTarget>();
   readonly #failed = Promise.withResolvers<never>();
 
@@ -57,21 +57,21 @@ export class GroupUpdate {
     args.configurations.apply((configurations) => this.#plan.resolve(this.#makePlan(configurations)));
     const replaced = this.#replaceAll();
     this.replaced = replaced.catch(() => never());
-    this.ready = Promise.race([this.#failed.promise, replaced.then(() => this.#everyone())]);
+    this.ready = Promise.race([this.#failed.promise, replaced.then(() => this.#allReady())]);
   }
 
-  /** What a machine is made from, given out when the machine may be registered. */
-  turn(machine: Machine): pulumi.Output<Configuration> {
+  /** The configuration of a machine. It becomes known when the machine may be registered. */
+  configurationOf(machine: Machine): pulumi.Output<Configuration> {
     const { configurations, operations } = this.#args;
     return configurations.apply(async (all) => {
-      if (operations.waits) await this.#turn(machine.name);
+      if (operations.waits) await this.#mayBeRegistered(machine.name);
       const configuration = all.get(machine.name);
       if (!configuration) throw new Error(`no configuration for ${machine.name}`);
       return configuration;
     });
   }
 
-  /** Tells that a machine's instance is registered; it is there once its id is known. */
+  /** Takes note that a machine's instance is registered. The server exists once the instance's id is known. */
   registered(machine: Machine, instance: Instance): void {
     if (!this.#args.operations.waits) return;
     const { promise, resolve } = Promise.withResolvers<SshTarget>();
@@ -87,7 +87,7 @@ export class GroupUpdate {
     const { group, machines, operations, batchSize } = this.#args;
     const wanted = machines.map(({ name }) => ({ name, configHash: configurations.get(name)?.hash ?? "" }));
     const { order, broken, members } = planRollout(wanted, operations.existing);
-    // What does not run can be replaced all at once: nobody loses anything, and alone none may ever become ready.
+    // Machines that do not run are replaced together: nothing that works is lost, and a quorum may need several to be ready.
     const repairs = new Set(broken);
     const replacements = order.filter((name) => !repairs.has(name));
     const rollout = new Rollout({
@@ -95,27 +95,27 @@ export class GroupUpdate {
       batchSize,
       order: replacements,
       members,
-      // Agents come and go; in every other group the others must be whole before one more is taken away.
+      // Any agent may be absent; in every other group the other members have to be healthy before one is replaced.
       ...(group === "agent" ? {} : { unhealthy: (others: readonly string[]) => this.#unhealthy(others) }),
     });
     return { rollout, repairs, replacements };
   }
 
-  async #turn(name: string): Promise<void> {
+  async #mayBeRegistered(name: string): Promise<void> {
     const { rollout, replacements } = await this.#plan.promise;
     if (!replacements.includes(name)) return;
-    await this.#mayStart();
+    await this.#untilGroupMayStart();
     try {
-      await rollout.turn(name);
+      await rollout.acquire(name);
     } catch (error) {
-      // One error tells what happened. If every machine that stays as it was failed as well, nobody would find it.
+      // Only the first failure is an error. One error more for each machine that was not replaced would hide it.
       this.#fail(error, this.#args.resource);
       await never();
     }
   }
 
-  /** Resolves when the groups before this one are done, and the machines of this one that did not run do again. */
-  async #mayStart(): Promise<void> {
+  /** Resolves when the earlier groups have finished, and every machine of this group that did not run is ready again. */
+  async #untilGroupMayStart(): Promise<void> {
     const { repairs } = await this.#plan.promise;
     await this.#args.after;
     await Promise.all([...repairs].map((name) => this.#becomesReady(name)));
@@ -124,11 +124,11 @@ export class GroupUpdate {
   async #replaceAll(): Promise<void> {
     const { rollout, replacements } = await this.#plan.promise;
     if (replacements.length === 0) return this.#args.after;
-    await this.#mayStart();
+    await this.#untilGroupMayStart();
     await Promise.all(
       replacements.map((name) =>
         this.#becomesReady(name).then(
-          () => rollout.done(name),
+          () => rollout.release(name),
           (error) => {
             rollout.failed(name, error);
             throw error;
@@ -151,7 +151,7 @@ export class GroupUpdate {
     }
   }
 
-  async #everyone(): Promise<void> {
+  async #allReady(): Promise<void> {
     const targets = await Promise.all([...this.#members.values()].map(({ placed }) => placed));
     try {
       await this.#waitFor(targets, this.#args.resource);
@@ -175,7 +175,7 @@ export class GroupUpdate {
     return problems;
   }
 
-  /** A member that exists, whether or not it is registered yet. */
+  /** How to reach a member that exists, whether or not it is registered yet. */
   #whereIs(name: string): SshTarget {
     const placed = this.#placed.get(name);
     if (placed) return placed;
@@ -214,5 +214,5 @@ interface Plan {
   replacements: readonly string[];
 }
 
-/** A healthy machine says so at once; this is for a network that is slow for a moment. */
+/** A healthy machine answers at once; the time allows for a network that is slow for a moment. */
 const HEALTHY_SECONDS = 60;

@@ -19,7 +19,7 @@ export interface LiveOptions {
   knownHostsFile: string;
 }
 
-/** A cloud's view of its servers is asked for at most this often, however many groups are waited for. */
+/** Shortest time between two requests for the list of servers, however many groups are waited for. */
 const VIEW_MS = 10_000;
 
 /** Operations on a real cloud, with machines that are reached by SSH. */
@@ -47,14 +47,14 @@ export class LiveOperations implements Operations {
 
   async fault(machine: string): Promise<string> {
     const { cloud, clusterName } = this.#options;
-    // What went wrong has been said already, less clearly: not being told more is no further error.
+    // The provider's own error is shown in any case; this only adds the reason.
     return faultOf(cloud, clusterName, machine).catch(() => "");
   }
 
   async ready(request: ReadyRequest): Promise<void> {
     const ssh = await this.#ssh.promise;
     const run: Ssh["run"] = (target, command, options) => {
-      if (this.#closed) throw new Error("nobody is waited for any more");
+      if (this.#closed) throw new Error("the update has ended; no machine is waited for any more");
       return ssh.run(target, command, { ...options, input: request.gates });
     };
     await waitReady({
@@ -66,7 +66,7 @@ export class LiveOperations implements Operations {
       report: request.report,
       status: () => this.servers(request.machines),
     }).catch((error) => {
-      // Another group has failed the update meanwhile, and that is the error to show.
+      // Another group has failed the update in the meantime; only its error is shown.
       if (this.#closed) return never();
       throw error;
     });
@@ -89,7 +89,7 @@ export class LiveOperations implements Operations {
     this.#options.cloud.close();
   }
 
-  /** What the cloud says of machines that should be there. */
+  /** Status of each of these machines' servers, as the cloud gives it. */
   protected async servers(machines: readonly SshTarget[]): Promise<ReadonlyMap<string, Seen>> {
     if (!this.#view || Date.now() - this.#viewedAt > VIEW_MS) {
       this.#viewedAt = Date.now();
@@ -102,7 +102,7 @@ export class LiveOperations implements Operations {
 
 /**
  * Operations on a cloud whose machines run nothing: a server that is ACTIVE counts as ready. For tests against an
- * OpenStack without hypervisors, by TRIPLEWIDE_READINESS=api; of no use for a cluster that anyone wants to work with.
+ * OpenStack without hypervisors, by TRIPLEWIDE_READINESS=api; not for a cluster that is meant to be used.
  */
 export class ApiOnlyOperations extends LiveOperations {
   override reach(): void {}
@@ -110,7 +110,7 @@ export class ApiOnlyOperations extends LiveOperations {
   override async ready(request: ReadyRequest): Promise<void> {
     const until = Date.now() + request.timeoutSeconds * 1000;
     for (;;) {
-      // Not being told is no answer: a cloud's API may be busy while machines boot.
+      // A failed request says nothing about the servers: the API may be busy while machines boot.
       const servers = await this.servers(request.machines).catch(
         () => new Map(request.machines.map(({ name }) => [name, NOT_SEEN])),
       );
@@ -124,7 +124,7 @@ export class ApiOnlyOperations extends LiveOperations {
     }
   }
 
-  /** No Marathon runs there. */
+  /** Does nothing: no Marathon runs. */
   override async apps(): Promise<void> {}
 
   override async forward(): Promise<void> {
@@ -139,7 +139,7 @@ type Seen = Pick<ExistingMachine, "status" | "fault">;
 const NOT_SEEN: Seen = { status: "" };
 const GONE: Seen = { status: "MISSING" };
 
-/** A server that someone removed is still in the engine's state: an update that does not refresh leaves it so. */
+/** A server that was removed by hand stays in Pulumi's state until a refresh; without one an update does not replace it. */
 function explainGone([name, seen]: readonly [string, Seen]): [string, Seen] {
   if (seen.status !== "MISSING") return [name, seen];
   return [name, { status: "ERROR", fault: "the cloud has no such server; `pulumi up --refresh` makes it again" }];

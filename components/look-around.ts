@@ -13,7 +13,7 @@ import { ApiOnlyOperations, LiveOperations } from "./live-operations.ts";
 import { passive } from "./operations.ts";
 import type { SparkClusterArgs } from "./spark-cluster.ts";
 
-/** What the cloud says about a cluster before anything of it is registered. */
+/** What is found out about a cluster and its cloud before the first resource is registered. */
 export type Found = Pick<
   SparkClusterArgs,
   "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "operations"
@@ -21,8 +21,8 @@ export type Found = Pick<
   Required<Pick<SparkClusterArgs, "mesosArchives">>;
 
 /**
- * Looks at the cloud and refuses what it could not hold, in a preview too: the engine would only find out one thing at a
- * time, with half of the cluster made.
+ * Checks that the cloud can hold the cluster, in a preview as well. The engine itself would find one problem at a time,
+ * and only after it has created half of the cluster.
  *
  * @throws RunError with every problem in one message.
  */
@@ -95,7 +95,7 @@ function operationsFor(
   });
 }
 
-/** What a machine's replacement would lose, said while nothing is lost yet. */
+/** A warning where machines keep state without a data volume: a replacement would lose it. */
 function stateWithoutVolume(cluster: Cluster): string[] {
   const keeps = new Set(cluster.services.filter((s) => s.dirs.some((dir) => dir.keep)).map((s) => s.machine));
   const names = cluster.machines.filter((m) => m.volumeGb === 0 && keeps.has(m.name)).map((m) => m.name);

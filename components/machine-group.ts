@@ -14,7 +14,7 @@ import { serverFaults } from "./server-faults.ts";
 export interface MachineGroupArgs {
   /** Prefix of the machines' names in OpenStack. */
   clusterName: string;
-  /** What the machines are. */
+  /** Group that all these machines belong to. */
   group: Group;
   /** The machines. Plain, because they decide which resources there are. */
   machines: readonly Machine[];
@@ -26,8 +26,8 @@ export interface MachineGroupArgs {
   subnetId: pulumi.Input<string>;
   /** The group's security group. */
   securityGroupId: pulumi.Input<string>;
-  /** What must be there before a machine boots, and may go only after it: the router's interface. */
-  wayOut: readonly pulumi.Resource[];
+  /** Instances depend on these: a machine needs the router when it boots, and OpenStack removes the router only after it. */
+  routerInterfaces: readonly pulumi.Resource[];
   /** Guest image. */
   imageId: pulumi.Input<string>;
   /** Id of each flavor that a machine names. */
@@ -81,7 +81,7 @@ export class MachineGroup extends pulumi.ComponentResource {
       const port = this.#port(child, machine, args);
       const volume = machine.volumeGb > 0 ? this.#volume(child, machine, args) : undefined;
       const serverGroup = serverGroups.get(machine.name);
-      const parts = { port, volume, serverGroup, faults, turn: update.turn(machine) };
+      const parts = { port, volume, serverGroup, faults, configuration: update.configurationOf(machine) };
       const instance = this.#instance(child, machine, args, parts);
       update.registered(machine, instance);
       ports.set(machine.name, port);
@@ -141,9 +141,9 @@ export class MachineGroup extends pulumi.ComponentResource {
 
   #instance(child: string, machine: Machine, args: MachineGroupArgs, parts: Parts): Instance {
     const name = resourceName(args.clusterName, machine.name);
-    const { port, volume, serverGroup, faults, turn } = parts;
+    const { port, volume, serverGroup, faults, configuration } = parts;
     const flavorId = args.flavorIds[machine.flavor];
-    if (!flavorId) throw new Error(`${machine.name}: nobody looked up the flavor ${machine.flavor}`);
+    if (!flavorId) throw new Error(`${machine.name}: no id is known for the flavor ${machine.flavor}`);
     const generation = generationOf(args.operations.existing.get(machine.name));
     return new Instance(
       child,
@@ -153,18 +153,18 @@ export class MachineGroup extends pulumi.ComponentResource {
         flavorId,
         keyPair: args.keyName,
         networks: [{ port: port.id }],
-        userData: pulumi.secret(turn.apply((configuration) => configuration.userData)),
+        userData: pulumi.secret(configuration.apply(({ userData }) => userData)),
         metadata: {
           [CLUSTER_KEY]: args.clusterName,
-          [CONFIG_KEY]: pulumi.unsecret(turn.apply((configuration) => configuration.hash)),
+          [CONFIG_KEY]: pulumi.unsecret(configuration.apply(({ hash }) => hash)),
           ...(generation === FIRST ? {} : { [REPLACES_KEY]: generation }),
         },
         ...(machine.availabilityZone ? { availabilityZone: machine.availabilityZone } : {}),
         ...(serverGroup ? { schedulerHints: [{ group: serverGroup.id }] } : {}),
         ...(volume
           ? {
-              // Given at boot rather than attached later: the machine never runs without its data, and the data is
-              // never pulled from under a running machine, which is shut down in order instead.
+              // Part of the server rather than attached later: the machine never runs without its volume, and the
+              // volume is never detached from a running machine, because the server is shut down first.
               blockDevices: [
                 {
                   sourceType: "image",
@@ -187,7 +187,7 @@ export class MachineGroup extends pulumi.ComponentResource {
       },
       {
         parent: this,
-        dependsOn: [...args.wayOut],
+        dependsOn: [...args.routerInterfaces],
         // A port serves one instance at a time, and so does a volume.
         deleteBeforeReplace: true,
         // Nova would rebuild the root disk in place, which the plan would show as a mere update.
@@ -203,18 +203,19 @@ interface Parts {
   port: Port;
   volume: Volume | undefined;
   serverGroup: ServerGroup | undefined;
-  /** Says why the cloud could not make it. */
+  /** Logs why the cloud could not create the instance. */
   faults: pulumi.ErrorHook;
-  turn: pulumi.Output<Configuration>;
+  /** Known as soon as the machine may be registered. */
+  configuration: pulumi.Output<Configuration>;
 }
 
-/** Generation of a machine that has replaced nothing that was broken. */
+/** Generation of a machine that was never replaced because of ERROR. */
 const FIRST = "first";
 
 /**
- * What a machine's instance is replaced for without any change of its own: a server that ended in ERROR stays in the
- * state as if it were well, and an update would report success. The new server remembers which one it replaced, so the
- * update after that sees no difference.
+ * A value whose change replaces the instance though none of its inputs changed. Pulumi keeps a server that ended in ERROR
+ * in its state like any other, and an update would report success. The new server keeps the id of the one it replaced in
+ * its metadata, so that the next update sees no change.
  */
 function generationOf(existing: ExistingMachine | undefined): string {
   if (existing?.status === "ERROR" && existing.serverId) return existing.serverId;

@@ -26,15 +26,15 @@ export interface NetworkArgs {
   existingSubnetId?: string;
 }
 
-/** The cluster's own network with its way out, or the ids of one that exists. */
+/** The cluster's own network, subnet and router, or the ids of a network and subnet that exist. */
 export class Network extends pulumi.ComponentResource {
   readonly networkId: pulumi.Output<string>;
   readonly subnetId: pulumi.Output<string>;
   /**
-   * What machines and floating IPs depend on: until it is there a booting machine reaches no package mirror, and it can
-   * only be removed when no floating IP needs it any more.
+   * The router's interface in the subnet, or nothing in an existing network. Machines and floating IPs depend on it: a
+   * booting machine reaches package mirrors through it, and Neutron removes it only after the last floating IP.
    */
-  readonly wayOut: pulumi.Resource[];
+  readonly routerInterfaces: pulumi.Resource[];
 
   constructor(name: string, args: NetworkArgs, opts?: pulumi.ComponentResourceOptions) {
     super("triplewide:index:Network", name, {}, opts);
@@ -42,7 +42,7 @@ export class Network extends pulumi.ComponentResource {
     if (args.existingNetworkId && args.existingSubnetId) {
       this.networkId = pulumi.output(args.existingNetworkId);
       this.subnetId = pulumi.output(args.existingSubnetId);
-      this.wayOut = [];
+      this.routerInterfaces = [];
     } else {
       const network = new networking.Network(name, { name: args.clusterName }, { parent: this });
       const subnet = this.#subnet(name, network, args);
@@ -51,10 +51,10 @@ export class Network extends pulumi.ComponentResource {
         { name: args.clusterName, externalNetworkId: args.externalNetworkId },
         { parent: this },
       );
-      const wayOut = new RouterInterface(name, { routerId: router.id, subnetId: subnet.id }, { parent: this });
+      const routerInterface = new RouterInterface(name, { routerId: router.id, subnetId: subnet.id }, { parent: this });
       this.networkId = network.id;
       this.subnetId = subnet.id;
-      this.wayOut = [wayOut];
+      this.routerInterfaces = [routerInterface];
     }
 
     this.registerOutputs({ networkId: this.networkId, subnetId: this.subnetId });
@@ -68,7 +68,7 @@ export class Network extends pulumi.ComponentResource {
         networkId: network.id,
         cidr: args.cidr,
         gatewayIp: addressAt(args.cidr, 1),
-        // The rest of the addresses are given out by the definition, machine by machine: DHCP stays out of them.
+        // All other addresses belong to machines, whose ports name them; DHCP must not give them to anything else.
         allocationPools: [{ start: addressAt(args.cidr, cloudPool.first), end: addressAt(args.cidr, cloudPool.last) }],
         ...(args.dnsServers ? { dnsNameservers: args.dnsServers } : {}),
       },

@@ -2,7 +2,7 @@ import type { Group, MarathonApp } from "../cluster/types.ts";
 import type { SshTarget } from "../machines/ssh.ts";
 import type { ExistingMachine } from "../openstack/inventory.ts";
 
-/** How the cluster's machines are reached; known once the key and the bastion's address are. */
+/** How the cluster's machines are reached. */
 export interface Access {
   /** Private key, empty where only its owner has it. */
   privateKey: string;
@@ -39,29 +39,33 @@ export interface AppsRequest {
 }
 
 /**
- * What the program does besides registering resources: it looks at what exists, and it waits for machines. The
- * components know only this, so that tests need neither a cloud nor machines.
+ * What the program does besides registering resources: it knows what exists, and it waits for machines. The components
+ * use nothing else, so that tests need neither a cloud nor machines.
  */
 export interface Operations {
   /** Whether anything is waited for; false in a preview, where nothing happens that could be waited for. */
   readonly waits: boolean;
   /** What the cloud holds of this cluster already, by machine name. */
   readonly existing: ReadonlyMap<string, ExistingMachine>;
-  /** Tells how machines are reached. What needs to reach one waits until this was called. */
+  /** Sets how machines are reached. Every operation that needs SSH waits for this call. */
   reach(access: Access): void;
-  /** Why the cloud could not make a machine; empty where it does not say, and where it cannot be asked. */
+  /** Why the cloud could not create a machine; empty where it gives no reason or does not answer. */
   fault(machine: string): Promise<string>;
   /** Resolves when the machines are ready; rejects with each machine's reason and last log lines. */
   ready(request: ReadyRequest): Promise<void>;
   /** Resolves when Marathon runs these apps, and no others of ours; rejects with each app that it does not run, and why. */
   apps(request: AppsRequest): Promise<void>;
-  /** Opens `port` on this machine as a way to `port` of a machine of the cluster, until `close`. */
+  /** Forwards `port` of this computer to the same port of a machine of the cluster, until `close`. */
   forward(machine: SshTarget, port: number): Promise<void>;
   /** Ends all connections. */
   close(): Promise<void>;
 }
 
-/** For a preview, and where nobody is to be waited for. */
+/**
+ * Operations that wait for nothing and change nothing, for previews.
+ *
+ * @param existing Machines that the cloud holds.
+ */
 export function passive(existing: ReadonlyMap<string, ExistingMachine> = new Map()): Operations {
   return {
     waits: false,

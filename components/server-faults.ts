@@ -10,9 +10,10 @@ export interface ServerFaultsArgs {
 }
 
 /**
- * Says why the cloud could not make a machine, and what helps: the provider's own error is that the server is in ERROR.
+ * A hook that logs why the cloud could not create a machine, and what helps. The provider's own error says only that the
+ * server is in ERROR.
  *
- * @param resource Where it is said. Not the instance: the engine gives it no identity before the hook is through.
+ * @param resource Resource that the message is shown at. It cannot be the instance, which has no URN before the hook ends.
  */
 export function serverFaults(name: string, args: ServerFaultsArgs, resource: pulumi.Resource): pulumi.ErrorHook {
   const { clusterName, serverGroups, operations } = args;
@@ -24,12 +25,12 @@ export function serverFaults(name: string, args: ServerFaultsArgs, resource: pul
         await pulumi.log.error(`${machine}: the cloud says: ${fault}${advice(machine, fault, serverGroups)}`, resource);
       }
     }
-    // Nothing is tried again: the next update replaces what is in ERROR.
+    // No retry: the next update replaces a server that is in ERROR.
     return false;
   });
 }
 
-/** What helps where a cloud has fewer hypervisors than machines that must not share one. */
+/** Advice for a cloud that has fewer hypervisors than there are machines that must not share one. */
 function advice(machine: string, fault: string, groups: readonly ServerGroup[]): string {
   const apart = groups.find((group) => group.policy === "anti-affinity" && group.members.includes(machine));
   if (!apart || !/no valid host/i.test(fault)) return "";

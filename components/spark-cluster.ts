@@ -261,7 +261,7 @@ export class SparkCluster extends pulumi.ComponentResource {
       networkId: network.networkId,
       subnetId: network.subnetId,
       securityGroupId: firewall.of(group),
-      wayOut: network.wayOut,
+      routerInterfaces: network.routerInterfaces,
       imageId,
       flavorIds,
       keyName: keyPair.keyName,
@@ -288,8 +288,8 @@ export class SparkCluster extends pulumi.ComponentResource {
             const { flavor, availabilityZone, volumeGb } = machine;
             const antiAffinity = policies.get(machine.name) ?? "";
             const keyName = c.keyPair || cluster.name;
-            const substance = { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity };
-            return [machine.name, configure(fill(renderUserData(cluster, machine)), substance)];
+            const settings = { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity };
+            return [machine.name, configure(fill(renderUserData(cluster, machine)), settings)];
           }),
         ),
     );

@@ -1,8 +1,8 @@
 import { type Ssh, type SshResult, type SshTarget, UNREACHABLE } from "./ssh.ts";
 
 /**
- * Waiting until machines are of use. Each machine has a check of its own, which knows its units and its cluster; here
- * it is asked again and again, and what it says is passed on.
+ * Waits until machines are ready. Each machine has a check of its own, which knows its units and its cluster. The check
+ * is run again and again by SSH, and its output is passed on.
  */
 
 /** The machine's own check: exits with 0 when ready, 1 when not yet, 2 when a unit has failed. */
@@ -29,17 +29,20 @@ export class NotReadyError extends Error {
 export interface WaitReadyOptions {
   machines: readonly SshTarget[];
   ssh: Pick<Ssh, "run">;
-  /** Seconds after which those that are not ready are given up. */
+  /** Seconds after which the wait ends with an error. */
   timeoutSeconds: number;
   /** Whether a machine must also see its cluster: a leader, all agents registered, HDFS out of safe mode. */
   clusterGate: boolean;
-  /** `one`: enough that one machine is ready, for gates that any member of a group may pass. Default `all`. */
+  /**
+   * `one`: it is enough that one machine is ready, for conditions of the whole group that any member can see.
+   * @default all
+   */
   enough?: "all" | "one";
   /** Called with one short line when something changed. */
   report?: (line: string) => void;
   /**
    * The cloud's view by machine name; `existingMachines` returns it. A machine in ERROR fails at once. Asked every 15
-   * seconds; when the asking itself fails, that is ignored, as a cloud's API may be busy while machines boot.
+   * seconds. A request that fails is ignored, because a cloud's API may be busy while machines boot.
    */
   status?: () => Promise<ReadonlyMap<string, { status: string; fault?: string }>>;
 }
@@ -47,7 +50,7 @@ export interface WaitReadyOptions {
 const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 10_000;
 const STATUS_EVERY_MS = 15_000;
-/** A unit may fail and be started again by systemd: only one that stays failed counts. */
+/** systemd may start a failed unit again: only a unit that stays failed this long counts. */
 const FAILED_MS = 60_000;
 
 /** Lines of each machine and machines with lines that an error shows. */
@@ -96,7 +99,7 @@ export async function waitReady(options: WaitReadyOptions): Promise<void> {
       if (state.failedSince !== undefined && Date.now() - state.failedSince >= FAILED_MS) {
         return fail(`${state.name} failed`, [state]);
       }
-      // Machines of a group start together; they need not be asked together.
+      // Random, so that machines which started together are not all asked at the same moment.
       await pause(wait * (0.75 + Math.random() / 2), over.signal);
     }
   };
@@ -145,8 +148,8 @@ function judge(state: State, { code, stdout, stderr }: SshResult): void {
     state.why = lines[0] ?? "a unit has failed";
     state.lines = lines;
   } else if (code === UNREACHABLE) {
-    // What it said when it was last reached stays: a machine that fell silent while starting is explained by that.
-    // What the bastion's connection says about a machine that does not answer speaks of sessions and peers.
+    // The lines of the last answer stay, because they may explain why the machine does not answer any more. The error of
+    // the connection through the bastion does not name the cause, so it is put into words here.
     const closed = stderr.includes("Stdio forwarding request failed");
     state.why = `not reached by SSH (${closed ? "its port does not answer" : complaint || "no answer"})`;
   } else {

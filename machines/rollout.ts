@@ -1,9 +1,9 @@
 import { messageOf } from "../lib/errors.ts";
 
 /**
- * In which order machines of one group are replaced, and when the next one may go. The Pulumi program asks for a turn
- * before it registers a machine that changes, so nothing is held inside the engine while a machine waits: a group may
- * have more members than the engine has workers.
+ * In which order machines of one group are replaced, and when the next replacement may begin. The Pulumi program acquires
+ * a permit before it registers a machine that changes. A machine that waits is not known to the engine and occupies none
+ * of its workers, so a group may have more members than the engine has workers.
  */
 
 /** Why a rollout stopped. The message names the member at fault and says what became of the others. */
@@ -19,36 +19,40 @@ export interface DeployedMachine {
   configHash?: string;
 }
 
-/** Who of one group has to be replaced. */
+/** Which machines of one group have to be replaced. */
 export interface RolloutPlan {
   /** Members that will be replaced, first to last. */
   order: string[];
-  /** Those of `order` that do not run any more (ERROR, MISSING): they go first, and need nobody's good health. */
+  /** Those of `order` that do not run (ERROR, MISSING). They come first, whether or not the other members are healthy. */
   broken: string[];
-  /** Everyone in the group that the cloud holds, changing or not. */
+  /** All machines of the group that the cloud holds, whether they change or not. */
   members: string[];
 }
 
 export interface RolloutOptions {
-  /** What the members are, for messages: `masters`, `agents`. */
+  /** Name of the group in messages: `masters`, `agents`. */
   group: string;
-  /** Members that will be replaced, first to last; see `planRollout`. Empty (a preview): nobody ever waits. */
+  /** Members that will be replaced, first to last; see `planRollout`. Where it is empty, no machine waits. */
   order: readonly string[];
   /** How many are replaced at the same time: 1 where members form a quorum. */
   batchSize: number;
-  /** Everyone in the group that exists, changing or not; default `order`. Only these are handed to `unhealthy`. */
+  /**
+   * All members of the group that exist, whether they change or not. Only these are handed to `unhealthy`.
+   * @default order
+   */
   members?: readonly string[];
   /**
-   * Asked before each working member is replaced, with all other members but those being replaced right now. Returns
-   * those that are not healthy, and why. One that is not healthy is replaced first where it was to be replaced
-   * anyway; otherwise the rollout stops before it makes a short quorum shorter. Left out (agents): nobody is asked.
+   * Called before each replacement with all other members, except those that are being replaced at that moment. Returns
+   * the members that are not healthy, with the reason. If exactly one is not healthy and it is waiting to be replaced as
+   * well, it is replaced first. Otherwise the rollout stops, because one more replacement could break the quorum.
+   * @default no health check
    */
   unhealthy?: (others: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
 
 /**
- * Decides who has to be replaced. A machine that the cloud does not hold yet is no part of a rollout: first creation
- * is parallel.
+ * Decides which machines have to be replaced. A machine that the cloud does not hold yet is not part of a rollout: first
+ * creation is parallel.
  *
  * @param machines Machines of one group in the order in which they should go, with the hash of what each shall run.
  * @param existing What the cloud holds; see `existingMachines`.
@@ -70,13 +74,13 @@ export function planRollout(
   return plan;
 }
 
-/** Hands out turns. One instance for each group and each update. */
+/** Gives out permits to replace machines, in order. One instance for each group and each update. */
 export class Rollout {
   readonly #options: RolloutOptions;
   readonly #members: readonly string[];
-  /** Not granted yet, first to last. */
+  /** Members without a permit yet, first to last. */
   readonly #queue: string[];
-  readonly #turns = new Map<string, PromiseWithResolvers<void>>();
+  readonly #permits = new Map<string, PromiseWithResolvers<void>>();
   readonly #asked = new Set<string>();
   readonly #inFlight = new Set<string>();
   /** Members that were moved to the front because they are not healthy. */
@@ -90,38 +94,38 @@ export class Rollout {
   constructor(options: RolloutOptions) {
     const { order, batchSize } = options;
     if (!Number.isInteger(batchSize) || batchSize < 1) throw new RangeError(`batchSize ${batchSize}: at least 1`);
-    for (const name of order) this.#turns.set(name, Promise.withResolvers());
-    if (this.#turns.size < order.length) throw new RangeError(`order repeats a member: ${order.join(", ")}`);
+    for (const name of order) this.#permits.set(name, Promise.withResolvers());
+    if (this.#permits.size < order.length) throw new RangeError(`order repeats a member: ${order.join(", ")}`);
     this.#options = options;
     this.#members = [...new Set([...(options.members ?? []), ...order])];
     this.#queue = [...order];
-    // Nobody may ever ask for some of these: their refusal is no unhandled error.
-    for (const { promise } of this.#turns.values()) promise.catch(() => {});
+    // A permit that is never asked for may be refused as well, which must not count as an unhandled rejection.
+    for (const { promise } of this.#permits.values()) promise.catch(() => {});
   }
 
   /**
-   * Resolves when the machine may be replaced; at once for a machine that is not in `order`. Members are let through
-   * strictly in order, so every one of `order` has to ask, and none may wait for another's turn before it asks.
+   * Resolves when the machine may be replaced; at once for a machine that is not in `order`. Permits are granted strictly
+   * in order: the caller has to ask for every member of `order`, and must not delay one request until another is granted.
    *
    * @throws RolloutError once another member has failed, or where the group is not healthy enough to go on.
    */
-  turn(name: string): Promise<void> {
-    const turn = this.#turns.get(name);
-    if (!turn) return Promise.resolve();
+  acquire(name: string): Promise<void> {
+    const permit = this.#permits.get(name);
+    if (!permit) return Promise.resolve();
     this.#asked.add(name);
-    // Later, so that those who are let through together learn it in order.
+    // Not at once, so that permits granted together resolve in order.
     queueMicrotask(() => this.#advance());
-    return turn.promise;
+    return permit.promise;
   }
 
-  /** The machine is ready again: the next one may go. Of no effect for a machine that has no turn. */
-  done(name: string): void {
+  /** The machine is ready again, and the next one may be replaced. Has no effect for a machine without a permit. */
+  release(name: string): void {
     if (this.#inFlight.delete(name)) this.#advance();
   }
 
   /**
-   * A machine did not become ready: every turn not yet granted is refused from now on. Any machine of the group may
-   * fail a rollout, a new one too.
+   * A machine did not become ready: every permit not yet granted is refused from now on. Any machine of the group can
+   * fail a rollout, also one that was not in `order`.
    */
   failed(name: string, error: unknown): void {
     this.#inFlight.delete(name);
@@ -136,7 +140,7 @@ export class Rollout {
         this.#cleared = false;
         this.#queue.shift();
         this.#inFlight.add(name);
-        this.#turns.get(name)?.resolve();
+        this.#permits.get(name)?.resolve();
       } else {
         this.#checking = true;
         void this.#checkOthers(name, this.#options.unhealthy);
@@ -152,7 +156,7 @@ export class Rollout {
       if (first === undefined) {
         this.#cleared = true;
       } else if (short.size === 1 && this.#queue.includes(first) && !this.#promoted.has(name)) {
-        // The one that is not healthy is to be replaced anyway: with it first, the quorum never gets shorter.
+        // Replacing the unhealthy member takes no healthy one away.
         this.#promoted.add(first);
         this.#queue.splice(this.#queue.indexOf(first), 1);
         this.#queue.unshift(first);
@@ -174,7 +178,7 @@ export class Rollout {
     if (this.#queue.length > 0) notes.push(`Left untouched: ${namesOf(this.#queue)}.`);
     if (this.#inFlight.size > 0) notes.push(`Still being replaced: ${namesOf([...this.#inFlight])}.`);
     this.#failure = new RolloutError([`${this.#options.group}: ${reason}.`, ...notes].join(" "));
-    for (const name of this.#queue) this.#turns.get(name)?.reject(this.#failure);
+    for (const name of this.#queue) this.#permits.get(name)?.reject(this.#failure);
   }
 }
 

@@ -70,7 +70,7 @@ export const UNREACHABLE = 255;
 
 /** Name of the bastion in the client's configuration: no host can have it. */
 const BASTION = "triplewide_bastion";
-/** Says that a session is open and then lives as long as this program: its standard input ends with us. */
+/** Prints a line when the session is open, then runs until its standard input ends, which is when this program ends. */
 const HOLD = "echo open; exec cat";
 const CLOSED = "the connections were closed";
 const MAX_OUTPUT = 1024 * 1024;
@@ -145,7 +145,7 @@ export class Ssh {
     this.#free--;
   }
 
-  /** One attempt for all that wait for it; returns why machines are not reached, or nothing. */
+  /** Opens the connection to the bastion once for all callers. Returns why that failed; empty where it did not. */
   #openBastion(): Promise<string> {
     if (this.#closed) return Promise.resolve(CLOSED);
     if (!this.#options.bastion) return Promise.resolve("");
@@ -174,7 +174,7 @@ export class Ssh {
   }
 
   #start(args: string[]): ChildProcess {
-    // A group of its own: what it starts to get to the bastion has to end with it, and would keep our pipes open else.
+    // A process group of its own, so that a signal also reaches the proxy that ssh starts, which would keep the pipes open.
     const child = spawn("ssh", ["-F", this.#configFile(), ...args], {
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
@@ -262,7 +262,7 @@ export class Ssh {
   }
 }
 
-/** What is done when the program ends, or is ended, before `close`. */
+/** Clean-up for a program that ends, or is killed by a signal, before it has called `close`. */
 const cleanUpAtExit = new (class {
   readonly #tasks = new Set<() => void>();
   readonly #run = (): void => {
@@ -270,7 +270,7 @@ const cleanUpAtExit = new (class {
   };
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     this.#run();
-    // Our listener took the place of Node's own reaction, which is to end; someone else's listener may want to stay.
+    // A listener replaces Node's default, which is to end the process. If there are other listeners, they decide.
     if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
   };
 
@@ -289,7 +289,7 @@ const cleanUpAtExit = new (class {
   }
 })();
 
-/** In memory and gone with the session where the system has such a folder. */
+/** A folder in memory that ends with the login session, where the system has one; otherwise the temporary folder. */
 function privateFolder(): string {
   const runtime = process.env.XDG_RUNTIME_DIR;
   if (runtime) {
@@ -327,7 +327,7 @@ function collect(stream: NodeJS.ReadableStream | null): () => string {
   return () => text;
 }
 
-/** Waits until the other side says that the session is open; returns why it is not. */
+/** Waits until the session is open. Returns why that failed; empty where it did not. */
 function opened(child: ChildProcess): Promise<string> {
   return new Promise((resolvePromise, reject) => {
     const stderr = collect(child.stderr);
@@ -337,7 +337,7 @@ function opened(child: ChildProcess): Promise<string> {
   });
 }
 
-/** Sends a signal to a client and all that it started. */
+/** Sends a signal to a client and to the processes that it started. */
 function signal(child: ChildProcess, name: NodeJS.Signals): void {
   if (child.pid === undefined) return;
   try {

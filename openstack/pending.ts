@@ -122,10 +122,10 @@ export async function findPending(cloud: Cloud, pending: readonly PendingCreate[
   );
 }
 
-/** A key pair's private key is told once, when it is made: one that was not recorded is of no use to anyone. */
+/** Nova shows a private key only when it creates the pair. If the state does not hold the key, the pair is useless. */
 async function findKeyPair(cloud: Cloud, urn: string, name: string): Promise<Found> {
   if (!(await cloud.find("compute", `/os-keypairs/${encodeURIComponent(name)}`))) return { urn };
-  return { urn, todo: `nobody has its private key: openstack keypair delete ${name}` };
+  return { urn, todo: `its private key is lost: openstack keypair delete ${name}` };
 }
 
 interface StateResource {

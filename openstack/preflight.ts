@@ -315,7 +315,7 @@ interface Subnet {
   gateway_ip?: string | null;
 }
 
-/** A network that was there before: it must hold `networkCidr`, and nobody may sit on the addresses that we will use. */
+/** Checks that an existing network contains `networkCidr`, and that none of the machines' addresses is in use. */
 async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
   const c = cluster.config;
   if (c.existingNetworkId === "") return;
@@ -356,7 +356,7 @@ async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Fi
   });
   if (gateway && ours.has(gateway)) taken.push(gateway);
   if (taken.length > 0) {
-    const fix = `use another part of ${cidr}, in which nobody has addresses`;
+    const fix = `use another part of ${cidr}, in which no address is in use`;
     findings.refuse("networkCidr", c.networkCidr, `in use by others: ${[...new Set(taken)].join(", ")}`, fix);
   }
 }

@@ -1,6 +1,6 @@
 import type { Cluster, Group } from "../cluster/types.ts";
 
-/** Machines that shall not share a hypervisor. */
+/** Machines that the cloud keeps on different hypervisors. */
 export interface ServerGroup {
   /** Unique within the cluster, such as `master` or `agent-2`. */
   name: string;
@@ -16,8 +16,8 @@ export interface ServerGroup {
 const MEMBERS = 10;
 
 /**
- * The server groups of a cluster. Which group a machine is in follows from its number alone, because another group
- * would mean another machine: adding or removing agents moves nobody.
+ * The server groups of a cluster. The server group of a machine follows from its number alone, because changing it would
+ * replace the machine: adding or removing agents changes no other machine.
  */
 export function serverGroups(cluster: Pick<Cluster, "machines" | "config">): ServerGroup[] {
   const { antiAffinity } = cluster.config;

@@ -185,6 +185,24 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
   return { cluster, resources, spark };
 }
 
+class Probe extends pulumi.CustomResource {}
+let barriers = 0;
+
+/**
+ * Registers resources one after the other, each when the one before it has been answered. Whatever could be registered
+ * when this was called has been registered when it returns: a machine's port and instance take the same way through the
+ * SDK, and these are more than a machine consists of. What has not been registered by then waits for something else.
+ */
+export async function barrier(): Promise<void> {
+  barriers++;
+  for (let step = 1; step <= 10; step++) {
+    const probe = new Probe("test:index:Barrier", `barrier-${barriers}-${step}`, {
+      before: pulumi.output(`step ${step - 1}`).apply(async (text) => text),
+    });
+    await new Promise((resolve) => probe.id.apply(resolve));
+  }
+}
+
 /** Digest of the archive that a source of Mesos is to give. */
 export const archiveOf = (source: string): string => createHash("sha256").update(source).digest("hex");
 

@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { MarathonApp } from "../../cluster/types.ts";
 import type { AppsRequest, Operations, ReadyRequest } from "../../components/operations.ts";
 import type { SshTarget } from "../../machines/ssh.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
-import { configOf, type Registration, type Run, run, start } from "./monitor.ts";
+import { barrier, configOf, type Registration, type Run, run, start } from "./monitor.ts";
 
 /** In which order machines are registered when machines that exist change. */
 
@@ -13,6 +13,7 @@ class FakeOperations implements Operations {
   readonly existing: Map<string, ExistingMachine>;
   /** What happened: `register master-1`, `ready? master-1`, `gates master`, `close`. */
   readonly log: string[] = [];
+  #next = Promise.withResolvers<void>();
   /** Machines that never become ready, and what they say. */
   readonly broken = new Map<string, string>();
   /** Machines that are not ready before they are released. */
@@ -25,13 +26,24 @@ class FakeOperations implements Operations {
     this.existing = existing;
   }
 
+  #note(line: string): void {
+    this.log.push(line);
+    this.#next.resolve();
+    this.#next = Promise.withResolvers();
+  }
+
+  /** Waits until all of this has happened. */
+  async logged(...lines: string[]): Promise<void> {
+    while (!lines.every((line) => this.log.includes(line))) await this.#next.promise;
+  }
+
   release(name: string): void {
     this.held.delete(name);
     this.#released.get(name)?.resolve();
   }
 
   reach(): void {
-    this.log.push("reach");
+    this.#note("reach");
   }
 
   async fault(): Promise<string> {
@@ -41,18 +53,18 @@ class FakeOperations implements Operations {
   /** A host key is remembered by the server: the next cluster has the same addresses, and other keys. */
   #known(machines: readonly SshTarget[]): void {
     const unknown = machines.filter((m) => !m.serverId).map((m) => m.name);
-    if (unknown.length > 0) throw new Error(`nobody said which server it is: ${unknown.join(", ")}`);
+    if (unknown.length > 0) throw new Error(`no server id is given for ${unknown.join(", ")}`);
   }
 
   async ready({ group, machines, gates }: ReadyRequest): Promise<void> {
     this.#known(machines);
     if (gates) {
-      this.log.push(`gates ${group}`);
+      this.#note(`gates ${group}`);
       const reason = this.broken.get(`gates ${group}`);
       if (reason) throw new Error(reason);
       return;
     }
-    this.log.push(`ready? ${machines.map((m) => m.name).join(" ")}`);
+    this.#note(`ready? ${machines.map((m) => m.name).join(" ")}`);
     for (const { name } of machines) {
       const reason = this.broken.get(name);
       if (reason) throw new Error(`${name}: ${reason}`);
@@ -65,7 +77,7 @@ class FakeOperations implements Operations {
 
   async apps({ apps, machines }: AppsRequest): Promise<void> {
     this.#known(machines);
-    this.log.push(`apps ${apps.map((app) => app.id).join(" ")}`);
+    this.#note(`apps ${apps.map((app) => app.id).join(" ")}`);
     this.applied = apps;
     const reason = this.broken.get("apps");
     if (reason) throw new Error(reason);
@@ -73,15 +85,15 @@ class FakeOperations implements Operations {
 
   async forward(machine: SshTarget): Promise<void> {
     this.#known([machine]);
-    this.log.push("forward");
+    this.#note("forward");
   }
 
   async close(): Promise<void> {
-    this.log.push("close");
+    this.#note("close");
   }
 
   readonly onRegister = (r: Registration): void => {
-    if (r.type === INSTANCE) this.log.push(`register ${r.name.replace("demo-", "")}`);
+    if (r.type === INSTANCE) this.#note(`register ${r.name.replace("demo-", "")}`);
   };
 
   registered(group: string): string[] {
@@ -114,18 +126,16 @@ function outdate(existing: Map<string, ExistingMachine>, pattern: RegExp): void 
   for (const [name, machine] of existing) if (pattern.test(name)) machine.configHash = "of-before";
 }
 
-/** Lets everything happen that does not wait for a test. */
-async function quiet(operations: FakeOperations): Promise<void> {
-  for (let before = -1; before !== operations.log.length; ) {
-    before = operations.log.length;
-    await new Promise((resolve) => setTimeout(resolve, 150));
-  }
-}
-
+let first: Map<string, ExistingMachine>;
 let existing: Map<string, ExistingMachine>;
-beforeEach(async () => {
-  existing = await afterFirstUpdate();
+beforeAll(async () => {
+  first = await afterFirstUpdate();
 });
+beforeEach(() => {
+  existing = structuredClone(first);
+});
+
+const registrations = (names: Iterable<string>): string[] => [...names].map((name) => `register ${name}`);
 
 /** Errors that Pulumi would report, if nobody caught them: a test that expects none finds them here. */
 const unhandled: unknown[] = [];
@@ -141,16 +151,17 @@ const readyOf = ({ spark }: Pick<Run, "spark">): Promise<string> =>
     (error: Error) => error.message,
   );
 
-test("first creation is parallel: nobody waits for a machine, except those that need the registry's images", async () => {
+test("first creation is parallel: no machine waits for another, except those that need the registry's images", async () => {
   const operations = new FakeOperations();
   operations.held.add("registry");
   const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
   const ready = readyOf(started);
-  await quiet(operations);
+  await operations.logged("register bastion", "ready? registry");
+  await barrier();
   expect(operations.registered("").sort()).toEqual(["bastion", "registry"]);
   operations.held.add("master-1").add("agent-1");
   operations.release("registry");
-  await quiet(operations);
+  await operations.logged(...registrations(first.keys()));
   expect(operations.registered("").length).toBe(2 + 3 + 5 + 1);
   expect(operations.log).toContain("forward");
   operations.release("master-1");
@@ -159,14 +170,13 @@ test("first creation is parallel: nobody waits for a machine, except those that 
   expect(operations.log.slice(-2)).toEqual(["gates master", "close"]);
 });
 
-test("nothing has changed: nobody waits for a turn, and everyone is asked whether it is ready", async () => {
+test("nothing has changed: no machine waits, and every machine is asked whether it is ready", async () => {
   const operations = new FakeOperations(existing);
   for (const name of existing.keys()) operations.held.add(name);
   operations.held.delete("registry");
   const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
   const ready = readyOf(started);
-  await quiet(operations);
-  expect(operations.registered("").length).toBe(existing.size);
+  await operations.logged(...registrations(existing.keys()));
   for (const name of existing.keys()) operations.release(name);
   expect(await ready).toBe("ready");
 });
@@ -200,7 +210,8 @@ test("a master that waits is not registered: it holds none of the engine's worke
     },
   });
   const ready = readyOf(started);
-  await quiet(operations);
+  await operations.logged("register client", "ready? master-1");
+  await barrier();
   expect(operations.registered("master")).toEqual(["master-1"]);
   operations.release("master-1");
   expect(await ready).toBe("ready");
@@ -218,7 +229,7 @@ test("a master that does not become ready fails the update; the others and later
     },
   });
   expect(await readyOf(started)).toContain("the cluster is not ready");
-  await quiet(operations);
+  await barrier();
   expect(operations.registered("").filter((name) => /^(master|agent|client)/.test(name))).toEqual(["master-1"]);
   expect(operations.log.at(-1)).toBe("close");
 });
@@ -229,7 +240,7 @@ test("an unhealthy neighbour that does not change stops the replacement before i
   operations.broken.set("master-3", "no quorum");
   const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
   expect(await readyOf(started)).toContain("the cluster is not ready");
-  await quiet(operations);
+  await barrier();
   expect(operations.registered("master").filter((name) => name !== "master-3")).toEqual([]);
 });
 
@@ -244,13 +255,15 @@ test("agents go in batches of the configured size", async () => {
     },
   });
   const ready = readyOf(started);
-  await quiet(operations);
-  expect(operations.registered("agent").length).toBe(2);
+  await operations.logged("register agent-1", "register agent-2");
+  await barrier();
+  expect(operations.registered("agent")).toEqual(["agent-1", "agent-2"]);
   operations.release("agent-1");
-  await quiet(operations);
-  expect(operations.registered("agent").length).toBe(3);
+  await operations.logged("register agent-3");
+  await barrier();
+  expect(operations.registered("agent")).toEqual(["agent-1", "agent-2", "agent-3"]);
   for (const name of ["agent-2", "agent-3", "agent-4", "agent-5"]) {
-    await quiet(operations);
+    await operations.logged(`register ${name}`);
     operations.release(name);
   }
   expect(await ready).toBe("ready");
@@ -280,7 +293,8 @@ test("machines that do not run are replaced all at once, and before any that doe
   operations.held.add("master-1").add("master-2");
   const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
   const ready = readyOf(started);
-  await quiet(operations);
+  await operations.logged("register master-1", "register master-2");
+  await barrier();
   expect(operations.registered("master").sort()).toEqual(["master-1", "master-2"]);
   const triggers = (): unknown[] =>
     started.resources
@@ -300,6 +314,22 @@ test("machines that do not run are replaced all at once, and before any that doe
   expect(triggers()).toContainEqual(["demo-master-3", "first", undefined]);
 });
 
+test("agents that run are replaced after those that do not run are ready again", async () => {
+  const machine = existing.get("agent-3");
+  if (machine) machine.status = "ERROR";
+  outdate(existing, /^agent-1/);
+  const operations = new FakeOperations(existing);
+  operations.held.add("agent-3");
+  const started = await start(CONFIG, { operations, onRegister: operations.onRegister });
+  const ready = readyOf(started);
+  await operations.logged("register client", "ready? agent-3");
+  await barrier();
+  expect(operations.registered("agent-1")).toEqual([]);
+  operations.release("agent-3");
+  expect(await ready).toBe("ready");
+  expect(operations.registered("agent-1")).toEqual(["agent-1"]);
+});
+
 test("a machine that took the place of a broken one is not replaced again", async () => {
   const machine = existing.get("agent-1");
   if (machine) machine.replaces = "the-broken-one";
@@ -310,7 +340,7 @@ test("a machine that took the place of a broken one is not replaced again", asyn
   expect(agent?.inputs.metadata).toMatchObject({ "triplewide-replaces": "the-broken-one" });
 });
 
-test("a preview waits for nobody, whatever has changed", async () => {
+test("a preview waits for no machine, whatever has changed", async () => {
   outdate(existing, /./);
   const operations = Object.assign(new FakeOperations(existing), { waits: false });
   const { resources, spark } = await run(CONFIG, { preview: true, operations });
@@ -340,7 +370,7 @@ test("Marathon gets its apps once it leads, and workers are counted after that",
   expect(JSON.stringify(operations.applied)).not.toMatch(/\{\{|made-up-secret/);
 });
 
-test("apps that do not run fail the update, and nobody counts workers", async () => {
+test("apps that do not run fail the update, and no worker is counted", async () => {
   const operations = new FakeOperations();
   operations.broken.set("apps", "/spark/worker: 0 of 3 healthy");
   const started = await start(MARATHON, { operations, onRegister: operations.onRegister });

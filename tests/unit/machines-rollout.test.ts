@@ -7,7 +7,7 @@ import type { ExistingMachine } from "../../openstack/inventory.ts";
 const settle = (): Promise<void> => new Promise((done) => setImmediate(done));
 const names = (count: number): string[] => Array.from({ length: count }, (_, n) => `m-${n + 1}`);
 
-/** A program that asks for turns and makes machines ready, in whatever order the test says. */
+/** A program that asks for permits and makes machines ready, in whatever order the test says. */
 class Program {
   readonly granted: string[] = [];
   readonly refused = new Map<string, unknown>();
@@ -19,7 +19,7 @@ class Program {
   }
   async ask(name: string): Promise<void> {
     this.asked.add(name);
-    this.rollout.turn(name).then(
+    this.rollout.acquire(name).then(
       () => {
         this.granted.push(name);
         this.inFlight.add(name);
@@ -30,7 +30,7 @@ class Program {
   }
   async done(name: string): Promise<void> {
     this.inFlight.delete(name);
-    this.rollout.done(name);
+    this.rollout.release(name);
     await settle();
   }
   async fail(name: string): Promise<void> {
@@ -49,7 +49,7 @@ describe("any rollout", () => {
     checked: fc.boolean(),
   });
 
-  test("gives everyone a turn, in order, never more than a batch at once, however askers and machines interleave", async () => {
+  test("gives every member a permit, in order, never more than a batch at once, however askers and machines interleave", async () => {
     await fc.assert(
       fc.asyncProperty(shape, async ({ count, batchSize, choices, checked }) => {
         const order = names(count);
@@ -116,12 +116,12 @@ test("1,000 agents go through in batches", async () => {
   let [now, most, total] = [0, 0, 0];
   await Promise.all(
     order.toReversed().map(async (name) => {
-      await rollout.turn(name);
+      await rollout.acquire(name);
       most = Math.max(most, ++now);
       await settle();
       now--;
       total++;
-      rollout.done(name);
+      rollout.release(name);
     }),
   );
   expect([total, most]).toEqual([1000, 10]);
@@ -129,24 +129,24 @@ test("1,000 agents go through in batches", async () => {
 
 test("machines outside of the order never wait, not even after a failure", async () => {
   const rollout = new Rollout({ group: "masters", order: ["master-1", "master-2"], batchSize: 1 });
-  await rollout.turn("master-9");
+  await rollout.acquire("master-9");
   rollout.failed("master-9", new Error("no disk"));
-  await rollout.turn("master-8");
-  await expect(rollout.turn("master-1")).rejects.toThrow(
+  await rollout.acquire("master-8");
+  await expect(rollout.acquire("master-1")).rejects.toThrow(
     "masters: master-9 did not become ready: no disk. Left untouched: master-1, master-2.",
   );
 });
 
 test("a failure names those still being replaced and, of many untouched ones, the first", async () => {
   const rollout = new Rollout({ group: "agents", order: names(20), batchSize: 2 });
-  await Promise.all([rollout.turn("m-1"), rollout.turn("m-2")]);
+  await Promise.all([rollout.acquire("m-1"), rollout.acquire("m-2")]);
   rollout.failed("m-1", "gone");
-  await expect(rollout.turn("m-3")).rejects.toThrow(
+  await expect(rollout.acquire("m-3")).rejects.toThrow(
     "agents: m-1 did not become ready: gone. Left untouched: m-3, m-4, m-5, m-6, m-7, m-8, m-9, m-10 and 10 more. Still being replaced: m-2.",
   );
 });
 
-test("done for a machine without a turn gives no place away", async () => {
+test("releasing a machine without a permit lets no other one begin", async () => {
   const program = new Program(new Rollout({ group: "masters", order: names(3), batchSize: 1 }));
   for (const name of names(3)) await program.ask(name);
   await program.done("m-3");
@@ -234,7 +234,7 @@ describe("a quorum", () => {
   test("that cannot be asked is not touched", async () => {
     const unhealthy = () => Promise.reject(new Error("no ssh"));
     const rollout = new Rollout({ group: "masters", batchSize: 1, order: members, unhealthy });
-    await expect(rollout.turn("master-1")).rejects.toThrow(
+    await expect(rollout.acquire("master-1")).rejects.toThrow(
       "whether master-1 may be replaced could not be told: no ssh",
     );
   });
