@@ -1,11 +1,12 @@
 #!/bin/sh
-# Takes out of NumPy, pandas and PyArrow what only their own developers use: slim-packages.sh <site-packages>
+# Takes out of the large packages of requirements.in what only their own developers use: slim-packages.sh <site-packages>
 # Nothing that can be imported in earnest goes: their test suites, C headers and static libraries do (no compiler is in the
 # image), PyArrow's debugging symbols, and its second and third copy of one library. Packages that users add are left alone.
 set -eu
 cd "$1"
 
-find numpy pandas pyarrow -type d -name tests -prune -exec rm -rf {} +
+# Some of them a user may have left out.
+find $(for package in numpy pandas pyarrow scipy sklearn matplotlib mpl_toolkits; do [ ! -d "$package" ] || echo "$package"; done) -type d -name tests -prune -exec rm -rf {} +
 rm -rf pyarrow/include pyarrow/src numpy/core/include numpy/core/lib/*.a numpy/random/lib/*.a
 find pyarrow \( -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd' \) -delete
 

@@ -22,6 +22,7 @@ rm "$target"/jars/kubernetes-*.jar "$target"/jars/spark-kubernetes_*.jar "$targe
     "$target"/jars/logging-interceptor-*.jar "$target"/jars/snakeyaml-engine-*.jar
 
 python3 "$(dirname "$0")/slim-jars.py" "$target/jars" "$arch"
+python3 "$(dirname "$0")/patch-pyspark.py" "$target/python"
 
 # Byte code, because nobody but root could write it later: every driver and executor would compile pyspark anew, over a second
 # each. Executors read pyspark from the zip, so it goes in there as well. What few programs import is left out.

@@ -1,0 +1,73 @@
+"""Mends what Spark 3.5's Python does otherwise with the pandas and PyArrow of today: in SPARK_HOME/python and in its zip alike.
+
+Each change is a text that must be there exactly as often as it says, else the build fails: another Spark needs another look.
+
+    patch-pyspark.py <SPARK_HOME/python>
+"""
+
+import os
+import sys
+import zipfile
+
+# PyArrow 13 and later give pandas 2 datetime64[us], without being asked. Spark 3.5 documents datetime64[ns] (Arrow type mapping,
+# "Timestamp with Time Zone Semantics"), and gives that without Arrow: the same cell would give numbers that differ by 1,000.
+# Spark 4 passes the same argument.
+NANOSECONDS = "coerce_temporal_nanoseconds"
+
+CHANGES = {
+    "pyspark/sql/pandas/serializers.py": [
+        ("arrow_column.to_pandas(date_as_object=True)", f"arrow_column.to_pandas(date_as_object=True, {NANOSECONDS}=True)", 1),
+    ],
+    "pyspark/sql/pandas/conversion.py": [
+        ('pandas_options = {"date_as_object": True}', f'pandas_options = {{"date_as_object": True, "{NANOSECONDS}": True}}', 1),
+        # createDataFrame without a schema: a pandas timestamp without a zone is one of the session's zone, as with Arrow and as
+        # documented. Without Arrow, Spark took it for one of the driver's zone.
+        (
+            "if should_localize and is_datetime64tz_dtype(s.dtype) and s.dt.tz is not None:",
+            'if should_localize and (is_datetime64tz_dtype(s.dtype) or s.dtype.kind == "M"):',
+            1,
+        ),
+        # NaT among intervals is null, as among timestamps; it was refused as an object of type NaTType.
+        (
+            "ser.dt.to_pytimedelta(), index=ser.index",
+            "[None if value is pd.NaT else value.to_pytimedelta() for value in ser], index=ser.index",
+            1,
+        ),
+    ],
+    "pyspark/sql/connect/client/core.py": [
+        ("renamed_table.to_pandas(**pandas_options)", f"renamed_table.to_pandas({NANOSECONDS}=True, **pandas_options)", 1),
+        ("renamed_table.to_pandas()", f"renamed_table.to_pandas({NANOSECONDS}=True)", 1),
+    ],
+}
+
+
+def changed(name: str, text: str) -> str:
+    for old, new, times in CHANGES[name]:
+        if text.count(old) != times:
+            raise SystemExit(f"patch-pyspark.py: {name} holds {old!r} {text.count(old)} times, not {times}")
+        text = text.replace(old, new)
+    return text
+
+
+def main(python: str) -> None:
+    for name in CHANGES:
+        path = os.path.join(python, name)
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(changed(name, text))
+    archive = os.path.join(python, "lib", "pyspark.zip")
+    left = set(CHANGES)
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(archive + ".new", "w") as new:
+        for entry in old.infolist():
+            data = old.read(entry)
+            if entry.filename in CHANGES:
+                data = changed(entry.filename, data.decode("utf-8")).encode("utf-8")
+                left.remove(entry.filename)
+            new.writestr(entry, data, compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)
+    if left:
+        raise SystemExit(f"patch-pyspark.py: {archive} has no {', '.join(sorted(left))}")
+    os.replace(archive + ".new", archive)
+
+
+main(sys.argv[1])
