@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
+import { loadRaw } from "../config/load.ts";
 import { UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { Cloud } from "../openstack/cloud.ts";
@@ -15,6 +16,13 @@ const BUILD_MINUTES = 30;
 
 async function recoverStack(environment: string): Promise<void> {
   const folder = projectFolder();
+  // Not the whole validation: what is wrong with a config must not keep its state from being mended.
+  if (loadRaw(folder, environment).platform === "docker") {
+    process.stdout.write(
+      `Nothing to recover: ${environment} is for this machine's Docker. triplewide up --env ${environment} goes on.\n`,
+    );
+    return;
+  }
   const stack = ["--stack", environment];
   const checkpoint: Checkpoint = JSON.parse(await pulumi(folder, ["stack", "export", ...stack], "read"));
   const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");

@@ -141,6 +141,24 @@ test.for([
   expect(err).toContain(advice);
 });
 
+test("recover: nothing on this machine's Docker; without Pulumi's command it says so", async () => {
+  const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+  try {
+    expect(await inProcess("recover", "local")).toEqual({ code: 0, out: "", err: "" });
+    expect(write.mock.calls.join()).toContain("Nothing to recover: local is for this machine's Docker.");
+  } finally {
+    write.mockRestore();
+  }
+  vi.stubEnv("PATH", join(ROOT, "docs"));
+  try {
+    const { code, err } = await inProcess("recover", "standalone");
+    expect(code).toBe(1);
+    expect(err).toMatch(/^there is no `pulumi` on PATH: install the Pulumi CLI/);
+  } finally {
+    vi.unstubAllEnvs();
+  }
+});
+
 describe("completion", () => {
   /** What the completion's library prints: by `console.log`, past Commander. */
   async function printed(...args: string[]): Promise<string> {
