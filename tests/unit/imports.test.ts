@@ -16,7 +16,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["config"],
   ["cluster"],
   ["render"],
-  ["mesos", "marathon", "machines"],
+  ["mesos", "marathon"],
+  ["machines"],
   ["openstack"],
   ["local"],
   ["components"],
@@ -44,7 +45,6 @@ const KNOWN: readonly string[] = [
   "local/up.ts -> cli/common.ts",
 
   "mesos/archive.ts -> local/docker.ts",
-  "mesos/archive.ts -> openstack/http.ts",
   "mesos/drain.ts -> cli/common.ts",
 
   "cluster/services/marathon.ts <-> cluster/services/mesos.ts",
