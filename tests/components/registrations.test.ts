@@ -1,13 +1,16 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { defineCluster } from "../../cluster/define.ts";
 import { fillImages } from "../../cluster/images.ts";
 import { fillSecrets } from "../../cluster/secrets.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
-import type { RawConfig } from "../../config/validate.ts";
+import { type RawConfig, validate } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import { renderUserData } from "../../render/cloud-init.ts";
 import { MESOS_SOURCE } from "../fixtures/configs.ts";
+import { actualInputs, expectedInputs, rules } from "./expected.ts";
 import { archiveOf, configOf, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";
+import { summary } from "./summary.ts";
 
 /** What the engine is told, for every architecture. */
 
@@ -37,32 +40,64 @@ function plainParts(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, plainParts(item)]));
 }
 
-/** A registration without what other tests look at: user data has golden files of its own, versions have a table. */
-function forReview(r: Registration): unknown {
-  const inputs: Record<string, unknown> = { ...r.inputs };
-  if (inputs.userData) inputs.userData = { secret: "(user data)" };
-  if (inputs.metadata) inputs.metadata = { ...inputs.metadata, "triplewide-config": "(hash)" };
-  if (r.type.startsWith("docker:")) {
-    const build = inputs.build as Record<string, unknown>;
-    const path = (text: unknown): string => String(text).replace(ROOT, "");
-    inputs.build = {
-      ...build,
-      context: path(build.context),
-      dockerfile: path(build.dockerfile),
-      args: Object.keys(build.args as object).sort(),
-    };
-  }
-  return { resource: key(r), parent: r.parent, inputs, options: r.options };
-}
-
 const sorted = (resources: readonly Registration[]): Registration[] =>
   resources.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
 
-test.each(ARCHITECTURES)("%s: inputs and options of every resource are as reviewed", async (architecture) => {
+test.each(ARCHITECTURES)("%s: resources, dependencies and options are as reviewed", async (architecture) => {
   const { resources } = await runOf(architecture);
-  const text = sorted(resources).map((r) => JSON.stringify(forReview(r), null, 1));
-  const file = join(ROOT, "tests", "golden", "components", `${architecture}.json`);
-  await expect(`[\n${text.join(",\n")}\n]\n`).toMatchFileSnapshot(file);
+  const file = join(ROOT, "tests", "golden", "components", `${architecture}.md`);
+  await expect(summary(`What ${architecture} registers`, resources)).toMatchFileSnapshot(file);
+});
+
+test.each(ARCHITECTURES)("%s: the inputs of every resource follow from the plan", async (architecture) => {
+  const { resources, cluster } = await runOf(architecture);
+  for (const r of resources) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
+});
+
+test.each(ARCHITECTURES)("%s: every machine has its port and its instance, and no other has", async (architecture) => {
+  const { resources, cluster } = await runOf(architecture);
+  const named = (type: string): string[] =>
+    resources.filter((r) => r.type.endsWith(`:${type}`)).map((r) => r.name.replace("demo-", ""));
+  const machines = cluster.machines.map((m) => m.name).sort();
+  expect(named("Port").sort()).toEqual(machines);
+  expect(named("Instance").sort()).toEqual(machines);
+  const stateful = cluster.machines.filter((m) => m.volumeGb > 0).map((m) => m.name);
+  expect(named("Volume").sort()).toEqual(stateful.sort());
+});
+
+test.each(ARCHITECTURES)("%s: the security groups' rules are those of the plan, and no more", async (architecture) => {
+  const { resources, cluster } = await runOf(architecture);
+  const found = resources.filter((r) => r.type === "openstack:networking/secGroupRule:SecGroupRule");
+  expect(found.map((r) => r.name).sort()).toEqual([...rules(cluster).keys()].sort());
+  for (const r of found) {
+    const group = shortName(String(r.options.deletedWith));
+    expect(r.inputs.securityGroupId).toBe(`${group}-id`);
+    expect(r.name.startsWith(`${group}-`)).toBe(true);
+  }
+});
+
+test.each(ARCHITECTURES)("%s: every machine waits for its parts and the way out", async (architecture) => {
+  const { resources, cluster } = await runOf(architecture);
+  for (const machine of cluster.machines) {
+    const instance = byKey(resources).get(`openstack:compute/instance:Instance demo-${machine.name}`);
+    const needed = ((instance?.options.dependsOn ?? []) as string[]).map((urn) => urn.split("$").at(-1));
+    expect(needed).toContain("openstack:networking/routerInterface:RouterInterface demo-network");
+    expect(needed).toContain(`openstack:networking/port:Port demo-${machine.name}`);
+    const volume = `openstack:blockstorage/volume:Volume demo-${machine.name}`;
+    expect(needed.includes(volume)).toBe(machine.volumeGb > 0);
+    // Its port and its volume serve one instance at a time; another image is another machine.
+    expect(instance?.options).toMatchObject({ deleteBeforeReplace: true, onError: [`demo-${machine.group}-faults`] });
+    expect(instance?.options.replaceOnChanges).toContain("imageId");
+  }
+});
+
+test.each(ARCHITECTURES)("%s: no machine's user data counts agents", (architecture) => {
+  const cluster = (agentCount: number) => defineCluster(validate(configOf(architecture, { agentCount }), "env"));
+  const [few, many] = [cluster(3), cluster(300)];
+  for (const machine of few.machines) {
+    const same = many.machines.find((m) => m.name === machine.name);
+    expect(same && renderUserData(many, same), machine.name).toBe(renderUserData(few, machine));
+  }
 });
 
 test.each(ARCHITECTURES)(
@@ -115,17 +150,6 @@ test.each(ARCHITECTURES)("%s: user data is what the renderer says, with every ma
     expect(withoutImages).toBe(expected);
   }
   expect(images).toContain("base");
-});
-
-test.each(ARCHITECTURES)("%s: a machine costs 2 resources, or 3 where it keeps state", async (architecture) => {
-  const { resources, cluster } = await runOf(architecture);
-  for (const machine of cluster.machines) {
-    const types = resources
-      .filter((r) => r.name === `demo-${machine.name}` && r.custom && !r.type.includes("floatingIp"))
-      .filter((r) => r.type !== "openstack:compute/serverGroup:ServerGroup")
-      .map((r) => r.type.split(":").at(-1));
-    expect(types.sort()).toEqual(machine.volumeGb > 0 ? ["Instance", "Port", "Volume"] : ["Instance", "Port"]);
-  }
 });
 
 test.each(ARCHITECTURES)("%s: the same config gives the same registrations", async (architecture) => {
