@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../cli/common.ts";
+import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
 import { TestCluster } from "./harness.ts";
 
