@@ -7,8 +7,18 @@ export interface BastionArgs extends MachineGroupArgs {
   externalNetwork: pulumi.Input<string>;
 }
 
-/** The one machine with a public address, through which all others are reached. */
+/**
+ * The one machine with a public address, through which all others are reached.
+ *
+ * @throws Error where `machines` is empty.
+ * @example
+ * ```ts
+ * const bastion = new Bastion("lab-bastion", { ...groupArgs, externalNetwork: "public" });
+ * export const address = bastion.address;
+ * ```
+ */
 export class Bastion extends pulumi.ComponentResource {
+  /** The group with the one machine. */
   readonly machines: MachineGroup;
   /** Public address. */
   readonly address: pulumi.Output<string>;

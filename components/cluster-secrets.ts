@@ -2,13 +2,24 @@ import * as pulumi from "@pulumi/pulumi";
 import { RandomPassword } from "@pulumi/random/randomPassword.js";
 
 export interface ClusterSecretsArgs {
-  /** Secrets to make. Plain, because it decides which resources there are. */
+  /** Secrets to make, with their lengths in characters. Plain, because it decides which resources there are. */
   make: readonly { name: string; length: number }[];
-  /** Secrets that the config gives, by name. */
+  /**
+   * Secrets that the config gives, by name.
+   * @default every secret is random
+   */
   given?: Readonly<Record<string, pulumi.Input<string>>>;
 }
 
-/** Every password and token of the cluster: random ones, and those that the config gives. */
+/**
+ * Every password and token of the cluster: random ones, and those that the config gives.
+ *
+ * @example
+ * ```ts
+ * const secrets = new ClusterSecrets("lab-secret", { make: [{ name: "jupyter-token", length: 32 }] });
+ * export const token = secrets.of("jupyter-token");
+ * ```
+ */
 export class ClusterSecrets extends pulumi.ComponentResource {
   readonly #values = new Map<string, pulumi.Output<string>>();
 
@@ -28,10 +39,15 @@ export class ClusterSecrets extends pulumi.ComponentResource {
       this.#values.set(secret.name, pulumi.secret(made.result));
     }
 
-    this.registerOutputs({});
+    // The names alone: the values are in the state of each password already.
+    this.registerOutputs({ names: [...this.#values.keys()].sort() });
   }
 
-  /** The value of a secret. */
+  /**
+   * The value of a secret.
+   *
+   * @throws Error where no secret has this name.
+   */
   of(secret: string): pulumi.Output<string> {
     const value = this.#values.get(secret);
     if (!value) throw new Error(`no secret is called ${secret}`);

@@ -12,7 +12,17 @@ export interface FirewallArgs {
   rules: readonly FirewallRule[];
 }
 
-/** A security group for each group of machines, with rules that name groups. */
+/**
+ * A security group for each group of machines, with rules that name groups.
+ *
+ * @throws Error where a rule names a group that is not in `groups`.
+ * @example
+ * ```ts
+ * const rules = [{ group: "master", protocol: "tcp", first: 2181, last: 2181, fromGroup: "agent" }];
+ * const firewall = new Firewall("lab-firewall", { clusterName: "lab", groups: ["master", "agent"], rules });
+ * const securityGroupId = firewall.of("agent");
+ * ```
+ */
 export class Firewall extends pulumi.ComponentResource {
   readonly #made: ReadonlyMap<Group, MadeGroup>;
 
@@ -24,10 +34,16 @@ export class Firewall extends pulumi.ComponentResource {
     for (const rule of args.rules) this.#ingress(rule, groups);
     this.#made = groups;
 
-    this.registerOutputs({});
+    this.registerOutputs({
+      securityGroupIds: Object.fromEntries([...groups].map(([group, { resource }]) => [group, resource.id])),
+    });
   }
 
-  /** Id of a group's security group. */
+  /**
+   * Id of a group's security group.
+   *
+   * @throws Error for a group that has none.
+   */
   of(group: Group): pulumi.Output<string> {
     return must(this.#made, group).resource.id;
   }

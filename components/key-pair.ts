@@ -11,7 +11,14 @@ export interface KeyPairArgs {
   existing?: string;
 }
 
-/** The key that opens the machines' SSH. */
+/**
+ * The key pair for SSH to the machines.
+ *
+ * @example
+ * ```ts
+ * const keyPair = new KeyPair("lab-key", { clusterName: "lab" });
+ * ```
+ */
 export class KeyPair extends pulumi.ComponentResource {
   /** Name by which Nova knows it. */
   readonly keyName: pulumi.Output<string>;
@@ -34,6 +41,7 @@ export class KeyPair extends pulumi.ComponentResource {
       this.privateKey = pulumi.secret(made.privateKey);
     }
 
+    // The private key is in the state of the key pair already.
     this.registerOutputs({ keyName: this.keyName });
   }
 }

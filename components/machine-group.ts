@@ -56,11 +56,20 @@ export interface MachineGroupArgs {
 /**
  * Machines that are alike. Each is a port (its address is known before it boots, and stays), a data volume where the
  * machine keeps state, and an instance, which is replaced when what it runs changes.
+ *
+ * @throws Error where `flavorIds` lacks a flavor that a machine names.
+ * @example
+ * ```ts
+ * const agents = new MachineGroup("lab-agent", { clusterName: "lab", group: "agent", machines, configurations, ...rest });
+ * await agents.ready;
+ * ```
  */
 export class MachineGroup extends pulumi.ComponentResource {
+  /** Port of each machine, by machine name. */
   readonly ports: ReadonlyMap<string, Port>;
+  /** Server id of each machine, by machine name. */
   readonly instanceIds: ReadonlyMap<string, pulumi.Output<string>>;
-  /** What keeps each machine's state: its volume, or the instance itself. */
+  /** Id of what keeps each machine's state, by machine name: its volume, or the instance where there is none. */
   readonly storageIds: ReadonlyMap<string, pulumi.Output<string>>;
   /** Resolves when every machine is ready; rejects with an error at the resource at fault. */
   readonly ready: Promise<void>;
@@ -94,7 +103,7 @@ export class MachineGroup extends pulumi.ComponentResource {
     this.ready = update.ready;
     this.replaced = update.replaced;
 
-    this.registerOutputs({});
+    this.registerOutputs({ instanceIds: Object.fromEntries(instanceIds) });
   }
 
   /** The server group of each machine that has one. */

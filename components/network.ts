@@ -26,9 +26,18 @@ export interface NetworkArgs {
   existingSubnetId?: string;
 }
 
-/** The cluster's own network, subnet and router, or the ids of a network and subnet that exist. */
+/**
+ * The cluster's own network, subnet and router, or the ids of a network and subnet that exist.
+ *
+ * @example
+ * ```ts
+ * const network = new Network("lab-network", { clusterName: "lab", cidr: "10.72.0.0/16", externalNetworkId });
+ * ```
+ */
 export class Network extends pulumi.ComponentResource {
+  /** Id of the network that the machines' ports are in. */
   readonly networkId: pulumi.Output<string>;
+  /** Id of the subnet that the machines' addresses are of. */
   readonly subnetId: pulumi.Output<string>;
   /**
    * The router's interface in the subnet, or nothing in an existing network. Machines and floating IPs depend on it: a

@@ -57,7 +57,7 @@ export interface SparkClusterArgs {
   secrets?: Partial<Record<SecretKey, pulumi.Input<string>>>;
 }
 
-/** In this order groups have their machines replaced: each after those that it depends on. */
+/** Order in which the groups' machines are replaced: each group after those that it depends on. */
 const ORDER = [
   "bastion",
   "registry",
@@ -68,14 +68,25 @@ const ORDER = [
   "client",
 ] as const satisfies readonly Group[];
 
-/** A whole cluster on OpenStack. */
+/**
+ * A whole cluster on OpenStack: network, access, registry, images and machines, and the wait until all of it works.
+ *
+ * @throws Error where `flavorIds` lacks a flavor that a machine names.
+ * @example
+ * ```ts
+ * const cluster = defineCluster(config);
+ * const spark = new SparkCluster(cluster.name, { cluster, root: import.meta.dirname, ...(await lookAround(cluster, root)) });
+ * export const jupyterUrl = spark.jupyterUrl;
+ * ```
+ */
 export class SparkCluster extends pulumi.ComponentResource {
   /** MASTER for Spark: what a driver on the client connects to. */
   readonly masterUrl: pulumi.Output<string>;
   /** Web pages by name, as they open on this machine while `ssh <cluster>-bastion` is connected. */
   readonly uis: pulumi.Output<Record<string, string>>;
+  /** Address of JupyterLab, as it opens on this computer while `ssh <cluster>-bastion` is connected. */
   readonly jupyterUrl: pulumi.Output<string>;
-  /** Secret. */
+  /** Token that Jupyter asks for. Secret. */
   readonly jupyterToken: pulumi.Output<string>;
   /** Settings for `ssh -F`. */
   readonly sshConfig: pulumi.Output<string>;
@@ -101,18 +112,30 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.#args = args;
     const { cluster } = args;
 
+    // Network: where the machines are, and which groups may connect to which ports.
     const network = this.#network(name);
     const firewall = this.#firewall(name);
+
+    // Access: the key for SSH, every password, and the machine through which all others are reached.
     const keyPair = this.#keyPair(name);
     const secrets = this.#secrets(name);
     const base = { network, firewall, keyPair, secrets };
     const bastion = this.#bastion(name, base);
-    const registry = this.#registry(name, base);
-    const images = this.#images(name, secrets, registry);
-    for (const group of ORDER) this.#group(name, { ...base, images }, group);
-    this.#reach(keyPair, bastion);
-    this.ready = this.#ready(secrets, images);
+    this.#connect(keyPair, bastion);
 
+    // Registry: before the images, which are pushed to it.
+    const registry = this.#group(name, base, "registry");
+
+    // Images: before the other machines, whose user data names images by digest.
+    const images = this.#images(name, secrets, registry);
+
+    // Machines: all remaining groups. Of machines that exist, one group is replaced after the other.
+    for (const group of ORDER) this.#group(name, { ...base, images }, group);
+
+    // Readiness: decides whether the update succeeds. The outputs do not wait for it.
+    this.ready = this.#waitUntilReady(secrets, images);
+
+    // Outputs.
     this.masterUrl = pulumi.output(cluster.spark.master);
     this.uis = pulumi.output(Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p)])));
     this.jupyterUrl = this.uis.apply((uis) => `${uis.jupyter}/lab`);
@@ -128,7 +151,14 @@ export class SparkCluster extends pulumi.ComponentResource {
     );
     this.sparkProperties = this.#sparkProperties(secrets, images);
     this.privateKey = keyPair.privateKey;
-    this.registerOutputs({});
+    // sshConfig, sparkProperties and privateKey are large or secret, and are outputs of the stack: one copy in the state is enough.
+    this.registerOutputs({
+      masterUrl: this.masterUrl,
+      uis: this.uis,
+      jupyterUrl: this.jupyterUrl,
+      bastionAddress: this.bastionAddress,
+      serverIds: this.serverIds,
+    });
   }
 
   #network(name: string): Network {
@@ -187,10 +217,6 @@ export class SparkCluster extends pulumi.ComponentResource {
     return bastion;
   }
 
-  #registry(name: string, base: Base): MachineGroup | undefined {
-    return this.#group(name, base, "registry");
-  }
-
   /** Images are pushed to the cluster's own registry as soon as that is ready, through a forwarded port. */
   #images(name: string, secrets: ClusterSecrets, registry: MachineGroup | undefined): Images {
     const { cluster, root, operations } = this.#args;
@@ -240,7 +266,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     return Object.fromEntries(entries);
   }
 
-  /** Registers a group of machines, unless it is there already or has none. */
+  /** Registers a group, unless it is registered already or has no machines. */
   #group(name: string, base: Base, group: Group): MachineGroup | undefined {
     const there = this.#groups.get(group);
     if (there || this.#machines(group).length === 0) return there;
@@ -275,7 +301,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     };
   }
 
-  /** What the machines of a group are made from, once the secrets and digests are known that they hold. */
+  /** User data and hash of each machine of a group, known as soon as the secrets and digests in them are. */
   #configurations(group: Group, { secrets, images }: Base): pulumi.Output<ReadonlyMap<string, Configuration>> {
     const { cluster, imageId } = this.#args;
     const c = cluster.config;
@@ -309,7 +335,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     return this.#machines(group).some((machine) => machine.name === names[0]);
   }
 
-  /** A machine as SSH knows it: its key is remembered by the server, because addresses come again with the next cluster. */
+  /** How SSH reaches a machine. Host keys are kept by server id, because the next cluster has the same addresses. */
   async #target({ name, address, group }: Machine): Promise<SshTarget> {
     const id = this.#groups.get(group)?.instanceIds.get(name);
     return { name, address, ...(id ? { serverId: await resolved(id) } : {}) };
@@ -319,13 +345,14 @@ export class SparkCluster extends pulumi.ComponentResource {
     return Promise.all(machines.map((machine) => this.#target(machine)));
   }
 
-  /** Resolves when every group that goes before this one has replaced what it had to replace. */
+  /** Resolves when every group that comes before this one in `ORDER` has finished its replacements. */
   #before(group: Group): Promise<void> {
     const earlier = ORDER.slice(0, ORDER.indexOf(group)).flatMap((g) => this.#groups.get(g)?.replaced ?? []);
     return Promise.all(earlier).then(() => {});
   }
 
-  #reach(keyPair: KeyPair, bastion: Bastion | undefined): void {
+  /** Gives `operations` the key and the bastion as soon as both are known. */
+  #connect(keyPair: KeyPair, bastion: Bastion | undefined): void {
     const { operations } = this.#args;
     if (!operations.waits) return;
     const serverId = bastion?.machines.instanceIds.get("bastion");
@@ -337,21 +364,25 @@ export class SparkCluster extends pulumi.ComponentResource {
     });
   }
 
-  async #ready(secrets: ClusterSecrets, images: Images): Promise<void> {
+  /**
+   * Waits for every machine, then for what the groups must achieve together, then for Marathon's apps. The client comes
+   * last: it counts Spark workers, which may be among those apps.
+   */
+  async #waitUntilReady(secrets: ClusterSecrets, images: Images): Promise<void> {
     const { cluster, operations } = this.#args;
     if (!operations.waits) return;
     const gated = ORDER.filter((g) => cluster.gates.some((gate) => gate.group === g));
     try {
-      await everyone([...this.#groups.values()].map((group) => group.ready));
-      await everyone(gated.filter((g) => g !== "client").map((g) => this.#gate(g)));
-      await everyone([this.#apps(secrets, images)]);
-      await everyone(gated.filter((g) => g === "client").map((g) => this.#gate(g)));
+      await allOf([...this.#groups.values()].map((group) => group.ready));
+      await allOf(gated.filter((g) => g !== "client").map((g) => this.#gate(g)));
+      await allOf([this.#apps(secrets, images)]);
+      await allOf(gated.filter((g) => g === "client").map((g) => this.#gate(g)));
     } finally {
       await operations.close();
     }
   }
 
-  /** What a group must achieve together. Each of its machines can tell; one that does is enough. */
+  /** Waits for what a group must achieve together. Every machine of the group can see it, so one that confirms it is enough. */
   async #gate(group: Group): Promise<void> {
     const { cluster, operations } = this.#args;
     const resource = this.#groups.get(group) ?? this;
@@ -369,7 +400,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     }
   }
 
-  /** What Marathon keeps running. No resource: Marathon itself knows what it has, and with its machines it is gone. */
+  /** Gives Marathon its apps. They are no Pulumi resources: Marathon keeps them itself, and they end with its machines. */
   async #apps(secrets: ClusterSecrets, images: Images): Promise<void> {
     const { cluster, operations } = this.#args;
     if (cluster.apps.length === 0) return;
@@ -400,17 +431,18 @@ export class SparkCluster extends pulumi.ComponentResource {
   }
 }
 
+/** What every group of machines is made with. */
 interface Base {
   network: Network;
   firewall: Firewall;
   keyPair: KeyPair;
   secrets: ClusterSecrets;
-  /** Not there yet for the machines that images need first. */
+  /** Absent for the bastion and the registry, which exist before the images and run none of them. */
   images?: Images;
 }
 
-/** Waits for all. The first failure fails the update; each is shown at its resource. */
-async function everyone(promises: readonly Promise<void>[]): Promise<void> {
+/** Waits for all promises. The first failure fails the update; every failure is shown at its resource. */
+async function allOf(promises: readonly Promise<void>[]): Promise<void> {
   const show = async (failure: unknown): Promise<never> => {
     if (!pulumi.ResourceError.isInstance(failure)) throw failure;
     await pulumi.log.error(failure.message, failure.resource);
