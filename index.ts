@@ -1,4 +1,4 @@
-import { defineCluster } from "./cluster/define.ts";
+import { describeCluster } from "./cluster/load.ts";
 import { lookAround } from "./components/look-around.ts";
 import { renderReadme } from "./components/readme.ts";
 import { SparkCluster } from "./components/spark-cluster.ts";
@@ -8,7 +8,7 @@ import { readStackConfig } from "./components/stack-config.ts";
 
 const root = import.meta.dirname;
 const { config, secrets } = readStackConfig();
-const cluster = defineCluster(config);
+const cluster = describeCluster(config);
 const found = await lookAround(cluster, root);
 const spark = new SparkCluster(cluster.name, { cluster, root, ...found, secrets });
 

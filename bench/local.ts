@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { pinnedVersions } from "../cluster/images.ts";
+import { pinnedVersions } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
 
 /**

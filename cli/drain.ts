@@ -1,15 +1,15 @@
 import { join } from "node:path";
 import type { Command } from "commander";
-import { defineCluster } from "../cluster/define.ts";
-import type { Cluster } from "../cluster/types.ts";
-import { loadConfig } from "../config/stack.ts";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
+import type { Cluster, Machine } from "../cluster/types.ts";
 import { captured } from "../lib/exec.ts";
 import { shellQuote } from "../lib/quote.ts";
 import { ROOT } from "../lib/root.ts";
 import { findDocker } from "../local/docker.ts";
 import { Ssh } from "../machines/ssh.ts";
 import { type DrainOptions, drain as drainAgent, reactivate } from "../mesos/drain.ts";
-import { onHost } from "../render/cloud-init/paths.ts";
+import { pathOnMachine } from "../render/cloud-init.ts";
 import { containerName } from "../render/compose.ts";
 import { type ConfigOptions, commandOf, projectFolder, seconds, setOption } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
@@ -56,8 +56,7 @@ async function onMachines(cluster: Cluster, environment: string): Promise<{ run:
     ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress, ...known("bastion") } } : {}),
   });
   const run: Run = async (master, command) => {
-    const here = cluster.services.filter((s) => s.machine === master.name);
-    const words = onHost(command, here).map(shellQuote).join(" ");
+    const words = command.map(shellQuote).join(" ");
     const { code, stdout: out, stderr } = await ssh.run({ ...master, ...known(master.name) }, `sudo -n ${words}`);
     return { code, output: code === 0 ? out : stderr };
   };
@@ -79,14 +78,25 @@ export function drain(): Command {
     .option("--timeout <seconds>", "time after which waiting is given up; the agent stays out of service", seconds, 600)
     .addOption(setOption())
     .action(async (environment: string, agent: string, options: Options) => {
-      const cluster = defineCluster(loadConfig(projectFolder(), environment, options.set));
+      const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
       const docker = cluster.config.platform === "docker";
       const { run, close } = docker
         ? { run: await onThisDocker(cluster), close: async () => {} }
         : await onMachines(cluster, environment);
       const report = (line: string): void => void process.stdout.write(`${line}\n`);
       const { grace: graceSeconds, timeout: timeoutSeconds } = options;
-      const drainOptions: DrainOptions = { cluster, agent, graceSeconds, timeoutSeconds, run, report };
+      const loginFileOf = docker
+        ? {}
+        : { loginFileOf: (master: Machine) => pathOnMachine(cluster, master, ADMIN_LOGIN) };
+      const drainOptions: DrainOptions = {
+        cluster,
+        agent,
+        graceSeconds,
+        timeoutSeconds,
+        run,
+        report,
+        ...loginFileOf,
+      };
       try {
         await (options.back ? reactivate(drainOptions) : drainAgent(drainOptions));
       } finally {

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
+import { loadConfig } from "../cluster/load.ts";
 import type { Config } from "../config/schema.ts";
-import { loadConfig } from "../config/stack.ts";
 import { UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { type Docker, findDocker } from "../local/docker.ts";

@@ -1,9 +1,8 @@
 import type { Command } from "commander";
-import { defineCluster } from "../cluster/define.ts";
-import { pinnedVersions } from "../cluster/images.ts";
-import { planDocument, planText } from "../cluster/plan.ts";
-import { loadConfig } from "../config/stack.ts";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { pinnedVersions } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
+import { planDocument, planText } from "../render/plan.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 
 interface Options extends ConfigOptions {
@@ -24,7 +23,7 @@ export function plan(): Command {
     .option("--files", "print every file of every service as well", false)
     .addOption(setOption())
     .action((environment: string, options: Options) => {
-      const cluster = defineCluster(loadConfig(projectFolder(), environment, options.set));
+      const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
       const versions = pinnedVersions(ROOT);
       process.stdout.write(
         options.json

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { defineCluster } from "../cluster/define.ts";
+import { describeCluster } from "../cluster/load.ts";
 import { interactive } from "../lib/exec.ts";
 import { clientContainer } from "../local/smoke.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig, onClient } from "./local.ts";
@@ -18,7 +18,7 @@ export function shell(): Command {
     process.exitCode = await interactive(docker.client, [
       "exec",
       terminal,
-      clientContainer(defineCluster(config)),
+      clientContainer(describeCluster(config)),
       "ipython",
     ]);
   });

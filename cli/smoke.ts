@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { defineCluster } from "../cluster/define.ts";
+import { describeCluster } from "../cluster/load.ts";
 import { smoke as runSmoke } from "../local/smoke.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig, onClient } from "./local.ts";
 
@@ -19,6 +19,6 @@ export function smoke(): Command {
     .action(async (options: Options) => {
       const config = localConfig(options, (name) => onClient(name, "sudo docker exec triplewide-jupyter smoke"));
       const { docker } = await localCluster(config, options.env);
-      process.exitCode = await runSmoke({ docker, cluster: defineCluster(config), json: options.json });
+      process.exitCode = await runSmoke({ docker, cluster: describeCluster(config), json: options.json });
     });
 }

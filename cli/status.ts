@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { defineCluster } from "../cluster/define.ts";
+import { describeCluster } from "../cluster/load.ts";
 import { dockerLines } from "../local/docker.ts";
 import { printLinks } from "../local/up.ts";
 import { publishedLinks } from "../render/compose.ts";
@@ -16,7 +16,7 @@ export function status(): Command {
         `pulumi stack output --stack ${options.env} lists its addresses, and \`sudo triplewide-ready\` on a machine what it waits for`,
     );
     const { docker, project } = await localCluster(config, options.env);
-    const cluster = defineCluster(config);
+    const cluster = describeCluster(config);
     const lines = await dockerLines(docker, [
       "ps",
       "-a",

@@ -1,15 +1,32 @@
 import type { Config } from "../config/schema.ts";
-import type { Machine, Role } from "./types.ts";
+import type { Checkout } from "../lib/checkout.ts";
+import type { ArchitectureFacts } from "./architectures/facts.ts";
+import { type PlatformRecord, platformOf } from "./platforms.ts";
+import type { Machine, Role, SparkWiring } from "./types.ts";
 
 /** What every service builder reads: the config, and who lives where. */
 export interface Context {
   config: Config;
+  architecture: ArchitectureFacts;
+  platform: PlatformRecord;
   machines: readonly Machine[];
   /** Addresses of the machines with a role, in order. */
   addresses(role: Role): string[];
+  /** Text of a script that lies beside the service which uses it. */
+  script: Checkout["script"];
 }
 
-export function makeContext(config: Config, machines: readonly Machine[]): Context {
+/** A context in which it is known how drivers reach the cluster. */
+export interface WiredContext extends Context {
+  spark: SparkWiring;
+}
+
+export function makeContext(
+  config: Config,
+  architecture: ArchitectureFacts,
+  machines: readonly Machine[],
+  script: Checkout["script"],
+): Context {
   const byRole = new Map<Role, string[]>();
   for (const machine of machines) {
     for (const role of machine.roles) {
@@ -18,18 +35,17 @@ export function makeContext(config: Config, machines: readonly Machine[]): Conte
       else byRole.set(role, [machine.address]);
     }
   }
-  return { config, machines, addresses: (role) => byRole.get(role) ?? [] };
+  return {
+    config,
+    architecture,
+    platform: platformOf(config),
+    machines,
+    addresses: (role) => byRole.get(role) ?? [],
+    script,
+  };
 }
 
 /** `host:port` of each, joined by commas. */
 export function endpoints(hosts: readonly string[], port: number): string {
   return hosts.map((host) => `${host}:${port}`).join(",");
-}
-
-/** `key value` lines, sorted: the same bytes for the same input. */
-export function propertyLines(properties: Readonly<Record<string, string>>, separator: string): string {
-  return Object.keys(properties)
-    .sort()
-    .map((key) => `${key}${separator}${properties[key]}\n`)
-    .join("");
 }

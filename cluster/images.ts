@@ -1,32 +1,9 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { parseEnv } from "node:util";
-import { hasMesos, mesosStartsExecutors } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
-import type { ImageName, MarathonApp } from "./types.ts";
+import { architectureOf, hasMesos, mesosStartsExecutors } from "./architectures/index.ts";
+import { IMAGE_NAMES, type ImageName, imageRecord } from "./image-catalogue.ts";
+import { platformOf } from "./platforms.ts";
 
-const MARK = /\{\{image:([a-z-]+)\}\}/g;
-
-/** Names of the images that a text has marks of, each once. */
-export function imagesIn(text: string): ImageName[] {
-  return [...new Set([...text.matchAll(MARK)].map((match) => match[1] as ImageName))];
-}
-
-/** Puts an image's reference in place of each mark. */
-export function fillImages(text: string, referenceOf: (name: ImageName) => string): string {
-  return text.replace(MARK, (_, name: ImageName) => referenceOf(name));
-}
-
-/** Apps with every mark filled in. */
-export function filledApps(apps: readonly MarathonApp[], fill: (text: string) => string): MarathonApp[] {
-  return JSON.parse(fill(JSON.stringify(apps)));
-}
-
-/** What `images/versions.env` pins. */
-export function pinnedVersions(root: string): Record<string, string> {
-  const values = parseEnv(readFileSync(join(root, "images", "versions.env"), "utf8"));
-  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value ?? ""]));
-}
+/** What the images of one cluster hold, and what they are called. */
 
 /** First characters of a source's digest, by which images that hold it are told apart. */
 const SHORT_DIGEST = 12;
@@ -37,29 +14,30 @@ export function sourceDigest(source: string): string {
 }
 
 /** Images that may hold a Mesos. */
-export const MESOS_IMAGES = ["spark-python", "client"] as const satisfies readonly ImageName[];
+export const MESOS_IMAGES: readonly ImageName[] = IMAGE_NAMES.filter((name) => imageRecord(name).mayHoldMesos);
 
 /** Where libmesos comes from that drivers load. */
-const librarySource = (c: Config): string => c.libmesosSource || c.mesosSource;
+const librarySource = (c: Config): string | undefined => c.libmesosSource ?? c.mesosSource;
 
 /** Whether Mesos' master and agent run in an image, and not on the machines themselves. */
 const holdsDaemons = (name: ImageName, c: Config): boolean =>
-  name === "spark-python" && (c.platform === "docker" || c.architecture === "mesos-in-docker");
+  name === "spark-python" && (platformOf(c).machinesAreContainers || architectureOf(c).mesos === "in-containers");
 
 /** Whether drivers run in an image that talk to Mesos. Marathon's Spark is a standalone one: its drivers do not. */
 const holdsDrivers = (name: ImageName, c: Config): boolean =>
-  mesosStartsExecutors(c) && (name === "client" || (name === "spark-python" && c.architecture === "docker-executors"));
+  mesosStartsExecutors(c) &&
+  (name === "client" || (name === "spark-python" && architectureOf(c).executorsRun === "in-own-container"));
 
-/** Where the Mesos inside of an image comes from; empty where it holds none. */
-export function mesosIn(name: ImageName, c: Config): string {
-  if (!hasMesos(c)) return "";
+/** Where the Mesos inside of an image comes from; `undefined` where it holds none, or nobody has said. */
+export function mesosIn(name: ImageName, c: Config): string | undefined {
+  if (!hasMesos(c) || !imageRecord(name).mayHoldMesos) return undefined;
   if (holdsDaemons(name, c)) return c.mesosSource;
-  return holdsDrivers(name, c) ? librarySource(c) : "";
+  return holdsDrivers(name, c) ? librarySource(c) : undefined;
 }
 
 /**
- * What the images that hold a source's Mesos need of it: `daemons` (master and agent), `java` (libmesos with its Java
- * bindings), or both. All of them stand on one image: what one needs, the others have as well.
+ * What the images that hold one source's Mesos use of it: `daemons` (master and agent), `java` (libmesos with its Java
+ * bindings), or both. They all stand on one image, so what one of them uses the others have as well.
  */
 export function mesosParts(source: string, c: Config): string {
   const images = MESOS_IMAGES.filter((name) => mesosIn(name, c) === source);
@@ -68,17 +46,17 @@ export function mesosParts(source: string, c: Config): string {
 }
 
 /** Appendix to the tag of an image that holds a Mesos, by the digest of its source. */
-export const mesosTag = (source: string): string =>
-  source === "" ? "" : `-mesos-${sourceDigest(source).slice(0, SHORT_DIGEST)}`;
+export const mesosTag = (source: string | undefined): string =>
+  source === undefined ? "" : `-mesos-${sourceDigest(source).slice(0, SHORT_DIGEST)}`;
 
 /** The image of Marathon that the config names, as Docker knows it. */
 export const marathonImage = (c: Config): string => c.marathonSource.replace("docker://", "");
 
 /**
- * Name and tag of an image of ours. On this machine's Docker, Marathon is what the config names; a registry gets it as one of
+ * Name and tag of an image. Where machines pull nothing, a copied image is what the config names; a registry gets it as one of
  * ours. Images with a Mesos inside are others than those without, so that environments of both kinds live side by side.
  */
 export function localReference(name: ImageName, c: Config, versions: Readonly<Record<string, string>>): string {
-  if (name === "marathon" && c.platform === "docker") return marathonImage(c);
+  if (imageRecord(name).origin === "copied" && !platformOf(c).pullsImages) return marathonImage(c);
   return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesosTag(mesosIn(name, c))}`;
 }

@@ -1,48 +1,75 @@
-import type { Health } from "./types.ts";
+/** What is asked to see that something works. `render/probe.ts` makes commands of it. */
+export type Probe =
+  /** The port takes connections. */
+  | { kind: "tcp"; host: string; port: number }
+  | HttpProbe
+  /** A text protocol answers a line with a line that matches (ZooKeeper's four letter words). */
+  | { kind: "line"; host: string; port: number; line: string; match: string }
+  /** Any of several succeeds. */
+  | { kind: "any"; of: readonly Probe[] }
+  /** All of several succeed. */
+  | { kind: "all"; of: readonly Probe[] };
 
-/**
- * Health probes. All are bash and nothing else (`/dev/tcp`), because bash is what every image and every guest has.
- */
+/** A GET answers, and its answer (status line, headers and body) has a line that matches. */
+export interface HttpProbe {
+  kind: "http";
+  host: string;
+  port: number;
+  path: string;
+  /** Extended regular expression. */
+  match: string;
+  /** File of a service on the same machine that holds `user:password`, without a newline. @default no login */
+  loginFile?: string;
+}
+
+/** How to see that a service works. */
+export interface Health {
+  /** Asked where the service runs. */
+  probe: Probe;
+  intervalSeconds: number;
+  timeoutSeconds: number;
+  /** Time in which failures do not count yet. */
+  startSeconds: number;
+  retries: number;
+}
 
 const TIMING = { intervalSeconds: 5, timeoutSeconds: 5, startSeconds: 300, retries: 3 } as const;
 
-function bash(script: string): string[] {
-  return ["bash", "-c", script];
-}
+export const tcp = (host: string, port: number): Probe => ({ kind: "tcp", host, port });
 
-/** The port takes connections. */
-export function tcpProbe(host: string, port: number): string[] {
-  return bash(`exec 3<>/dev/tcp/${host}/${port}`);
-}
+export const line = (host: string, port: number, sent: string, match: string): Probe => ({
+  kind: "line",
+  host,
+  port,
+  line: sent,
+  match,
+});
 
-/**
- * A GET answers, and its answer (status line, headers and body) has a line that matches.
- *
- * @param pattern Extended regular expression without single quotes.
- * @param loginFile File that holds `user:password` (no newline) where the service asks for them.
- */
-export function httpProbe(host: string, port: number, path: string, pattern: string, loginFile = ""): string[] {
-  const login = loginFile === "" ? "" : `Authorization: Basic '"$(base64 -w0 ${loginFile})"'\\r\\n`;
-  return bash(
-    `exec 3<>/dev/tcp/${host}/${port} && printf 'GET ${path} HTTP/1.0\\r\\nHost: ${host}\\r\\n${login}\\r\\n' >&3 && grep -Eq '${pattern}' <&3`,
-  );
-}
+export const http = (host: string, port: number, path: string, match: string, loginFile?: string): HttpProbe => ({
+  kind: "http",
+  host,
+  port,
+  path,
+  match,
+  ...(loginFile === undefined ? {} : { loginFile }),
+});
 
-/** A text protocol answers a line with a line that matches (ZooKeeper's four letter words). */
-export function lineProbe(host: string, port: number, line: string, pattern: string): string[] {
-  return bash(`exec 3<>/dev/tcp/${host}/${port} && printf '${line}' >&3 && grep -Eq '${pattern}' <&3`);
-}
+export const anyOf = (of: readonly Probe[]): Probe => ({ kind: "any", of });
+export const allOf = (of: readonly Probe[]): Probe => ({ kind: "all", of });
 
-/** Any of several commands succeeds. */
-export function anyOf(commands: string[][]): string[] {
-  return bash(commands.map((c) => `(${c[2]}) 2>/dev/null`).join(" || "));
-}
+/** The same timing for every service: what is slow to start has five minutes. */
+export const healthOf = (probe: Probe): Health => ({ probe, ...TIMING });
 
-/** All of several commands succeed. */
-export function allOf(commands: string[][]): string[] {
-  return bash(commands.map((c) => `(${c[2]})`).join(" && "));
-}
-
-export function healthOf(command: string[], overrides: Partial<Omit<Health, "command">> = {}): Health {
-  return { command, ...TIMING, ...overrides };
+/** Login files that a probe reads. */
+export function loginFiles(probe: Probe): string[] {
+  switch (probe.kind) {
+    case "tcp":
+    case "line":
+      return [];
+    case "http":
+      return probe.loginFile === undefined ? [] : [probe.loginFile];
+    case "any":
+    case "all":
+      return probe.of.flatMap(loginFiles);
+  }
 }

@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import { platformOf } from "./platforms.ts";
 import type { FirewallRule, Machine, Quota } from "./types.ts";
 
 /** Egress rules of each security group: all of IPv4, all of IPv6. */
@@ -6,18 +7,18 @@ export const EGRESS_RULES = 2;
 
 /** What the cluster takes of an OpenStack project's quota; nothing on platform `docker`. */
 export function quotaOf(c: Config, machines: readonly Machine[], firewall: readonly FirewallRule[]): Quota {
-  if (c.platform === "docker") {
+  if (!platformOf(c).servers) {
     const none = { ports: 0, volumes: 0, gigabytes: 0, floatingIps: 0, securityGroups: 0, securityGroupRules: 0 };
     return { instances: 0, vcpus: 0, ramMiB: 0, ...none };
   }
   const total = (size: "vcpus" | "ramMiB"): number | null =>
     machines.reduce<number | null>((sum, m) => {
-      const flavor = c.flavorSizes[m.flavor];
+      const flavor = c.flavorSizes[m.flavor ?? ""];
       return sum === null || !flavor ? null : sum + flavor[size];
     }, 0);
   const groups = new Set(machines.map((m) => m.group)).size;
-  const volumes = machines.filter((m) => m.volumeGb > 0);
-  const newNetwork = c.existingNetworkId === "";
+  const volumes = machines.filter((m) => m.volumeGb !== undefined);
+  const newNetwork = c.existingNetworkId === undefined;
   return {
     instances: machines.length,
     vcpus: total("vcpus"),
@@ -25,7 +26,7 @@ export function quotaOf(c: Config, machines: readonly Machine[], firewall: reado
     // A new network's router takes a port, and its DHCP one more.
     ports: machines.length + (newNetwork ? 2 : 0),
     volumes: volumes.length,
-    gigabytes: volumes.reduce((sum, m) => sum + m.volumeGb, 0),
+    gigabytes: volumes.reduce((sum, m) => sum + (m.volumeGb ?? 0), 0),
     floatingIps: c.bastion ? 1 : 0,
     securityGroups: groups,
     securityGroupRules: firewall.length + groups * EGRESS_RULES,

@@ -1,9 +1,12 @@
-import type { Architecture, Config } from "../config/schema.ts";
+import type { Architecture, Config, ConfigKey } from "../config/schema.ts";
+import type { ImageName } from "./image-catalogue.ts";
+import type { Health, Probe } from "./probe.ts";
+import type { Value } from "./values.ts";
 
 /**
  * The cluster as plain data: what runs where. Everything else in this project renders it (to Compose, to user data, to
- * OpenStack resources) or prints it. Nothing here knows Pulumi, and nothing here holds a secret: a secret's place is
- * marked `{{secret:NAME}}`, an image's `{{image:NAME}}`, and the renderers fill both in.
+ * OpenStack resources) or prints it. Nothing here knows Pulumi, and nothing here holds a secret: secrets and image references
+ * are typed references (`values.ts`), which a renderer fills in before it quotes.
  */
 
 /** Machines of one group are alike: same roles, flavor, firewall and secrets. */
@@ -31,21 +34,34 @@ export interface Machine {
   number: number;
   roles: Role[];
   address: string;
-  /** OpenStack flavor; empty on platform `docker`. */
-  flavor: string;
-  /** GB of the data volume; 0 where the machine keeps no state. */
-  volumeGb: number;
-  /** OpenStack availability zone; empty: the cloud's default. */
-  availabilityZone: string;
+  /** OpenStack flavor; `undefined` on platform `docker`. */
+  flavor: string | undefined;
+  /** GB of the data volume; `undefined` where the machine has none. */
+  volumeGb: number | undefined;
+  /** OpenStack availability zone. @default the cloud's own choice */
+  availabilityZone: string | undefined;
 }
 
-/** Our images, by the name of their folder under `images/`, and images of others, by the config key that names them. */
-export type ImageName = "spark-python" | "client" | "zookeeper" | "hdfs" | "registry" | "marathon";
+/** Values that a JSON file may hold. */
+export type Json = Value | number | boolean | readonly Json[] | { readonly [key: string]: Json };
+
+/** What a file holds, as data: a renderer fills values in and then writes and quotes it in its format. */
+export type Content =
+  /** Text as it is. Values in it must be ones that the format of the text cannot take for more than a value. */
+  | { format: "text"; text: Value }
+  /** Java properties, `key<separator>value`, sorted by key. */
+  | { format: "properties"; separator: " " | "="; properties: Readonly<Record<string, Value>> }
+  /** Hadoop's XML configuration, sorted by name. */
+  | { format: "hadoop-xml"; properties: Readonly<Record<string, Value>> }
+  /** Lines `export NAME=value` for a shell, sorted by name. */
+  | { format: "shell-exports"; variables: Readonly<Record<string, Value>> }
+  /** JSON on one line. */
+  | { format: "json"; value: Json };
 
 export interface File {
   /** Absolute path on the machine, or in the container. */
   path: string;
-  content: string;
+  content: Content;
   /** Octal text such as "0644". Files that hold a secret are "0600" and owned by the service's user. */
   mode: string;
   /** Owner of a "0600" file that another user than the service's reads. */
@@ -57,6 +73,8 @@ export type Peer = Group | "self";
 
 export interface Port {
   name: string;
+  /** Config key that sets it; `undefined` for ports that nobody configures. */
+  key?: ConfigKey;
   port: number;
   /** Last port of a range. */
   last?: number;
@@ -66,14 +84,50 @@ export interface Port {
   link?: "http" | "spark";
 }
 
-/** How to see that a service works: an exit code of 0 from a command, run where the service runs. */
-export interface Health {
-  command: string[];
-  intervalSeconds: number;
-  timeoutSeconds: number;
-  /** Time in which failures do not count yet. */
-  startSeconds: number;
-  retries: number;
+/** A directory that outlives the process. */
+export interface Directory {
+  path: string;
+  /** How long it stays: as long as its machine, or longer (on the data volume where there is one). */
+  lasts: "machine" | "data";
+  /**
+   * Who else has it. `machine`: one folder for all services of the machine, at this very path, where anyone may write.
+   * @default nobody; it is the service's own
+   */
+  shared?: "machine";
+}
+
+/** What a process of the machine may do; meaningless for containers, which have their own limits. */
+export interface Hardening {
+  /** Whether it and its children can never gain rights (`NoNewPrivileges`). */
+  noNewPrivileges?: true;
+  /** Whether `/tmp` is its own. */
+  privateTmp?: true;
+  /** Whether home directories are hidden from it. */
+  protectHome?: true;
+  /** Whether the system's own folders are read-only to it. */
+  protectSystem?: true;
+  /**
+   * Whether what it started lives on when it ends, has control groups of its own, and does not count towards its limit on
+   * processes: for a service that starts others' programs.
+   */
+  keepsChildren?: true;
+  /** Home directory of the login that Docker's command finds when the service calls it. */
+  dockerConfig?: string;
+}
+
+/** What a service needs of its machine beyond a plain container: containers of its own, or all processes. */
+export type Need = "docker-socket" | "host-pid" | "cgroup";
+
+/** What is installed on a machine for a service that is a process of it. */
+export interface Software {
+  /** Debian packages. */
+  packages?: readonly string[];
+  /** Units that those packages would start by themselves: on our ports, and without a password. */
+  maskedUnits?: readonly string[];
+  /** Whether it is one of Mesos' own programs, which come from `mesosSource`. */
+  mesos?: true;
+  /** Whether its tasks run on the machine itself and need the Python packages of the image, and Java. */
+  python?: true;
 }
 
 export interface Service {
@@ -82,34 +136,39 @@ export interface Service {
   machine: string;
   /** `systemd`: a process of the machine; `docker`: a container on it. On platform `docker` both are containers. */
   runtime: "systemd" | "docker";
-  image: ImageName;
+  /** The image that it runs in; `undefined` for a program that is only ever a process of a machine. */
+  image: ImageName | undefined;
   /** Program and arguments, without a shell. */
   command: string[];
-  env: Record<string, string>;
+  env: Record<string, Value>;
   files: File[];
   ports: Port[];
   health: Health;
   /** User id that the process has. */
   uid: number;
-  /**
-   * Directories that outlive the process; with `keep` also the machine (on the data volume where there is one). Those that
-   * are `shared` are one for all services of the machine, at this very path of the machine, and anyone may write there.
-   */
-  dirs: { path: string; keep: boolean; shared?: true }[];
-  /** MiB after which the process is ended, 0: no limit. */
-  memoryMiB: number;
+  dirs: Directory[];
+  /** MiB after which the process is ended. @default no limit */
+  memoryMiB?: number;
   /** Services of the same machine that start before this one. */
   after: string[];
   /** Signal by which it leaves its cluster for good; without it, others may wait for it to come back. */
   leaveSignal?: string;
-  /** What it needs of its machine beyond a plain container: containers of its own, or all processes. */
-  needs?: ("docker-socket" | "host-pid" | "cgroup")[];
+  needs?: readonly Need[];
+  /** Images that its tasks run in, started by it through its machine's Docker. @default it starts no containers */
+  startsContainers?: readonly ImageName[];
+  /**
+   * Program of a Mesos agent, by which a machine finds out which control groups it needs before it starts. Such a service
+   * starts when that is known, others as soon as what runs them is installed.
+   */
+  agentProgram?: string;
+  software?: Software;
+  hardening?: Hardening;
 }
 
 /** How a Spark driver on the client reaches the cluster. */
 export interface SparkWiring {
   /** `spark-defaults.conf`. */
-  conf: Record<string, string>;
+  conf: Record<string, Value>;
   /** `spark-env.sh`. */
   env: Record<string, string>;
   /** MASTER. */
@@ -124,8 +183,8 @@ export interface SparkWiring {
 export interface Gate {
   group: Group;
   what: string;
-  /** Run on each machine of the group, outside of any container; one success is enough. */
-  command: string[];
+  /** Asked on each machine of the group; one success is enough. */
+  probe: Probe;
 }
 
 /** What the cluster takes of an OpenStack project's quota. `null`: a flavor's size is not known without the cloud. */
@@ -160,12 +219,43 @@ export interface Secret {
   groups: Group[];
 }
 
-/** An app as Marathon's HTTP interface takes it. No secret may stand in one: Marathon shows them to whoever logs in. */
-export type MarathonApp = Readonly<Record<string, unknown>> & {
-  readonly id: string;
-  readonly instances: number;
-  readonly labels?: Readonly<Record<string, string>>;
-};
+/** What Marathon asks a task to see that it works. */
+export interface AppHealth {
+  probe: Probe;
+  /** Seconds in which failures do not count yet. */
+  graceSeconds: number;
+  intervalSeconds: number;
+  timeoutSeconds: number;
+  /** Failures in a row after which the task is replaced. */
+  retries: number;
+}
+
+/** An app that Marathon keeps running, in a container. No secret may stand in one: Marathon shows them to whoever logs in. */
+export interface App {
+  id: string;
+  instances: number;
+  /** Command line for a shell; `$HOST` is the address of the machine that the task runs on. */
+  command: string;
+  /** User of the image. */
+  user: string;
+  env: Readonly<Record<string, string>>;
+  image: ImageName;
+  /** Files of its machine that it reads, at the same path. */
+  files: readonly string[];
+  /** Files and sockets that it may have open. @default the limit of the machine's Docker */
+  openFiles?: number;
+  /** Ports of its machine that it needs. */
+  ports: readonly { name: string; port: number }[];
+  /** Addresses of the machines that it may run on. @default any */
+  hosts?: readonly string[];
+  health: AppHealth;
+  cpus: number;
+  memoryMiB: number;
+  /** Part of its tasks that stays healthy while a new definition is rolled out, from 0 to 1. */
+  healthyWhileUpdated: number;
+  /** Ids of apps that start before it. */
+  dependsOn?: readonly string[];
+}
 
 export interface Cluster {
   name: string;
@@ -179,8 +269,5 @@ export interface Cluster {
   secrets: Secret[];
   gates: Gate[];
   /** What Marathon keeps running; empty where there is no Marathon. Never in user data: it counts agents. */
-  apps: MarathonApp[];
+  apps: App[];
 }
-
-export const secret = (name: string): string => `{{secret:${name}}}`;
-export const image = (name: ImageName): string => `{{image:${name}}}`;

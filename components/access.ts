@@ -1,3 +1,4 @@
+import { GROUPS } from "../cluster/groups.ts";
 import type { Cluster, Machine, Service } from "../cluster/types.ts";
 
 /** How people reach a cluster: addresses of its web pages, and the `ssh` settings that lead there. */
@@ -13,7 +14,7 @@ export interface Page {
 /** The pages that people open: the client's, and the first master's, which knows or names the leading one. */
 export function pages(cluster: Cluster): Page[] {
   const found = new Map<number, Page>();
-  const shown = cluster.machines.filter((m) => m.group === "client" || (m.group === "master" && m.number === 1));
+  const shown = cluster.machines.filter((m) => m.number === 1 && GROUPS[m.group].pagesFor === "people");
   for (const machine of shown) {
     for (const service of cluster.services.filter((s) => s.machine === machine.name)) {
       for (const port of service.ports) {
@@ -44,12 +45,12 @@ export function pageUrl(cluster: Cluster, page: Page): string {
 export function sshConfig(cluster: Cluster, bastionAddress: string, bastionId: string): string {
   const c = cluster.config;
   const bastion = `${cluster.name}-bastion`;
-  const named = cluster.machines.filter((m) => !["bastion", "agent", "datanode"].includes(m.group));
+  const named = cluster.machines.filter((m) => GROUPS[m.group].lasting && m.group !== "bastion");
   const host = (m: Machine): string => `Host ${cluster.name}-${m.name}\n  HostName ${m.address}\n`;
   const common = [
     `Host ${cluster.name}-* ${octets(c.networkCidr)}\n`,
     `  User ${c.sshUser}\n`,
-    ...(c.keyPair === "" ? [`  IdentityFile ~/.ssh/${cluster.name}\n`, "  IdentitiesOnly yes\n"] : []),
+    ...(c.keyPair === undefined ? [`  IdentityFile ~/.ssh/${cluster.name}\n`, "  IdentitiesOnly yes\n"] : []),
   ].join("");
   if (!c.bastion) return [...named.map(host), common].join("\n");
   // A replaced machine has the address of the one before it and another key. Behind the bastion nobody else can have it.

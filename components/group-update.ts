@@ -1,5 +1,6 @@
 import type { Instance } from "@pulumi/openstack/compute/instance.js";
 import * as pulumi from "@pulumi/pulumi";
+import { GROUPS } from "../cluster/groups.ts";
 import type { Group, Machine } from "../cluster/types.ts";
 import { messageOf } from "../lib/errors.ts";
 import { never } from "../lib/promises.ts";
@@ -95,8 +96,9 @@ export class GroupUpdate {
       batchSize,
       order: replacements,
       members,
-      // Any agent may be absent; in every other group the other members have to be healthy before one is replaced.
-      ...(group === "agent" ? {} : { unhealthy: (others: readonly string[]) => this.#unhealthy(others) }),
+      ...(GROUPS[group].replacedOnlyWhenHealthy
+        ? { unhealthy: (others: readonly string[]) => this.#unhealthy(others) }
+        : {}),
     });
     return { rollout, repairs, replacements };
   }

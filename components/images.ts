@@ -2,10 +2,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Image } from "@pulumi/docker/image.js";
 import * as pulumi from "@pulumi/pulumi";
+import { type ImageName, imageRecord, standsOn } from "../cluster/image-catalogue.ts";
 
 export interface ImagesArgs {
   /** Images to have. Plain, because they decide which resources there are. */
-  needed: readonly string[];
+  needed: readonly ImageName[];
   /** References, by digest, of images that are not built here. */
   given: Readonly<Record<string, string>>;
   /** Folder that holds one folder for each image. */
@@ -47,16 +48,6 @@ export interface MesosInImage {
   tag: string;
 }
 
-/** Images that an image of ours stands on, and the build argument by which it knows each. */
-const STANDS_ON: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  base: {},
-  "spark-python": { TRIPLEWIDE_BASE: "base" },
-  client: { TRIPLEWIDE_BASE: "base", SPARK_PYTHON_IMAGE: "spark-python" },
-  zookeeper: { TRIPLEWIDE_BASE: "base" },
-  hdfs: { TRIPLEWIDE_BASE: "base" },
-  marathon: {},
-};
-
 /** The container images of the cluster: built and pushed as far as nobody gives them, and named by digest. */
 export class Images extends pulumi.ComponentResource {
   readonly #references = new Map<string, pulumi.Output<string>>();
@@ -71,13 +62,13 @@ export class Images extends pulumi.ComponentResource {
   }
 
   /** Reference by which machines pull an image. */
-  of(image: string): pulumi.Output<string> {
+  of(image: ImageName): pulumi.Output<string> {
     const reference = this.#references.get(image);
     if (!reference) throw new Error(`no image is called ${image}`);
     return reference;
   }
 
-  #reference(name: string, args: ImagesArgs, image: string): pulumi.Output<string> {
+  #reference(name: string, args: ImagesArgs, image: ImageName): pulumi.Output<string> {
     const given = args.given[image];
     if (given) return pulumi.output(given);
     return this.#build(name, args, image).repoDigest.apply((pushed) => {
@@ -88,16 +79,16 @@ export class Images extends pulumi.ComponentResource {
   }
 
   /** @param mesos What the image is to hold: its own, or that of an image which stands on it. */
-  #build(name: string, args: ImagesArgs, image: string, mesos = args.mesos[image]): Image {
+  #build(name: string, args: ImagesArgs, image: ImageName, mesos = args.mesos[image]): Image {
     const key = `${image}${mesos?.sha256 ?? ""}`;
     const there = this.#built.get(key);
     if (there) return there;
-    const standsOn = STANDS_ON[image];
-    if (!standsOn) throw new Error(`no Dockerfile is known for the image ${image}`);
     const dockerfile = join(args.folder, image, "Dockerfile");
     const below: Record<string, pulumi.Input<string>> = {};
-    for (const [arg, other] of Object.entries(standsOn)) {
-      below[arg] = args.given[other] ?? this.#build(name, args, other, other === "base" ? undefined : mesos).repoDigest;
+    for (const [arg, other] of standsOn(image)) {
+      below[arg] =
+        args.given[other] ??
+        this.#build(name, args, other, imageRecord(other).mayHoldMesos ? mesos : undefined).repoDigest;
     }
     const values = {
       ...args.buildArgs,

@@ -2,13 +2,13 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
-import { missingBeforeUp } from "../cluster/plan.ts";
 import type { Cluster } from "../cluster/types.ts";
-import { ConfigError } from "../config/validate.ts";
+import { ConfigError } from "../config/problems.ts";
 import { fetchArchives, placeArchives } from "../mesos/archive.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { CloudError } from "../openstack/errors.ts";
 import { PreflightError, preflight } from "../openstack/preflight.ts";
+import { missingBeforeUp } from "../render/plan.ts";
 import { ApiOnlyOperations, LiveOperations } from "./live-operations.ts";
 import { passive } from "./operations.ts";
 import type { SparkClusterArgs } from "./spark-cluster.ts";
@@ -43,7 +43,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
       imageId: facts.imageId,
       flavorIds: Object.fromEntries(Object.entries(facts.flavors).map(([name, { id }]) => [name, id])),
       externalNetworkId: facts.externalNetworkId,
-      externalNetwork: c.externalNetwork,
+      externalNetwork: c.externalNetwork ?? "",
       mesosArchives,
       operations: operationsFor(cluster, root, cloud, facts.existing),
     };
@@ -97,8 +97,10 @@ function operationsFor(
 
 /** A warning where machines keep state without a data volume: a replacement would lose it. */
 function stateWithoutVolume(cluster: Cluster): string[] {
-  const keeps = new Set(cluster.services.filter((s) => s.dirs.some((dir) => dir.keep)).map((s) => s.machine));
-  const names = cluster.machines.filter((m) => m.volumeGb === 0 && keeps.has(m.name)).map((m) => m.name);
+  const keeps = new Set(
+    cluster.services.filter((s) => s.dirs.some((dir) => dir.lasts === "data")).map((s) => s.machine),
+  );
+  const names = cluster.machines.filter((m) => m.volumeGb === undefined && keeps.has(m.name)).map((m) => m.name);
   if (names.length === 0) return [];
   const why = cluster.config.dataVolumes ? "" : " (dataVolumes: false)";
   return [`no data volume${why}: when it is replaced, a machine loses the state it keeps: ${names.join(", ")}`];

@@ -88,7 +88,7 @@ export class MachineGroup extends pulumi.ComponentResource {
     for (const machine of args.machines) {
       const child = name + machine.name.slice(args.group.length);
       const port = this.#port(child, machine, args);
-      const volume = machine.volumeGb > 0 ? this.#volume(child, machine, args) : undefined;
+      const volume = machine.volumeGb === undefined ? undefined : this.#volume(child, machine, machine.volumeGb, args);
       const serverGroup = serverGroups.get(machine.name);
       const parts = { port, volume, serverGroup, faults, configuration: update.configurationOf(machine) };
       const instance = this.#instance(child, machine, args, parts);
@@ -134,12 +134,12 @@ export class MachineGroup extends pulumi.ComponentResource {
     );
   }
 
-  #volume(child: string, machine: Machine, args: MachineGroupArgs): Volume {
+  #volume(child: string, machine: Machine, gigabytes: number, args: MachineGroupArgs): Volume {
     return new Volume(
       child,
       {
         name: `${resourceName(args.clusterName, machine.name)}-data`,
-        size: machine.volumeGb,
+        size: gigabytes,
         ...(args.volumeType ? { volumeType: args.volumeType } : {}),
         // A larger volume is no reason to take its machine away.
         enableOnlineResize: true,
@@ -151,7 +151,7 @@ export class MachineGroup extends pulumi.ComponentResource {
   #instance(child: string, machine: Machine, args: MachineGroupArgs, parts: Parts): Instance {
     const name = resourceName(args.clusterName, machine.name);
     const { port, volume, serverGroup, faults, configuration } = parts;
-    const flavorId = args.flavorIds[machine.flavor];
+    const flavorId = args.flavorIds[machine.flavor ?? ""];
     if (!flavorId) throw new Error(`${machine.name}: no id is known for the flavor ${machine.flavor}`);
     const generation = generationOf(args.operations.existing.get(machine.name));
     return new Instance(

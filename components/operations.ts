@@ -1,6 +1,7 @@
-import type { Group, MarathonApp } from "../cluster/types.ts";
+import type { Group } from "../cluster/types.ts";
 import type { SshTarget } from "../machines/ssh.ts";
 import type { ExistingMachine } from "../openstack/inventory.ts";
+import type { MarathonApp } from "../render/marathon-apps.ts";
 
 /** How the cluster's machines are reached. */
 export interface Access {

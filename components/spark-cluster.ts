@@ -1,31 +1,25 @@
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import {
-  filledApps,
-  imagesIn,
-  MESOS_IMAGES,
-  marathonImage,
-  mesosIn,
-  mesosParts,
-  mesosTag,
-  pinnedVersions,
-} from "../cluster/images.ts";
-import { MARATHON_LOGIN } from "../cluster/services/marathon.ts";
-import { pullLogin } from "../cluster/services/registry.ts";
-import type { Cluster, Group, Machine } from "../cluster/types.ts";
-import { hasRegistry } from "../config/ports.ts";
+import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
+import type { ImageName } from "../cluster/image-catalogue.ts";
+import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag } from "../cluster/images.ts";
+import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
+import { pullLogin } from "../cluster/services/registry/registry.ts";
+import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
+import { fill, type Reference, references } from "../cluster/values.ts";
 import { givenSecrets, type SecretKey } from "../config/secrets.ts";
+import { type Checkout, readCheckout } from "../lib/checkout.ts";
 import { messageOf } from "../lib/errors.ts";
 import { never } from "../lib/promises.ts";
 import type { SshTarget } from "../machines/ssh.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
-import { onHost } from "../render/cloud-init/paths.ts";
-import { renderGates, renderUserData } from "../render/cloud-init.ts";
+import { checkUserData, pathOnMachine, renderGates, renderUserData, userDataReferences } from "../render/cloud-init.ts";
+import { renderApps } from "../render/marathon-apps.ts";
 import { pages, pageUrl, sshConfig } from "./access.ts";
 import { Bastion } from "./bastion.ts";
 import { ClusterSecrets } from "./cluster-secrets.ts";
 import { type Configuration, configure } from "./configuration.ts";
-import { filler } from "./filler.ts";
+import { valuesOf } from "./filler.ts";
 import { Firewall } from "./firewall.ts";
 import { Images, type ImagesArgs } from "./images.ts";
 import { KeyPair } from "./key-pair.ts";
@@ -57,24 +51,13 @@ export interface SparkClusterArgs {
   secrets?: Partial<Record<SecretKey, pulumi.Input<string>>>;
 }
 
-/** Order in which the groups' machines are replaced: each group after those that it depends on. */
-const ORDER = [
-  "bastion",
-  "registry",
-  "zookeeper",
-  "master",
-  "datanode",
-  "agent",
-  "client",
-] as const satisfies readonly Group[];
-
 /**
  * A whole cluster on OpenStack: network, access, registry, images and machines, and the wait until all of it works.
  *
  * @throws Error where `flavorIds` lacks a flavor that a machine names.
  * @example
  * ```ts
- * const cluster = defineCluster(config);
+ * const cluster = describeCluster(config);
  * const spark = new SparkCluster(cluster.name, { cluster, root: import.meta.dirname, ...(await lookAround(cluster, root)) });
  * export const jupyterUrl = spark.jupyterUrl;
  * ```
@@ -105,11 +88,14 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly ready: Promise<void>;
 
   readonly #args: SparkClusterArgs;
+  readonly #checkout: Checkout;
   readonly #groups = new Map<Group, MachineGroup>();
 
   constructor(name: string, args: SparkClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("triplewide:index:SparkCluster", name, {}, opts);
     this.#args = args;
+    this.#checkout = readCheckout(args.root);
+    checkUserData(args.cluster, this.#checkout);
     const { cluster } = args;
 
     // Network: where the machines are, and which groups may connect to which ports.
@@ -130,7 +116,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const images = this.#images(name, secrets, registry);
 
     // Machines: all remaining groups. Of machines that exist, one group is replaced after the other.
-    for (const group of ORDER) this.#group(name, { ...base, images }, group);
+    for (const group of GROUP_NAMES) this.#group(name, { ...base, images }, group);
 
     // Readiness: decides whether the update succeeds. The outputs do not wait for it.
     this.ready = this.#waitUntilReady(secrets, images);
@@ -170,8 +156,8 @@ export class SparkCluster extends pulumi.ComponentResource {
         clusterName: cluster.name,
         cidr: c.networkCidr,
         externalNetworkId,
-        existingNetworkId: c.existingNetworkId,
-        existingSubnetId: c.existingSubnetId,
+        existingNetworkId: c.existingNetworkId ?? "",
+        existingSubnetId: c.existingSubnetId ?? "",
         ...(c.dnsServers.length > 0 ? { dnsServers: c.dnsServers } : {}),
       },
       { parent: this },
@@ -180,7 +166,7 @@ export class SparkCluster extends pulumi.ComponentResource {
 
   #firewall(name: string): Firewall {
     const { cluster } = this.#args;
-    const groups = ORDER.filter((group) => this.#machines(group).length > 0);
+    const groups = GROUP_NAMES.filter((group) => this.#machines(group).length > 0);
     return new Firewall(
       `${name}-firewall`,
       { clusterName: cluster.name, groups, rules: cluster.firewall },
@@ -192,7 +178,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const { cluster } = this.#args;
     return new KeyPair(
       `${name}-key`,
-      { clusterName: cluster.name, existing: cluster.config.keyPair },
+      { clusterName: cluster.name, existing: cluster.config.keyPair ?? "" },
       { parent: this },
     );
   }
@@ -221,12 +207,12 @@ export class SparkCluster extends pulumi.ComponentResource {
   #images(name: string, secrets: ClusterSecrets, registry: MachineGroup | undefined): Images {
     const { cluster, root, operations } = this.#args;
     const c = cluster.config;
-    const versions = pinnedVersions(root);
+    const { versions } = this.#checkout;
     const login = pullLogin(cluster);
     const [machine] = this.#machines("registry");
     const storage = machine && registry?.storageIds.get(machine.name);
     const port = c.registryPort;
-    const needed = new Set(ORDER.flatMap((group) => imagesIn(this.#sample(group))));
+    const needed = new Set(GROUP_NAMES.flatMap((group) => this.#references(group)).flatMap(imageNames));
     return new Images(
       `${name}-image`,
       {
@@ -237,8 +223,8 @@ export class SparkCluster extends pulumi.ComponentResource {
         mesos: this.#mesos(),
         tag: versions.TRIPLEWIDE_VERSION ?? "latest",
         platform: "linux/amd64",
-        push: hasRegistry(c) ? `localhost:${port}` : c.registry,
-        pull: machine ? `${machine.address}:${port}` : c.registry,
+        push: c.registry ?? `localhost:${port}`,
+        pull: c.registry ?? `${machine?.address}:${port}`,
         ...(login ? { user: login.user, password: secrets.of(login.secret) } : {}),
         ...(storage ? { storage } : {}),
         reachable:
@@ -258,8 +244,8 @@ export class SparkCluster extends pulumi.ComponentResource {
     const { cluster, mesosArchives } = this.#args;
     const entries = MESOS_IMAGES.flatMap((name) => {
       const source = mesosIn(name, cluster.config);
-      const sha256 = mesosArchives?.get(source);
-      return sha256
+      const sha256 = source === undefined ? undefined : mesosArchives?.get(source);
+      return source !== undefined && sha256
         ? [[name, { sha256, parts: mesosParts(source, cluster.config), tag: mesosTag(source) }] as const]
         : [];
     });
@@ -294,7 +280,7 @@ export class SparkCluster extends pulumi.ComponentResource {
       serverGroups: serverGroups(cluster).filter((g) => this.#isIn(group, g.members)),
       ...(c.volumeType ? { volumeType: c.volumeType } : {}),
       protectData: c.protectData,
-      batchSize: group === "agent" ? c.agentBatchSize : 1,
+      batchSize: GROUPS[group].batch(c),
       readyTimeoutSeconds: c.readyTimeoutSeconds,
       operations,
       after: this.#before(group),
@@ -307,15 +293,15 @@ export class SparkCluster extends pulumi.ComponentResource {
     const c = cluster.config;
     const machines = this.#machines(group);
     const policies = new Map(serverGroups(cluster).flatMap((g) => g.members.map((m) => [m, g.policy] as const)));
-    return filler(this.#sample(group), secrets, images).apply(
-      (fill) =>
+    return valuesOf(this.#references(group), secrets, images).apply(
+      (lookUp) =>
         new Map(
           machines.map((machine) => {
-            const { flavor, availabilityZone, volumeGb } = machine;
+            const { flavor = "", availabilityZone = "", volumeGb = 0 } = machine;
             const antiAffinity = policies.get(machine.name) ?? "";
-            const keyName = c.keyPair || cluster.name;
+            const keyName = c.keyPair ?? cluster.name;
             const settings = { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity };
-            return [machine.name, configure(fill(renderUserData(cluster, machine)), settings)];
+            return [machine.name, configure(renderUserData(cluster, machine, this.#checkout, lookUp), settings)];
           }),
         ),
     );
@@ -325,10 +311,10 @@ export class SparkCluster extends pulumi.ComponentResource {
     return this.#args.cluster.machines.filter((machine) => machine.group === group);
   }
 
-  /** User data of a group's first machine: machines of a group are alike, so its marks are those of all. */
-  #sample(group: Group): string {
+  /** What the user data of a group's machines refers to: machines of a group are alike, so the first one tells. */
+  #references(group: Group): Reference[] {
     const [machine] = this.#machines(group);
-    return machine ? renderUserData(this.#args.cluster, machine) : "";
+    return machine ? userDataReferences(this.#args.cluster, machine) : [];
   }
 
   #isIn(group: Group, names: readonly string[]): boolean {
@@ -345,9 +331,11 @@ export class SparkCluster extends pulumi.ComponentResource {
     return Promise.all(machines.map((machine) => this.#target(machine)));
   }
 
-  /** Resolves when every group that comes before this one in `ORDER` has finished its replacements. */
+  /** Resolves when every group that comes before this one in `GROUP_NAMES` has finished its replacements. */
   #before(group: Group): Promise<void> {
-    const earlier = ORDER.slice(0, ORDER.indexOf(group)).flatMap((g) => this.#groups.get(g)?.replaced ?? []);
+    const earlier = GROUP_NAMES.slice(0, GROUP_NAMES.indexOf(group)).flatMap(
+      (g) => this.#groups.get(g)?.replaced ?? [],
+    );
     return Promise.all(earlier).then(() => {});
   }
 
@@ -371,12 +359,12 @@ export class SparkCluster extends pulumi.ComponentResource {
   async #waitUntilReady(secrets: ClusterSecrets, images: Images): Promise<void> {
     const { cluster, operations } = this.#args;
     if (!operations.waits) return;
-    const gated = ORDER.filter((g) => cluster.gates.some((gate) => gate.group === g));
+    const gated = GROUP_NAMES.filter((g) => cluster.gates.some((gate) => gate.group === g));
     try {
       await allOf([...this.#groups.values()].map((group) => group.ready));
-      await allOf(gated.filter((g) => g !== "client").map((g) => this.#gate(g)));
+      await allOf(gated.filter((g) => !GROUPS[g].gatedLast).map((g) => this.#gate(g)));
       await allOf([this.#apps(secrets, images)]);
-      await allOf(gated.filter((g) => g === "client").map((g) => this.#gate(g)));
+      await allOf(gated.filter((g) => GROUPS[g].gatedLast).map((g) => this.#gate(g)));
     } finally {
       await operations.close();
     }
@@ -406,14 +394,15 @@ export class SparkCluster extends pulumi.ComponentResource {
     if (cluster.apps.length === 0) return;
     const resource = this.#groups.get("master") ?? this;
     const machines = this.#machines("master");
-    const services = cluster.services.filter((s) => s.machine === machines[0]?.name);
-    const fill = await resolved(filler(JSON.stringify(cluster.apps), secrets, images));
+    const [first] = machines;
+    if (!first) throw new Error("there are apps, and no machine with a Marathon");
+    const lookUp = await resolved(valuesOf(cluster.apps.map(appImage), secrets, images));
     await operations
       .apps({
         machines: await this.#targets(machines),
         port: cluster.config.marathonPort,
-        loginFile: onHost([MARATHON_LOGIN], services)[0] ?? "",
-        apps: filledApps(cluster.apps, fill),
+        loginFile: pathOnMachine(cluster, first, MARATHON_LOGIN),
+        apps: renderApps(cluster, lookUp),
         timeoutSeconds: cluster.config.readyTimeoutSeconds,
         report: (line) => void pulumi.log.info(line, resource, undefined, true),
       })
@@ -424,14 +413,15 @@ export class SparkCluster extends pulumi.ComponentResource {
 
   #sparkProperties(secrets: ClusterSecrets, images: Images): pulumi.Output<Record<string, string>> {
     const { conf } = this.#args.cluster.spark;
-    const filled = filler(Object.values(conf).join("\n"), secrets, images).apply((fill) =>
-      Object.fromEntries(Object.entries(conf).map(([key, value]) => [key, fill(value)])),
-    );
+    const filled = valuesOf(references(conf), secrets, images).apply((lookUp) => fill(conf, lookUp));
     return pulumi.secret(filled);
   }
 }
 
 /** What every group of machines is made with. */
+const imageNames = (reference: Reference): ImageName[] => (reference.kind === "image" ? [reference.name] : []);
+const appImage = (app: App): Reference => ({ kind: "image", name: app.image });
+
 interface Base {
   network: Network;
   firewall: Firewall;

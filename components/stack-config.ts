@@ -1,8 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
+import { validate } from "../cluster/load.ts";
 import { PROJECT } from "../config/load.ts";
+import { ConfigError } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 import { HIDDEN, SECRET_KEYS, type SecretKey } from "../config/secrets.ts";
-import { ConfigError, validate } from "../config/validate.ts";
 
 export interface StackConfig {
   config: Config;

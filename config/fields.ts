@@ -23,8 +23,13 @@ export interface FieldInfo {
   section: string;
   /** True where only the user can know the value (`""` or `[]` is then refused on OpenStack). */
   userMustSet?: boolean;
-  /** What an unset value (`""`, `0`, `[]`) stands for. */
+  /** What an unset value stands for. */
   derived?: string;
+  /**
+   * How an unset value is written in a stack file: Pulumi has no "absent" for a declared key. `undefined` for keys that always
+   * have a value.
+   */
+  unset?: "" | 0;
 }
 
 const registry = z.registry<FieldInfo>();
@@ -38,18 +43,25 @@ export function infoOf(schema: z.ZodType): FieldInfo {
 
 type Text = Omit<FieldInfo, "kind" | "rule" | "fix" | "section" | "items"> & Partial<Pick<FieldInfo, "rule" | "fix">>;
 
+const odd = z.int().refine((n) => [1, 3, 5, 7].includes(n));
+const ODD_FIX = "use an odd count: an even one survives no more failures than the odd one below it";
+
 /** Declares the keys of one section of the reference. */
 export function section(name: string) {
-  const add = <S extends z.ZodType>(schema: S, kind: Kind, rule: string, text: Text, items?: Kind): S => {
-    registry.add(schema, {
-      fix: `use ${rule}`,
-      ...text,
-      rule: text.rule ?? rule,
-      kind,
-      section: name,
-      ...(items ? { items } : {}),
-    });
+  const add = <S extends z.ZodType>(
+    schema: S,
+    kind: Kind,
+    rule: string,
+    text: Text,
+    more: Pick<FieldInfo, "items" | "unset"> = {},
+  ): S => {
+    registry.add(schema, { fix: `use ${rule}`, ...text, rule: text.rule ?? rule, kind, section: name, ...more });
     return schema;
+  };
+  /** A key that may be unset: it then is `undefined`, however the stack file says so. */
+  const optional = <S extends z.ZodType>(schema: S, kind: Kind, unset: "" | 0, rule: string, text: Text) => {
+    const absent = (value: unknown): unknown => (value === unset ? undefined : value);
+    return add(z.preprocess(absent, schema.optional()).optional(), kind, rule, text, { unset });
   };
   return {
     oneOf: <const T extends readonly [string, ...string[]]>(values: T, initial: T[number], text: Text) =>
@@ -58,17 +70,17 @@ export function section(name: string) {
     integer: (min: number, max: number, initial: number, text: Text) =>
       add(z.int().min(min).max(max).default(initial), "integer", `a whole number from ${min} to ${max}`, text),
 
-    /** A count that must be odd because a majority of it decides; 0 may stand for "derived". */
-    quorum: (initial: number, text: Text, zero = false) =>
-      add(
-        z
-          .int()
-          .refine((n) => (zero && n === 0) || [1, 3, 5, 7].includes(n))
-          .default(initial),
-        "integer",
-        `1, 3, 5 or 7${zero ? ", or 0 to derive it" : ""}`,
-        { fix: "use an odd count: an even one survives no more failures than the odd one below it", ...text },
-      ),
+    /** A number that may be unset (0 in a stack file). */
+    optionalInteger: (min: number, max: number, text: Text) =>
+      optional(z.int().min(min).max(max), "integer", 0, `a whole number from ${min} to ${max}`, text),
+
+    /** A count that must be odd because a majority of it decides. */
+    quorum: (initial: number, text: Text) =>
+      add(odd.default(initial), "integer", "1, 3, 5 or 7", { fix: ODD_FIX, ...text }),
+
+    /** The same, where it may be unset (0 in a stack file). */
+    optionalQuorum: (text: Text) =>
+      optional(odd, "integer", 0, "1, 3, 5 or 7, or 0 to derive it", { fix: ODD_FIX, ...text }),
 
     port: (initial: number, text: Text) =>
       add(z.int().min(1024).max(65535).default(initial), "integer", "a port from 1024 to 65535", text),
@@ -78,14 +90,20 @@ export function section(name: string) {
     text: (initial: string, text: Text, pattern?: RegExp, rule = "text") =>
       add((pattern ? z.string().regex(pattern) : z.string()).default(initial), "string", rule, text),
 
+    /** A text that may be unset (empty in a stack file). */
+    optionalText: (text: Text, pattern?: RegExp, rule = "text") =>
+      optional(pattern ? z.string().regex(pattern) : z.string(), "string", "", rule, text),
+
     cidr: (initial: string, text: Text) =>
       add(z.cidrv4().default(initial), "string", "an IPv4 network such as 10.72.0.0/16", text),
 
     list: (pattern: RegExp, rule: string, text: Text) =>
-      add(z.array(z.string().regex(pattern)).default([]), "array", `a list of ${rule}`, text, "string"),
+      add(z.array(z.string().regex(pattern)).default([]), "array", `a list of ${rule}`, text, { items: "string" }),
 
     cidrs: (text: Text) =>
-      add(z.array(z.cidrv4()).default([]), "array", "a list of IPv4 networks such as 198.51.100.7/32", text, "string"),
+      add(z.array(z.cidrv4()).default([]), "array", "a list of IPv4 networks such as 198.51.100.7/32", text, {
+        items: "string",
+      }),
 
     table: <V extends z.ZodType>(value: V, rule: string, text: Text) =>
       add(z.record(z.string(), value).default({}), "object", rule, text),

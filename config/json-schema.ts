@@ -76,7 +76,12 @@ function keySchema(key: ConfigKey): Json {
       ...(info.derived ? [`Default: ${info.derived}.`] : []),
     ].join(" "),
     ...(unset ? {} : { default: initial }),
-    anyOf: [value, ...(text ? [text] : []), { $ref: "#/definitions/encrypted" }],
+    anyOf: [
+      value,
+      ...(info.unset === undefined ? [] : [{ const: info.unset }]),
+      ...(text ? [text] : []),
+      { $ref: "#/definitions/encrypted" },
+    ],
   };
 }
 

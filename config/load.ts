@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
 import { UsageError } from "../lib/errors.ts";
-import { ConfigError, type RawConfig } from "./validate.ts";
+import { ConfigError } from "./problems.ts";
+import type { RawConfig } from "./validate.ts";
 
 /** The project's name in `Pulumi.yaml`, which prefixes every key in a stack file. */
 export const PROJECT = "triplewide";

@@ -39,7 +39,7 @@ function defaultText(key: ConfigKey): string {
   if (info.userMustSet) return "you set it (OpenStack)";
   if (info.derived) return info.derived;
   const value = DEFAULTS[key];
-  const empty = value === "" || (typeof value === "object" && Object.keys(value ?? {}).length === 0);
+  const empty = value === undefined || (typeof value === "object" && Object.keys(value ?? {}).length === 0);
   return empty ? "none" : `\`${String(value)}\``;
 }
 
@@ -53,7 +53,7 @@ export function pulumiConfigBlock(): Record<string, object> {
   const block = KEYS.filter((key) => !isSecretKey(key)).map((key) => {
     const info = infoOf(shape[key]);
     const items = info.items ? { items: { type: info.items } } : {};
-    return [key, { type: info.kind, ...items, description: info.doc, default: DEFAULTS[key] }];
+    return [key, { type: info.kind, ...items, description: info.doc, default: DEFAULTS[key] ?? info.unset }];
   });
   // Spares every run a warning about load balancers, which this project has none of.
   return { ...Object.fromEntries(block), "openstack:useOctavia": { value: true } };

@@ -4,7 +4,8 @@ import { installableSpark, ZOOKEEPER_VERSIONS } from "./versions.ts";
 
 /**
  * Every config key, once. Keys are flat and camelCase so that `pulumi config set <key> <value>` is pleasant.
- * Text, numbers and lists that are unset are `""`, `0` and `[]`: Pulumi has no "absent" for a declared key.
+ * A stack file writes an unset text or number as `""` or `0`, because Pulumi has no "absent" for a declared key; here it is
+ * `undefined`. A list that is unset is empty.
  */
 
 export const ARCHITECTURES = [
@@ -18,7 +19,7 @@ export type Architecture = (typeof ARCHITECTURES)[number];
 
 const NAME = /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
 const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
-const OPTIONAL_SOURCE = /^$|^(docker|file|(deb\+)?https?):\/\/\S+$/;
+const OPTIONAL_SOURCE = /^(docker|file|(deb\+)?https?):\/\/\S+$/;
 
 const general = section("General");
 const size = section("Size");
@@ -38,28 +39,23 @@ export const shape = {
   platform: general.oneOf(["openstack", "docker"], "openstack", {
     doc: "Where the cluster runs: machines of an OpenStack project (`pulumi up`) or this machine's Docker (`make up`).",
   }),
-  clusterName: general.text(
-    "",
+  clusterName: general.optionalText(
     {
       doc: "Prefix of every name the cluster makes: machines, networks, containers.",
       derived: "the environment's name",
       fix: "use lower-case letters, digits and dashes, starting with a letter, at most 20 characters",
     },
-    /^$|^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/,
+    /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/,
     "a name of lower-case letters, digits and dashes, at most 20 characters",
   ),
 
   masterCount: size.quorum(1, {
     doc: "Machines that hold the masters (Spark's own in `standalone`, Mesos' elsewhere). 1 for a try, 3 to survive the loss of one. More than one needs ZooKeeper, which is then added.",
   }),
-  zookeeperCount: size.quorum(
-    0,
-    {
-      doc: "Members of the ZooKeeper ensemble. The quorum follows from it and is never configured.",
-      derived: "none where nothing needs ZooKeeper; else 1 with one master and 3 with more",
-    },
-    true,
-  ),
+  zookeeperCount: size.optionalQuorum({
+    doc: "Members of the ZooKeeper ensemble. The quorum follows from it and is never configured.",
+    derived: "none where nothing needs ZooKeeper; else 1 with one master and 3 with more",
+  }),
   zookeeperPlacement: size.oneOf(["masters", "own"], "masters", {
     doc: "Whether ZooKeeper lives beside the masters or on machines of its own.",
   }),
@@ -80,7 +76,7 @@ export const shape = {
     doc: "Namenodes of an HDFS that is there already, to be used where the cluster has none of its own (`datanodeCount: 0`): one, or an active one and its standby, by names or addresses that agents and client reach. `namenodePort` and `namenodeUiPort` are theirs; users are told apart by name alone, and Spark's is `spark`. With `executorSource: hdfs` agents read over WebHDFS, so the names of its datanodes must be known to them as well.",
   }),
 
-  image: machine.text("", {
+  image: machine.optionalText({
     userMustSet: true,
     doc: "Guest image, by name or id: Debian 12 or Ubuntu 22.04 and later, with cloud-init.",
     fix: "name an image: openstack image list",
@@ -91,18 +87,21 @@ export const shape = {
     IDENTIFIER,
     "a user name of letters, digits, dots, dashes and underscores",
   ),
-  masterFlavor: machine.text("", {
+  masterFlavor: machine.optionalText({
     userMustSet: true,
     doc: "Flavor of the masters, and of every machine that has no flavor of its own.",
     fix: "name a flavor: openstack flavor list",
   }),
-  agentFlavor: machine.text("", {
+  agentFlavor: machine.optionalText({
     userMustSet: true,
     doc: "Flavor of the agents, and of the HDFS datanodes.",
     fix: "name a flavor: openstack flavor list",
   }),
-  clientFlavor: machine.text("", { doc: "Flavor of the client (Jupyter, Spark drivers).", derived: "`masterFlavor`" }),
-  bastionFlavor: machine.text("", { doc: "Flavor of the bastion.", derived: "`masterFlavor`" }),
+  clientFlavor: machine.optionalText({
+    doc: "Flavor of the client (Jupyter, Spark drivers).",
+    derived: "`masterFlavor`",
+  }),
+  bastionFlavor: machine.optionalText({ doc: "Flavor of the bastion.", derived: "`masterFlavor`" }),
   flavorSizes: machine.table(
     z.strictObject({ vcpus: z.int().min(1), ramMiB: z.int().min(64) }),
     "a table such as {m1.large: {vcpus: 4, ramMiB: 8192}}",
@@ -115,7 +114,7 @@ export const shape = {
     doc: "Availability zones over which each group of machines is spread evenly. With several masters and `antiAffinity: hard`, two zones are refused: the loss of one could take the majority.",
     derived: "the cloud's default zone",
   }),
-  keyPair: machine.text("", {
+  keyPair: machine.optionalText({
     doc: "Name of an existing Nova key pair.",
     derived: "a key pair made for the cluster; its private key is a secret output",
   }),
@@ -130,16 +129,16 @@ export const shape = {
     doc: "Addresses of the cluster's own network. The first 64 are kept for everything but agents and datanodes.",
     fix: "use a private IPv4 network with room for all machines, such as 10.72.0.0/16",
   }),
-  externalNetwork: network.text("", {
+  externalNetwork: network.optionalText({
     userMustSet: true,
     doc: "External network (by name) that floating IPs come from and the router leads to.",
     fix: "name the external network: openstack network list --external",
   }),
-  existingNetworkId: network.text("", {
+  existingNetworkId: network.optionalText({
     doc: "Id of a network to use instead of a new one. `networkCidr` must then be free in it, and `existingSubnetId` set.",
     derived: "a new network, subnet and router",
   }),
-  existingSubnetId: network.text("", { doc: "Id of the subnet to use in `existingNetworkId`." }),
+  existingSubnetId: network.optionalText({ doc: "Id of the subnet to use in `existingNetworkId`." }),
   adminCidrs: network.cidrs({
     userMustSet: true,
     doc: "Networks that may reach the bastion's SSH. Nothing else is open to the outside.",
@@ -159,7 +158,7 @@ export const shape = {
   dataVolumes: storage.boolean(true, {
     doc: "Whether machines that keep state get a Cinder volume. Without, state lies on the machine's own disk and is lost when the machine is replaced; the preview says for which machines.",
   }),
-  volumeType: storage.text("", { doc: "Cinder volume type.", derived: "the cloud's default type" }),
+  volumeType: storage.optionalText({ doc: "Cinder volume type.", derived: "the cloud's default type" }),
   masterVolumeGb: storage.integer(1, 16384, 10, {
     doc: "GB of a master's volume: ZooKeeper, Mesos' replicated log, namenode.",
   }),
@@ -174,12 +173,14 @@ export const shape = {
     doc: `Spark release; one of ${installableSpark.join(", ")}. 3.5 is the last line with Mesos.`,
   }),
   zookeeperVersion: software.oneOf(ZOOKEEPER_VERSIONS, ZOOKEEPER_VERSIONS[0], { doc: "ZooKeeper release." }),
-  registry: software.text("", {
+  registry: software.optionalText({
     doc: "Registry that machines pull images from, such as registry.example.org/team.",
     derived: "a registry on the cluster with generated credentials",
   }),
-  registryUser: software.text("", { doc: "User of `registry`. Its password is the secret key `registryPassword`." }),
-  registryPassword: software.text("", {
+  registryUser: software.optionalText({
+    doc: "User of `registry`. Its password is the secret key `registryPassword`.",
+  }),
+  registryPassword: software.optionalText({
     doc: "Password of `registry`; set it with `pulumi config set --secret registryPassword`.",
   }),
   prebuiltImages: software.table(
@@ -190,8 +191,7 @@ export const shape = {
       fix: "name each image by its digest: name@sha256:… (docker buildx imagetools inspect shows it)",
     },
   ),
-  mesosSource: software.text(
-    "",
+  mesosSource: software.optionalText(
     {
       doc: "Where Mesos' master and agent come from: `docker://image@sha256:…` (a container image that holds them), `https://host/mesos.tar.gz#sha256=…` or `file:///path/mesos.tar.gz#sha256=…` (an installed prefix), or `deb+https://host/mesos.deb#sha256=…`. Machines that run Mesos themselves (on OpenStack all but those of `mesos-in-docker`) fetch it too; a `file:///` must then be in their guest image as well. Needed before `up` by every architecture but `standalone`; Mesos has had no binary releases of its own since 2020, so nothing is assumed.",
       fix: "give docker://image@sha256:…, https://…tar.gz#sha256=…, file:///…tar.gz#sha256=… or deb+https://….deb#sha256=…",
@@ -199,8 +199,7 @@ export const shape = {
     OPTIONAL_SOURCE,
     "a source with its digest, or empty",
   ),
-  libmesosSource: software.text(
-    "",
+  libmesosSource: software.optionalText(
     {
       doc: "Where Spark's libmesos with its Java bindings comes from, in the same forms, where it is not `mesosSource`.",
       derived: "`mesosSource`",
@@ -217,31 +216,29 @@ export const shape = {
     /^docker:\/\/\S+$/,
     "docker://image",
   ),
-  aptMirror: software.text(
-    "",
+  aptMirror: software.optionalText(
     { doc: "Debian mirror that machines install packages from.", derived: "the guest image's own" },
-    /^$|^https?:\/\/\S+$/,
+    /^https?:\/\/\S+$/,
     "an http(s) address, or empty",
   ),
-  pythonIndex: software.text(
-    "",
+  pythonIndex: software.optionalText(
     { doc: "Python package index for agents that install packages themselves (`vanilla`).", derived: "pip's own" },
-    /^$|^https?:\/\/\S+$/,
+    /^https?:\/\/\S+$/,
     "an http(s) address, or empty",
   ),
 
-  agentCpus: spark.integer(0, 1024, 0, {
+  agentCpus: spark.optionalInteger(0, 1024, {
     doc: "Cores that one agent offers. Marathon has to name a number for a Spark worker (`marathon-standalone`): where this is unset, it is the agent flavor's in `flavorSizes`, else one executor's.",
     derived: "all that it has",
   }),
-  agentMemoryMiB: spark.integer(0, 4194304, 0, {
+  agentMemoryMiB: spark.optionalInteger(0, 4194304, {
     doc: "MiB of memory that one agent offers to executors. Unset in `marathon-standalone`: as with `agentCpus`, the size of `flavorSizes`, else one executor's.",
     derived: "all that it has, less the system's share",
   }),
-  executorCores: spark.integer(0, 1024, 0, { doc: "Cores of one executor.", derived: "Spark's own default" }),
+  executorCores: spark.optionalInteger(0, 1024, { doc: "Cores of one executor.", derived: "Spark's own default" }),
   executorMemoryMiB: spark.integer(512, 4194304, 1024, { doc: "MiB of heap of one executor." }),
   driverMemoryMiB: spark.integer(512, 4194304, 1024, { doc: "MiB of heap of a driver on the client." }),
-  coresMax: spark.integer(0, 1000000, 0, {
+  coresMax: spark.optionalInteger(0, 1000000, {
     doc: "Cores that one job may take (`spark.cores.max`), so that several jobs share the cluster.",
     derived: "on platform `docker` half of the agents' cores, but one of each agent at least; else no limit",
   }),
@@ -251,18 +248,17 @@ export const shape = {
   historyServer: spark.boolean(false, {
     doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`, `existingNamenodes`) so that every driver can write there.",
   }),
-  s3Endpoint: spark.text(
-    "",
+  s3Endpoint: spark.optionalText(
     {
       doc: "Object store that `s3a://bucket/…` paths lead to: S3 or whatever speaks it, such as Swift with its S3 interface (`openstack ec2 credentials create` gives its keys) or Ceph. The images hold no jars for it, as the AWS SDK alone is 280 MB: name `hadoop-aws` 3.3.4 and `aws-java-sdk-bundle` 1.12.262 as `spark.jars` in `sparkConf`, at an address that the client reaches.",
       derived: "no object store",
       fix: "give the address of the S3 interface, such as https://object-store.example.org, with s3AccessKey and s3SecretKey",
     },
-    /^$|^https?:\/\/[A-Za-z0-9.-]+(:\d+)?\/?$/,
+    /^https?:\/\/[A-Za-z0-9.-]+(:\d+)?\/?$/,
     "an http(s) address without a path, or empty",
   ),
-  s3AccessKey: spark.text("", { doc: "Access key for `s3Endpoint`. Its secret is the secret key `s3SecretKey`." }),
-  s3SecretKey: spark.text("", {
+  s3AccessKey: spark.optionalText({ doc: "Access key for `s3Endpoint`. Its secret is the secret key `s3SecretKey`." }),
+  s3SecretKey: spark.optionalText({
     doc: "Secret of `s3AccessKey`; set it with `pulumi config set --secret s3SecretKey`. It is on the client, and drivers hand it to their executors. `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
   }),
   sparkConf: spark.table(z.string(), "a table of Spark properties", {
@@ -286,7 +282,7 @@ export const shape = {
   mesosFrameworks: mesos.list(NAME, "names of lower-case letters, digits and dashes", {
     doc: "Other frameworks that may register with Mesos, by name. Each name is a principal with a secret of its own, which the client holds (`/etc/mesos/frameworks/<name>.json`, as Mesos' `--credential` takes it), and the one role that it may register in.",
   }),
-  marathonWorkers: mesos.integer(0, 2000, 0, {
+  marathonWorkers: mesos.optionalInteger(0, 2000, {
     doc: "Spark workers that Marathon keeps running (`marathon-standalone`), at most one on each agent. Another number starts or ends workers and changes no machine.",
     derived: "one on every agent",
   }),
@@ -329,6 +325,18 @@ export const shape = {
 /** The schema: unknown keys are refused. */
 export const schema = z.strictObject(shape);
 
-/** A valid config, every default applied. */
-export type Config = z.infer<typeof schema>;
-export type ConfigKey = keyof Config;
+/** A valid config, every default applied. A key that is unset is `undefined`. */
+export type Config = Omit<z.infer<typeof schema>, "clusterName"> & { clusterName: string };
+export type ConfigKey = keyof typeof shape;
+export type Platform = Config["platform"];
+
+/**
+ * The value of a key that must be set where it is asked for.
+ *
+ * @throws Error where it is not: the rules between keys should have refused the config.
+ */
+export function required<K extends ConfigKey>(c: Config, key: K): NonNullable<Config[K]> {
+  const value = c[key];
+  if (value === undefined || value === null) throw new Error(`${key} is not set`);
+  return value;
+}

@@ -14,7 +14,7 @@ export const HIDDEN = "(secret)";
 export const isSecretKey = (key: string): key is SecretKey => key in SECRET_KEYS;
 
 /** Secrets that the config gives, by the name that they have in the cluster. */
-export function givenSecrets<T>(values: Partial<Record<SecretKey, T>>): Record<string, T> {
+export function givenSecrets<T>(values: Readonly<{ [K in SecretKey]?: T | undefined }>): Record<string, T> {
   return Object.fromEntries(
     (Object.keys(SECRET_KEYS) as SecretKey[]).flatMap((key) => {
       const value = values[key];

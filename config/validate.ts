@@ -1,70 +1,34 @@
 import { closest, distance } from "fastest-levenshtein";
 import type { z } from "zod";
-import { UsageError } from "../lib/errors.ts";
 import { type FieldInfo, infoOf } from "./fields.ts";
-import { crossFieldProblems } from "./rules.ts";
+import type { Problem } from "./problems.ts";
 import { type Config, type ConfigKey, schema, shape } from "./schema.ts";
 import { HIDDEN, isSecretKey } from "./secrets.ts";
-
-/** One thing that is wrong with a config. */
-export interface Problem {
-  key: string;
-  /** The value as given (secrets are never shown). */
-  value: unknown;
-  rule: string;
-  fix: string;
-}
 
 /** Raw values as they stand in a stack file, after `pulumi config set`, or after `--set`. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
-/** Thrown for a config that cannot be used; the message lists every problem. */
-export class ConfigError extends UsageError {
-  override name = "ConfigError";
-  readonly problems: readonly Problem[];
-  constructor(source: string, problems: readonly Problem[]) {
-    super(formatProblems(source, problems));
-    this.problems = problems;
-  }
-}
-
-/** The list that people read: one problem a line, key first. */
-export function formatProblems(source: string, problems: readonly Problem[]): string {
-  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  const lines = problems.map(
-    (p) =>
-      `  ${p.key}: ${p.value === undefined ? "not set" : `got ${show(p.value)}`}; must be ${p.rule}. Fix: ${p.fix}.`,
-  );
-  return [`${source}: ${count} in the config, nothing was changed.`, ...lines].join("\n");
-}
-
-function show(value: unknown): string {
-  const text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+/** A config as far as its single keys are right, and what is wrong with the others. */
+export interface CheckedKeys {
+  /** Every default applied; wrong keys stand at their defaults. */
+  config: Config;
+  problems: Problem[];
 }
 
 /**
- * Checks a raw config against the schema and the rules between keys.
+ * Checks each key of a raw config by itself.
  *
  * @param raw Values by key, without the project's prefix.
  * @param environment Name of the environment; the default of `clusterName`.
- * @returns The typed config with defaults applied.
- * @throws ConfigError naming every problem at once.
  */
-export function validate(raw: RawConfig, environment: string): Config {
+export function checkKeys(raw: RawConfig, environment: string): CheckedKeys {
   const given: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(raw)) given[key] = coerce(key, value);
 
   const parsed = schema.safeParse(given);
   const problems = parsed.success ? [] : parsed.error.issues.flatMap((issue) => toProblems(issue, given));
-  // Rules between keys are checked as well when single keys are wrong (those at their defaults), so that one run
-  // shows everything.
   const usable = parsed.success ? parsed.data : schema.parse(without(given, problems));
-  const config: Config = { ...usable, clusterName: usable.clusterName || clusterNameFrom(environment) };
-  const wrong = new Set(problems.map((p) => p.key.split(/[.[]/)[0]));
-  problems.push(...crossFieldProblems(config).filter((p) => !wrong.has(p.key)));
-  if (problems.length > 0) throw new ConfigError(environment, problems);
-  return config;
+  return { config: { ...usable, clusterName: usable.clusterName ?? clusterNameFrom(environment) }, problems };
 }
 
 function clusterNameFrom(environment: string): string {

@@ -1,6 +1,6 @@
-import { MESOS_HOME } from "../cluster/services/mesos.ts";
+import { MESOS_HOME } from "../cluster/services/mesos/mesos.ts";
+import { ConfigError } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
-import { ConfigError } from "../config/validate.ts";
 import { type Docker, docker } from "./docker.ts";
 
 /**

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Gate } from "../cluster/types.ts";
 import { UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
+import { probeCommand } from "../render/probe.ts";
 import { type Docker, dockerLines } from "./docker.ts";
 
 /** State of one container. */
@@ -140,7 +141,7 @@ export async function waitGate(
 ): Promise<void> {
   const deadline = Date.now() + timeoutSeconds * 1000;
   for (;;) {
-    const { code } = await captured(d.client, ["exec", container, ...gate.command], signal);
+    const { code } = await captured(d.client, ["exec", container, ...probeCommand(gate.probe)], signal);
     if (code === 0) return;
     signal.throwIfAborted();
     if (Date.now() > deadline)

@@ -1,6 +1,5 @@
-import { marathonWorkers } from "../cluster/services/marathon.ts";
+import { architectureOf, mesosStartsExecutors } from "../cluster/architectures/index.ts";
 import type { Cluster } from "../cluster/types.ts";
-import { mesosStartsExecutors } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../lib/errors.ts";
 import { interactive } from "../lib/exec.ts";
@@ -28,11 +27,8 @@ export function clientContainer(cluster: Cluster): string {
 
 /** Mesos fills one agent before the next: on all of them a job runs only when it takes all that there is. */
 function cores(c: Config): string[] {
-  return mesosStartsExecutors(c) && c.agentCpus > 0 ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
+  return mesosStartsExecutors(c) && c.agentCpus !== undefined ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
 }
-
-/** Machines that must take part in a job. */
-const agents = (c: Config): number => (c.architecture === "marathon-standalone" ? marathonWorkers(c) : c.agentCount);
 
 /** Runs the smoke job on the client. @returns Its exit code. */
 export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<number> {
@@ -41,7 +37,7 @@ export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<
     clientContainer(cluster),
     "smoke",
     "--agents",
-    String(agents(cluster.config)),
+    String(architectureOf(cluster.config).jobAgents(cluster.config)),
     ...cores(cluster.config),
     ...(json ? ["--json"] : []),
   ];

@@ -1,16 +1,21 @@
 import { join } from "node:path";
-import { defineCluster } from "../cluster/define.ts";
-import { filledApps, fillImages, localReference, mesosIn, mesosParts, pinnedVersions } from "../cluster/images.ts";
-import { missingBeforeUp } from "../cluster/plan.ts";
-import type { Cluster, Gate, ImageName, Service } from "../cluster/types.ts";
-import { infoOf } from "../config/fields.ts";
-import { type Config, type ConfigKey, shape } from "../config/schema.ts";
+import { GROUPS } from "../cluster/groups.ts";
+import { IMAGE_NAMES, type ImageName, imageRecord } from "../cluster/image-catalogue.ts";
+import { localReference, mesosIn, mesosParts } from "../cluster/images.ts";
+import { describeCluster } from "../cluster/load.ts";
+import { loginFiles } from "../cluster/probe.ts";
+import type { Cluster, Gate, Service } from "../cluster/types.ts";
+import { placeholder } from "../cluster/values.ts";
+import type { Config } from "../config/schema.ts";
+import { pinnedVersions } from "../lib/checkout.ts";
 import { UserError } from "../lib/errors.ts";
 import { captured, interactive } from "../lib/exec.ts";
 import { applyApps, MarathonError } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
 import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
+import { renderApps } from "../render/marathon-apps.ts";
+import { missingBeforeUp } from "../render/plan.ts";
 import { checkControlGroups } from "./control-groups.ts";
 import { type Docker, docker, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
@@ -30,7 +35,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** Brings the cluster up on this machine's Docker, or finds that it is up already. */
 export async function up({ root, environment, config, smoke: withSmoke }: UpOptions): Promise<void> {
-  const cluster = defineCluster(config);
+  const cluster = describeCluster(config);
   const missing = missingBeforeUp(cluster);
   if (missing.length > 0)
     throw new UserError(`${environment}: still to be set, nothing was started:\n  ${missing.join("\n  ")}`);
@@ -68,12 +73,12 @@ export async function up({ root, environment, config, smoke: withSmoke }: UpOpti
     await waitHealthy(d, containers, config.readyTimeoutSeconds, run.say, abort.signal);
     await passGates(
       run,
-      cluster.gates.filter((gate) => gate.group !== "client"),
+      cluster.gates.filter((gate) => !GROUPS[gate.group].gatedLast),
     );
     const apps = await runApps(root, cluster, project, abort.signal);
     await passGates(
       run,
-      cluster.gates.filter((gate) => gate.group === "client"),
+      cluster.gates.filter((gate) => GROUPS[gate.group].gatedLast),
     );
     const statesAfter = await containerStates(d, containers);
     const key = (s: { id: string; startedAt: string }): string => `${s.id} ${s.startedAt}`;
@@ -126,24 +131,13 @@ async function checkPorts(links: readonly Link[]): Promise<void> {
   const taken = await takenPorts(links);
   if (taken.length === 0) return;
   const lines = taken.map((link) => {
-    const key = portKey(link);
+    const { key } = link;
+    if (key === undefined) return `  ${link.address}:${link.port} is taken by another program. Fix: stop it.`;
     return `  ${key}: ${link.address}:${link.port} is taken by another program. Fix: stop it, or choose another port: make up SET="${key}=${link.port + 1000}"`;
   });
   throw new UserError(
     `${taken.length === 1 ? "1 port is" : `${taken.length} ports are`} taken, nothing was started.\n${lines.join("\n")}`,
   );
-}
-
-/** Config key of a link's port: keys are where a user changes it. */
-function portKey(link: Link): string {
-  const keys = (Object.keys(shape) as ConfigKey[]).filter((key) => infoOf(shape[key]).section === "Ports");
-  const wanted = `${link.service}-${link.name}`
-    .replace("jupyter-spark-ui", "spark-ui")
-    .replace("jupyter-jupyter", "jupyter")
-    .replace("-rpc", "")
-    .replace("-http", "");
-  const camel = `${wanted.replace(/-([a-z])/g, (_, c: string) => c.toUpperCase())}Port`;
-  return keys.find((key) => key.toLowerCase() === camel.toLowerCase()) ?? camel;
 }
 
 /** Images that the cluster's services run, built where something changed. */
@@ -153,9 +147,8 @@ export async function buildImages(
   mesos: ReadonlyMap<string, MesosArchive>,
   signal: AbortSignal,
 ): Promise<void> {
-  const ours: ImageName[] = ["spark-python", "client", "zookeeper", "hdfs"];
   const used = new Set(cluster.services.map((s) => s.image));
-  const wanted = ours.filter((name) => used.has(name));
+  const wanted = IMAGE_NAMES.filter((name) => used.has(name) && imageRecord(name).origin === "built");
   const build = async (names: readonly ImageName[], env: Record<string, string> = {}): Promise<void> => {
     const code = await interactive(join(root, "images", "build.sh"), names, { signal, env });
     signal.throwIfAborted();
@@ -163,7 +156,7 @@ export async function buildImages(
   };
   // A client that holds another Mesos than the daemons' image, or none, stands on another image than theirs.
   const byMesos = Map.groupBy(wanted, (name) => mesosIn(name, cluster.config));
-  const plain = byMesos.get("") ?? [];
+  const plain = byMesos.get(undefined) ?? [];
   if (plain.length > 0) await build(plain);
   for (const [source, { path, sha256, id }] of mesos) {
     const names = byMesos.get(source) ?? [];
@@ -232,7 +225,9 @@ async function runApps(root: string, cluster: Cluster, project: Project, signal:
   try {
     const { put, remove } = await applyApps({
       http: direct(`${c.bindAddress}:${c.marathonPort}`, login, signal),
-      apps: filledApps(cluster.apps, (text) => fillImages(text, (name) => localReference(name, c, versions))),
+      apps: renderApps(cluster, (ref) =>
+        ref.kind === "image" ? localReference(ref.name, c, versions) : placeholder(ref),
+      ),
       timeoutSeconds: c.readyTimeoutSeconds,
       report: (line) => say(`  ${line}`),
       signal,
@@ -247,7 +242,7 @@ async function runApps(root: string, cluster: Cluster, project: Project, signal:
 function gateContainer(cluster: Cluster, gate: Gate): string {
   const machine = cluster.machines.find((m) => m.group === gate.group);
   const services = cluster.services.filter((s) => s.machine === machine?.name);
-  const reads = (s: Service): boolean => s.files.some((f) => gate.command.some((word) => word.includes(f.path)));
+  const reads = (s: Service): boolean => s.files.some((f) => loginFiles(gate.probe).includes(f.path));
   const service = services.find(reads) ?? services[0];
   if (!service) throw new Error(`no service on a machine of group ${gate.group}`);
   return containerName(cluster, service);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MarathonApp } from "../cluster/types.ts";
+import type { MarathonApp } from "../render/marathon-apps.ts";
 import { type Changes, changes, hasSurplus, isOurs, isUnseen, pending, type RunningApp } from "./changes.ts";
 
 /** One request to Marathon's HTTP interface, however it is reached: from this machine, or from one of the masters. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { MarathonApp } from "../cluster/types.ts";
+import type { MarathonApp } from "../render/marathon-apps.ts";
 
 /**
  * What has to happen in a Marathon so that it runs the cluster's apps and no others of ours. Pure: the same code decides

@@ -14,10 +14,10 @@ import {
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
+import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, mesosIn, sourceDigest } from "../cluster/images.ts";
-import type { ImageName } from "../cluster/types.ts";
-import type { Config } from "../config/schema.ts";
-import { ConfigError } from "../config/validate.ts";
+import { ConfigError } from "../config/problems.ts";
+import { type Config, required } from "../config/schema.ts";
 import { captured } from "../lib/exec.ts";
 import { explain, Http } from "../lib/http.ts";
 
@@ -56,7 +56,8 @@ export async function fetchArchives(options: FetchOptions): Promise<Map<string, 
   const found = new Map<string, MesosArchive>();
   for (const key of ["mesosSource", "libmesosSource"] as const) {
     const source = c[key];
-    if (source !== "" && wanted.has(source) && !found.has(source)) found.set(source, await fetchMesos(key, options));
+    if (source !== undefined && wanted.has(source) && !found.has(source))
+      found.set(source, await fetchMesos(key, options));
   }
   return found;
 }
@@ -91,7 +92,7 @@ export function placeArchives(images: string, archives: Iterable<MesosArchive>):
  * @throws ConfigError naming key, value, rule and fix.
  */
 export async function fetchMesos(key: SourceKey, options: FetchOptions): Promise<MesosArchive> {
-  const value = options.config[key];
+  const value = required(options.config, key);
   const refuse = (rule: string, fix: string): ConfigError =>
     new ConfigError(options.environment, [{ key, value, rule, fix }]);
   const id = sourceDigest(value);

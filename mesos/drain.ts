@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { hasMesos } from "../cluster/architectures/index.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
-import { hasMesos } from "../config/ports.ts";
 import { UserError } from "../lib/errors.ts";
 import {
   type AgentState,
@@ -24,6 +24,8 @@ export interface DrainOptions {
   timeoutSeconds: number;
   /** Runs a command on a master's machine, where its files are. */
   run: (master: Machine, command: string[]) => Promise<{ code: number; output: string }>;
+  /** File with the operator's login, where `run` runs commands. @default where the master itself has it */
+  loginFileOf?: (master: Machine) => string;
   report: (line: string) => void;
 }
 
@@ -89,7 +91,10 @@ async function call(options: DrainOptions, what: OperatorCall): Promise<unknown>
   const port = cluster.config.mesosMasterPort;
   const failures: string[] = [];
   for (const master of cluster.machines.filter((m) => m.roles.includes("mesos-master"))) {
-    const { code, output } = await run(master, operatorCommand(master.address, port, what));
+    const { code, output } = await run(
+      master,
+      operatorCommand(master.address, port, what, options.loginFileOf?.(master)),
+    );
     if (code !== 0) {
       failures.push(`${master.name}: ${output.trim().split("\n").at(-1) || `exit code ${code}`}`);
       continue;

@@ -1,4 +1,5 @@
-import { ADMIN_LOGIN } from "../cluster/services/mesos.ts";
+import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
+import { shellQuote, shellWord } from "../lib/quote.ts";
 
 /**
  * Mesos' operator interface: its calls as commands, and what it answers. Pure; whoever uses it runs the commands where the
@@ -28,8 +29,12 @@ export function reactivateCall(agentId: string): OperatorCall {
   return { type: "REACTIVATE_AGENT", reactivate_agent: { agent_id: { value: agentId } } };
 }
 
-/** The call as a command that prints the whole answer. Bash and nothing else, because that is what every machine and image has. */
-export function operatorCommand(host: string, port: number, call: OperatorCall): string[] {
+/**
+ * The call as a command that prints the whole answer. Bash and nothing else, because that is what every machine and image has.
+ *
+ * @param loginFile File with the operator's `user:password` where the command runs. @default where the master has it
+ */
+export function operatorCommand(host: string, port: number, call: OperatorCall, loginFile = ADMIN_LOGIN): string[] {
   const body = JSON.stringify(call);
   const head = [
     "POST /api/v1 HTTP/1.0",
@@ -42,7 +47,7 @@ export function operatorCommand(host: string, port: number, call: OperatorCall):
   return [
     "bash",
     "-c",
-    `exec 3<>/dev/tcp/${host}/${port} && printf '${head}\\r\\n\\r\\n%s' "$(base64 -w0 ${ADMIN_LOGIN})" '${body}' >&3 && cat <&3`,
+    `exec 3<>/dev/tcp/${host}/${port} && printf '${head}\\r\\n\\r\\n%s' "$(base64 -w0 ${shellWord(loginFile)})" ${shellQuote(body)} >&3 && cat <&3`,
   ];
 }
 

@@ -1,4 +1,4 @@
-import { groupOfMachine } from "../cluster/machine-names.ts";
+import { groupOfMachine } from "../cluster/groups.ts";
 import type { Cloud } from "./cloud.ts";
 
 /** Metadata key on each server that holds the cluster's name. */

@@ -1,7 +1,8 @@
 import { closest } from "fastest-levenshtein";
 import { Address4 } from "ip-address";
-import type { Cluster, Group, Machine } from "../cluster/types.ts";
-import type { Config, ConfigKey } from "../config/schema.ts";
+import { flavorKey } from "../cluster/groups.ts";
+import type { Cluster, Machine } from "../cluster/types.ts";
+import { type Config, required } from "../config/schema.ts";
 import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import { Findings, PreflightError } from "./findings.ts";
@@ -93,7 +94,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     cluster,
     cloud,
     existing,
-    flavorOf: (machine: Machine) => used[machine.flavor],
+    flavorOf: (machine: Machine) => used[machine.flavor ?? ""],
     flavorsById: new Map(flavors.map((f) => [f.id, f])),
   };
   await guard(checkQuota(subject, findings), undefined);
@@ -125,20 +126,12 @@ async function listFlavors(cloud: Cloud): Promise<Flavor[]> {
   return found.map((f) => ({ id: f.id, name: f.name, vcpus: f.vcpus, ramMiB: f.ram, diskGb: f.disk }));
 }
 
-/** The key that a machine's flavor comes from. */
-function flavorKey(c: Config, group: Group): ConfigKey {
-  if (group === "agent" || group === "datanode") return "agentFlavor";
-  if (group === "client" && c.clientFlavor !== "") return "clientFlavor";
-  if (group === "bastion" && c.bastionFlavor !== "") return "bastionFlavor";
-  return "masterFlavor";
-}
-
 function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Findings): Record<string, Flavor> {
   const used: Record<string, Flavor> = {};
   // Without a list there is nothing to compare with; why there is none has been said.
   if (flavors.length === 0) return used;
   const names = flavors.map((f) => f.name).sort();
-  for (const { flavor: wanted, group } of cluster.machines) {
+  for (const { flavor: wanted = "", group } of cluster.machines) {
     const found = flavors.find((f) => f.name === wanted) ?? flavors.find((f) => f.id === wanted);
     const key = flavorKey(cluster.config, group);
     if (found) used[wanted] = found;
@@ -166,23 +159,24 @@ interface Image {
 }
 
 async function findImage(cloud: Cloud, c: Config, findings: Findings): Promise<Image | undefined> {
-  const named = await cloud.list<Image>("image", "/images", "images", { name: c.image });
-  const [byId] = named.length > 0 ? [] : [await findById<Image>(cloud, "image", "/images", c.image)];
+  const wanted = required(c, "image");
+  const named = await cloud.list<Image>("image", "/images", "images", { name: wanted });
+  const [byId] = named.length > 0 ? [] : [await findById<Image>(cloud, "image", "/images", wanted)];
   const active = (byId ? [byId] : named).filter((i) => i.status === "active");
   const [image] = active;
   if (image && active.length === 1) return image;
   if (image) {
     const ids = active.map((i) => i.id).join(", ");
-    findings.refuse("image", c.image, `${active.length} images have this name`, `give the id of one: ${ids}`);
+    findings.refuse("image", wanted, `${active.length} images have this name`, `give the id of one: ${ids}`);
     return undefined;
   }
   const [other] = byId ? [byId] : named;
   if (other) {
-    findings.refuse("image", c.image, `its status is ${other.status}`, "use an image whose status is active");
+    findings.refuse("image", wanted, `its status is ${other.status}`, "use an image whose status is active");
   } else {
     const all = await cloud.list<Image>("image", "/images", "images", { status: "active" });
     const names = [...new Set(all.map((i) => i.name).filter(Boolean))].sort();
-    findings.refuse("image", c.image, "there is no such image", instead(c.image, names));
+    findings.refuse("image", wanted, "there is no such image", instead(wanted, names));
   }
   return undefined;
 }
@@ -209,7 +203,7 @@ function checkSizes(
   findings: Findings,
 ): void {
   const c = cluster.config;
-  for (const { flavor: name, group } of cluster.machines) {
+  for (const { flavor: name = "", group } of cluster.machines) {
     const flavor = flavors[name];
     if (!flavor) continue;
     const key = flavorKey(c, group);
@@ -226,7 +220,7 @@ function checkSizes(
         findings.refuse(key, name, `it has ${flavor.ramMiB} MiB of RAM, and image ${image.name} needs ${ram}`, larger);
       }
     }
-    if (group === "agent" && c.agentMemoryMiB >= flavor.ramMiB) {
+    if (group === "agent" && c.agentMemoryMiB !== undefined && c.agentMemoryMiB >= flavor.ramMiB) {
       findings.refuse(
         "agentMemoryMiB",
         c.agentMemoryMiB,
@@ -244,8 +238,8 @@ interface Network {
 }
 
 async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings): Promise<Network | undefined> {
-  if (c.externalNetwork === "" || (c.existingNetworkId !== "" && !c.bastion)) return undefined;
   const wanted = c.externalNetwork;
+  if (wanted === undefined || (c.existingNetworkId !== undefined && !c.bastion)) return undefined;
   const named = await cloud.list<Network>("network", "/networks", "networks", { name: wanted });
   const byId = (await findById<{ network: Network }>(cloud, "network", "/networks", wanted))?.network;
   const found = byId ? [byId] : named;
@@ -268,7 +262,7 @@ async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings):
 }
 
 async function checkKeyPair(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
-  if (c.keyPair === "" || (await cloud.find("compute", `/os-keypairs/${encodeURIComponent(c.keyPair)}`))) return;
+  if (c.keyPair === undefined || (await cloud.find("compute", `/os-keypairs/${encodeURIComponent(c.keyPair)}`))) return;
   const all = await cloud.list<{ keypair: { name: string } }>("compute", "/os-keypairs", "keypairs");
   const names = all.map((k) => k.keypair.name).sort();
   const fix = names.length > 0 ? instead(c.keyPair, names) : "remove keyPair: one is then made";
@@ -291,7 +285,7 @@ async function checkZones(cloud: Cloud, c: Config, findings: Findings): Promise<
 
 async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
   const c = cluster.config;
-  if (!cluster.machines.some((m) => m.volumeGb > 0)) return;
+  if (!cluster.machines.some((m) => m.volumeGb !== undefined)) return;
   if (!(await cloud.has("volume"))) {
     findings.refuse(
       "dataVolumes",
@@ -301,7 +295,7 @@ async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings):
     );
     return;
   }
-  if (c.volumeType === "") return;
+  if (c.volumeType === undefined) return;
   const types = await cloud.list<{ id: string; name: string }>("volume", "/types", "volume_types");
   if (types.some((t) => t.name === c.volumeType || t.id === c.volumeType)) return;
   const names = types.map((t) => t.name).sort();
@@ -318,10 +312,11 @@ interface Subnet {
 /** Checks that an existing network contains `networkCidr`, and that none of the machines' addresses is in use. */
 async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
   const c = cluster.config;
-  if (c.existingNetworkId === "") return;
+  if (c.existingNetworkId === undefined) return;
+  const subnetId = required(c, "existingSubnetId");
   const [network, subnet] = await Promise.all([
     findById<{ network: Network }>(cloud, "network", "/networks", c.existingNetworkId),
-    findById<{ subnet: Subnet }>(cloud, "network", "/subnets", c.existingSubnetId),
+    findById<{ subnet: Subnet }>(cloud, "network", "/subnets", subnetId),
   ]);
   if (!network) {
     const fix = "give the id of a network of this project: openstack network list";
@@ -329,13 +324,13 @@ async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Fi
   }
   if (!subnet) {
     const fix = "give the id of a subnet of existingNetworkId: openstack subnet list";
-    findings.refuse("existingSubnetId", c.existingSubnetId, "there is no subnet with this id", fix);
+    findings.refuse("existingSubnetId", subnetId, "there is no subnet with this id", fix);
   }
   if (!network || !subnet) return;
   const { network_id: owner, cidr, ip_version: version, gateway_ip: gateway } = subnet.subnet;
   if (owner !== c.existingNetworkId) {
     const fix = "give the id of a subnet of existingNetworkId";
-    findings.refuse("existingSubnetId", c.existingSubnetId, `it belongs to network ${owner}`, fix);
+    findings.refuse("existingSubnetId", subnetId, `it belongs to network ${owner}`, fix);
     return;
   }
   if (version !== 4 || !new Address4(c.networkCidr).isInSubnet(new Address4(cidr))) {

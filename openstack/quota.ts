@@ -147,7 +147,7 @@ async function networkQuota(subject: QuotaSubject, findings: Findings): Promise<
     c.agentCount,
     "use fewer agents",
   );
-  if (c.existingNetworkId === "") {
+  if (c.existingNetworkId === undefined) {
     const use = "set existingNetworkId and existingSubnetId";
     for (const [kind, there] of [
       ["network", networks],
@@ -184,7 +184,8 @@ async function volumeQuota({ cluster, cloud }: QuotaSubject, findings: Findings)
   let [count, gigabytes] = [0, 0];
   for (const { name, volumeGb } of cluster.machines) {
     const size = sizes.get(resourceName(cluster.name, name));
-    if (volumeGb > 0 && size === undefined) count++;
+    if (volumeGb === undefined) continue;
+    if (size === undefined) count++;
     gigabytes += Math.max(0, volumeGb - (size ?? 0));
   }
   const a = limits.absolute;

@@ -1,4 +1,5 @@
-import type { Cluster, Group } from "../cluster/types.ts";
+import { GROUPS } from "../cluster/groups.ts";
+import type { Cluster } from "../cluster/types.ts";
 
 /** Machines that the cloud keeps on different hypervisors. */
 export interface ServerGroup {
@@ -24,10 +25,10 @@ export function serverGroups(cluster: Pick<Cluster, "machines" | "config">): Ser
   if (antiAffinity === "none") return [];
   const groups: ServerGroup[] = [];
   for (const [group, machines] of Map.groupBy(cluster.machines, (m) => m.group)) {
-    if (QUORUM.has(group)) {
+    if (GROUPS[group].spread === "quorum") {
       const policy = antiAffinity === "hard" ? "anti-affinity" : "soft-anti-affinity";
       if (machines.length > 1) groups.push({ name: group, policy, members: machines.map((m) => m.name) });
-    } else if (SPREAD.has(group)) {
+    } else if (GROUPS[group].spread === "soft") {
       for (const [block, members] of Map.groupBy(machines, (m) => Math.ceil(m.number / MEMBERS))) {
         const names = members.map((m) => m.name);
         groups.push({ name: `${group}-${block}`, policy: "soft-anti-affinity", members: names });
@@ -36,6 +37,3 @@ export function serverGroups(cluster: Pick<Cluster, "machines" | "config">): Ser
   }
   return groups;
 }
-
-const QUORUM: ReadonlySet<Group> = new Set<Group>(["master", "zookeeper"]);
-const SPREAD: ReadonlySet<Group> = new Set<Group>(["agent", "datanode"]);

@@ -1,6 +1,7 @@
 import { accessSync, constants } from "node:fs";
-import { hasMesos, hasRegistry } from "../config/ports.ts";
-import type { Config } from "../config/schema.ts";
+import { hasMesos } from "../cluster/architectures/index.ts";
+import { hasRegistry } from "../cluster/features.ts";
+import { type Config, required } from "../config/schema.ts";
 import { explain, Http, type HttpAnswer, isCertificateError } from "../lib/http.ts";
 import type { Findings } from "./findings.ts";
 
@@ -39,7 +40,7 @@ async function checkSource(
   findings: Findings,
   timeoutMs: number,
 ): Promise<void> {
-  const [address = ""] = c[key].split("#");
+  const [address = ""] = (c[key] ?? "").split("#");
   if (address.startsWith("file://")) {
     try {
       accessSync(new URL(address), constants.R_OK);
@@ -67,10 +68,11 @@ async function checkMirror(
   findings: Findings,
   timeoutMs: number,
 ): Promise<void> {
-  if (c[key] === "") return;
+  const mirror = c[key];
+  if (mirror === undefined) return;
   try {
     // A mirror's first folder may well be forbidden or empty: any answer but a failure will do.
-    const { status } = await look(http, c[key], timeoutMs);
+    const { status } = await look(http, mirror, timeoutMs);
     if (status >= 500) findings.warn(`${key}: ${c[key]} answers ${status}`);
   } catch (error) {
     findings.warn(`${key}: ${c[key]} is not reached from here (${explain(error)}); the machines will have to reach it`);
@@ -78,7 +80,8 @@ async function checkMirror(
 }
 
 async function checkRegistry(http: Http, c: Config, findings: Findings, timeoutMs: number): Promise<void> {
-  const [host = ""] = c.registry.split("/");
+  const registry = required(c, "registry");
+  const [host = ""] = registry.split("/");
   // A bare name is a user of Docker's default registry, which Docker finds by itself.
   if (!/[.:]/.test(host) && host !== "localhost") return;
   const password = c.registryPassword === "(secret)" ? "" : c.registryPassword;
@@ -99,7 +102,7 @@ async function checkRegistry(http: Http, c: Config, findings: Findings, timeoutM
     if (isCertificateError(error)) return;
     findings.refuse(
       "registry",
-      c.registry,
+      registry,
       `it does not answer: ${explain(error)}`,
       "correct the address, or remove registry: the cluster then has a registry of its own",
     );
@@ -116,7 +119,7 @@ async function checkRegistry(http: Http, c: Config, findings: Findings, timeoutM
   } else if (answer.status !== 401 && answer.status >= 400) {
     findings.refuse(
       "registry",
-      c.registry,
+      registry,
       `its server answers ${answer.status} where a registry says 200 or 401`,
       "name a registry that speaks the Docker Registry API v2",
     );

@@ -1,24 +1,27 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Scalar, stringify } from "yaml";
-import { pinnedVersions } from "../cluster/images.ts";
-import { pullLogin, pullsImages } from "../cluster/services/registry.ts";
-import { type Cluster, type Group, image, type Machine, type Service, secret } from "../cluster/types.ts";
-import { hasRegistry } from "../config/ports.ts";
+import { hasRegistry } from "../cluster/features.ts";
+import { GROUPS } from "../cluster/groups.ts";
+import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
+import type { Cluster, Group, Machine } from "../cluster/types.ts";
+import { fill, image, type LookUp, placeholder, references, secret } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
+import type { Checkout } from "../lib/checkout.ts";
+import { shellQuote, shellWord, shellWords } from "../lib/quote.ts";
 import { packLock } from "./cloud-init/lock.ts";
-import { CONF, envFile, hostFile, onHost, unitName } from "./cloud-init/paths.ts";
-import { dockerEnvFile, environmentFile, shellWord, type Unit, unitFile } from "./cloud-init/systemd.ts";
+import { CONF, envFile, hostFile, hostPath, unitName } from "./cloud-init/paths.ts";
+import { dockerEnvFile, environmentFile, type Unit, unitFile } from "./cloud-init/systemd.ts";
 import {
   bootUnit,
+  type ImageOf,
   imagesUnit,
   metadataUnit,
   retryTimer,
   retryUnit,
   serviceUnit,
-  startsContainers,
   volumeUnit,
 } from "./cloud-init/units.ts";
+import { type RenderedService, renderService } from "./content.ts";
+import { probeCommand } from "./probe.ts";
 
 /**
  * User data: everything that one machine of OpenStack needs to become what the cluster says, as cloud-init reads it. Guests
@@ -34,37 +37,17 @@ import {
  */
 export const MAX_USER_DATA_BYTES = 49_000;
 
-/** What is the same for all clusters: pinned versions, the lock of the Python packages, the scripts of the guest. */
-export interface GuestParts {
-  versions: Readonly<Record<string, string>>;
-  /** `images/spark-python/requirements.txt`. */
-  requirements: string;
-  /** A file of `cloud-init/guest`. */
-  script: (name: string) => string;
-}
-
-/** The parts as this checkout has them. */
-export function guestParts(root = join(import.meta.dirname, "..")): GuestParts {
-  return {
-    versions: pinnedVersions(root),
-    requirements: readFileSync(join(root, "images", "spark-python", "requirements.txt"), "utf8"),
-    script: (name) => readFileSync(join(root, "render", "cloud-init", "guest", name), "utf8"),
-  };
-}
-
-let ownParts: GuestParts | undefined;
-
-function partsOfCheckout(): GuestParts {
-  ownParts ??= guestParts();
-  return ownParts;
-}
+/** What user data takes from the checkout: pinned versions, the lock of the Python packages, the scripts of the guest. */
+export type GuestParts = Pick<Checkout, "versions" | "requirements" | "script">;
 
 /**
- * The complete user data of one machine. Marks of secrets and images stand in it as they are: whoever creates the machine
- * fills them in. The same input gives the same bytes.
+ * The complete user data of one machine. The same input gives the same bytes.
+ *
+ * @param lookUp Values of the secrets and images that the machine's services refer to (`userDataReferences`).
+ * @throws Error where it is larger than a machine can have, naming the largest files.
  */
-export function renderUserData(cluster: Cluster, machine: Machine, parts = partsOfCheckout()): string {
-  const files = writtenFiles(cluster, machine, parts);
+export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestParts, lookUp: LookUp): string {
+  const files = writtenFiles(cluster, machine, parts, lookUp);
   const document = {
     hostname: `${cluster.name}-${machine.name}`,
     preserve_hostname: false,
@@ -87,9 +70,40 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts = parts
   // cloud-init reads YAML 1.1, in which `yes` and 0600 are no text. Little indentation: there are a thousand lines.
   const yaml = stringify(document, { version: "1.1", lineWidth: 0, indent: 1, indentSeq: false });
   const text = `#cloud-config\n${yaml}`;
-  const bytes = filledLength(text);
+  const bytes = Buffer.byteLength(text);
   if (bytes > MAX_USER_DATA_BYTES) throw new Error(tooLarge(machine, bytes, files));
   return text;
+}
+
+/** Where a file of one of a machine's services lies on the machine. */
+export function pathOnMachine(cluster: Cluster, machine: Machine, path: string): string {
+  const services = cluster.services.filter((s) => s.machine === machine.name);
+  return hostPath(services.map((s) => renderService(s, placeholder)))(path);
+}
+
+/** The secrets and images that a machine's user data needs the values of. */
+export function userDataReferences(cluster: Cluster, machine: Machine): ReturnType<typeof references> {
+  const services = cluster.services.filter((s) => s.machine === machine.name);
+  const login = services.some((s) => pullsImages(cluster.config, s)) ? pullLogin(cluster) : undefined;
+  const images = services.flatMap((s) => [
+    ...(s.runtime === "docker" && s.image !== undefined ? [image(s.image)] : []),
+    ...(s.startsContainers ?? []).map(image),
+  ]);
+  return references([services, images, login ? secret(login.secret) : []]);
+}
+
+/** Stands for values that are not known yet, by something at least as long: images by registry and digest, secrets. */
+const longest: LookUp = ({ kind }) => "x".repeat(kind === "image" ? 160 : 40);
+
+/**
+ * Finds user data that is too large, before anything is created and before any value is known.
+ *
+ * @throws Error naming the machine and its largest files.
+ */
+export function checkUserData(cluster: Cluster, parts: GuestParts): void {
+  for (const [machine] of Map.groupBy(cluster.machines, (m) => m.group).values()) {
+    if (machine) renderUserData(cluster, machine, parts, longest);
+  }
 }
 
 /**
@@ -98,10 +112,10 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts = parts
  */
 export function renderGates(cluster: Cluster, group: Group): string {
   const first = cluster.machines.find((m) => m.group === group);
-  const services = cluster.services.filter((s) => s.machine === first?.name);
+  const here = cluster.services.filter((s) => s.machine === first?.name).map((s) => renderService(s, placeholder));
   return cluster.gates
     .filter((gate) => gate.group === group)
-    .map((gate) => `${gate.what}\t${words(onHost(gate.command, services))}\n`)
+    .map((gate) => `${gate.what}\t${shellWords(probeCommand(gate.probe, hostPath(here)))}\n`)
     .join("");
 }
 
@@ -113,44 +127,37 @@ interface WrittenFile {
 
 const LOGIN_UID = 2000;
 
-const words = (argv: readonly string[]): string => argv.map(shellWord).join(" ");
-
-/** Text that stands in YAML as it is, whatever a mark in it will become. */
+/** Text that stands in YAML line by line as it is, so that people can read it. */
 function literal(content: string): Scalar<string> {
   const scalar = new Scalar(content);
   scalar.type = "BLOCK_LITERAL";
   return scalar;
 }
 
-/** Bytes once marks are filled in: images by registry and digest, secrets of 32 characters. */
-function filledLength(text: string): number {
-  const filled = text.replace(/\{\{image:[^}]*\}\}/g, "x".repeat(160)).replace(/\{\{secret:[^}]*\}\}/g, "x".repeat(40));
-  return Buffer.byteLength(filled);
-}
-
 function tooLarge(machine: Machine, bytes: number, files: readonly WrittenFile[]): string {
   const largest = files
-    .map((f) => ({ path: f.path, bytes: filledLength(f.content) }))
+    .map((f) => ({ path: f.path, bytes: Buffer.byteLength(f.content) }))
     .sort((a, b) => b.bytes - a.bytes)
     .slice(0, 5)
     .map((f) => `${f.path} (${f.bytes})`);
   return `the user data of ${machine.name} takes ${bytes} bytes, and a machine can have ${MAX_USER_DATA_BYTES}. Largest: ${largest.join(", ")}`;
 }
 
-function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts): WrittenFile[] {
-  const services = cluster.services.filter((s) => s.machine === machine.name);
-  const software = softwareOf(cluster, services, parts);
+function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, lookUp: LookUp): WrittenFile[] {
+  const imageOf: ImageOf = (name) => fill(image(name), lookUp);
+  const services = cluster.services.filter((s) => s.machine === machine.name).map((s) => renderService(s, lookUp));
+  const software = softwareOf(cluster, services, parts, imageOf);
   const files = [
     { path: `${CONF}/machine.env`, mode: "0600", content: machineEnv(cluster, machine, services, software) },
     ...system(cluster, machine, parts),
-    ...(software.docker ? docker(cluster, parts) : []),
+    ...(software.docker ? docker(cluster, parts, lookUp) : []),
     ...(software.images.length > 0
       ? [
           command("executor-image", parts),
           unit("images.service", imagesUnit(software.images, driversPython(cluster.config, parts))),
         ]
       : []),
-    ...(software.mesosSource !== "" || software.mesosAgent !== "" ? [library("mesos", parts)] : []),
+    ...(software.mesosSource !== undefined || software.mesosAgent !== undefined ? [library("mesos", parts)] : []),
     ...(software.python
       ? [
           library("python", parts),
@@ -158,11 +165,11 @@ function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts): Wr
           { path: `${CONF}/python-lock`, mode: "0644", content: packLock(parts.requirements) },
         ]
       : []),
-    ...(machine.volumeGb > 0 ? [command("volume", parts), unit("volume.service", volumeUnit())] : []),
+    ...(machine.volumeGb !== undefined ? [command("volume", parts), unit("volume.service", volumeUnit())] : []),
     ...(services.length > 0
       ? [command("retry", parts), unit("retry.service", retryUnit()), unit("retry.timer", retryTimer())]
       : []),
-    ...services.flatMap((service) => serviceFiles(machine, service, services)),
+    ...services.flatMap((service) => serviceFiles(machine, service, services, imageOf)),
   ];
   return withoutCopies(files);
 }
@@ -180,16 +187,18 @@ function withoutCopies(files: readonly WrittenFile[]): WrittenFile[] {
   return [...byPath.values()];
 }
 
+const guestScript = (name: string, parts: GuestParts): string => parts.script(`render/cloud-init/guest/${name}`);
+
 const command = (name: string, parts: GuestParts): WrittenFile => ({
   path: `/usr/local/sbin/triplewide-${name}`,
   mode: "0755",
-  content: parts.script(name),
+  content: guestScript(name, parts),
 });
 
 const library = (name: string, parts: GuestParts): WrittenFile => ({
   path: `/usr/local/lib/triplewide/${name}`,
   mode: "0644",
-  content: parts.script(name),
+  content: guestScript(name, parts),
 });
 
 const unit = (name: string, content: Unit): WrittenFile => ({
@@ -218,7 +227,7 @@ function system(cluster: Cluster, machine: Machine, parts: GuestParts): WrittenF
 
 /** Names of the machines that a cluster has for as long as it lives, and of this one. */
 function hosts(cluster: Cluster, machine: Machine): string {
-  const lasting = cluster.machines.filter((m) => (m.group !== "agent" && m.group !== "datanode") || m === machine);
+  const lasting = cluster.machines.filter((m) => GROUPS[m.group].lasting || m === machine);
   return [
     "127.0.0.1 localhost",
     "::1 localhost ip6-localhost ip6-loopback",
@@ -249,79 +258,91 @@ interface Software {
   docker: boolean;
   /** Images that tasks run in. */
   images: string[];
-  /** Where Mesos comes from; empty where no process of the machine needs it. */
-  mesosSource: string;
-  /** The agent's program, or the image that holds it; empty where there is no agent. */
-  mesosAgent: string;
-  /** Version of Python for which the image's packages are needed on the machine itself; empty where they are not. */
-  python: string;
+  /** Where Mesos comes from; `undefined` where no process of the machine needs it. */
+  mesosSource: string | undefined;
+  /** The agent's program, or the image that holds it; `undefined` where there is no agent. */
+  mesosAgent: string | undefined;
+  /** Version of Python for which the image's packages are needed on the machine itself; `undefined` where they are not. */
+  python: string | undefined;
   /** Needed before anything can be fetched. */
   firstPackages: string[];
   packages: string[];
   maskedUnits: string[];
 }
 
-function softwareOf(cluster: Cluster, services: readonly Service[], parts: GuestParts): Software {
+/** Units that a .deb of Mesos would start by themselves. */
+const DEB_UNITS = ["mesos-master.service", "mesos-slave.service", "mesos-agent.service", "zookeeper.service"];
+
+function softwareOf(
+  cluster: Cluster,
+  services: readonly RenderedService[],
+  parts: GuestParts,
+  imageOf: ImageOf,
+): Software {
   const c = cluster.config;
-  const named = (name: string): Service | undefined => services.find((s) => s.name === name);
-  const agent = named("mesos-agent");
-  const native = services.some((s) => s.runtime === "systemd" && s.name.startsWith("mesos-"));
-  const mesosSource = native ? c.mesosSource : "";
+  const agent = services.find((s) => s.agentProgram !== undefined);
+  const onMachine = services.filter((s) => s.runtime === "systemd");
+  const mesosSource = onMachine.some((s) => s.software?.mesos) ? c.mesosSource : undefined;
   const docker = services.some((s) => pullsImages(c, s));
-  const python = c.architecture === "vanilla" && agent ? (parts.versions.PYTHON_VERSION ?? "") : "";
-  const registry = named("registry") !== undefined;
+  const python = onMachine.some((s) => s.software?.python) ? parts.versions.PYTHON_VERSION : undefined;
   return {
     docker,
-    // Every executor starts in it, so it should not be the first job that waits for it.
-    images: services.some(startsContainers) ? [image("spark-python")] : [],
+    // Every executor starts in one, so it should not be the first job that waits for it.
+    images: [...new Set(services.flatMap((s) => s.startsContainers ?? []))].map(imageOf),
     mesosSource,
-    mesosAgent: agent ? (agent.runtime === "docker" ? image(agent.image) : (agent.command[0] ?? "")) : "",
+    mesosAgent: agent?.runtime === "docker" && agent.image !== undefined ? imageOf(agent.image) : agent?.agentProgram,
     python,
     firstPackages: [
       ...(docker ? ["docker.io", "apparmor"] : []),
-      ...(mesosSource !== "" ? ["ca-certificates", "curl"] : []),
+      ...(mesosSource !== undefined ? ["ca-certificates", "curl"] : []),
     ],
     packages: [
-      ...(registry ? ["docker-registry", "apache2-utils"] : []),
+      ...services.flatMap((s) => s.software?.packages ?? []),
       ...(python ? [`openjdk-${parts.versions.JAVA_VERSION}-jre-headless`, `python${python}-venv`] : []),
     ],
-    // Packages start services of their own as soon as they are installed: on our ports, and without a password.
     maskedUnits: [
-      ...(registry ? ["docker-registry.service"] : []),
-      ...(/^deb\+|\.deb(#|$)/.test(mesosSource)
-        ? ["mesos-master.service", "mesos-slave.service", "mesos-agent.service", "zookeeper.service"]
-        : []),
+      ...services.flatMap((s) => s.software?.maskedUnits ?? []),
+      ...(/^deb\+|\.deb(#|$)/.test(mesosSource ?? "") ? DEB_UNITS : []),
     ],
   };
 }
 
 /** Version of Python that drivers have: the client's, where that is an image of ours. */
-const driversPython = (c: Config, parts: GuestParts): string =>
-  "client" in c.prebuiltImages ? "" : (parts.versions.PYTHON_VERSION ?? "");
+const driversPython = (c: Config, parts: GuestParts): string | undefined =>
+  "client" in c.prebuiltImages ? undefined : parts.versions.PYTHON_VERSION;
+
+/** A program's path, or an image's reference, which stands between quotes whatever it is. */
+const imageOrProgram = (value: string | undefined): string =>
+  value === undefined ? "" : value.startsWith("/") ? shellWord(value) : shellQuote(value);
 
 /** What the guest's scripts need to know of their machine: a file of shell variables. */
-function machineEnv(cluster: Cluster, machine: Machine, services: readonly Service[], software: Software): string {
+function machineEnv(
+  cluster: Cluster,
+  machine: Machine,
+  services: readonly RenderedService[],
+  software: Software,
+): string {
   const c = cluster.config;
   const login = pullLogin(cluster);
-  const registry = services.some((s) => s.name === "registry");
-  // The agent in a container starts when its control groups are known to fit, the others as soon as there is Docker.
-  const early = services.filter((s) => s.runtime === "docker" && s.name !== "mesos-agent");
+  const registry = machine.roles.includes("registry");
+  // An agent in a container starts when its control groups are known to fit, the others as soon as there is Docker.
+  const early = services.filter((s) => s.runtime === "docker" && s.agentProgram === undefined);
   const late = services.filter((s) => !early.includes(s));
-  const units = (list: readonly Service[]): string[] => list.map((s) => unitName(s.name));
+  const units = (list: readonly RenderedService[]): string[] => list.map((s) => unitName(s.name));
   const images = software.images.length > 0 ? [unitName("images")] : [];
-  const volume = machine.volumeGb > 0 ? [unitName("volume")] : [];
-  const text = (name: string, value: string): string => `${name}=${value === "" ? "" : shellWord(value)}\n`;
-  const list = (name: string, values: readonly string[]): string => `${name}=(${words(values)})\n`;
+  const volume = machine.volumeGb !== undefined ? [unitName("volume")] : [];
+  const text = (name: string, value = ""): string => `${name}=${value === "" ? "" : shellWord(value)}\n`;
+  const list = (name: string, values: readonly string[]): string => `${name}=(${shellWords(values)})\n`;
   return [
     text("NAME", machine.name),
-    text("VOLUME_GB", String(machine.volumeGb)),
-    text("APT_MIRROR", c.aptMirror.replace(/\/+$/, "")),
-    text("REGISTRY", software.docker ? (login?.server ?? "") : ""),
-    text("REGISTRY_USER", software.docker || registry ? (login?.user ?? "") : ""),
+    text("VOLUME_GB", String(machine.volumeGb ?? 0)),
+    text("APT_MIRROR", c.aptMirror?.replace(/\/+$/, "")),
+    text("REGISTRY", software.docker ? login?.server : undefined),
+    text("REGISTRY_USER", software.docker || registry ? login?.user : undefined),
     text("MESOS_SOURCE", software.mesosSource),
-    text("MESOS_AGENT", software.mesosAgent),
+    `MESOS_AGENT=${imageOrProgram(software.mesosAgent)}\n`,
     text("PYTHON", software.python),
-    text("PYTHON_INDEX", software.python ? c.pythonIndex : ""),
+    text("PYTHON_INDEX", software.python ? c.pythonIndex : undefined),
     list("FIRST_PACKAGES", software.firstPackages),
     list("PACKAGES", software.packages),
     list("MASKED_UNITS", software.maskedUnits),
@@ -334,8 +355,8 @@ function machineEnv(cluster: Cluster, machine: Machine, services: readonly Servi
 }
 
 /** Docker's settings, and the password by which images are pulled. */
-function docker(cluster: Cluster, parts: GuestParts): WrittenFile[] {
-  const login = pullLogin(cluster);
+function docker(cluster: Cluster, parts: GuestParts, lookUp: LookUp): WrittenFile[] {
+  const login: PullLogin | undefined = pullLogin(cluster);
   const daemon = {
     "log-driver": "local",
     "log-opts": { "max-size": "20m", "max-file": "5" },
@@ -347,17 +368,26 @@ function docker(cluster: Cluster, parts: GuestParts): WrittenFile[] {
     { path: "/etc/docker/daemon.json", mode: "0644", content: `${JSON.stringify(daemon, null, 2)}\n` },
     command("pull", parts),
     command("container", parts),
-    ...(login ? [{ path: `${CONF}/pull-password`, mode: "0600", content: secret(login.secret) }] : []),
+    ...(login ? [{ path: `${CONF}/pull-password`, mode: "0600", content: fill(secret(login.secret), lookUp) }] : []),
   ];
 }
 
-function serviceFiles(machine: Machine, service: Service, here: readonly Service[]): WrittenFile[] {
+function serviceFiles(
+  machine: Machine,
+  service: RenderedService,
+  here: readonly RenderedService[],
+  imageOf: ImageOf,
+): WrittenFile[] {
   const env = service.runtime === "docker" ? dockerEnvFile(service.env) : environmentFile(service.env);
-  const probe = ["timeout", String(service.health.timeoutSeconds), ...onHost(service.health.command, here)];
+  const probe = [
+    "timeout",
+    String(service.health.timeoutSeconds),
+    ...probeCommand(service.health.probe, hostPath(here)),
+  ];
   return [
-    unit(`${service.name}.service`, serviceUnit(machine, service, here)),
+    unit(`${service.name}.service`, serviceUnit(machine, service, here, imageOf)),
     { path: envFile(service), mode: "0600", content: env },
     ...service.files.map((f) => ({ path: hostFile(service, f, here), mode: f.mode, content: f.content })),
-    { path: `${CONF}/health/${service.name}`, mode: "0700", content: `#!/bin/bash\nexec ${words(probe)}\n` },
+    { path: `${CONF}/health/${service.name}`, mode: "0700", content: `#!/bin/bash\nexec ${shellWords(probe)}\n` },
   ];
 }

@@ -1,10 +1,13 @@
 import { createHash, type Hash } from "node:crypto";
 import { stringify } from "yaml";
-import { propertyLines } from "../cluster/context.ts";
-import { fillImages } from "../cluster/images.ts";
-import { fillSecrets } from "../cluster/secrets.ts";
-import type { Cluster, File, ImageName, Machine, Port, Service } from "../cluster/types.ts";
-import { containerCommand } from "./container.ts";
+import { GROUPS } from "../cluster/groups.ts";
+import type { ImageName } from "../cluster/image-catalogue.ts";
+import type { Cluster, File, Machine, Port, Service } from "../cluster/types.ts";
+import type { LookUp } from "../cluster/values.ts";
+import type { ConfigKey } from "../config/schema.ts";
+import { containerCommand, containerImage } from "./container.ts";
+import { renderService } from "./content.ts";
+import { probeCommand } from "./probe.ts";
 
 /**
  * The cluster as one Docker Compose file: every machine an address on a network of its own, every service a container.
@@ -37,6 +40,8 @@ export interface Rendered {
 export interface Link {
   service: string;
   name: string;
+  /** Config key by which the port is moved. */
+  key?: ConfigKey;
   kind: "http" | "spark";
   address: string;
   port: number;
@@ -80,7 +85,14 @@ export function publishedLinks(cluster: Cluster): Link[] {
     for (const port of service.ports) {
       if (!port.link || taken.has(port.port) || !isPublished(cluster, service)) continue;
       taken.add(port.port);
-      links.push({ service: service.name, name: port.name, kind: port.link, address, port: port.port });
+      links.push({
+        service: service.name,
+        name: port.name,
+        ...(port.key === undefined ? {} : { key: port.key }),
+        kind: port.link,
+        address,
+        port: port.port,
+      });
     }
   }
   return links;
@@ -88,11 +100,11 @@ export function publishedLinks(cluster: Cluster): Link[] {
 
 function isPublished(cluster: Cluster, service: Service): boolean {
   const machine = cluster.machines.find((m) => m.name === service.machine);
-  return machine?.group === "client" || (machine?.group === "master" && machine.number === 1);
+  return machine?.number === 1 && GROUPS[machine.group].pagesFor === "people";
 }
 
 export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Rendered {
-  const fill = (text: string): string => fillSecrets(fillImages(text, imageOf), secretOf);
+  const lookUp: LookUp = (ref) => (ref.kind === "image" ? imageOf(ref.name) : secretOf(ref.name));
   const byMachine = Map.groupBy(cluster.services, (s) => s.machine);
   const services: Record<string, object> = {};
   const volumes: Record<string, object> = {};
@@ -105,37 +117,39 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
     // Services that share a machine share its address: one container holds it, the others join its network.
     const network = holder(cluster, machine, published, imageOf("spark-python"));
     if (!alone && here.length > 0) services[machine.name] = network;
-    for (const service of here) {
+    for (const definition of here) {
+      const nested = definition.needs?.includes("docker-socket") ?? false;
+      const needed = nested ? [...definition.files, containerFile(cluster, definition)] : definition.files;
+      const service = renderService({ ...definition, files: needed }, lookUp);
       const key = alone ? machine.name : `${machine.name}-${service.name}`;
       const mounts: string[] = [];
       const hash = createHash("sha256");
-      const nested = service.needs?.includes("docker-socket") ?? false;
-      for (const file of nested ? [...service.files, containerFile(cluster, service)] : service.files) {
+      for (const file of service.files) {
         const path = `files/${key}${file.path}`;
-        const content = fill(file.content);
+        const { content } = file;
         files.push({ path, content, executable: isExecutable(file) });
         hash.update(`${file.path}\0${content}\0`);
         mounts.push(`./${path}:${file.path}:ro`);
       }
-      for (const dir of service.dirs.filter((d) => d.keep || d.shared || nested)) {
+      for (const dir of service.dirs.filter((d) => d.lasts === "data" || d.shared || nested)) {
         // Whatever else comes to the machine, or leaves it, a service keeps its data.
-        const owner = dir.shared ? machine.name : `${machine.name}-${service.name}`;
+        const owner = dir.shared === "machine" ? machine.name : `${machine.name}-${service.name}`;
         const volume = `${owner}${dir.path.replaceAll("/", "-")}`;
-        volumes[volume] = dir.keep ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
+        volumes[volume] = dir.lasts === "data" ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
         mounts.push(`${volume}:${dir.path}`);
       }
       if (nested) mounts.push(`${DOCKER_SOCKET}:${DOCKER_SOCKET}`);
       services[key] = {
-        image: imageOf(service.image),
-        container_name: containerName(cluster, service),
+        image: imageOf(containerImage(service)),
+        container_name: containerName(cluster, definition),
         ...(alone
           ? onNetwork(machine, published, cluster.config.bindAddress)
           : { network_mode: `service:${machine.name}` }),
         command: containerCommand(service).map(literal),
-        environment: Object.fromEntries(Object.entries(service.env).map(([k, v]) => [k, literal(fill(v))])),
+        environment: Object.fromEntries(Object.entries(service.env).map(([k, v]) => [k, literal(v)])),
         ...(service.uid === 0 ? { user: "0:0" } : {}),
         ...(mounts.length > 0 ? { volumes: mounts } : {}),
-        ...(service.memoryMiB > 0 ? { mem_limit: `${service.memoryMiB}m` } : {}),
+        ...(service.memoryMiB !== undefined ? { mem_limit: `${service.memoryMiB}m` } : {}),
         ...(service.after.length > 0
           ? {
               depends_on: Object.fromEntries(
@@ -144,7 +158,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
             }
           : {}),
         healthcheck: {
-          test: ["CMD", ...service.health.command.map(literal)],
+          test: ["CMD", ...probeCommand(service.health.probe).map(literal)],
           interval: `${service.health.intervalSeconds}s`,
           timeout: `${service.health.timeoutSeconds}s`,
           start_period: `${service.health.startSeconds}s`,
@@ -180,12 +194,12 @@ function containerFile(cluster: Cluster, service: Service): File {
     SELF: containerName(cluster, service),
     PROJECT: projectName(cluster.name),
   };
-  return { path: CONTAINER_FILE, content: propertyLines(values, "="), mode: "0644" };
+  return { path: CONTAINER_FILE, content: { format: "properties", separator: "=", properties: values }, mode: "0644" };
 }
 
 const shortHash = (hash: Hash): string => hash.digest("hex").slice(0, 16);
 
-const isExecutable = (file: File): boolean => (Number.parseInt(file.mode, 8) & 0o100) !== 0;
+const isExecutable = (file: Pick<File, "mode">): boolean => (Number.parseInt(file.mode, 8) & 0o100) !== 0;
 
 function onNetwork(machine: Machine, published: Port[], bindAddress: string): object {
   return {

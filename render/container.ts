@@ -1,9 +1,14 @@
+import { imageRecord } from "../cluster/image-catalogue.ts";
 import type { Service } from "../cluster/types.ts";
 
-/**
- * What a service's container is given to run. Our images leave the program to the command line; Marathon's own image names
- * it as its entry point, and would take its name for an argument.
- */
-export function containerCommand({ image, command }: Service): string[] {
-  return image === "marathon" && command[0] === "marathon" ? command.slice(1) : [...command];
+/** What a service's container is given to run: its program, unless the image starts that by itself. */
+export function containerCommand({ image, command }: Pick<Service, "image" | "command">): string[] {
+  const entrypoint = image === undefined ? undefined : imageRecord(image).entrypoint;
+  return command[0] === entrypoint ? command.slice(1) : [...command];
+}
+
+/** The image of a service that runs in a container. */
+export function containerImage({ name, image }: Pick<Service, "name" | "image">): NonNullable<Service["image"]> {
+  if (image === undefined) throw new Error(`${name} is only ever a process of a machine: it has no image`);
+  return image;
 }

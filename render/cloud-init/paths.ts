@@ -1,4 +1,5 @@
-import type { File, Machine, Service } from "../../cluster/types.ts";
+import type { Directory, Machine } from "../../cluster/types.ts";
+import type { RenderedContent, RenderedService } from "../content.ts";
 
 /** Where things lie on a machine. */
 
@@ -16,38 +17,37 @@ export const unitName = (service: string): string => `triplewide-${service}`;
  *
  * @param here The services of the machine.
  */
-export function hostFile(service: Service, file: File, here: readonly Service[]): string {
+export function hostFile(service: RenderedService, file: RenderedContent, here: readonly RenderedService[]): string {
   if (service.runtime !== "docker") return file.path;
   const first = here.find((s) => s.runtime === "docker" && s.uid === service.uid && s.files.some((f) => same(f, file)));
   return `${CONF}/${(first ?? service).name}${file.path}`;
 }
 
-function same(a: File, b: File): boolean {
+function same(a: RenderedContent, b: RenderedContent): boolean {
   return a.path === b.path && a.content === b.content && a.mode === b.mode;
 }
 
 /** Where a service's directory lies on the machine. */
-export function hostDir(machine: Machine, service: Service, dir: Service["dirs"][number]): string {
-  if (dir.shared) return dir.path;
+export function hostDir(machine: Machine, service: Pick<RenderedService, "name" | "runtime">, dir: Directory): string {
+  if (dir.shared === "machine") return dir.path;
   if (onVolume(machine, dir)) return `${DATA_MOUNT}/${service.name}${dir.path}`;
   // A process of the machine needs no other place for what ends with the machine.
   return service.runtime === "docker" ? `${STATE}/${service.name}${dir.path}` : dir.path;
 }
 
-export function onVolume(machine: Machine, dir: Service["dirs"][number]): boolean {
-  return dir.keep && machine.volumeGb > 0;
+export function onVolume(machine: Machine, dir: Directory): boolean {
+  return dir.lasts === "data" && machine.volumeGb !== undefined;
 }
 
-export const envFile = (service: Service): string => `${CONF}/${service.name}.env`;
+export const envFile = (service: Pick<RenderedService, "name">): string => `${CONF}/${service.name}.env`;
 
-/** A probe as it runs on the machine: files of services in containers lie elsewhere there. */
-export function onHost(command: readonly string[], services: readonly Service[]): string[] {
-  const moved = services.flatMap((s) => s.files.map((f) => [f.path, hostFile(s, f, services)] as const));
-  return command.map((word) => moved.reduce((text, [from, to]) => movePath(text, from, to), word));
-}
-
-/** Puts another path in place of a whole one: never in place of a part of a longer path. */
-function movePath(text: string, from: string, to: string): string {
-  const path = from.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  return text.replace(new RegExp(`(?<![\\w./-])${path}(?![\\w./-])`, "g"), () => to);
+/** Where a file of one of the machine's services lies on the machine, by the path that the service knows. */
+export function hostPath(here: readonly RenderedService[]): (path: string) => string {
+  return (path) => {
+    for (const service of here) {
+      const file = service.files.find((f) => f.path === path);
+      if (file) return hostFile(service, file, here);
+    }
+    throw new Error(`no service of the machine has a file ${path}`);
+  };
 }

@@ -45,11 +45,6 @@ function lines(env: Readonly<Record<string, string>>, quote: (value: string) => 
     .join("");
 }
 
-/** One word of a shell script. */
-export function shellWord(text: string): string {
-  return /^[A-Za-z0-9_@%:=,.+/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 /** Sections of a unit file: lines `Key=value`, in order; a key may repeat. */
 export type Unit = Readonly<Record<string, readonly string[]>>;
 

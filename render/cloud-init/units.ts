@@ -1,5 +1,7 @@
-import { type File, image, type Machine, type Service } from "../../cluster/types.ts";
-import { containerCommand } from "../container.ts";
+import type { ImageName } from "../../cluster/image-catalogue.ts";
+import type { Hardening, Machine } from "../../cluster/types.ts";
+import { containerCommand, containerImage } from "../container.ts";
+import type { RenderedContent, RenderedService } from "../content.ts";
 import { DATA_MOUNT, envFile, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
 import { execLine, type Unit } from "./systemd.ts";
 
@@ -15,19 +17,22 @@ const PULL_SECONDS = 1800;
 const SBIN = "/usr/local/sbin";
 const DOCKER = "/usr/bin/docker";
 
-/** Whether Mesos on this machine starts containers through the machine's Docker. */
-export function startsContainers(service: Service): boolean {
-  return service.runtime === "systemd" && (service.env.MESOS_containerizers ?? "").split(",").includes("docker");
-}
+/** The reference by which a machine pulls an image. */
+export type ImageOf = (name: ImageName) => string;
 
 /** The unit that keeps a service running. */
-export function serviceUnit(machine: Machine, service: Service, here: readonly Service[]): Unit {
+export function serviceUnit(
+  machine: Machine,
+  service: RenderedService,
+  here: readonly RenderedService[],
+  imageOf: ImageOf,
+): Unit {
   const volume = service.dirs.some((dir) => onVolume(machine, dir));
   // `Wants`, not `Requires`: that would restart a service whenever one that it started after restarts, and with the Docker
   // daemon all of them, although their containers go on.
   const before = [
     ...service.after.map((name) => `${unitName(name)}.service`),
-    ...(service.runtime === "docker" || startsContainers(service) ? ["docker.service"] : []),
+    ...(service.runtime === "docker" || service.startsContainers ? ["docker.service"] : []),
     ...(volume ? [`${unitName("volume")}.service`] : []),
   ];
   return {
@@ -46,7 +51,7 @@ export function serviceUnit(machine: Machine, service: Service, here: readonly S
       ...(volume ? [`ExecStartPre=${execLine(["/usr/bin/mountpoint", "-q", DATA_MOUNT])}`] : []),
       // As root (+), whoever the service itself runs as.
       ...prepareFiles(machine, service, here).map((argv) => `ExecStartPre=+${execLine(argv)}`),
-      ...(service.runtime === "docker" ? inContainer(machine, service, here) : onMachine(service)),
+      ...(service.runtime === "docker" ? inContainer(machine, service, here, imageOf) : onMachine(service)),
       "Restart=always",
       "RestartSec=10",
       // Ended by SIGTERM, as systemd and Docker do it: no failure.
@@ -59,14 +64,14 @@ export function serviceUnit(machine: Machine, service: Service, here: readonly S
 }
 
 /** Owners by number: no user of that name need exist. Once more at every start, because it costs nothing. */
-function prepareFiles(machine: Machine, service: Service, here: readonly Service[]): string[][] {
-  const ownerOf = (f: File): number => (f.mode === "0600" ? (f.uid ?? service.uid) : 0);
+function prepareFiles(machine: Machine, service: RenderedService, here: readonly RenderedService[]): string[][] {
+  const ownerOf = (f: RenderedContent): number => (f.mode === "0600" ? (f.uid ?? service.uid) : 0);
   const commands = [...Map.groupBy(service.files, ownerOf)]
     .filter(([uid]) => uid !== 0)
     .map(([uid, files]) => ["/usr/bin/chown", `${uid}:${uid}`, ...files.map((f) => hostFile(service, f, here))]);
   for (const dir of service.dirs) {
     const host = hostDir(machine, service, dir);
-    if (dir.shared) {
+    if (dir.shared === "machine") {
       commands.push(["/usr/bin/install", "-d", "-m", "1777", host]);
       continue;
     }
@@ -78,7 +83,13 @@ function prepareFiles(machine: Machine, service: Service, here: readonly Service
   return commands;
 }
 
-function inContainer(machine: Machine, service: Service, here: readonly Service[]): string[] {
+function inContainer(
+  machine: Machine,
+  service: RenderedService,
+  here: readonly RenderedService[],
+  imageOf: ImageOf,
+): string[] {
+  const reference = imageOf(containerImage(service));
   const name = unitName(service.name);
   const needs = new Set(service.needs);
   const mount = (source: string, target: string, ...options: string[]): string[] => [
@@ -103,7 +114,7 @@ function inContainer(machine: Machine, service: Service, here: readonly Service[
     `nofile=${OPEN_FILES}:${OPEN_FILES}`,
     "--pids-limit",
     String(TASKS),
-    ...(service.memoryMiB > 0 ? ["--memory", `${service.memoryMiB}m`] : []),
+    ...(service.memoryMiB !== undefined ? ["--memory", `${service.memoryMiB}m`] : []),
     ...(service.uid === 0 ? [] : ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]),
     ...(needs.has("host-pid") ? ["--pid", "host"] : []),
     // Mesos makes control groups and mounts for its tasks, which no smaller set of rights allows.
@@ -113,11 +124,11 @@ function inContainer(machine: Machine, service: Service, here: readonly Service[
     ...(needs.has("docker-socket") ? mount("/run/docker.sock", "/run/docker.sock") : []),
     ...service.files.flatMap((f) => mount(hostFile(service, f, here), f.path, "readonly")),
     ...service.dirs.flatMap((dir) => mount(hostDir(machine, service, dir), dir.path)),
-    image(service.image),
+    reference,
     ...containerCommand(service),
   ];
   return [
-    `ExecStartPre=${execLine([`${SBIN}/triplewide-pull`, image(service.image)])}`,
+    `ExecStartPre=${execLine([`${SBIN}/triplewide-pull`, reference])}`,
     `ExecStart=${execLine([`${SBIN}/triplewide-container`, name, ...run])}`,
     // The client alone is in this unit; the limits of the container itself are in the command above.
     "KillMode=mixed",
@@ -127,39 +138,39 @@ function inContainer(machine: Machine, service: Service, here: readonly Service[
   ];
 }
 
-/** Further settings of processes on the machine, by service. */
-const NATIVE: Readonly<Record<string, readonly string[]>> = {
-  "mesos-master": ["NoNewPrivileges=yes", "PrivateTmp=yes", "ProtectHome=yes"],
-  "mesos-agent": [
-    // Executors outlive their agent: it finds them again when it comes back.
-    "KillMode=process",
-    "Delegate=yes",
-    // Mesos gives `docker pull` another home directory, where it would find no password for the registry.
-    "Environment=DOCKER_CONFIG=/root/.docker",
-  ],
-  registry: ["NoNewPrivileges=yes", "PrivateTmp=yes", "ProtectHome=yes", "ProtectSystem=full"],
-};
+/** What a process of the machine may do, in systemd's words. */
+function hardeningLines(hardening: Hardening): string[] {
+  return [
+    ...(hardening.noNewPrivileges ? ["NoNewPrivileges=yes"] : []),
+    ...(hardening.privateTmp ? ["PrivateTmp=yes"] : []),
+    ...(hardening.protectHome ? ["ProtectHome=yes"] : []),
+    ...(hardening.protectSystem ? ["ProtectSystem=full"] : []),
+    // What it started outlives it: it finds that again when it comes back.
+    ...(hardening.keepsChildren ? ["KillMode=process", "Delegate=yes"] : []),
+    ...(hardening.dockerConfig ? [`Environment=DOCKER_CONFIG=${hardening.dockerConfig}`] : []),
+  ];
+}
 
-function onMachine(service: Service): string[] {
-  const agent = service.name === "mesos-agent";
+function onMachine(service: RenderedService): string[] {
+  const { hardening = {} } = service;
   return [
     `ExecStart=${execLine(service.command)}`,
     ...(service.uid === 0 ? [] : [`User=${service.uid}`]),
     `EnvironmentFile=${envFile(service)}`,
     `LimitNOFILE=${OPEN_FILES}`,
-    // What the agent starts counts towards the agent's limit, until Mesos has put it elsewhere.
-    `TasksMax=${agent ? "infinity" : TASKS}`,
-    ...(service.memoryMiB > 0 ? [`MemoryMax=${service.memoryMiB}M`] : []),
-    ...(NATIVE[service.name] ?? []),
+    // What it starts counts towards its limit, until it has put that into a control group of its own.
+    `TasksMax=${hardening.keepsChildren ? "infinity" : TASKS}`,
+    ...(service.memoryMiB !== undefined ? [`MemoryMax=${service.memoryMiB}M`] : []),
+    ...hardeningLines(hardening),
   ];
 }
 
 /**
  * Pulls what executors will run in before the first job asks for it, and looks whether they can.
  *
- * @param python Version of Python that drivers have; empty where nobody knows.
+ * @param python Version of Python that drivers have; `undefined` where nobody knows.
  */
-export function imagesUnit(images: readonly string[], python: string): Unit {
+export function imagesUnit(images: readonly string[], python: string | undefined): Unit {
   return {
     Unit: [
       "Description=triplewide images of tasks",
@@ -169,7 +180,9 @@ export function imagesUnit(images: readonly string[], python: string): Unit {
     Service: [
       "Type=oneshot",
       "RemainAfterExit=yes",
-      ...images.map((reference) => `ExecStart=${execLine([`${SBIN}/triplewide-executor-image`, reference, python])}`),
+      ...images.map(
+        (reference) => `ExecStart=${execLine([`${SBIN}/triplewide-executor-image`, reference, python ?? ""])}`,
+      ),
       "Restart=on-failure",
       "RestartSec=30",
       `TimeoutStartSec=${PULL_SECONDS}`,

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { pinnedVersions } from "../../cluster/images.ts";
 import type { Cluster, FirewallRule, Machine } from "../../cluster/types.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { serverGroups } from "../../openstack/server-groups.ts";
 import { IMAGE_ID, type Registration, SECRET_MARK } from "./monitor.ts";
@@ -109,7 +109,7 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
     userData: { secret: ELSEWHERE },
     metadata: { "triplewide-cluster": cluster.name, "triplewide-config": ELSEWHERE },
     ...(group ? { schedulerHints: [{ group: idOf(`${cluster.name}-${group.name}`) }] } : {}),
-    ...(m.volumeGb > 0
+    ...(m.volumeGb !== undefined
       ? {
           blockDevices: [
             {

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import { defineCluster } from "../../cluster/define.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { type Operations, passive } from "../../components/operations.ts";
 import { SparkCluster } from "../../components/spark-cluster.ts";
 import type { Architecture } from "../../config/schema.ts";
 import type { SecretKey } from "../../config/secrets.ts";
-import { type RawConfig, validate } from "../../config/validate.ts";
+import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
@@ -162,11 +162,12 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
     resources.push(registration);
     options.onRegister?.(registration);
   });
-  const cluster = defineCluster(validate(config, "env"));
-  const ids = Object.fromEntries(cluster.machines.map(({ flavor }) => [flavor, `id-of-${flavor}`]));
+  const cluster = describeCluster(validate(config, "env"));
+  const ids = Object.fromEntries(cluster.machines.map(({ flavor = "" }) => [flavor, `id-of-${flavor}`]));
   // Archives of other digests than their sources, as those taken out of container images are.
   const { mesosSource, libmesosSource } = cluster.config;
-  const mesosArchives = new Map([mesosSource, libmesosSource].filter(Boolean).map((s) => [s, archiveOf(s)]));
+  const sources = [mesosSource, libmesosSource].filter((source) => source !== undefined);
+  const mesosArchives = new Map(sources.map((source) => [source, archiveOf(source)]));
   let spark: SparkCluster | undefined;
   await pulumi.runtime.runInPulumiStack(async () => {
     spark = new SparkCluster(cluster.name, {

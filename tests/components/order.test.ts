@@ -1,8 +1,8 @@
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import type { MarathonApp } from "../../cluster/types.ts";
 import type { AppsRequest, Operations, ReadyRequest } from "../../components/operations.ts";
 import type { SshTarget } from "../../machines/ssh.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
+import type { MarathonApp } from "../../render/marathon-apps.ts";
 import { barrier, configOf, type Registration, type Run, run, start } from "./monitor.ts";
 
 /** In which order machines are registered when machines that exist change. */

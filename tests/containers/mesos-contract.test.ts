@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { localReference, pinnedVersions } from "../../cluster/images.ts";
-import { httpProbe, lineProbe } from "../../cluster/probe.ts";
-import { MESOS_HOME } from "../../cluster/services/mesos.ts";
+import { localReference } from "../../cluster/images.ts";
+import { describeCluster, loadConfig } from "../../cluster/load.ts";
+import { http, line } from "../../cluster/probe.ts";
+import { MESOS_HOME } from "../../cluster/services/mesos/mesos.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
-import { loadConfig } from "../../config/stack.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { type Docker, findDocker } from "../../local/docker.ts";
@@ -15,6 +15,7 @@ import { projectOf, readSecret } from "../../local/project.ts";
 import { buildImages, passGates, type Run, startContainers } from "../../local/up.ts";
 import { agentAt, drainCall } from "../../mesos/operator.ts";
 import { containerName } from "../../render/compose.ts";
+import { probeCommand } from "../../render/probe.ts";
 import { MesosCluster } from "../mesos/mesos-cluster.ts";
 import { eventually } from "./harness.ts";
 
@@ -44,7 +45,8 @@ class StandInCluster extends MesosCluster {
       .map((service) => {
         const [program = ""] = service.command;
         if (!program.startsWith(MESOS_HOME)) return service;
-        return change({ ...service, files: [...service.files, { path: program, content: STAND_IN, mode: "0755" }] });
+        const standIn = { path: program, content: { format: "text", text: STAND_IN }, mode: "0755" } as const;
+        return change({ ...service, files: [...service.files, standIn] });
       });
     return { ...this.cluster, services };
   }
@@ -78,15 +80,9 @@ class StandInCluster extends MesosCluster {
   }
 
   /** Whether a master's answer to a question has a line that matches. */
-  async answers(master: number, path: string, pattern: string, login = ""): Promise<boolean> {
-    const probe = httpProbe(
-      this.address(`master-${master}`),
-      this.cluster.config.mesosMasterPort,
-      path,
-      pattern,
-      login,
-    );
-    return (await this.exec(`master-${master}-mesos-master`, probe)).code === 0;
+  async answers(master: number, path: string, pattern: string, login?: string): Promise<boolean> {
+    const probe = http(this.address(`master-${master}`), this.cluster.config.mesosMasterPort, path, pattern, login);
+    return (await this.exec(`master-${master}-mesos-master`, probeCommand(probe))).code === 0;
   }
 
   /** The definition's service of that name, on the first machine that has it. */
@@ -203,8 +199,8 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     await cluster.up();
     // Asked from another machine: among themselves they lack nothing.
     const port = cluster.cluster.config.zookeeperClientPort;
-    const probe = lineProbe(cluster.address("master-1"), port, "srvr", "^Mode: (leader|follower)");
-    expect((await cluster.exec("master-2-zookeeper", probe)).code).toBe(0);
+    const probe = line(cluster.address("master-1"), port, "srvr", "^Mode: (leader|follower)");
+    expect((await cluster.exec("master-2-zookeeper", probeCommand(probe))).code).toBe(0);
     await bothAgents(30);
   });
 
@@ -260,7 +256,7 @@ describe("flags and files of the other architectures, with a stand-in for Mesos"
   test.each(["vanilla", "docker-executors", "mesos-in-docker", "marathon-standalone"])(
     "Pulumi.%s.yaml: every flag on machines is known",
     async (environment) => {
-      const onMachines = defineCluster(loadConfig(ROOT, environment));
+      const onMachines = describeCluster(loadConfig(ROOT, environment));
       expect(onMachines.config.platform).toBe("openstack");
       // Both get as far as a login, which is wrong.
       const master = vanilla.service("mesos-master", onMachines);

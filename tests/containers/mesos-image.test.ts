@@ -4,7 +4,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { mesosTag, pinnedVersions } from "../../cluster/images.ts";
+import { mesosTag } from "../../cluster/images.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";

@@ -7,8 +7,8 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { type RawConfig, validate } from "../../config/validate.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import type { RawConfig } from "../../config/validate.ts";
 import { shellQuote } from "../../lib/quote.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
@@ -78,7 +78,7 @@ describe.skipIf(reason !== "").each(architectures)(
     let before: string[];
 
     const addressOf = (machine: string): string =>
-      defineCluster(validate(config, "test")).machines.find((m) => m.name === machine)?.address ?? machine;
+      describeCluster(validate(config, "test")).machines.find((m) => m.name === machine)?.address ?? machine;
 
     /** What a command prints on a machine. */
     async function on(machine: string, command: string): Promise<string> {

@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { isDeepStrictEqual } from "node:util";
-import type { MarathonApp } from "../../cluster/types.ts";
+import type { MarathonApp } from "../../render/marathon-apps.ts";
 
 /**
  * A stand-in for Marathon, for tests only: the part of its HTTP interface that this project speaks, with the statuses and

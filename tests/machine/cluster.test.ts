@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { localReference, pinnedVersions } from "../../cluster/images.ts";
-import type { ImageName } from "../../cluster/types.ts";
-import { validate } from "../../config/validate.ts";
+import type { ImageName } from "../../cluster/image-catalogue.ts";
+import { localReference } from "../../cluster/images.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
@@ -20,7 +20,7 @@ const volumes = canHaveVolumes();
 const reason = await missing();
 
 describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${reason})`}`, () => {
-  const cluster = defineCluster(
+  const cluster = describeCluster(
     validate(
       {
         architecture: "standalone",

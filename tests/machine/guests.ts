@@ -4,10 +4,10 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { fillImages, pinnedVersions } from "../../cluster/images.ts";
-import { fillSecrets } from "../../cluster/secrets.ts";
-import { REGISTRY_USER } from "../../cluster/services/registry.ts";
-import type { Cluster, ImageName, Machine } from "../../cluster/types.ts";
+import type { ImageName } from "../../cluster/image-catalogue.ts";
+import { REGISTRY_USER } from "../../cluster/services/registry/registry.ts";
+import type { Cluster, Machine } from "../../cluster/types.ts";
+import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
@@ -152,7 +152,9 @@ export class Guests {
       this.secrets.set(secret, value);
       return value;
     };
-    return fillSecrets(fillImages(renderUserData(this.cluster, this.machine(name)), imageOf), secretOf);
+    return renderUserData(this.cluster, this.machine(name), readCheckout(), (ref) =>
+      ref.kind === "image" ? imageOf(ref.name) : secretOf(ref.name),
+    );
   }
 
   /** Boots a machine. It goes on by itself after this. */

@@ -4,9 +4,6 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { validate } from "../../config/validate.ts";
-import { ROOT } from "../../lib/root.ts";
 import { eventually } from "../containers/harness.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { type Guest, Guests, missing, type Result } from "./guests.ts";
@@ -43,6 +40,9 @@ import socketserver
 socketserver.TCPServer(("", ${SHUFFLE_PORT}), socketserver.BaseRequestHandler).serve_forever()
 `;
 
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { ROOT } from "../../lib/root.ts";
+
 describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "machine-test-mesos-"));
   /** A tarball of a Mesos prefix: what it holds says that it is this version. @returns Its sha256. */
@@ -61,7 +61,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
   const sha256 = offer("mesos.tar.gz", "clusterd 0.6.0");
   const oldSha256 = offer("old-mesos.tar.gz", "mesos 1.11.0");
 
-  const cluster = defineCluster(
+  const cluster = describeCluster(
     validate(
       {
         architecture: "vanilla",

@@ -39,7 +39,7 @@ export function growsAndShrinks(cluster: MesosCluster): void {
     const { code, output } = await cluster.cli("up", [], ["dynamicAllocation=true"]);
     expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
     expect(code).toBe(0);
-    const { agentCount, agentCpus } = cluster.cluster.config;
+    const { agentCount, agentCpus = 1 } = cluster.cluster.config;
     const job = await cluster.onClient(["timeout", "300", "python3", "-c", script(agentCount * agentCpus)]);
     const sum = (TASKS * (TASKS - 1)) / 2;
     expect(job.output).toContain(`sum is ${sum}`);

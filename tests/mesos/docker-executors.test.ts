@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { localReference, pinnedVersions } from "../../cluster/images.ts";
+import { localReference } from "../../cluster/images.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import { eventually } from "../containers/harness.ts";

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
+import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import type { MarathonHttp } from "../../marathon/apply.ts";

@@ -1,15 +1,15 @@
 import { join } from "node:path";
-import { defineCluster } from "../../cluster/define.ts";
-import { httpProbe, lineProbe } from "../../cluster/probe.ts";
-import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
-import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos.ts";
+import { describeCluster, loadConfig } from "../../cluster/load.ts";
+import { http, line, type Probe } from "../../cluster/probe.ts";
+import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
+import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos/mesos.ts";
 import type { Cluster } from "../../cluster/types.ts";
-import { loadConfig } from "../../config/stack.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/operator.ts";
 import { containerName } from "../../render/compose.ts";
+import { probeCommand } from "../../render/probe.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 
 /** A cluster with Mesos, the real one that MESOS_SOURCE names unless told otherwise, and ways to hurt it. */
@@ -21,7 +21,7 @@ export class MesosCluster extends TestCluster {
   constructor(d: Docker, name: string, index: number, settings: string[], source = process.env.MESOS_SOURCE) {
     super(d, name, index, [`mesosSource=${source}`, ...settings]);
     this.#docker = d;
-    this.cluster = defineCluster(loadConfig(ROOT, "local", this.settings));
+    this.cluster = describeCluster(loadConfig(ROOT, "local", this.settings));
     this.masters = Array.from({ length: this.cluster.config.masterCount }, (_, i) => i + 1);
   }
 
@@ -30,12 +30,12 @@ export class MesosCluster extends TestCluster {
   }
 
   /** Numbers of the machines on which a probe of a service succeeds. */
-  async #where(service: string, probe: (host: string) => string[]): Promise<number[]> {
+  async #where(service: string, probe: (host: string) => Probe): Promise<number[]> {
     const found = await Promise.all(
       this.cluster.services
         .filter(({ name }) => name === service)
         .map(async ({ machine }) => {
-          const { code } = await this.exec(this.part(machine, service), probe(this.address(machine)));
+          const { code } = await this.exec(this.part(machine, service), probeCommand(probe(this.address(machine))));
           return code === 0 ? [Number(machine.replace(/.*-/, ""))] : [];
         }),
     );
@@ -53,13 +53,13 @@ export class MesosCluster extends TestCluster {
   leadingMasters(): Promise<number[]> {
     const port = this.cluster.config.mesosMasterPort;
     return this.#where("mesos-master", (host) =>
-      httpProbe(host, port, "/metrics/snapshot", '"master.elected":1', ADMIN_LOGIN),
+      http(host, port, "/metrics/snapshot", '"master.elected":1', ADMIN_LOGIN),
     );
   }
 
   leadingZookeepers(): Promise<number[]> {
     const port = this.cluster.config.zookeeperClientPort;
-    return this.#where("zookeeper", (host) => lineProbe(host, port, "srvr", "^Mode: (leader|standalone)"));
+    return this.#where("zookeeper", (host) => line(host, port, "srvr", "^Mode: (leader|standalone)"));
   }
 
   /** Numbers of the masters whose Marathon leads, as those say that run: two for the moment in which some know it and some do not. */
@@ -67,7 +67,7 @@ export class MesosCluster extends TestCluster {
     const port = this.cluster.config.marathonPort;
     const says = (leader: number): Promise<number[]> =>
       this.#where("marathon", (host) =>
-        httpProbe(host, port, "/v2/leader", `"leader":"${this.address(`master-${leader}`)}:`, MARATHON_LOGIN),
+        http(host, port, "/v2/leader", `"leader":"${this.address(`master-${leader}`)}:`, MARATHON_LOGIN),
       );
     const found = await Promise.all(this.masters.map(async (n) => ((await says(n)).length > 0 ? [n] : [])));
     return found.flat();
@@ -76,7 +76,7 @@ export class MesosCluster extends TestCluster {
   async agentsAtLeader(count: number): Promise<boolean> {
     const port = this.cluster.config.mesosMasterPort;
     const found = await this.#where("mesos-master", (host) =>
-      httpProbe(host, port, "/metrics/snapshot", `"master.slaves_active":${count}(\\.0)?[,}]`, ADMIN_LOGIN),
+      http(host, port, "/metrics/snapshot", `"master.slaves_active":${count}(\\.0)?[,}]`, ADMIN_LOGIN),
     );
     return found.length > 0;
   }
@@ -153,7 +153,7 @@ export class MesosCluster extends TestCluster {
 
   /** A job that takes all cores: left to itself, one fills an agent before Mesos gives it the next. */
   jobOnEveryAgent(tasks: number): ReturnType<MesosCluster["job"]> {
-    const { agentCount, agentCpus } = this.cluster.config;
+    const { agentCount, agentCpus = 1 } = this.cluster.config;
     return this.job(tasks, { "spark.cores.max": String(agentCount * agentCpus) });
   }
 

@@ -4,22 +4,35 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { defineCluster } from "../../cluster/define.ts";
-import { fillImages } from "../../cluster/images.ts";
-import { fillSecrets, secretsIn } from "../../cluster/secrets.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
+import { type LookUp, placeholder } from "../../cluster/values.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
-import { type RawConfig, validate } from "../../config/validate.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { readCheckout } from "../../lib/checkout.ts";
+import { shellWord } from "../../lib/quote.ts";
 import { packLock } from "../../render/cloud-init/lock.ts";
-import { dockerEnvFile, environmentFile, execLine, shellWord } from "../../render/cloud-init/systemd.ts";
-import { guestParts, MAX_USER_DATA_BYTES, renderGates, renderUserData } from "../../render/cloud-init.ts";
+import { dockerEnvFile, environmentFile, execLine } from "../../render/cloud-init/systemd.ts";
+import {
+  checkUserData,
+  MAX_USER_DATA_BYTES,
+  renderUserData as render,
+  renderGates,
+  userDataReferences,
+} from "../../render/cloud-init.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
+
+const checkout = readCheckout();
+const renderUserData = (cluster: Cluster, machine: Machine, parts = checkout, lookUp: LookUp = placeholder): string =>
+  render(cluster, machine, parts, lookUp);
+/** Names of the secrets whose places a text shows. */
+const secretsIn = (text: string): string[] => [...text.matchAll(/\{\{secret:([a-z0-9-]+)\}\}/g)].map((m) => m[1] ?? "");
 
 const GUEST = join(import.meta.dirname, "../../render/cloud-init/guest");
 
 function clusterOf(architecture: Architecture, more: RawConfig = {}): Cluster {
   const raw: RawConfig = { ...CLOUD, ...HIGHLY_AVAILABLE, architecture, ...mesosOf(architecture), ...more };
-  return defineCluster(validate(raw, "env"));
+  return describeCluster(validate(raw, "env"));
 }
 
 /** The largest cluster of each architecture: everything that can be switched on is. */
@@ -72,7 +85,8 @@ describe("golden files", () => {
   const parts = {
     versions: { JAVA_VERSION: "17", PYTHON_VERSION: "3.11" },
     requirements: `numpy==1.26.4 \\\n    --hash=sha256:${"ab".repeat(32)}\n`,
-    script: (name: string) => `(render/cloud-init/guest/${name})\n`,
+    root: "",
+    script: (name: string) => (name.startsWith("render/") ? `(${name})\n` : checkout.script(name)),
   };
   /** These do not depend on the architecture. */
   const ANYWHERE = new Set(["bastion", "registry", "datanode"]);
@@ -113,10 +127,9 @@ describe("user data", () => {
   });
 
   test("fits into what Nova takes, with everything switched on", () => {
-    for (const { machine, text } of rendered) {
-      const filled = fillImages(
-        fillSecrets(text, () => "x".repeat(32)),
-        (name) => `10.72.0.12:5000/triplewide/${name}@sha256:${"0".repeat(64)}`,
+    for (const { cluster, machine } of rendered) {
+      const filled = renderUserData(cluster, machine, checkout, ({ kind, name }) =>
+        kind === "secret" ? "x".repeat(32) : `10.72.0.12:5000/triplewide/${name}@sha256:${"0".repeat(64)}`,
       );
       expect(Buffer.byteLength(filled), machine.name).toBeLessThanOrEqual(MAX_USER_DATA_BYTES);
       expect(Buffer.from(filled).toString("base64").length).toBeLessThanOrEqual(65_535);
@@ -127,8 +140,8 @@ describe("user data", () => {
     const cluster = clusterOf("vanilla");
     const hash = (n: number): string => `    --hash=sha256:${n.toString(16).padStart(64, "0")}`;
     const many = Array.from({ length: 800 }, (_, n) => `package${n}==1 \\\n${hash(n)}\n`).join("");
-    const parts = { ...guestParts(), requirements: many };
-    expect(() => renderUserData(cluster, machineOf(cluster, "agent-1"), parts)).toThrow(
+    const parts = { ...checkout, requirements: many };
+    expect(() => checkUserData(cluster, parts)).toThrow(
       /user data of agent-1 takes \d+ bytes, and a machine can have 49000\. Largest: \/etc\/triplewide\/python-lock \(\d+\)/,
     );
   });
@@ -157,7 +170,7 @@ describe("user data", () => {
   test("keeps odd passwords as they are", () => {
     const cluster = clusterOf("standalone", { registry: "registry.example.org/team", registryUser: "robot" });
     const odd = `a"b'c\\d: #{e} %s $HOME \`id\` &*!|>`;
-    const text = fillSecrets(renderUserData(cluster, machineOf(cluster, "agent-1")), () => odd);
+    const text = renderUserData(cluster, machineOf(cluster, "agent-1"), checkout, () => odd);
     expect(read(text).write_files.find((f) => f.path === "/etc/triplewide/pull-password")?.content).toBe(odd);
   });
 });
@@ -168,6 +181,8 @@ describe("secrets", () => {
       const held = cluster.secrets.filter((s) => s.groups.includes(machine.group)).map((s) => s.name);
       const found = new Set(secretsIn(text));
       expect([...found].filter((name) => !held.includes(name))).toEqual([]);
+      const asked = userDataReferences(cluster, machine).flatMap((r) => (r.kind === "secret" ? [r.name] : []));
+      expect(asked.toSorted()).toEqual([...found].sort());
       if (machine.group !== "agent") continue;
       for (const name of ["mesos-admin", "mesos-spark", "mesos-marathon", "zookeeper-mesos", "marathon-http"]) {
         expect(found.has(name), `${cluster.architecture} ${name}`).toBe(false);
@@ -311,7 +326,7 @@ describe("the lock of the Python packages", () => {
     spawnSync("python3", [join(GUEST, "unpack-lock")], { input: packed, encoding: "utf8" }).stdout;
 
   test("comes back as it was, without its comments", () => {
-    const { requirements } = guestParts();
+    const { requirements } = checkout;
     const essence = (text: string): string =>
       text
         .split("\n")

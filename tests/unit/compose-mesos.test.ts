@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { defineCluster } from "../../cluster/define.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
-import { validate } from "../../config/validate.ts";
 import { renderCompose } from "../../render/compose.ts";
 
 interface Compose {
@@ -14,7 +13,7 @@ interface Compose {
 }
 
 const define = (raw: Record<string, unknown>): Cluster =>
-  defineCluster(validate({ platform: "docker", clusterName: "lab", agentCount: 1, ...raw }, "test"));
+  describeCluster(validate({ platform: "docker", clusterName: "lab", agentCount: 1, ...raw }, "test"));
 
 function render(cluster: Cluster): { compose: Compose; file: (path: string) => string | undefined } {
   const { compose, files } = renderCompose({ cluster, imageOf: (name) => name, secretOf: (name) => name });

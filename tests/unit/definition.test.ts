@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { Address4 } from "ip-address";
 import { describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { agentNumbers } from "../../cluster/machines.ts";
-import { planDocument } from "../../cluster/plan.ts";
-import type { Cluster } from "../../cluster/types.ts";
+import { agentNumbers } from "../../cluster/groups.ts";
+import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
+import type { Cluster, Service } from "../../cluster/types.ts";
+import { fill, placeholder } from "../../cluster/values.ts";
 import { environments } from "../../config/load.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
-import { loadConfig } from "../../config/stack.ts";
-import { validate } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
+import { renderService } from "../../render/content.ts";
+import { planDocument } from "../../render/plan.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
 const SIZED_CLOUD = {
@@ -18,7 +18,13 @@ const SIZED_CLOUD = {
 };
 const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
 
-const define = (raw: Record<string, unknown>): Cluster => defineCluster(validate(raw, "test"));
+/** A file of a service, with placeholders for what is not known yet. */
+function contentOf(service: Service | undefined, path: string): string {
+  const files = service ? renderService(service, placeholder).files : [];
+  return files.find((file) => file.path === path)?.content ?? "";
+}
+
+const define = (raw: Record<string, unknown>): Cluster => describeCluster(validate(raw, "test"));
 const inCloud = (raw: Record<string, unknown>): Cluster => define({ ...SIZED_CLOUD, ...raw });
 
 describe.each(ARCHITECTURES)("%s", (architecture) => {
@@ -119,7 +125,7 @@ test("a flavor of unknown size makes the totals unknown, not wrong", () => {
 
 test("an object store is wired with its secret as a mark, on the client alone", () => {
   const { spark, secrets } = inCloud({ s3Endpoint: "http://s3.example.org:9000/", s3AccessKey: "a", s3SecretKey: "b" });
-  expect(spark.conf).toMatchObject({
+  expect(fill(spark.conf, placeholder)).toMatchObject({
     "spark.hadoop.fs.s3a.endpoint": "http://s3.example.org:9000",
     "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
     "spark.hadoop.fs.s3a.access.key": "a",
@@ -144,19 +150,19 @@ test.each([
     "spark.executor.uri": `${defaultFs}/spark/spark-3.5.9.tgz`,
   });
   const client = cluster.services.find(({ name }) => name === "jupyter");
-  const site = client?.files.find(({ path }) => path === "/etc/hadoop/hdfs-site.xml")?.content ?? "";
+  const site = contentOf(client, "/etc/hadoop/hdfs-site.xml");
   for (const host of existingNamenodes) expect(site).toContain(`<value>${host}:9000</value>`);
   // Theirs to say.
   expect(site).not.toMatch(/dfs\.(replication|datanode|journalnode|namenode\.name)/);
-  const fetcher = cluster.services
-    .find(({ name }) => name === "mesos-agent")
-    ?.files.find(({ path }) => /hadoop$/.test(path));
-  expect(fetcher?.content).toContain(JSON.stringify(existingNamenodes.map((host) => `${host}:9870`)));
+  const agent = cluster.services.find(({ name }) => name === "mesos-agent");
+  expect(contentOf(agent, "/etc/mesos/hadoop/bin/hadoop")).toContain(
+    JSON.stringify(existingNamenodes.map((host) => `${host}:9870`)),
+  );
 });
 
 test("the folder of event logs is made before anyone needs it", () => {
   const { services, spark } = inCloud({ datanodeCount: 1, historyServer: true });
-  const folder = (spark.conf["spark.eventLog.dir"] ?? "").replace(/^hdfs:\/\/[^/]+/, "");
+  const folder = String(spark.conf["spark.eventLog.dir"]).replace(/^hdfs:\/\/[^/]+/, "");
   const server = services.find((s) => s.name === "history-server");
   expect(server?.command[2]).toMatch(new RegExp(`^hdfs dfs -mkdir -p ${folder} && exec .*HistoryServer `));
 });
@@ -175,14 +181,17 @@ test("Mesos' quorum follows from the count of masters", () => {
 });
 
 test.each(environments(ROOT))("every environment of the repository is valid: %s", (environment) => {
-  const cluster = defineCluster(loadConfig(ROOT, environment));
+  const cluster = describeCluster(loadConfig(ROOT, environment));
   expect(cluster.machines.length).toBeGreaterThan(2);
 });
 
 describe("further frameworks on Mesos", () => {
   const cluster = inCloud({ architecture: "vanilla", masterCount: 3, mesosFrameworks: ["flink"] });
   const file = (service: string, path: string): string =>
-    cluster.services.find((s) => s.name === service)?.files.find((f) => f.path === path)?.content ?? "";
+    contentOf(
+      cluster.services.find((s) => s.name === service),
+      path,
+    );
 
   test("each registers in the role of its name, with a secret that only masters and the client hold", () => {
     const { credentials } = JSON.parse(file("mesos-master", "/etc/mesos/credentials.json"));

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { usedPorts } from "../../config/ports.ts";
-import { validate } from "../../config/validate.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { usedPorts } from "../../cluster/ports.ts";
+import { readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { isOurs } from "../../marathon/changes.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
@@ -33,7 +33,7 @@ const raw = {
   dynamicAllocation: true,
   historyServer: true,
 };
-const cluster = defineCluster(validate(raw, "test"));
+const cluster = describeCluster(validate(raw, "test"));
 const agents = cluster.machines.filter((m) => m.group === "agent").map((m) => m.address);
 
 test("there are examples, and the document names each", () => {
@@ -53,11 +53,12 @@ describe.each(files)("%s", (file) => {
 
   test("has ports of its own, which agents offer to everyone and the firewall lets through", () => {
     for (const port of ports) {
-      for (const used of usedPorts(cluster.config)) expect(port < used.first || port > used.last, used.key).toBe(true);
+      for (const used of usedPorts(cluster.config, readCheckout().script))
+        expect(port < used.first || port > used.last, used.key).toBe(true);
       const rules = cluster.firewall.filter((r) => r.group === "agent" && r.first <= port && port <= r.last);
       expect(rules.map((r) => r.fromGroup).sort()).toEqual(["agent", "client"]);
     }
-    const resources = cluster.services.find((s) => s.name === "mesos-agent")?.env.MESOS_resources ?? "";
+    const resources = String(cluster.services.find((s) => s.name === "mesos-agent")?.env.MESOS_resources);
     const [, first, last] = /(?:^|;)ports:\[(\d+)-(\d+)\]/.exec(resources) ?? [];
     for (const port of ports) expect(Number(first) <= port && port <= Number(last)).toBe(true);
     expect(app.acceptedResourceRoles).toEqual(["*"]);

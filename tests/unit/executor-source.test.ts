@@ -6,12 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
-import { validate } from "../../config/validate.ts";
+import { placeholder } from "../../cluster/values.ts";
+import { renderService } from "../../render/content.ts";
 
 const vanilla = (raw: Record<string, unknown>): Cluster =>
-  defineCluster(validate({ platform: "docker", architecture: "vanilla", ...raw }, "test"));
+  describeCluster(validate({ platform: "docker", architecture: "vanilla", ...raw }, "test"));
 const fromHdfs = { executorSource: "hdfs", datanodeCount: 1 };
 
 describe("how executors get Spark in vanilla", () => {
@@ -26,7 +27,7 @@ describe("how executors get Spark in vanilla", () => {
   test("hdfs: the client uploads it, and agents have what Mesos' fetcher calls", () => {
     const cluster = vanilla(fromHdfs);
     expect(cluster.spark.conf["spark.executor.uri"]).toMatch(/^hdfs:\/\/[\d.]+:8020\/spark\/spark-3\.5\.9\.tgz$/);
-    expect(named(cluster, "executor-upload")?.command.at(-1)).toContain("/spark/spark-3.5.9.tgz");
+    expect(named(cluster, "executor-upload")?.command).toContain("/spark/spark-3.5.9.tgz");
     const agent = named(cluster, "mesos-agent");
     const client = agent?.files.find((f) => f.path === `${agent.env.MESOS_hadoop_home}/bin/hadoop`);
     expect(client?.mode).toBe("0755");
@@ -68,7 +69,8 @@ describe.skipIf(!python)("what Mesos' fetcher takes for a Hadoop client", () => 
   /** The script as an agent has it, with other namenodes. */
   async function hadoop(namenodes: string[], ...args: string[]): Promise<{ code: number; output: string }> {
     const agent = vanilla(fromHdfs).services.find((s) => s.name === "mesos-agent");
-    const content = agent?.files.find((f) => f.path.endsWith("/bin/hadoop"))?.content ?? "";
+    const files = agent ? renderService(agent, placeholder).files : [];
+    const content = files.find((f) => f.path.endsWith("/bin/hadoop"))?.content ?? "";
     const path = join(dir, "hadoop");
     writeFileSync(path, content.replace(/^NAMENODES = .*$/m, `NAMENODES = ${JSON.stringify(namenodes)}`));
     return promisify(execFile)("python3", [path, ...args]).then(

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { validate } from "../../cluster/load.ts";
 import { MODELINE, SCHEMA_FILE, stackFileSchema } from "../../config/json-schema.ts";
 import { environments, PROJECT } from "../../config/load.ts";
 import { shape } from "../../config/schema.ts";
-import { type RawConfig, validate } from "../../config/validate.ts";
+import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 

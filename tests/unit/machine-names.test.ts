@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { GROUPS, groupOfMachine, machineName } from "../../cluster/machine-names.ts";
+import { GROUP_NAMES, groupOfMachine, machineName } from "../../cluster/groups.ts";
 import { machineOf, resourceName } from "../../openstack/inventory.ts";
 
-test.each(GROUPS)("%s: a machine's name leads back to its group", (group) => {
+test.each(GROUP_NAMES)("%s: a machine's name leads back to its group", (group) => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 100_000 }), (number) => {
       const name = machineName(group, number);
@@ -17,8 +17,8 @@ test.each(GROUPS)("%s: a machine's name leads back to its group", (group) => {
 });
 
 test("a cluster that is named after a group claims no other cluster's machines", () => {
-  for (const group of GROUPS) {
-    for (const other of GROUPS) {
+  for (const group of GROUP_NAMES) {
+    for (const other of GROUP_NAMES) {
       expect(machineOf("lab", resourceName(`lab-${group}`, machineName(other, 1)))).toBeUndefined();
     }
   }

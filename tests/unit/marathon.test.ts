@@ -3,22 +3,24 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { secretsIn } from "../../cluster/secrets.ts";
-import { MARATHON_LOGIN } from "../../cluster/services/marathon.ts";
-import type { Cluster, MarathonApp } from "../../cluster/types.ts";
-import { type RawConfig, validate } from "../../config/validate.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { placeholder, secretsIn } from "../../cluster/values.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { readCheckout } from "../../lib/checkout.ts";
 import { throughSsh } from "../../machines/marathon.ts";
 import type { Ssh } from "../../machines/ssh.ts";
 import { type ApplyOptions, applyApps } from "../../marathon/apply.ts";
 import { changes, labelled, pending } from "../../marathon/changes.ts";
 import { direct } from "../../marathon/direct.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
+import { type MarathonApp, renderApps } from "../../render/marathon-apps.ts";
 import { MarathonStandIn } from "../fakes/marathon-stand-in.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
 const BASE = { ...CLOUD, architecture: "marathon-standalone", masterCount: 3, agentCount: 4 };
-const inCloud = (more: RawConfig = {}): Cluster => defineCluster(validate({ ...BASE, ...more }, "test"));
+const inCloud = (more: RawConfig = {}): Cluster => describeCluster(validate({ ...BASE, ...more }, "test"));
 
 /** Fields that these tests look into. */
 type App = MarathonApp & {
@@ -32,16 +34,17 @@ type App = MarathonApp & {
   portDefinitions: { port: number }[];
   upgradeStrategy: { minimumHealthCapacity: number; maximumOverCapacity: number };
 };
-const appOf = (cluster: Cluster, id: string): App => cluster.apps.find((app) => app.id === id) as App;
+const appsOf = (cluster: Cluster): App[] => renderApps(cluster, placeholder) as App[];
+const appOf = (cluster: Cluster, id: string): App => appsOf(cluster).find((app) => app.id === id) as App;
 
 describe("the Spark cluster as Marathon apps", () => {
   test("no secret is in an app: agents have it in a file of the containers' user", () => {
     const cluster = inCloud();
-    expect(secretsIn(JSON.stringify(cluster.apps))).toEqual([]);
+    expect(secretsIn(cluster.apps)).toEqual([]);
     const agent = cluster.services.find((s) => s.name === "mesos-agent");
     const file = agent?.files.find((f) => f.path === "/etc/spark/spark-defaults.conf");
     expect(file).toMatchObject({ mode: "0600", uid: 1000 });
-    expect(secretsIn(file?.content ?? "")).toEqual(["spark-auth"]);
+    expect(secretsIn(file?.content)).toEqual(["spark-auth"]);
     for (const id of ["/spark/master", "/spark/worker"]) {
       const app = appOf(cluster, id);
       expect(app.cmd).toContain("--properties-file /etc/spark/spark-defaults.conf");
@@ -53,7 +56,7 @@ describe("the Spark cluster as Marathon apps", () => {
     const cluster = inCloud();
     const agent = cluster.machines.find((m) => m.name === "agent-1");
     if (!agent) throw new Error("no agent");
-    expect(renderUserData(cluster, agent)).toContain(
+    expect(renderUserData(cluster, agent, readCheckout(), placeholder)).toContain(
       "ExecStartPre=+/usr/bin/chown 1000:1000 /etc/spark/spark-defaults.conf",
     );
   });
@@ -61,11 +64,11 @@ describe("the Spark cluster as Marathon apps", () => {
   test.each([{}, { sparkMasterPort: 9077, sparkWorkerUiPort: 9081 }])("agents offer the apps' ports: %j", (ports) => {
     const cluster = inCloud(ports);
     const agent = cluster.services.find((s) => s.name === "mesos-agent");
-    const offered = [...(agent?.env.MESOS_resources ?? "").matchAll(/(\d+)-(\d+)/g)].map(([, a, b]) => [
+    const offered = [...String(agent?.env.MESOS_resources).matchAll(/(\d+)-(\d+)/g)].map(([, a, b]) => [
       Number(a),
       Number(b),
     ]);
-    const needed = cluster.apps.flatMap((app) => (app as App).portDefinitions.map(({ port }) => port));
+    const needed = appsOf(cluster).flatMap((app) => app.portDefinitions.map(({ port }) => port));
     expect(needed.length).toBe(4);
     for (const port of needed) {
       expect(offered.some(([first = 0, last = 0]) => first <= port && port <= last)).toBe(true);
@@ -95,7 +98,7 @@ describe("the Spark cluster as Marathon apps", () => {
     [7, 2000],
   ])("an upgrade of %i masters and %i workers can go on, without more tasks than ports", (masterCount, agentCount) => {
     const cluster = inCloud({ masterCount, agentCount });
-    for (const { id, instances, upgradeStrategy } of cluster.apps as App[]) {
+    for (const { id, instances, upgradeStrategy } of appsOf(cluster)) {
       const healthy = Math.ceil(instances * upgradeStrategy.minimumHealthCapacity);
       expect(healthy, id).toBeLessThan(instances);
       if (id === "/spark/master") expect(instances - healthy).toBe(1);
@@ -106,7 +109,8 @@ describe("the Spark cluster as Marathon apps", () => {
   test("one worker more changes a number, and neither another field nor any machine", () => {
     const [few, more] = [inCloud({ marathonWorkers: 2 }), inCloud({ marathonWorkers: 3 })];
     expect(appOf(more, "/spark/worker")).toEqual({ ...appOf(few, "/spark/worker"), instances: 3 });
-    const userData = (c: Cluster) => c.machines.map((machine) => renderUserData(c, machine));
+    const checkout = readCheckout();
+    const userData = (c: Cluster) => c.machines.map((machine) => renderUserData(c, machine, checkout, placeholder));
     expect(userData(more)).toEqual(userData(few));
     expect(renderGates(more, "client")).toContain("3 Spark workers registered");
   });

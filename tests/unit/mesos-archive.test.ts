@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { localReference } from "../../cluster/images.ts";
-import { validate } from "../../config/validate.ts";
+import { validate } from "../../cluster/load.ts";
 import { checkControlGroups } from "../../local/control-groups.ts";
 import { fetchMesos, placeArchives } from "../../mesos/archive.ts";
 

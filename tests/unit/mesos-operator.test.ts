@@ -3,8 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
-import { validate } from "../../config/validate.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
 import { type DrainOptions, drain, reactivate } from "../../mesos/drain.ts";
 import { agentAt, drainCall, operatorCommand, readAnswer, tasksOn } from "../../mesos/operator.ts";
 
@@ -70,7 +69,7 @@ describe("the operator interface", () => {
 });
 
 describe("draining", () => {
-  const cluster = defineCluster(
+  const cluster = describeCluster(
     validate({ platform: "docker", architecture: "mesos-in-docker", masterCount: 3, agentCount: 2 }, "test"),
   );
 

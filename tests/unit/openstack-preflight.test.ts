@@ -5,9 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { defineCluster } from "../../cluster/define.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
-import { validate } from "../../config/validate.ts";
 import { Cloud } from "../../openstack/cloud.ts";
 import { PreflightError, type PreflightFacts, preflight } from "../../openstack/preflight.ts";
 import { serverGroups } from "../../openstack/server-groups.ts";
@@ -21,7 +20,8 @@ beforeEach(async () => {
 afterEach(() => fake.stop());
 
 const base = { ...CLOUD, architecture: "standalone", masterFlavor: "m1.small" };
-const clusterOf = (over: Record<string, unknown> = {}): Cluster => defineCluster(validate({ ...base, ...over }, "lab"));
+const clusterOf = (over: Record<string, unknown> = {}): Cluster =>
+  describeCluster(validate({ ...base, ...over }, "lab"));
 const check = (over: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<PreflightFacts> => {
   const cloud = Cloud.fromEnvironment({ env: { ...fake.env, ...env } }, { retryDelayMs: 1, retries: 1 });
   return preflight(clusterOf(over), cloud);
@@ -206,7 +206,7 @@ describe("quota", () => {
       `  agentFlavor: got "m1.large"; 24 more vCPUs needed, but the quota leaves 20 (0 of 20 used). Fix: use smaller flavors or fewer agents, or ask the cloud for a quota of 24 vCPUs.`,
       `  antiAffinity: got "hard"; 1 more server groups needed, but the quota leaves 0 (1 of 1 used). Fix: set antiAffinity to none, or ask the cloud for a quota of 2 server groups.`,
       `  dataVolumes: got true; 2 more volumes needed, but the quota leaves 1 (0 of 1 used). Fix: set dataVolumes to false, or ask the cloud for a quota of 2 volumes.`,
-      `  existingNetworkId: got ""; 1 more routers needed, but the quota leaves 0 (1 of 1 used). Fix: set existingNetworkId and existingSubnetId, or ask the cloud for a quota of 2 routers.`,
+      `  existingNetworkId: 1 more routers needed, but the quota leaves 0 (1 of 1 used). Fix: set existingNetworkId and existingSubnetId, or ask the cloud for a quota of 2 routers.`,
       `  masterVolumeGb: got 10; 40 more GB of volumes needed, but the quota leaves 35 (0 of 35 used). Fix: use smaller volumes, or ask the cloud for a quota of 40 GB of volumes.`,
       `  quota: 5 more security groups needed, but the quota leaves 3 (1 of 4 used). Fix: remove some that are not in use, or ask the cloud for a quota of 6 security groups.`,
     ]);
@@ -219,7 +219,7 @@ describe("quota", () => {
       const name = `lab-${m.name}`;
       fake.addServer("lab", m.name, { flavor: { id: m.group === "agent" ? "3" : "2" } });
       s.ports.push({ id: `port-${m.name}`, name, project_id: IDS.project });
-      if (m.volumeGb > 0) s.volumes.push({ id: name, name, size: m.volumeGb });
+      if (m.volumeGb !== undefined) s.volumes.push({ id: name, name, size: m.volumeGb });
     }
     for (const kind of [s.networks, s.subnets, s.routers])
       kind.push({ id: "lab", name: "lab", project_id: IDS.project });

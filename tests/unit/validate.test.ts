@@ -1,9 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { usedPorts, zookeeperMembers } from "../../config/ports.ts";
+import { zookeeperMembers } from "../../cluster/groups.ts";
+import { validate } from "../../cluster/load.ts";
+import { usedPorts } from "../../cluster/ports.ts";
+import { ConfigError, type Problem } from "../../config/problems.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
-import { ConfigError, type Problem, validate } from "../../config/validate.ts";
+import { readCheckout } from "../../lib/checkout.ts";
 import { CLOUD } from "../fixtures/configs.ts";
+
+const { script } = readCheckout();
 
 const local = { platform: "docker" };
 
@@ -150,7 +155,7 @@ describe("properties", () => {
         (architecture, a, b) => {
           const raw = { ...local, architecture, jupyterPort: a, driverPort: b };
           const config = validate({ ...local, architecture }, "test");
-          const ranges = usedPorts({ ...config, jupyterPort: a, driverPort: b });
+          const ranges = usedPorts({ ...config, jupyterPort: a, driverPort: b }, script);
           const apart = ranges.every((r, i) => ranges.every((s, j) => i === j || r.last < s.first || s.last < r.first));
           return (keysOf(raw).length === 0) === apart;
         },

@@ -1,8 +1,10 @@
-import { mesosStartsExecutors, SPARK_PORT_RANGE } from "../../config/ports.ts";
-import type { Config } from "../../config/schema.ts";
-import { type Context, endpoints, propertyLines } from "../context.ts";
-import { allOf, anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
-import { type File, type Gate, type Group, type Machine, type Port, type Service, secret } from "../types.ts";
+import { type Context, endpoints } from "../../context.ts";
+import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
+import type { File, Gate, Group, Machine, Port, Service } from "../../types.ts";
+import { secret, type Value } from "../../values.ts";
+
+/** Ports kept from each first one on (driver, blocks, UI): as many drivers, or executors, fit on one machine. */
+export const SPARK_PORT_RANGE = 32;
 
 export const SPARK_HOME = "/opt/spark";
 export const SPARK_CONF_DIR = "/etc/spark";
@@ -11,12 +13,16 @@ const MASTER_SERVES = '"status" : "(ALIVE|STANDBY|RECOVERING|COMPLETING_RECOVERY
 const DAEMON_MIB = 512;
 
 /** The properties without which two Spark processes of this cluster do not talk to each other. */
-export function sharedSecret(): Record<string, string> {
+export function sharedSecret(): Record<string, Value> {
   return { "spark.authenticate": "true", "spark.authenticate.secret": secret("spark-auth") };
 }
 
-export function sparkDefaults(properties: Record<string, string>): File {
-  return { path: `${SPARK_CONF_DIR}/spark-defaults.conf`, content: propertyLines(properties, " "), mode: "0600" };
+export function sparkDefaults(properties: Readonly<Record<string, Value>>): File {
+  return {
+    path: `${SPARK_CONF_DIR}/spark-defaults.conf`,
+    content: { format: "properties", separator: " ", properties },
+    mode: "0600",
+  };
 }
 
 /** `spark://a:7077,b:7077`: a driver and a worker try them all and follow the leader. */
@@ -64,13 +70,19 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
     env: daemonEnv(),
     files: [sparkDefaults({ ...sharedSecret(), ...recovery(ctx) })],
     ports: [
-      { name: "rpc", port: c.sparkMasterPort, from: ["self", "agent", "client"], link: "spark" },
-      { name: "ui", port: c.sparkMasterUiPort, from: ["client", "bastion"], link: "http" },
+      {
+        name: "rpc",
+        key: "sparkMasterPort",
+        port: c.sparkMasterPort,
+        from: ["self", "agent", "client"],
+        link: "spark",
+      },
+      { name: "ui", key: "sparkMasterUiPort", port: c.sparkMasterUiPort, from: ["client", "bastion"], link: "http" },
     ],
     // A leader that takes over waits a minute (spark.worker.timeout) for workers that will not come back. It is well then.
-    health: healthOf(httpProbe(machine.address, c.sparkMasterUiPort, "/json/", MASTER_SERVES)),
+    health: healthOf(http(machine.address, c.sparkMasterUiPort, "/json/", MASTER_SERVES)),
     uid: 1000,
-    dirs: [{ path: "/var/lib/spark", keep: true }],
+    dirs: [{ path: "/var/lib/spark", lasts: "data" }],
     memoryMiB: 2 * DAEMON_MIB,
     after: machine.roles.includes("zookeeper") ? ["zookeeper"] : [],
   };
@@ -79,8 +91,8 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
 export function sparkWorker(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const env = daemonEnv();
-  if (c.agentCpus > 0) env.SPARK_WORKER_CORES = String(c.agentCpus);
-  if (c.agentMemoryMiB > 0) env.SPARK_WORKER_MEMORY = `${c.agentMemoryMiB}m`;
+  if (c.agentCpus !== undefined) env.SPARK_WORKER_CORES = String(c.agentCpus);
+  if (c.agentMemoryMiB !== undefined) env.SPARK_WORKER_MEMORY = `${c.agentMemoryMiB}m`;
   return {
     name: "spark-worker",
     machine: machine.name,
@@ -103,15 +115,14 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     env,
     files: [sparkDefaults({ ...sharedSecret(), ...workerProperties(ctx) })],
     ports: [
-      { name: "rpc", port: c.sparkWorkerPort, from: ["master"] },
-      { name: "ui", port: c.sparkWorkerUiPort, from: ["client", "bastion"], link: "http" },
+      { name: "rpc", key: "sparkWorkerPort", port: c.sparkWorkerPort, from: ["master"] },
+      { name: "ui", key: "sparkWorkerUiPort", port: c.sparkWorkerUiPort, from: ["client", "bastion"], link: "http" },
       ...executorPorts(ctx),
       ...shufflePorts(ctx),
     ],
-    health: healthOf(httpProbe(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
+    health: healthOf(http(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
     uid: 1000,
-    dirs: [{ path: "/var/lib/spark", keep: false }],
-    memoryMiB: 0,
+    dirs: [{ path: "/var/lib/spark", lasts: "machine" }],
     after: [],
   };
 }
@@ -135,48 +146,58 @@ export const EPHEMERAL_PORTS = { port: 32768, last: 60999 } as const;
 export function executorPorts(ctx: Context): Port[] {
   const from: Port["from"] = ["self", "client"];
   // Whatever port the system gives them: see the wiring.
-  if (mesosStartsExecutors(ctx.config)) return [{ name: "blocks", ...EPHEMERAL_PORTS, from }];
+  if (ctx.architecture.executorsStartedBy === "mesos") return [{ name: "blocks", ...EPHEMERAL_PORTS, from }];
   const first = ctx.config.blockManagerPort;
-  return [{ name: "blocks", port: first, last: first + SPARK_PORT_RANGE - 1, from }];
+  return [{ name: "blocks", key: "blockManagerPort", port: first, last: first + SPARK_PORT_RANGE - 1, from }];
 }
 
 /** Where shuffle files are asked for that executors have left behind. */
 export function shufflePorts(ctx: Context): Port[] {
   const c = ctx.config;
-  return c.dynamicAllocation ? [{ name: "shuffle", port: c.shuffleServicePort, from: ["self", "client"] }] : [];
+  return c.dynamicAllocation
+    ? [{ name: "shuffle", key: "shuffleServicePort", port: c.shuffleServicePort, from: ["self", "client"] }]
+    : [];
 }
 
 /** Whether agents need a shuffle service of their own: a Spark worker, where there is one, is one as well. */
-export const ownShuffleService = (c: Config): boolean => c.dynamicAllocation && mesosStartsExecutors(c);
+export const ownShuffleService = ({ config, architecture }: Context): boolean =>
+  config.dynamicAllocation && architecture.executorsStartedBy === "mesos";
 
 /**
  * Where executors leave their shuffle files and the agent's shuffle service finds them, on whatever each of them runs. The
  * images have this folder, owned by Spark's user: a volume of Docker's takes that over.
  */
-export const SHUFFLE_DIR = { path: "/var/lib/spark/work", keep: false, shared: true } as const;
+export const SHUFFLE_DIR = { path: "/var/lib/spark/work", lasts: "machine", shared: "machine" } as const;
+
+/** How a machine that has no Spark of its own gets one. */
+export interface BringSpark {
+  /** A script that becomes a class of Spark, and brings Spark first where it is not there. */
+  file: File;
+  /** Its command line, which the class follows. */
+  command: string[];
+}
 
 /**
  * Serves the shuffle files of executors that are gone, so that jobs may give executors back (Mesos).
  *
- * @param spark Script that brings Spark to a machine that has none of its own, and says where by SPARK_HOME; empty in
- *   containers of our image.
+ * @param bring How the machine gets Spark. @default it runs in a container of our image
  */
-export function shuffleService(ctx: Context, machine: Machine, spark: string): Service {
+export function shuffleService(ctx: Context, machine: Machine, bring?: BringSpark): Service {
   const c = ctx.config;
   const main = "org.apache.spark.deploy.mesos.MesosExternalShuffleService";
   return {
     name: "shuffle",
     machine: machine.name,
-    runtime: spark === "" ? "docker" : "systemd",
+    runtime: bring ? "systemd" : "docker",
     image: "spark-python",
-    command:
-      spark === ""
-        ? [`${SPARK_HOME}/bin/spark-class`, main]
-        : ["/bin/bash", "-c", `${spark} && exec "$SPARK_HOME/bin/spark-class" ${main}`],
+    command: bring ? [...bring.command, main] : [`${SPARK_HOME}/bin/spark-class`, main],
     env: daemonEnv(),
-    files: [sparkDefaults({ ...sharedSecret(), "spark.shuffle.service.port": String(c.shuffleServicePort) })],
+    files: [
+      sparkDefaults({ ...sharedSecret(), "spark.shuffle.service.port": String(c.shuffleServicePort) }),
+      ...(bring ? [bring.file] : []),
+    ],
     ports: shufflePorts(ctx),
-    health: healthOf(tcpProbe(machine.address, c.shuffleServicePort)),
+    health: healthOf(tcp(machine.address, c.shuffleServicePort)),
     uid: 1000,
     dirs: [SHUFFLE_DIR],
     memoryMiB: 2 * DAEMON_MIB,
@@ -190,12 +211,10 @@ export function workersRegistered(ctx: Context, workers: number, masters: readon
   return {
     group,
     what: `${workers} Spark workers registered`,
-    command: anyOf(
+    probe: anyOf(
       masters.map((host) =>
         allOf(
-          [`"aliveworkers" : ${workers}(,|$)`, '"status" : "ALIVE"'].map((line) =>
-            httpProbe(host, port, "/json/", line),
-          ),
+          [`"aliveworkers" : ${workers}(,|$)`, '"status" : "ALIVE"'].map((line) => http(host, port, "/json/", line)),
         ),
       ),
     ),

@@ -1,16 +1,20 @@
 import { Address4 } from "ip-address";
-import { firstAgentOffset } from "../cluster/addresses.ts";
-import { leastAgentMiB } from "../cluster/services/marathon.ts";
-import { PRINCIPALS } from "../cluster/services/mesos.ts";
-import { infoOf } from "./fields.ts";
-import { hasHdfs, hasMesos, hasRegistry, runsHdfs, usedPorts, zookeeperMembers } from "./ports.ts";
-import { type Config, type ConfigKey, shape } from "./schema.ts";
-import { HIDDEN } from "./secrets.ts";
-import type { Problem } from "./validate.ts";
-import { installableSpark, SPARK_RELEASES } from "./versions.ts";
+import { infoOf } from "../config/fields.ts";
+import type { Problem } from "../config/problems.ts";
+import { type Config, type ConfigKey, shape } from "../config/schema.ts";
+import { HIDDEN } from "../config/secrets.ts";
+import { installableSpark, SPARK_RELEASES } from "../config/versions.ts";
+import type { Checkout } from "../lib/checkout.ts";
+import { architectureOf, hasMesos } from "./architectures/index.ts";
+import type { Refuse } from "./architectures/record.ts";
+import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
+import { FIRST_AGENT_OFFSET, zookeeperMembers } from "./groups.ts";
+import { platformOf } from "./platforms.ts";
+import { usedPorts } from "./ports.ts";
+import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 
 /** Rules that need more than one key. Each entry of the result names the key that is easiest to change. */
-export function crossFieldProblems(c: Config): Problem[] {
+export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script">): Problem[] {
   const problems: Problem[] = [];
   const refuse = (key: ConfigKey, rule: string, fix: string, value: unknown = c[key]): void => {
     problems.push({ key, value, rule, fix });
@@ -20,32 +24,32 @@ export function crossFieldProblems(c: Config): Problem[] {
   quorums(c, refuse);
   versions(c, refuse);
   addresses(c, refuse);
-  portOverlaps(c, refuse);
+  portOverlaps(c, script, refuse);
   features(c, refuse);
+  architectureOf(c).rules(c, refuse);
   return problems;
 }
 
-type Refuse = (key: ConfigKey, rule: string, fix: string, value?: unknown) => void;
-
 /** Principals of Mesos' own parts, of Spark and of Marathon, and what else has a secret in Mesos' name. */
-const RESERVED_PRINCIPALS = [...Object.values<string>(PRINCIPALS), "agent-http"].sort();
+const RESERVED_PRINCIPALS = [...Object.values<string>(PRINCIPALS), ...OTHER_LOGINS].sort();
 
 function openstackOnly(c: Config, refuse: Refuse): void {
-  if (c.platform !== "openstack") return;
+  if (!platformOf(c).servers) return;
   for (const key of Object.keys(shape) as ConfigKey[]) {
     const info = infoOf(shape[key]);
     if (!info.userMustSet) continue;
-    if ((key === "adminCidrs" || key === "externalNetwork") && !c.bastion && c.existingNetworkId !== "") continue;
+    if ((key === "adminCidrs" || key === "externalNetwork") && !c.bastion && c.existingNetworkId !== undefined)
+      continue;
     const value = c[key];
-    if (value === "" || (Array.isArray(value) && value.length === 0)) {
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) {
       refuse(key, `set when platform is openstack (${info.rule})`, info.fix, undefined);
     }
   }
-  if ((c.existingNetworkId === "") !== (c.existingSubnetId === "")) {
-    const missing = c.existingNetworkId === "" ? "existingNetworkId" : "existingSubnetId";
+  if ((c.existingNetworkId === undefined) !== (c.existingSubnetId === undefined)) {
+    const missing = c.existingNetworkId === undefined ? "existingNetworkId" : "existingSubnetId";
     refuse(missing, "set together with its twin", "give both existingNetworkId and existingSubnetId, or neither");
   }
-  if (c.registry === "" && c.registryUser !== "") {
+  if (c.registry === undefined && c.registryUser !== undefined) {
     refuse("registryUser", "empty while registry is empty", "set registry too, or remove registryUser");
   }
 }
@@ -54,7 +58,7 @@ function quorums(c: Config, refuse: Refuse): void {
   const members = zookeeperMembers(c);
   if (c.zookeeperPlacement === "masters" && members > c.masterCount) {
     refuse(
-      c.zookeeperCount > 0 ? "zookeeperCount" : "masterCount",
+      c.zookeeperCount !== undefined ? "zookeeperCount" : "masterCount",
       `at most masterCount (${c.masterCount}) while ZooKeeper lives beside the masters`,
       `set masterCount to ${members}, or zookeeperPlacement to own`,
     );
@@ -121,12 +125,12 @@ function addresses(c: Config, refuse: Refuse): void {
   const size = 2 ** (32 - network.subnetMask);
   const agents = c.agentCount + c.removedAgents.length;
   // The last address is the broadcast address.
-  const needed = firstAgentOffset + agents + c.datanodeCount + 1;
+  const needed = FIRST_AGENT_OFFSET + agents + c.datanodeCount + 1;
   if (size < needed) {
     const bits = 32 - Math.ceil(Math.log2(needed));
     refuse(
       "networkCidr",
-      `large enough for ${needed} addresses (${firstAgentOffset} kept, ${agents} agents, ${c.datanodeCount} datanodes)`,
+      `large enough for ${needed} addresses (${FIRST_AGENT_OFFSET} kept, ${agents} agents, ${c.datanodeCount} datanodes)`,
       `use a /${bits} or larger`,
     );
   }
@@ -137,11 +141,11 @@ function addresses(c: Config, refuse: Refuse): void {
       `use ${network.startAddress().addressMinusSuffix}/${network.subnetMask}`,
     );
   }
-  const taken: [string, string][] = [
+  const taken = [
     ["169.254.0.0/16", "link-local addresses, where the metadata service is"],
     ["127.0.0.0/8", "the loopback addresses"],
-  ];
-  if (c.platform === "openstack") taken.push(["172.17.0.0/16", "Docker's own bridge on every machine"]);
+    ...platformOf(c).takenNetworks,
+  ] as const;
   for (const [cidr, what] of taken) {
     if (overlap(c.networkCidr, cidr)) {
       refuse("networkCidr", `apart from ${cidr} (${what})`, "use another private network, such as 10.72.0.0/16");
@@ -161,8 +165,8 @@ function overlap(a: string, b: string): boolean {
   return x.isInSubnet(y) || y.isInSubnet(x);
 }
 
-function portOverlaps(c: Config, refuse: Refuse): void {
-  const ranges = usedPorts(c).sort((a, b) => a.first - b.first || a.last - b.last);
+function portOverlaps(c: Config, script: Checkout["script"], refuse: Refuse): void {
+  const ranges = usedPorts(c, script).sort((a, b) => a.first - b.first || a.last - b.last);
   const text = (r: { first: number; last: number }) => (r.first === r.last ? `${r.first}` : `${r.first}-${r.last}`);
   for (const [i, range] of ranges.entries()) {
     if (range.last > 65535) refuse(range.key, `at most ${65535 - (range.last - range.first)}`, "use a lower port");
@@ -178,13 +182,6 @@ function portOverlaps(c: Config, refuse: Refuse): void {
 }
 
 function features(c: Config, refuse: Refuse): void {
-  if (c.architecture === "vanilla" && c.executorSource === "hdfs" && !hasHdfs(c)) {
-    refuse(
-      "executorSource",
-      "http or local where there is no HDFS",
-      "set datanodeCount to 1 or more, name existingNamenodes, or use http",
-    );
-  }
   if (c.historyServer && !hasHdfs(c)) {
     const fix = "set datanodeCount to 1 or more, or name existingNamenodes";
     refuse("historyServer", "false where there is no HDFS to keep event logs in", fix);
@@ -196,30 +193,25 @@ function features(c: Config, refuse: Refuse): void {
       refuse("mesosFrameworks", `other than ${taken}, which this cluster itself uses`, "choose another name", name);
     }
   }
-  if (c.marathonWorkers > c.agentCount) {
+  if (c.marathonWorkers !== undefined && c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
-  }
-  const least = leastAgentMiB(c);
-  if (c.architecture === "marathon-standalone" && c.agentMemoryMiB > 0 && c.agentMemoryMiB < least) {
-    const what = "a Spark master and a worker with one executor";
-    refuse("agentMemoryMiB", `at least ${least}: ${what}`, `use ${least} or more, or lower executorMemoryMiB`);
   }
   for (const key of ["mesosSource", "libmesosSource"] as const) {
     const value = c[key];
-    const digest = value.startsWith("docker://") ? /@sha256:[0-9a-f]{64}$/ : /#sha256=[0-9a-f]{64}$/;
-    if (hasMesos(c) && value !== "" && !digest.test(value)) {
+    const digest = value?.startsWith("docker://") ? /@sha256:[0-9a-f]{64}$/ : /#sha256=[0-9a-f]{64}$/;
+    if (hasMesos(c) && value !== undefined && !digest.test(value)) {
       refuse(key, "a source with its digest", "append @sha256:… to a docker:// source, #sha256=… to any other");
     }
   }
-  const s3 = (["s3Endpoint", "s3AccessKey", "s3SecretKey"] as const).filter((key) => c[key] === "");
+  const s3 = (["s3Endpoint", "s3AccessKey", "s3SecretKey"] as const).filter((key) => c[key] === undefined);
   if (s3.length === 1 || s3.length === 2) {
     for (const key of s3)
       refuse(key, "set together with the other s3 keys", "give all three of them, or none", undefined);
   }
-  if (c.platform === "docker" && c.s3SecretKey === HIDDEN) {
+  if (platformOf(c).plainSecrets && c.s3SecretKey === HIDDEN) {
     refuse("s3SecretKey", "readable without the Pulumi CLI for `make up`", "give the value itself", HIDDEN);
   }
-  if (hasRegistry(c) && c.registryPassword !== "") {
+  if (hasRegistry(c) && c.registryPassword !== undefined) {
     refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
   }
 }

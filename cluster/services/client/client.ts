@@ -1,34 +1,41 @@
-import { posix } from "node:path";
-import { hasHdfs, hasMesos, SPARK_PORT_RANGE } from "../../config/ports.ts";
-import { type Context, propertyLines } from "../context.ts";
-import { healthOf, httpProbe } from "../probe.ts";
-import { type File, type Machine, type Port, type Service, type SparkWiring, secret } from "../types.ts";
-import { FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "./hdfs.ts";
-import { frameworkLogins } from "./mesos.ts";
-import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, sparkDefaults } from "./spark.ts";
+import type { ConfigKey } from "../../../config/schema.ts";
+import type { Context, WiredContext } from "../../context.ts";
+import { hasHdfs } from "../../features.ts";
+import { healthOf, http } from "../../probe.ts";
+import type { File, Machine, Port, Service } from "../../types.ts";
+import { secret } from "../../values.ts";
+import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
+import { frameworkLogins } from "../mesos/mesos.ts";
+import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, SPARK_PORT_RANGE, sparkDefaults } from "../spark/spark.ts";
 
 const WORK = "/home/spark/work";
 const TOKEN_FILE = "/run/secrets/jupyter-token";
 
 /** Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`. */
-function driverFiles(ctx: Context, wiring: SparkWiring): File[] {
-  const exports = propertyLines(
-    Object.fromEntries(Object.entries(wiring.env).map(([key, value]) => [`export ${key}`, `'${value}'`])),
-    "=",
-  );
+function driverFiles(ctx: WiredContext): File[] {
   return [
-    sparkDefaults(wiring.conf),
-    { path: `${SPARK_CONF_DIR}/spark-env.sh`, content: exports, mode: "0644" },
+    sparkDefaults(ctx.spark.conf),
+    {
+      path: `${SPARK_CONF_DIR}/spark-env.sh`,
+      content: { format: "shell-exports", variables: ctx.spark.env },
+      mode: "0644",
+    },
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
   ];
 }
 
-export function jupyter(ctx: Context, machine: Machine, wiring: SparkWiring): Service {
+export function jupyter(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
-  const range = (name: string, first: number, from: Port["from"], link?: Port["link"]): Port => ({
+  const range = (
+    name: string,
+    key: ConfigKey & ("sparkUiPort" | "driverPort" | "blockManagerPort"),
+    from: Port["from"],
+    link?: Port["link"],
+  ): Port => ({
     name,
-    port: first,
-    last: first + SPARK_PORT_RANGE - 1,
+    key,
+    port: c[key],
+    last: c[key] + SPARK_PORT_RANGE - 1,
     from,
     ...(link ? { link } : {}),
   });
@@ -39,32 +46,31 @@ export function jupyter(ctx: Context, machine: Machine, wiring: SparkWiring): Se
     image: "client",
     command: ["jupyter", "lab"],
     env: {
-      ...wiring.env,
-      MASTER: wiring.master,
+      ...ctx.spark.env,
+      MASTER: ctx.spark.master,
       SPARK_CONF_DIR,
       JUPYTER_PORT: String(c.jupyterPort),
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
       ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
     },
     files: [
-      ...driverFiles(ctx, wiring),
-      { path: TOKEN_FILE, content: secret("jupyter-token"), mode: "0600" },
-      ...(hasMesos(c) ? frameworkLogins(ctx) : []),
+      ...driverFiles(ctx),
+      { path: TOKEN_FILE, content: { format: "text", text: secret("jupyter-token") }, mode: "0600" },
+      ...(ctx.architecture.mesos === "none" ? [] : frameworkLogins(ctx)),
     ],
     ports: [
-      { name: "jupyter", port: c.jupyterPort, from: ["bastion"], link: "http" },
-      range("spark-ui", c.sparkUiPort, ["bastion", "master"], "http"),
-      range("driver", c.driverPort, ["agent", "master"]),
-      range("blocks", c.blockManagerPort, ["agent"]),
+      { name: "jupyter", key: "jupyterPort", port: c.jupyterPort, from: ["bastion"], link: "http" },
+      range("spark-ui", "sparkUiPort", ["bastion", "master"], "http"),
+      range("driver", "driverPort", ["agent", "master"]),
+      range("blocks", "blockManagerPort", ["agent"]),
       // libmesos listens on a port that the system chooses; the masters and agents call back to it.
-      ...(c.architecture === "standalone"
+      ...(ctx.architecture.mesos === "none"
         ? []
         : [{ name: "libprocess", ...EPHEMERAL_PORTS, from: ["master", "agent"] } satisfies Port]),
     ],
-    health: healthOf(httpProbe(machine.address, c.jupyterPort, "/api", '"version"')),
+    health: healthOf(http(machine.address, c.jupyterPort, "/api", '"version"')),
     uid: 1000,
-    dirs: [{ path: WORK, keep: true }],
-    memoryMiB: 0,
+    dirs: [{ path: WORK, lasts: "data" }],
     after: [],
   };
 }
@@ -72,7 +78,7 @@ export function jupyter(ctx: Context, machine: Machine, wiring: SparkWiring): Se
 /** Folder of HDFS that drivers write event logs to. */
 export const EVENT_LOG_DIR = "/spark-events";
 
-export function historyServer(ctx: Context, machine: Machine, wiring: SparkWiring): Service {
+export function historyServer(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const properties = `${SPARK_CONF_DIR}/spark-defaults.conf`;
   const server = `${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.history.HistoryServer --properties-file ${properties}`;
@@ -84,9 +90,9 @@ export function historyServer(ctx: Context, machine: Machine, wiring: SparkWirin
     // Neither it nor a driver makes the folder: both fail without. Until HDFS takes writes, this one fails and is started again.
     command: ["bash", "-c", `hdfs dfs -mkdir -p ${EVENT_LOG_DIR} && exec ${server}`],
     env: { SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1", SPARK_LOCAL_IP: machine.address, HADOOP_CONF_DIR },
-    files: driverFiles(ctx, wiring),
-    ports: [{ name: "ui", port: c.historyServerPort, from: ["bastion"], link: "http" }],
-    health: healthOf(httpProbe(machine.address, c.historyServerPort, "/api/v1/applications", "^HTTP/1.[01] 200")),
+    files: driverFiles(ctx),
+    ports: [{ name: "ui", key: "historyServerPort", port: c.historyServerPort, from: ["bastion"], link: "http" }],
+    health: healthOf(http(machine.address, c.historyServerPort, "/api/v1/applications", "^HTTP/1.[01] 200")),
     uid: 1000,
     dirs: [],
     memoryMiB: 2048,
@@ -112,28 +118,23 @@ export function executorUpload(ctx: Context, machine: Machine): Service {
   const { sparkVersion } = ctx.config;
   const file = `${EXECUTOR_TARBALL_DIR}/${executorTarball(sparkVersion)}`;
   const target = executorTarballInHdfs(sparkVersion);
-  const same = `[[ $(hdfs dfs -stat %b ${target} 2>/dev/null) == $(stat -c %s ${file}) ]]`;
-  const read = (path: string): string => `${FETCHER_HOME}/bin/hadoop fs -copyToLocal ${path} /dev/null`;
-  const fresh = `${target}.new`;
-  const put = [
-    `hdfs dfs -put -f ${file} ${fresh}`,
-    read(fresh),
-    `hdfs dfs -rm -f -skipTrash ${target}`,
-    `hdfs dfs -mv ${fresh} ${target}`,
-  ].join(" && ");
-  const script = [
-    `until hdfs dfs -mkdir -p ${posix.dirname(target)}; do sleep 5; done`,
-    `if ${same}; then ${read(target)}; else ${put}; fi || exit 1`,
-    "exec sleep infinity",
-  ].join("\n");
+  const script = "/etc/triplewide/executor-upload.sh";
   return {
     name: "executor-upload",
     machine: machine.name,
     runtime: "docker",
     image: "client",
-    command: ["bash", "-c", script],
+    command: ["bash", script, file, target, `${FETCHER_HOME}/bin/hadoop`],
     env: { HADOOP_CONF_DIR },
-    files: [...hadoopConf(ctx), fetcherClient(ctx)],
+    files: [
+      ...hadoopConf(ctx),
+      fetcherClient(ctx),
+      {
+        path: script,
+        content: { format: "text", text: ctx.script("cluster/services/client/executor-upload.sh") },
+        mode: "0755",
+      },
+    ],
     ports: [],
     health: healthOf(fileInHdfs(ctx, target)),
     uid: 1000,
@@ -163,11 +164,25 @@ export function executorHttp(ctx: Context, machine: Machine): Service {
     ],
     env: {},
     files: [],
-    ports: [{ name: "http", port: c.executorHttpPort, from: ["agent"] }],
-    health: healthOf(httpProbe(machine.address, c.executorHttpPort, "/", "^HTTP/1.[01] 200")),
+    ports: [{ name: "http", key: "executorHttpPort", port: c.executorHttpPort, from: ["agent"] }],
+    health: healthOf(http(machine.address, c.executorHttpPort, "/", "^HTTP/1.[01] 200")),
     uid: 1000,
     dirs: [],
     memoryMiB: 256,
     after: [],
   };
+}
+
+/** Where executors get Spark from where they fetch it (`SPARK_EXECUTOR_URI`). */
+export function executorUri(ctx: Context): string {
+  const c = ctx.config;
+  const file = executorTarball(c.sparkVersion);
+  switch (c.executorSource) {
+    case "hdfs":
+      return `${defaultFs(ctx)}${executorTarballInHdfs(c.sparkVersion)}`;
+    case "http":
+      return `http://${ctx.addresses("client")[0]}:${c.executorHttpPort}/${file}`;
+    case "local":
+      return `file://${EXECUTOR_TARBALL_DIR}/${file}`;
+  }
 }

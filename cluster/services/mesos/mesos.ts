@@ -1,11 +1,19 @@
-import { hasSparkMaster } from "../../config/ports.ts";
-import type { Context } from "../context.ts";
-import { anyOf, healthOf, httpProbe } from "../probe.ts";
-import { type File, type Gate, type Machine, type Service, secret } from "../types.ts";
-import { FETCHER_HOME, feedsExecutors, fetcherClient } from "./hdfs.ts";
-import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./marathon.ts";
-import { executorPorts, ownShuffleService, SHUFFLE_DIR, shufflePorts, shuffleService } from "./spark.ts";
-import { MESOS_LOGIN, MESOS_ZNODE, zkUrl } from "./zookeeper.ts";
+import type { Context } from "../../context.ts";
+import { anyOf, healthOf, http } from "../../probe.ts";
+import type { File, Gate, Json, Machine, Service } from "../../types.ts";
+import { secret, text, type Value } from "../../values.ts";
+import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
+import {
+  type BringSpark,
+  executorPorts,
+  ownShuffleService,
+  SHUFFLE_DIR,
+  shufflePorts,
+  shuffleService,
+} from "../spark/spark.ts";
+import { MESOS_LOGIN, MESOS_ZNODE, zkUrl, zkUrlFor } from "../zookeeper/zookeeper.ts";
+import { PRINCIPALS } from "./principals.ts";
+import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./spark-on-marathon.ts";
 
 /** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
 export const MESOS_HOME = "/opt/mesos";
@@ -21,20 +29,21 @@ const IMAGE_ENV = {
   PATH: "/opt/venv/bin:/opt/java/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 };
 
-/** Who may do what: each principal has a secret of its own. */
-export const PRINCIPALS = { agent: "agent", spark: "spark", marathon: "marathon", admin: "admin" } as const;
-
 /** `zk://host:port,…/mesos`: readable without a password, so drivers hold none. */
 export const mesosZk = (ctx: Context): string => zkUrl(ctx, MESOS_ZNODE);
 
 function zkFile(ctx: Context): File {
-  return { path: `${CONF}/zk`, content: zkUrl(ctx, MESOS_ZNODE, MESOS_LOGIN), mode: "0600" };
+  return {
+    path: `${CONF}/zk`,
+    content: { format: "text", text: zkUrlFor(ctx, MESOS_ZNODE, MESOS_LOGIN) },
+    mode: "0600",
+  };
 }
 
 /** Without indentation: user data has little room. */
-const json = (path: string, value: unknown): File => ({
+const json = (path: string, value: Json): File => ({
   path: `${CONF}/${path}`,
-  content: `${JSON.stringify(value)}\n`,
+  content: { format: "json", value },
   mode: "0600",
 });
 
@@ -44,12 +53,12 @@ const ANY = { type: "ANY" };
 const credential = (principal: string) => ({ principal, secret: secret(`mesos-${principal}`) });
 
 /** Mesos reads every flag from its environment as MESOS_<flag>, so no flag and no secret is on a command line. */
-function flags(values: Record<string, string>): Record<string, string> {
+function flags(values: Readonly<Record<string, string>>): Record<string, Value> {
   return Object.fromEntries(Object.entries(values).map(([flag, value]) => [`MESOS_${flag}`, value]));
 }
 
 function runtime(ctx: Context): Pick<Service, "runtime" | "image"> {
-  return { runtime: ctx.config.architecture === "mesos-in-docker" ? "docker" : "systemd", image: "spark-python" };
+  return { runtime: ctx.architecture.mesos === "in-containers" ? "docker" : "systemd", image: "spark-python" };
 }
 
 /** Logins of the frameworks that the config adds, for whoever starts them. */
@@ -58,7 +67,7 @@ export const frameworkLogins = (ctx: Context): File[] =>
 
 export function mesosMaster(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
-  const marathon = c.architecture === "marathon-standalone";
+  const marathon = ctx.architecture.sparkMaster === "marathon";
   const principals = [
     PRINCIPALS.agent,
     PRINCIPALS.spark,
@@ -66,7 +75,10 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     ...c.mesosFrameworks,
   ];
   const sparkRoles = { values: [c.mesosRole] };
-  const adminMay = (object: object) => ({ principals: { values: [PRINCIPALS.admin] }, ...object });
+  const adminMay = (object: Readonly<Record<string, Json>>) => ({
+    principals: { values: [PRINCIPALS.admin] },
+    ...object,
+  });
   const acls = {
     permissive: false,
     register_agents: [{ principals: { values: [PRINCIPALS.agent] }, agents: ANY }],
@@ -126,14 +138,28 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
       zkFile(ctx),
       json("credentials.json", { credentials: [...principals, PRINCIPALS.admin].map(credential) }),
       json("acls.json", acls),
-      { path: ADMIN_LOGIN, content: `${PRINCIPALS.admin}:${secret("mesos-admin")}`, mode: "0600" },
+      {
+        path: ADMIN_LOGIN,
+        content: { format: "text", text: text`${PRINCIPALS.admin}:${secret("mesos-admin")}` },
+        mode: "0600",
+      },
     ],
-    ports: [{ name: "http", port: c.mesosMasterPort, from: ["self", "agent", "client", "bastion"], link: "http" }],
-    health: healthOf(httpProbe(machine.address, c.mesosMasterPort, "/health", "^HTTP/1.[01] 200")),
+    ports: [
+      {
+        name: "http",
+        key: "mesosMasterPort",
+        port: c.mesosMasterPort,
+        from: ["self", "agent", "client", "bastion"],
+        link: "http",
+      },
+    ],
+    health: healthOf(http(machine.address, c.mesosMasterPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,
-    dirs: [{ path: "/var/lib/mesos", keep: true }],
+    dirs: [{ path: "/var/lib/mesos", lasts: "data" }],
     memoryMiB: 2048,
     after: machine.roles.includes("zookeeper") ? ["zookeeper"] : [],
+    software: { mesos: true },
+    hardening: { noNewPrivileges: true, privateTmp: true, protectHome: true },
   };
 }
 
@@ -147,18 +173,19 @@ function isolation(inContainer: boolean): string {
 
 export function mesosAgent(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
+  const sparkOnMarathon = ctx.architecture.sparkMaster === "marathon";
   const resources = [
-    ...(c.agentCpus > 0 ? [`cpus:${c.agentCpus}`] : []),
-    ...(c.agentMemoryMiB > 0 ? [`mem:${c.agentMemoryMiB}`] : []),
+    ...(c.agentCpus !== undefined ? [`cpus:${c.agentCpus}`] : []),
+    ...(c.agentMemoryMiB !== undefined ? [`mem:${c.agentMemoryMiB}`] : []),
     // Spark's fixed ports lie outside Mesos' own range, so no task of another framework can take them.
     "ports:[31000-32000]",
-    ...(hasSparkMaster(c) ? [marathonSparkOffer(ctx)] : []),
+    ...(sparkOnMarathon ? [marathonSparkOffer(ctx)] : []),
   ];
   const attributes = Object.entries(c.mesosAttributes).map(([name, value]) => `${name}:${value}`);
-  const inContainer = c.architecture === "mesos-in-docker";
-  // With "docker" the agent does not start on a machine that has no Docker; in vanilla none has.
-  const docker = !inContainer && c.architecture !== "vanilla";
-  const nested = c.platform === "docker";
+  const inContainer = ctx.architecture.mesos === "in-containers";
+  // With "docker" the agent does not start on a machine that has no Docker.
+  const docker = ctx.architecture.agentsStartContainers;
+  const nested = ctx.platform.machinesAreContainers;
   return {
     name: "mesos-agent",
     machine: machine.name,
@@ -195,47 +222,53 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     },
     files: [
       // Finding the leader needs no password: agents hold none of the masters' secrets.
-      { path: `${CONF}/zk`, content: mesosZk(ctx), mode: "0644" },
+      { path: `${CONF}/zk`, content: { format: "text", text: mesosZk(ctx) }, mode: "0644" },
       json("credential.json", credential(PRINCIPALS.agent)),
       json("http-credentials.json", {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
       }),
-      ...(hasSparkMaster(c) ? [marathonSparkFile(ctx)] : []),
+      ...(sparkOnMarathon ? [marathonSparkFile(ctx)] : []),
       ...(feedsExecutors(ctx) ? [fetcherClient(ctx)] : []),
     ],
     ports: [
-      { name: "http", port: c.mesosAgentPort, from: ["master", "client", "bastion"], link: "http" },
+      {
+        name: "http",
+        key: "mesosAgentPort",
+        port: c.mesosAgentPort,
+        from: ["master", "client", "bastion"],
+        link: "http",
+      },
       ...executorPorts(ctx),
-      ...(hasSparkMaster(c) ? [...marathonSparkPorts(ctx), ...shufflePorts(ctx), TASK_PORTS] : []),
+      ...(sparkOnMarathon ? [...marathonSparkPorts(ctx), ...shufflePorts(ctx), TASK_PORTS] : []),
     ],
-    health: healthOf(httpProbe(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
+    health: healthOf(http(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,
-    dirs: [{ path: "/var/lib/mesos", keep: false }, ...(ownShuffleService(c) ? [SHUFFLE_DIR] : [])],
-    memoryMiB: 0,
+    dirs: [{ path: "/var/lib/mesos", lasts: "machine" }, ...(ownShuffleService(ctx) ? [SHUFFLE_DIR] : [])],
     after: [],
     // It ends its tasks and tells the master that it is gone.
     leaveSignal: "USR1",
     ...(inContainer ? { needs: ["host-pid", "cgroup"] } : docker && nested ? { needs: ["docker-socket"] } : {}),
+    ...(docker ? { startsContainers: ["spark-python"] } : {}),
+    agentProgram: `${MESOS_HOME}/sbin/mesos-agent`,
+    software: { mesos: true, ...(ctx.architecture.executorsRun === "on-machine" ? { python: true } : {}) },
+    hardening: { keepsChildren: true, dockerConfig: "/root/.docker" },
   };
 }
 
 /** The shuffle service beside an agent. In vanilla on machines there is neither Docker nor Spark: it brings the executors' Spark. */
 export function agentShuffleService(ctx: Context, machine: Machine, executorUri: string): Service {
-  const native = ctx.config.architecture === "vanilla" && ctx.config.platform === "openstack";
-  return shuffleService(ctx, machine, native ? bringSpark(executorUri) : "");
+  const onMachine = ctx.architecture.executorsRun === "on-machine" && !ctx.platform.machinesAreContainers;
+  return shuffleService(ctx, machine, onMachine ? bringSpark(ctx, executorUri) : undefined);
 }
 
 /** Unpacks the tarball that executors are started from, once, below a folder that the service's user may write to. */
-function bringSpark(executorUri: string): string {
-  const [scheme] = executorUri.split(":");
-  const read =
-    scheme === "hdfs"
-      ? `${FETCHER_HOME}/bin/hadoop fs -copyToLocal ${executorUri} spark.tgz`
-      : `curl -fsS --retry 5 --retry-connrefused -o spark.tgz ${executorUri}`;
-  return [
-    `cd ${SHUFFLE_DIR.path} && export SPARK_HOME=$PWD/spark`,
-    `{ [[ -x spark/bin/spark-class ]] || { ${read} && mkdir -p unpacked && tar xzf spark.tgz --strip-components=1 -C unpacked && mv unpacked spark && rm spark.tgz; }; }`,
-  ].join(" && ");
+function bringSpark(ctx: Context, executorUri: string): BringSpark {
+  const path = "/usr/local/lib/triplewide/bring-spark";
+  const text = ctx.script("cluster/services/mesos/bring-spark.sh");
+  return {
+    file: { path, content: { format: "text", text }, mode: "0755" },
+    command: [path, executorUri, SHUFFLE_DIR.path, `${FETCHER_HOME}/bin/hadoop`],
+  };
 }
 
 /** A leading master that has every agent. Its metrics need no more than a read. */
@@ -244,11 +277,11 @@ export function agentsRegistered(ctx: Context, agents: number): Gate {
   return {
     group: "master",
     what: `a leading Mesos master with ${agents} agents`,
-    command: anyOf(
+    probe: anyOf(
       ctx
         .addresses("mesos-master")
         .map((host) =>
-          httpProbe(
+          http(
             host,
             c.mesosMasterPort,
             "/metrics/snapshot",
@@ -258,9 +291,4 @@ export function agentsRegistered(ctx: Context, agents: number): Gate {
         ),
     ),
   };
-}
-
-/** Environment that a Spark driver or executor needs to load libmesos. */
-export function libmesosEnv(): Record<string, string> {
-  return { MESOS_NATIVE_JAVA_LIBRARY: LIBMESOS };
 }

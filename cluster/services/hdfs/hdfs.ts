@@ -1,7 +1,7 @@
-import { runsHdfs } from "../../config/ports.ts";
-import { type Context, endpoints } from "../context.ts";
-import { anyOf, healthOf, httpProbe, tcpProbe } from "../probe.ts";
-import type { File, Gate, Machine, Peer, Port, Service } from "../types.ts";
+import { type Context, endpoints } from "../../context.ts";
+import { runsHdfs } from "../../features.ts";
+import { allOf, anyOf, healthOf, http, type Probe, tcp } from "../../probe.ts";
+import type { File, Gate, Machine, Peer, Port, Service } from "../../types.ts";
 
 export const HADOOP_CONF_DIR = "/etc/hadoop";
 const DATA = "/var/lib/hdfs";
@@ -23,7 +23,7 @@ export function defaultFs(ctx: Context): string {
 
 /** Whether Mesos' fetcher gets Spark out of HDFS. */
 export const feedsExecutors = (ctx: Context): boolean =>
-  ctx.config.architecture === "vanilla" && ctx.config.executorSource === "hdfs";
+  ctx.architecture.fetchesSpark && ctx.config.executorSource === "hdfs";
 
 /** Agents ask HDFS' HTTP ports only where their fetcher does. */
 const fetchers = (ctx: Context): Peer[] => (feedsExecutors(ctx) ? ["agent"] : []);
@@ -41,8 +41,8 @@ export function hadoopConf(ctx: Context, own: Readonly<Record<string, string>> =
   }
   const hdfs = { ...clientProperties(ctx), ...(runsHdfs(c) ? serverProperties(ctx) : {}), ...own };
   return [
-    { path: `${HADOOP_CONF_DIR}/core-site.xml`, content: xml(core), mode: "0644" },
-    { path: `${HADOOP_CONF_DIR}/hdfs-site.xml`, content: xml(hdfs), mode: "0644" },
+    { path: `${HADOOP_CONF_DIR}/core-site.xml`, content: { format: "hadoop-xml", properties: core }, mode: "0644" },
+    { path: `${HADOOP_CONF_DIR}/hdfs-site.xml`, content: { format: "hadoop-xml", properties: hdfs }, mode: "0644" },
   ];
 }
 
@@ -96,14 +96,7 @@ function serverProperties(ctx: Context): Record<string, string> {
   return hdfs;
 }
 
-function xml(properties: Record<string, string>): string {
-  const lines = Object.keys(properties)
-    .sort()
-    .map((name) => `  <property><name>${name}</name><value>${properties[name]}</value></property>\n`);
-  return `<?xml version="1.0"?>\n<configuration>\n${lines.join("")}</configuration>\n`;
-}
-
-function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], probe: string[]): Service {
+function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], probe: Probe): Service {
   return {
     name,
     machine: machine.name,
@@ -115,38 +108,44 @@ function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], pro
     ports,
     health: healthOf(probe),
     uid: 1000,
-    dirs: [{ path: DATA, keep: true }],
+    dirs: [{ path: DATA, lasts: "data" }],
     memoryMiB: 1024,
     after: [],
   };
 }
 
-export function namenode(ctx: Context, machine: Machine): Service[] {
+export function namenode(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const ports: Port[] = [
-    { name: "rpc", port: c.namenodePort, from: ["self", "datanode", "agent", "client"] },
-    { name: "ui", port: c.namenodeUiPort, from: ["self", "client", "bastion", ...fetchers(ctx)], link: "http" },
+    { name: "rpc", key: "namenodePort", port: c.namenodePort, from: ["self", "datanode", "agent", "client"] },
+    {
+      name: "ui",
+      key: "namenodeUiPort",
+      port: c.namenodeUiPort,
+      from: ["self", "client", "bastion", ...fetchers(ctx)],
+      link: "http",
+    },
   ];
   // Answers as soon as it serves; safe mode is the group's gate, not a reason to restart it.
-  const probe = httpProbe(
+  const probe = http(
     machine.address,
     c.namenodeUiPort,
     "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus",
     '"State" : "(active|standby)"',
   );
   const service = daemon(ctx, machine, "namenode", ports, probe);
-  if (ctx.addresses("namenode").length === 1) return [service];
-  const zkfc = daemon(
-    ctx,
-    machine,
-    "zkfc",
-    [{ name: "rpc", port: c.zkfcPort, from: ["self"] }],
-    tcpProbe(machine.address, c.zkfcPort),
-  );
-  service.after = ["journalnode"];
-  zkfc.after = ["zookeeper", "namenode"].filter((name) => name !== "zookeeper" || machine.roles.includes("zookeeper"));
-  zkfc.dirs = [];
-  return [service, zkfc];
+  return ctx.addresses("namenode").length > 1 ? { ...service, after: ["journalnode"] } : service;
+}
+
+/** Decides which of two namenodes is the active one. */
+export function zkfc(ctx: Context, machine: Machine): Service {
+  const { zkfcPort } = ctx.config;
+  const ports: Port[] = [{ name: "rpc", key: "zkfcPort", port: zkfcPort, from: ["self"] }];
+  return {
+    ...daemon(ctx, machine, "zkfc", ports, tcp(machine.address, zkfcPort)),
+    after: [...(machine.roles.includes("zookeeper") ? ["zookeeper"] : []), "namenode"],
+    dirs: [],
+  };
 }
 
 export function journalnode(ctx: Context, machine: Machine): Service {
@@ -156,10 +155,10 @@ export function journalnode(ctx: Context, machine: Machine): Service {
     machine,
     "journalnode",
     [
-      { name: "rpc", port: c.journalnodePort, from: ["self"] },
-      { name: "http", port: c.journalnodeUiPort, from: ["self"] },
+      { name: "rpc", key: "journalnodePort", port: c.journalnodePort, from: ["self"] },
+      { name: "http", key: "journalnodeUiPort", port: c.journalnodeUiPort, from: ["self"] },
     ],
-    tcpProbe(machine.address, c.journalnodePort),
+    tcp(machine.address, c.journalnodePort),
   );
 }
 
@@ -170,11 +169,17 @@ export function datanode(ctx: Context, machine: Machine): Service {
     machine,
     "datanode",
     [
-      { name: "data", port: c.datanodePort, from: ["self", "master", "agent", "client"] },
-      { name: "ipc", port: c.datanodeIpcPort, from: ["self", "master", "agent", "client"] },
-      { name: "ui", port: c.datanodeUiPort, from: ["client", "bastion", ...fetchers(ctx)], link: "http" },
+      { name: "data", key: "datanodePort", port: c.datanodePort, from: ["self", "master", "agent", "client"] },
+      { name: "ipc", key: "datanodeIpcPort", port: c.datanodeIpcPort, from: ["self", "master", "agent", "client"] },
+      {
+        name: "ui",
+        key: "datanodeUiPort",
+        port: c.datanodeUiPort,
+        from: ["client", "bastion", ...fetchers(ctx)],
+        link: "http",
+      },
     ],
-    httpProbe(
+    http(
       machine.address,
       c.datanodeUiPort,
       "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo",
@@ -196,56 +201,16 @@ export const FETCHER_HOME = "/etc/mesos/hadoop";
  */
 export function fetcherClient(ctx: Context): File {
   const addresses = namenodes(ctx).map((host) => `${host}:${ctx.config.namenodeUiPort}`);
-  const content = `#!/usr/bin/python3
-"""Mesos' fetcher calls this: hadoop version, hadoop fs -copyToLocal hdfs://... TARGET."""
-import shutil
-import sys
-from urllib.parse import quote, urlparse
-from urllib.request import HTTPRedirectHandler, ProxyHandler, build_opener
-
-NAMENODES = ${JSON.stringify(addresses)}
-
-
-class Redirects(HTTPRedirectHandler):
-    """Remembers the last one: errors do not name the host that they are about."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        self.to = f", which sent on to {urlparse(newurl).netloc}"
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def copy_to_local(source, target):
-    path = quote(urlparse(source).path)
-    redirects = Redirects()
-    # The namenode is inside of the cluster, whatever proxy there is to the outside.
-    opener = build_opener(ProxyHandler({}), redirects)
-    failures = []
-    for namenode in NAMENODES:
-        redirects.to = ""
-        # A standby refuses; the active one sends on to a datanode.
-        try:
-            with opener.open(f"http://{namenode}/webhdfs/v1{path}?op=OPEN", timeout=60) as answer, open(target, "wb") as file:
-                shutil.copyfileobj(answer, file)
-            return
-        except OSError as error:
-            failures.append(f"{namenode}{redirects.to}: {error}")
-    sys.exit(f"{source} cannot be read: " + "; ".join(failures))
-
-
-if sys.argv[1:] == ["version"]:
-    print("Hadoop: the part of it that Mesos' fetcher needs")
-elif sys.argv[1:3] == ["fs", "-copyToLocal"] and len(sys.argv) == 5:
-    copy_to_local(*sys.argv[3:])
-else:
-    sys.exit("usage: hadoop version | hadoop fs -copyToLocal SOURCE TARGET")
-`;
-  return { path: `${FETCHER_HOME}/bin/hadoop`, content, mode: "0755" };
+  const content = ctx
+    .script("cluster/services/hdfs/fetcher-client.py")
+    .replace("NAMENODES = []", () => `NAMENODES = ${JSON.stringify(addresses)}`);
+  return { path: `${FETCHER_HOME}/bin/hadoop`, content: { format: "text", text: content }, mode: "0755" };
 }
 
 /** HDFS has a file by that path. */
-export function fileInHdfs(ctx: Context, path: string): string[] {
+export function fileInHdfs(ctx: Context, path: string): Probe {
   const status = `/webhdfs/v1${path}?op=GETFILESTATUS`;
-  return anyOf(namenodes(ctx).map((host) => httpProbe(host, ctx.config.namenodeUiPort, status, '"type":"FILE"')));
+  return anyOf(namenodes(ctx).map((host) => http(host, ctx.config.namenodeUiPort, status, '"type":"FILE"')));
 }
 
 /** Out of safe mode, with every datanode live and a namenode that takes writes. */
@@ -253,20 +218,20 @@ export function hdfsReady(ctx: Context): Gate {
   const c = ctx.config;
   const probes = ctx.addresses("namenode").map((host) => {
     const query = (bean: string) => `/jmx?qry=Hadoop:service=NameNode,name=${bean}`;
-    const live = httpProbe(
+    const live = http(
       host,
       c.namenodeUiPort,
       query("FSNamesystemState"),
       `"NumLiveDataNodes" : ${c.datanodeCount}(,|$)`,
     );
-    const safe = httpProbe(host, c.namenodeUiPort, query("NameNodeInfo"), '"Safemode" : ""');
+    const safe = http(host, c.namenodeUiPort, query("NameNodeInfo"), '"Safemode" : ""');
     // Standbys count datanodes and leave safe mode as well: two of them are no file system yet.
-    const active = httpProbe(host, c.namenodeUiPort, query("NameNodeStatus"), '"State" : "active"');
-    return ["bash", "-c", `(${live[2]}) && (${safe[2]}) && (${active[2]})`];
+    const active = http(host, c.namenodeUiPort, query("NameNodeStatus"), '"State" : "active"');
+    return allOf([live, safe, active]);
   });
   return {
     group: "master",
     what: `HDFS out of safe mode with ${c.datanodeCount} datanodes`,
-    command: ["bash", "-c", probes.map((p) => `(${p[2]}) 2>/dev/null`).join(" || ")],
+    probe: anyOf(probes),
   };
 }

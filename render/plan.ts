@@ -1,16 +1,34 @@
-import { hasMesos } from "../config/ports.ts";
-import { filledApps, fillImages, localReference } from "./images.ts";
-import type { Cluster, ImageName, Service } from "./types.ts";
+import { hasMesos } from "../cluster/architectures/index.ts";
+import { GROUPS } from "../cluster/groups.ts";
+import type { ImageName } from "../cluster/image-catalogue.ts";
+import { localReference } from "../cluster/images.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import type { Health } from "../cluster/probe.ts";
+import type { Cluster, Port, Service } from "../cluster/types.ts";
+import { type Filled, fill, type LookUp, placeholder } from "../cluster/values.ts";
+import { type RenderedContent, renderService } from "./content.ts";
+import { type MarathonApp, renderApps } from "./marathon-apps.ts";
+import { probeCommand } from "./probe.ts";
+
+/** A service as `plan --json` prints it. */
+export interface PlannedService extends Pick<Service, "name" | "machine" | "runtime" | "command"> {
+  /** Left out where the service is a process of its machine. */
+  image?: string;
+  env: Record<string, string>;
+  files: RenderedContent[];
+  ports: Omit<Port, "key">[];
+  health: Omit<Health, "probe"> & { command: string[] };
+}
 
 /** What `plan --json` prints. Secrets stand as `{{secret:NAME}}`. */
 export interface PlanDocument {
   architecture: string;
   machines: { name: string; roles: string[]; address: string }[];
-  services: Pick<Service, "name" | "machine" | "runtime" | "command" | "env" | "files" | "ports" | "health">[];
-  spark: Cluster["spark"];
+  services: PlannedService[];
+  spark: Filled<Cluster["spark"]>;
   quota: Cluster["quota"];
   /** What Marathon keeps running; left out where there is no Marathon. */
-  apps?: Cluster["apps"];
+  apps?: MarathonApp[];
 }
 
 type Versions = Readonly<Record<string, string>>;
@@ -18,48 +36,48 @@ type Versions = Readonly<Record<string, string>>;
 /** Reference by which a machine pulls an image, as far as it is known without a registry: by tag. */
 function referenceOf(cluster: Cluster, versions: Versions): (name: ImageName) => string {
   const c = cluster.config;
-  if (c.platform === "docker") return (name) => localReference(name, c, versions);
+  if (!platformOf(c).pullsImages) return (name) => localReference(name, c, versions);
   const registry = cluster.machines.find((m) => m.group === "registry");
-  const prefix = c.registry || `${registry?.address}:${c.registryPort}`;
+  const prefix = c.registry ?? `${registry?.address}:${c.registryPort}`;
   return (name) => `${prefix}/${localReference(name, c, versions)}`;
-}
-
-function fillRecord(record: Record<string, string>, fill: (text: string) => string): Record<string, string> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, fill(value)]));
 }
 
 /** The plan as one document, for programs. */
 export function planDocument(cluster: Cluster, versions: Versions): PlanDocument {
   const reference = referenceOf(cluster, versions);
-  const fill = (text: string): string => fillImages(text, reference);
+  const shown: LookUp = (ref) => (ref.kind === "image" ? reference(ref.name) : placeholder(ref));
+  const { machinesAreContainers } = platformOf(cluster.config);
   return {
     architecture: cluster.architecture,
     machines: cluster.machines.map(({ name, roles, address }) => ({ name, roles, address })),
-    services: cluster.services.map((s) => ({
-      name: s.name,
-      machine: s.machine,
-      runtime: s.runtime,
-      image: reference(s.image),
-      command: s.command,
-      env: fillRecord(s.env, fill),
-      files: s.files.map((f) => ({ ...f, content: fill(f.content) })),
-      ports: s.ports,
-      health: s.health,
-    })),
-    spark: {
-      conf: fillRecord(cluster.spark.conf, fill),
-      env: fillRecord(cluster.spark.env, fill),
-      master: cluster.spark.master,
-    },
+    services: cluster.services.map((service) => {
+      const { image } = service;
+      const s = renderService(service, shown);
+      const { probe, ...timing } = service.health;
+      return {
+        name: s.name,
+        machine: s.machine,
+        runtime: s.runtime,
+        ...(image !== undefined && (s.runtime === "docker" || machinesAreContainers)
+          ? { image: reference(image) }
+          : {}),
+        command: s.command,
+        env: s.env,
+        files: s.files,
+        ports: service.ports.map(({ key: _, ...port }) => port),
+        health: { command: probeCommand(probe), ...timing },
+      };
+    }),
+    spark: fill(cluster.spark, shown),
     quota: cluster.quota,
-    ...(cluster.apps.length > 0 ? { apps: filledApps(cluster.apps, fill) } : {}),
+    ...(cluster.apps.length > 0 ? { apps: renderApps(cluster, shown) } : {}),
   };
 }
 
 /** Settings that a plan can do without but `up` cannot. */
 export function missingBeforeUp(cluster: Cluster): string[] {
   const c = cluster.config;
-  return hasMesos(c) && c.mesosSource === ""
+  return hasMesos(c) && c.mesosSource === undefined
     ? ["mesosSource: where Mesos comes from (docker://…@sha256:…, https://…#sha256=… or file:///…#sha256=…)"]
     : [];
 }
@@ -84,7 +102,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     for (const m of shown) {
       if (!m) rows.push([`… ${members.length - 3} more`, "", "", "", "", ""]);
       else {
-        const volume = m.volumeGb > 0 ? `${m.volumeGb} GB` : "-";
+        const volume = m.volumeGb !== undefined ? `${m.volumeGb} GB` : "-";
         rows.push([m.name, m.address, m.roles.join(", "), m.flavor || "-", volume, m.availabilityZone || "-"]);
       }
     }
@@ -103,11 +121,11 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
   line(table(serviceRows));
   line("Spark");
   line(`  MASTER ${cluster.spark.master}`);
-  for (const [key, value] of Object.entries(cluster.spark.env)) line(`  ${key}=${value}`);
   const document = planDocument(cluster, versions);
+  for (const [key, value] of Object.entries(document.spark.env)) line(`  ${key}=${value}`);
   for (const key of Object.keys(document.spark.conf).sort()) line(`  ${key} ${document.spark.conf[key]}`);
   line();
-  if (c.platform === "openstack") {
+  if (platformOf(c).servers) {
     const q = cluster.quota;
     line("Quota");
     line(
@@ -128,7 +146,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     );
     if (q.vcpus === null)
       line("  ? the flavors' sizes are not in flavorSizes; the cloud is asked before anything is created\n");
-    const lost = cluster.machines.filter((m) => m.volumeGb === 0 && m.group !== "agent" && m.group !== "bastion");
+    const lost = cluster.machines.filter((m) => GROUPS[m.group].volumeKey !== undefined && m.volumeGb === undefined);
     if (!c.dataVolumes && lost.length > 0) {
       line(`Without data volumes, replacing a machine loses its state: ${lost.map((m) => m.name).join(", ")}`);
       line();

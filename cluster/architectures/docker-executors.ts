@@ -1,0 +1,35 @@
+import type { Context } from "../context.ts";
+import { agentsRegistered } from "../services/mesos/mesos.ts";
+import { ownShuffleService, SHUFFLE_DIR, SPARK_HOME } from "../services/spark/spark.ts";
+import { image } from "../values.ts";
+import { registersWithMesos } from "./mesos-wiring.ts";
+import type { ArchitectureRecord, Wiring } from "./record.ts";
+
+function wire(ctx: Context): Wiring {
+  return registersWithMesos(ctx, {
+    "spark.mesos.executor.docker.image": image("spark-python"),
+    "spark.mesos.executor.docker.forcePullImage": "false",
+    "spark.mesos.executor.docker.parameters": "network=host",
+    ...(ownShuffleService(ctx)
+      ? { "spark.mesos.executor.docker.volumes": `${SHUFFLE_DIR.path}:${SHUFFLE_DIR.path}:rw` }
+      : {}),
+    "spark.mesos.executor.home": SPARK_HOME,
+  });
+}
+
+/** Mesos on the machines; each executor is a container of the worker image. */
+export const dockerExecutors: ArchitectureRecord = {
+  mesos: "on-machines",
+  executorsStartedBy: "mesos",
+  sparkMaster: "none",
+  executorsRun: "in-own-container",
+  fetchesSpark: false,
+  agentsStartContainers: true,
+  masterRoles: ["mesos-master"],
+  agentRoles: ["mesos-agent"],
+  wire,
+  gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount)],
+  apps: () => [],
+  jobAgents: (c) => c.agentCount,
+  rules: () => {},
+};

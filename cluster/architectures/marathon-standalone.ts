@@ -1,0 +1,32 @@
+import {
+  leastAgentMiB,
+  marathonApps,
+  marathonGates,
+  marathonMasterUrl,
+  marathonWorkers,
+} from "../services/marathon/marathon.ts";
+import { agentsRegistered } from "../services/mesos/mesos.ts";
+import type { ArchitectureRecord } from "./record.ts";
+
+/** Mesos on the machines; Marathon keeps a standalone Spark cluster running on it, beside other frameworks. */
+export const marathonStandalone: ArchitectureRecord = {
+  mesos: "on-machines",
+  executorsStartedBy: "spark-workers",
+  sparkMaster: "marathon",
+  executorsRun: "in-own-container",
+  fetchesSpark: false,
+  agentsStartContainers: true,
+  masterRoles: ["mesos-master", "marathon"],
+  agentRoles: ["mesos-agent"],
+  wire: (ctx) => ({ master: marathonMasterUrl(ctx), conf: {}, without: [], env: {} }),
+  gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount), ...marathonGates(ctx)],
+  apps: marathonApps,
+  jobAgents: marathonWorkers,
+  rules: (c, refuse) => {
+    const least = leastAgentMiB(c);
+    if (c.agentMemoryMiB !== undefined && c.agentMemoryMiB < least) {
+      const what = "a Spark master and a worker with one executor";
+      refuse("agentMemoryMiB", `at least ${least}: ${what}`, `use ${least} or more, or lower executorMemoryMiB`);
+    }
+  },
+};

@@ -1,0 +1,43 @@
+import type { Context } from "../context.ts";
+import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
+import { PRINCIPALS } from "../services/mesos/principals.ts";
+import { secret, type Value } from "../values.ts";
+import type { Wiring } from "./record.ts";
+
+/**
+ * How a driver registers with Mesos, whatever its executors run in.
+ *
+ * @param conf Properties that say where executors get Spark from.
+ * @param env Further variables of `spark-env.sh`.
+ */
+export function registersWithMesos(
+  ctx: Context,
+  conf: Readonly<Record<string, Value>>,
+  env: Readonly<Record<string, string>> = {},
+): Wiring {
+  const c = ctx.config;
+  return {
+    master: `mesos://${mesosZk(ctx)}`,
+    conf: {
+      // A fixed port would have to be among what Mesos offers, and only one executor of an agent could have it: executors take
+      // any. The driver's own stays.
+      "spark.driver.blockManager.port": String(c.blockManagerPort),
+      // Unlike Spark's own workers, Mesos' executors are not told that connections are authenticated, nor the secret, before
+      // their first one.
+      "spark.executorEnv.JAVA_TOOL_OPTIONS": "-Dspark.authenticate=true",
+      "spark.executorEnv._SPARK_AUTH_SECRET": secret("spark-auth"),
+      "spark.mesos.coarse": "true",
+      "spark.mesos.role": c.mesosRole,
+      "spark.mesos.principal": PRINCIPALS.spark,
+      "spark.mesos.secret": secret(`mesos-${PRINCIPALS.spark}`),
+      ...conf,
+    },
+    without: ["spark.blockManager.port"],
+    env: {
+      MESOS_NATIVE_JAVA_LIBRARY: LIBMESOS,
+      // libmesos announces this address to the masters; without it, 127.0.1.1.
+      LIBPROCESS_IP: ctx.addresses("client")[0] ?? "",
+      ...env,
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import { sparkMasterUrl, workersRegistered } from "../services/spark/spark.ts";
+import type { ArchitectureRecord } from "./record.ts";
+
+/** Spark's own master and workers, in containers. */
+export const standalone: ArchitectureRecord = {
+  mesos: "none",
+  executorsStartedBy: "spark-workers",
+  sparkMaster: "machines",
+  executorsRun: "inside-agent",
+  fetchesSpark: false,
+  agentsStartContainers: false,
+  masterRoles: ["spark-master"],
+  agentRoles: ["spark-worker"],
+  wire: (ctx) => ({ master: sparkMasterUrl(ctx), conf: {}, without: [], env: {} }),
+  gates: (ctx) => [workersRegistered(ctx, ctx.config.agentCount, ctx.addresses("spark-master"), "master")],
+  apps: () => [],
+  jobAgents: (c) => c.agentCount,
+  rules: () => {},
+};

@@ -1,0 +1,41 @@
+import type { Context } from "../context.ts";
+import { hasHdfs } from "../features.ts";
+import { executorUri } from "../services/client/client.ts";
+import { agentsRegistered } from "../services/mesos/mesos.ts";
+import { SPARK_HOME } from "../services/spark/spark.ts";
+import { registersWithMesos } from "./mesos-wiring.ts";
+import type { ArchitectureRecord, Wiring } from "./record.ts";
+
+function wire(ctx: Context): Wiring {
+  // Where every agent's machine is an image that holds Spark, nothing has to be fetched.
+  if (ctx.config.executorSource === "local" && ctx.platform.machinesAreContainers) {
+    return registersWithMesos(ctx, { "spark.mesos.executor.home": SPARK_HOME });
+  }
+  const uri = executorUri(ctx);
+  return registersWithMesos(ctx, { "spark.executor.uri": uri }, { SPARK_EXECUTOR_URI: uri });
+}
+
+/** Mesos on the machines; executors are plain processes of the agents' machines. */
+export const vanilla: ArchitectureRecord = {
+  mesos: "on-machines",
+  executorsStartedBy: "mesos",
+  sparkMaster: "none",
+  executorsRun: "on-machine",
+  fetchesSpark: true,
+  agentsStartContainers: false,
+  masterRoles: ["mesos-master"],
+  agentRoles: ["mesos-agent"],
+  wire,
+  gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount)],
+  apps: () => [],
+  jobAgents: (c) => c.agentCount,
+  rules: (c, refuse) => {
+    if (c.executorSource === "hdfs" && !hasHdfs(c)) {
+      refuse(
+        "executorSource",
+        "http or local where there is no HDFS",
+        "set datanodeCount to 1 or more, name existingNamenodes, or use http",
+      );
+    }
+  },
+};

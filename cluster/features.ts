@@ -1,0 +1,16 @@
+import type { Config } from "../config/schema.ts";
+import { platformOf } from "./platforms.ts";
+
+/** What a config switches on, whatever the architecture is. */
+
+/** Whether the cluster has an HDFS of its own. */
+export const runsHdfs = (c: Config): boolean => c.datanodeCount > 0;
+
+/** Whether there is an HDFS, its own or another. */
+export const hasHdfs = (c: Config): boolean => runsHdfs(c) || c.existingNamenodes.length > 0;
+
+/** Whether HDFS has a standby namenode and JournalNodes. */
+export const hasStandbyNamenode = (c: Config): boolean => runsHdfs(c) && c.namenodeCount === 2;
+
+/** Whether the cluster has an image registry of its own. */
+export const hasRegistry = (c: Config): boolean => platformOf(c).pullsImages && c.registry === undefined;

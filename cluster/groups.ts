@@ -1,0 +1,213 @@
+import type { Config, ConfigKey } from "../config/schema.ts";
+import { architectureOf, hasMesos } from "./architectures/index.ts";
+import { hasRegistry, hasStandbyNamenode, runsHdfs } from "./features.ts";
+import { platformOf } from "./platforms.ts";
+import type { Group, Role } from "./types.ts";
+
+/** JournalNodes of a highly available HDFS: a majority of three survives the loss of one. */
+const JOURNALNODES = 3;
+
+/** Where a group's addresses lie in the cluster's network. */
+export type AddressBlock =
+  /** Counted up from an offset. */
+  | { from: "start"; offset: number }
+  /** Counted down from the last address but one, so that no block limits another. */
+  | { from: "end" };
+
+/** Everything that is known of a group of machines. The order of the records is the one in which groups are replaced. */
+export interface GroupRecord {
+  /** `one`: a single machine with the group's own name; `several`: `agent-1`, `agent-2`, … */
+  names: "one" | "several";
+  /** A fixed block for each group, so that one machine more or less never moves another. */
+  addresses: AddressBlock;
+  /** Numbers of its machines, from 1. */
+  numbers: (c: Config) => number[];
+  /** What the machine of that number runs. */
+  roles: (c: Config, number: number) => Role[];
+  /** Config keys that name its flavor; the first that is set counts. */
+  flavorKeys: readonly (ConfigKey & `${string}Flavor`)[];
+  /** Config key of the size of its data volume. @default it keeps nothing */
+  volumeKey?: ConfigKey & `${string}VolumeGb`;
+  /**
+   * How its machines keep off each other's hypervisors. `quorum`: as `antiAffinity` says; `soft`: as far as there is room;
+   * `none`: it has one machine.
+   */
+  spread: "quorum" | "soft" | "none";
+  /** Machines that are replaced at the same time. */
+  batch: (c: Config) => number;
+  /**
+   * Whether the others must all be healthy before one more is replaced. Agents come and go: nothing is lost with one that is
+   * ill already.
+   */
+  replacedOnlyWhenHealthy: boolean;
+  /** Whether its machines stay as long as the cluster does, so that others may know them by name. */
+  lasting: boolean;
+  /** Whether people open its first machine's pages: published by Docker, forwarded by SSH. */
+  pagesFor: "people" | "nobody";
+  /** Whether its gates are asked after all others, and after Marathon's apps: it sees what they made possible. */
+  gatedLast: boolean;
+  /** Whether the images must be there before it: the group that keeps them, and the way there, come first. */
+  beforeImages: boolean;
+}
+
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+const onlyWhere = (condition: boolean): number[] => (condition ? [1] : []);
+
+/** Roles of a master whose state must outlive its machine are all but these. */
+const STATELESS: ReadonlySet<Role> = new Set<Role>(["spark-master", "marathon"]);
+
+export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
+  bastion: {
+    names: "one",
+    addresses: { from: "start", offset: 10 },
+    numbers: (c) => onlyWhere(platformOf(c).servers && c.bastion),
+    roles: () => ["bastion"],
+    flavorKeys: ["bastionFlavor", "masterFlavor"],
+    spread: "none",
+    batch: () => 1,
+    replacedOnlyWhenHealthy: true,
+    lasting: true,
+    pagesFor: "nobody",
+    gatedLast: false,
+    beforeImages: true,
+  },
+  registry: {
+    names: "one",
+    addresses: { from: "start", offset: 12 },
+    numbers: (c) => onlyWhere(hasRegistry(c)),
+    roles: () => ["registry"],
+    flavorKeys: ["masterFlavor"],
+    volumeKey: "registryVolumeGb",
+    spread: "none",
+    batch: () => 1,
+    replacedOnlyWhenHealthy: true,
+    lasting: true,
+    pagesFor: "nobody",
+    gatedLast: false,
+    beforeImages: true,
+  },
+  zookeeper: {
+    names: "several",
+    addresses: { from: "start", offset: 32 },
+    numbers: (c) => (c.zookeeperPlacement === "own" ? upTo(zookeeperMembers(c)) : []),
+    roles: () => ["zookeeper"],
+    flavorKeys: ["masterFlavor"],
+    volumeKey: "masterVolumeGb",
+    spread: "quorum",
+    batch: () => 1,
+    replacedOnlyWhenHealthy: true,
+    lasting: true,
+    pagesFor: "nobody",
+    gatedLast: false,
+    beforeImages: false,
+  },
+  master: {
+    names: "several",
+    addresses: { from: "start", offset: 16 },
+    numbers: (c) => upTo(c.masterCount),
+    roles: (c, number) => [
+      ...(c.zookeeperPlacement === "masters" && number <= zookeeperMembers(c) ? (["zookeeper"] as const) : []),
+      ...architectureOf(c).masterRoles,
+      ...(hasStandbyNamenode(c) && number <= JOURNALNODES ? (["journalnode"] as const) : []),
+      ...(runsHdfs(c) && number <= c.namenodeCount ? (["namenode"] as const) : []),
+    ],
+    flavorKeys: ["masterFlavor"],
+    volumeKey: "masterVolumeGb",
+    spread: "quorum",
+    batch: () => 1,
+    replacedOnlyWhenHealthy: true,
+    lasting: true,
+    pagesFor: "people",
+    gatedLast: false,
+    beforeImages: false,
+  },
+  datanode: {
+    names: "several",
+    addresses: { from: "end" },
+    numbers: (c) => upTo(c.datanodeCount),
+    roles: () => ["datanode"],
+    flavorKeys: ["agentFlavor", "masterFlavor"],
+    volumeKey: "datanodeVolumeGb",
+    spread: "soft",
+    batch: () => 1,
+    replacedOnlyWhenHealthy: true,
+    lasting: false,
+    pagesFor: "nobody",
+    gatedLast: false,
+    beforeImages: false,
+  },
+  agent: {
+    names: "several",
+    addresses: { from: "start", offset: 64 },
+    numbers: agentNumbers,
+    roles: (c) => [...architectureOf(c).agentRoles],
+    flavorKeys: ["agentFlavor", "masterFlavor"],
+    spread: "soft",
+    batch: (c) => c.agentBatchSize,
+    replacedOnlyWhenHealthy: false,
+    lasting: false,
+    pagesFor: "nobody",
+    gatedLast: false,
+    beforeImages: false,
+  },
+  client: {
+    names: "one",
+    addresses: { from: "start", offset: 11 },
+    numbers: () => [1],
+    roles: () => ["client"],
+    flavorKeys: ["clientFlavor", "masterFlavor"],
+    volumeKey: "clientVolumeGb",
+    spread: "none",
+    batch: () => 1,
+    replacedOnlyWhenHealthy: true,
+    lasting: true,
+    pagesFor: "people",
+    gatedLast: true,
+    beforeImages: false,
+  },
+};
+
+/** Every group, in the order in which groups have their machines replaced: each after those that it depends on. */
+export const GROUP_NAMES = Object.keys(GROUPS) as Group[];
+
+/** Offset of the first agent's address; what lies below is for every other group but the datanodes. */
+export const FIRST_AGENT_OFFSET = 64;
+
+/** Whether a machine with these roles keeps state that must outlive it. */
+export const keepsState = (roles: readonly Role[]): boolean => roles.some((role) => !STATELESS.has(role));
+
+/** ZooKeeper members: derived unless configured. */
+export function zookeeperMembers(c: Config): number {
+  if (c.zookeeperCount !== undefined) return c.zookeeperCount;
+  if (!hasMesos(c) && c.masterCount === 1 && c.namenodeCount === 1) return 0;
+  return c.masterCount === 1 ? 1 : 3;
+}
+
+/** The first `agentCount` numbers that were not taken out by name. */
+export function agentNumbers(c: Pick<Config, "agentCount" | "removedAgents">): number[] {
+  const removed = new Set(c.removedAgents);
+  const numbers: number[] = [];
+  for (let n = 1; numbers.length < c.agentCount; n++) {
+    if (!removed.has(machineName("agent", n))) numbers.push(n);
+  }
+  return numbers;
+}
+
+/** Name of a machine, such as `agent-7` or `client`. */
+export const machineName = (group: Group, number: number): string =>
+  GROUPS[group].names === "one" ? group : `${group}-${number}`;
+
+/** The group that a machine of that name is in; `undefined` where no group names a machine so. */
+export function groupOfMachine(name: string): Group | undefined {
+  return GROUP_NAMES.find((group) =>
+    GROUPS[group].names === "one"
+      ? name === group
+      : name.startsWith(`${group}-`) && /^[1-9][0-9]*$/.test(name.slice(group.length + 1)),
+  );
+}
+
+/** Config key that a group's flavor is set by: the first of its keys that has a value. */
+export function flavorKey(c: Config, group: Group): ConfigKey & `${string}Flavor` {
+  const keys = GROUPS[group].flavorKeys;
+  return keys.find((key) => c[key] !== undefined) ?? keys[0] ?? "masterFlavor";
+}

@@ -1,0 +1,59 @@
+/**
+ * Every container image, once: how it comes about and what it stands on. `images/graph.tsv`, which `images/build.sh` reads, is
+ * made from here by `make docs`.
+ */
+
+/** How one image comes about. */
+export interface ImageRecord {
+  /**
+   * `built`: from its folder under `images/`. `copied`: an image of others that `pulumi up` copies into the registry which
+   * machines pull from, and that this machine's Docker runs as it is.
+   */
+  readonly origin: "built" | "copied";
+  /** Whether only other images use it: no service runs it, and it is never pushed by itself. */
+  readonly internal: boolean;
+  /** Images that it stands on, by the build argument that names each to its Dockerfile. */
+  readonly standsOn: Readonly<Record<string, string>>;
+  /** Whether it may hold a Mesos. */
+  readonly mayHoldMesos: boolean;
+  /** Program that the image starts by itself, so that a command must not name it again; none for images of ours. */
+  readonly entrypoint?: string;
+}
+
+const ON_BASE = { TRIPLEWIDE_BASE: "base" } as const;
+
+export const IMAGES = {
+  base: { origin: "built", internal: true, standsOn: {}, mayHoldMesos: false },
+  "spark-python": { origin: "built", internal: false, standsOn: ON_BASE, mayHoldMesos: true },
+  client: {
+    origin: "built",
+    internal: false,
+    standsOn: { ...ON_BASE, SPARK_PYTHON_IMAGE: "spark-python" },
+    mayHoldMesos: true,
+  },
+  zookeeper: { origin: "built", internal: false, standsOn: ON_BASE, mayHoldMesos: false },
+  hdfs: { origin: "built", internal: false, standsOn: ON_BASE, mayHoldMesos: false },
+  marathon: { origin: "copied", internal: false, standsOn: {}, mayHoldMesos: false, entrypoint: "marathon" },
+} as const satisfies Readonly<Record<string, ImageRecord>>;
+
+/** Name of an image. Those that are built have a folder of that name under `images/`. */
+export type ImageName = keyof typeof IMAGES;
+
+/** Every image, each after those that it stands on. */
+export const IMAGE_NAMES = Object.keys(IMAGES) as ImageName[];
+
+/** What is known of an image. */
+export const imageRecord = (name: ImageName): ImageRecord => IMAGES[name];
+
+/** Images that an image stands on, by build argument. */
+export function standsOn(name: ImageName): [argument: string, image: ImageName][] {
+  return Object.entries(imageRecord(name).standsOn) as [string, ImageName][];
+}
+
+/** `images/graph.tsv`: a line for each image that is built: its name, then `ARGUMENT=image` for what it stands on. */
+export function imageGraph(): string {
+  const lines = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "built").map((name) =>
+    [name, ...standsOn(name).map(([argument, other]) => `${argument}=${other}`)].join("\t"),
+  );
+  return `# Made from cluster/image-catalogue.ts by \`make docs\`. Do not edit.\n${lines.join("\n")}\n`;
+}

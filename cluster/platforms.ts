@@ -1,0 +1,47 @@
+import type { Config, Platform } from "../config/schema.ts";
+
+/** What differs between the places that a cluster can run in. Nothing else asks for a platform by its name. */
+export interface PlatformRecord {
+  /** Whether machines are servers of a cloud: with flavors, volumes, zones, quota and security groups. */
+  servers: boolean;
+  /** Whether machines pull their images from a registry; elsewhere images are where they are built. */
+  pullsImages: boolean;
+  /**
+   * Whether a machine is a container, and every process on it too: it has no control groups of its own to hand on, every
+   * program comes out of an image, and containers that an agent starts are beside its own.
+   */
+  machinesAreContainers: boolean;
+  /** Whether secret values of the config must be readable as they are: nobody decrypts them. */
+  plainSecrets: boolean;
+  /** Networks that the platform itself takes, and for what. */
+  takenNetworks: readonly (readonly [cidr: string, what: string])[];
+  /** Files and sockets that a task of Marathon may have open. @default Docker's own limit, which may not be raised */
+  taskOpenFiles?: number;
+  /**
+   * Whether the client's files may depend on the number of agents. In a cloud they must not: one agent more would replace the
+   * client.
+   */
+  clientKnowsAgents: boolean;
+}
+
+export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
+  openstack: {
+    servers: true,
+    pullsImages: true,
+    machinesAreContainers: false,
+    plainSecrets: false,
+    takenNetworks: [["172.17.0.0/16", "Docker's own bridge on every machine"]],
+    taskOpenFiles: 65536,
+    clientKnowsAgents: false,
+  },
+  docker: {
+    servers: false,
+    pullsImages: false,
+    machinesAreContainers: true,
+    plainSecrets: true,
+    takenNetworks: [],
+    clientKnowsAgents: true,
+  },
+};
+
+export const platformOf = (c: Pick<Config, "platform">): PlatformRecord => PLATFORMS[c.platform];

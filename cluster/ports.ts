@@ -1,0 +1,23 @@
+import { type Config, type ConfigKey, shape } from "../config/schema.ts";
+import type { Checkout } from "../lib/checkout.ts";
+import { wiredContext } from "./define.ts";
+import { servicesOf } from "./services/index.ts";
+
+/** A configured port and the ports that follow it for the same use. */
+export interface PortRange {
+  key: ConfigKey;
+  first: number;
+  last: number;
+}
+
+/** Every port that this config really uses: those that its services listen on, each once, in the order of the config's keys. */
+export function usedPorts(config: Config, script: Checkout["script"]): PortRange[] {
+  // Which ports there are does not depend on how many machines of a kind there are.
+  const few = { ...config, agentCount: 1, removedAgents: [], datanodeCount: Math.min(config.datanodeCount, 1) };
+  const ctx = wiredContext(few, script);
+  const used = new Map<ConfigKey, PortRange>();
+  for (const { key, port, last } of ctx.machines.flatMap((m) => servicesOf(ctx, m)).flatMap((s) => s.ports)) {
+    if (key !== undefined) used.set(key, { key, first: port, last: last ?? port });
+  }
+  return (Object.keys(shape) as ConfigKey[]).flatMap((key) => used.get(key) ?? []);
+}

@@ -1,0 +1,70 @@
+import type { WiredContext } from "../context.ts";
+import { hasStandbyNamenode } from "../features.ts";
+import type { Machine, Role, Service } from "../types.ts";
+import { executorHttp, executorUpload, executorUri, historyServer, jupyter } from "./client/client.ts";
+import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
+import { marathon } from "./marathon/marathon.ts";
+import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
+import { registry } from "./registry/registry.ts";
+import { ownShuffleService, sparkMaster, sparkWorker } from "./spark/spark.ts";
+import { zookeeper } from "./zookeeper/zookeeper.ts";
+
+/** How a service comes about. */
+export interface ServiceRecord {
+  /** Whether this cluster has it. @default wherever the role is */
+  where?: (ctx: WiredContext) => boolean;
+  /** The service on one machine. */
+  define: (ctx: WiredContext, machine: Machine) => Service;
+}
+
+const servesTarball = ({ architecture, config }: WiredContext): boolean =>
+  architecture.fetchesSpark && config.executorSource === "http";
+
+/** Every service, by its name. */
+export const SERVICES = {
+  registry: { define: registry },
+  zookeeper: { define: zookeeper },
+  "mesos-master": { define: mesosMaster },
+  "mesos-agent": { define: mesosAgent },
+  shuffle: { where: ownShuffleService, define: (ctx, machine) => agentShuffleService(ctx, machine, executorUri(ctx)) },
+  "spark-master": { define: sparkMaster },
+  "spark-worker": { define: sparkWorker },
+  marathon: { define: marathon },
+  namenode: { define: namenode },
+  zkfc: { where: ({ config }) => hasStandbyNamenode(config), define: zkfc },
+  journalnode: { define: journalnode },
+  datanode: { define: datanode },
+  jupyter: { define: jupyter },
+  "history-server": { where: ({ config }) => config.historyServer, define: historyServer },
+  "executor-http": { where: servesTarball, define: executorHttp },
+  "executor-upload": { where: feedsExecutors, define: executorUpload },
+} as const satisfies Readonly<Record<string, ServiceRecord>>;
+
+/** Name of a service. */
+export type ServiceName = keyof typeof SERVICES;
+
+/** The services of each role, in the order in which they are listed. */
+export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
+  bastion: [],
+  registry: ["registry"],
+  zookeeper: ["zookeeper"],
+  "mesos-master": ["mesos-master"],
+  "mesos-agent": ["mesos-agent", "shuffle"],
+  "spark-master": ["spark-master"],
+  "spark-worker": ["spark-worker"],
+  marathon: ["marathon"],
+  namenode: ["namenode", "zkfc"],
+  journalnode: ["journalnode"],
+  datanode: ["datanode"],
+  client: ["jupyter", "history-server", "executor-http", "executor-upload"],
+};
+
+/** What a machine runs. */
+export function servicesOf(ctx: WiredContext, machine: Machine): Service[] {
+  return machine.roles.flatMap((role) =>
+    ROLES[role].flatMap((name) => {
+      const record: ServiceRecord = SERVICES[name];
+      return (record.where?.(ctx) ?? true) ? [record.define(ctx, machine)] : [];
+    }),
+  );
+}

@@ -1,0 +1,200 @@
+import type { Config } from "../../../config/schema.ts";
+import { type Context, endpoints } from "../../context.ts";
+import { platformOf } from "../../platforms.ts";
+import { anyOf, healthOf, http } from "../../probe.ts";
+import type { App, Gate, Machine, Service } from "../../types.ts";
+import { secret, text } from "../../values.ts";
+import { PRINCIPALS } from "../mesos/principals.ts";
+import { MARATHON_ROLE, SPARK_CONF, SPARK_USER } from "../mesos/spark-on-marathon.ts";
+import { daemonEnv, SPARK_HOME, workersRegistered } from "../spark/spark.ts";
+import { MESOS_LOGIN, MESOS_ZNODE, zkUrlFor } from "../zookeeper/zookeeper.ts";
+
+const CONF = "/etc/marathon";
+/** `user:password` of Marathon's HTTP interface, on the masters. */
+export const MARATHON_LOGIN = `${CONF}/login`;
+
+export function marathon(ctx: Context, machine: Machine): Service {
+  const c = ctx.config;
+  return {
+    name: "marathon",
+    machine: machine.name,
+    runtime: "docker",
+    image: "marathon",
+    command: [
+      "marathon",
+      "--hostname",
+      machine.address,
+      "--http_address",
+      machine.address,
+      "--http_port",
+      String(c.marathonPort),
+      "--mesos_role",
+      MARATHON_ROLE,
+      "--mesos_authentication_principal",
+      PRINCIPALS.marathon,
+      "--mesos_authentication_secret_file",
+      `${CONF}/mesos-secret`,
+      "--mesos_authentication",
+    ],
+    // ZooKeeper's login and the HTTP password have no file flag: they go by environment, not by command line.
+    env: {
+      MARATHON_MASTER: zkUrlFor(ctx, MESOS_ZNODE, MESOS_LOGIN),
+      MARATHON_ZK: zkUrlFor(ctx, "/marathon", text`marathon:${secret("zookeeper-marathon")}`),
+      MARATHON_HTTP_CREDENTIALS: text`marathon:${secret("marathon-http")}`,
+      LIBPROCESS_IP: machine.address,
+    },
+    files: [
+      { path: `${CONF}/mesos-secret`, content: { format: "text", text: secret("mesos-marathon") }, mode: "0600" },
+      {
+        path: MARATHON_LOGIN,
+        content: { format: "text", text: text`marathon:${secret("marathon-http")}` },
+        mode: "0600",
+      },
+    ],
+    ports: [
+      { name: "http", key: "marathonPort", port: c.marathonPort, from: ["self", "client", "bastion"], link: "http" },
+    ],
+    // With a password set, Marathon asks for it everywhere.
+    health: healthOf(http(machine.address, c.marathonPort, "/ping", "^pong", MARATHON_LOGIN)),
+    uid: 0,
+    dirs: [],
+    memoryMiB: 2048,
+    after: ["mesos-master"],
+  };
+}
+
+/** What one master takes of its agent; it only keeps books. */
+const MASTER = { cpus: 0.5, mem: 768 };
+/** MiB that a worker takes for itself, and the part of the rest that is heap: executors need more than their heap. */
+const WORKER_MIB = 768;
+const HEAP = 0.8;
+
+/** MiB of a worker with one executor. */
+const workerMiB = (c: Config): number => WORKER_MIB + Math.ceil(c.executorMemoryMiB / HEAP);
+
+/** MiB that an agent must offer for that and a master: Docker ends what takes more than it asked for. */
+export const leastAgentMiB = (c: Config): number => MASTER.mem + workerMiB(c);
+
+interface WorkerSize {
+  /** What Marathon asks of Mesos for one worker. */
+  cpus: number;
+  mem: number;
+  /** What the worker offers to executors. */
+  cores: number;
+  heapMiB: number;
+}
+
+/**
+ * How much of an agent one worker takes: all, less a master, because any of the first agents has one. Marathon needs numbers
+ * where Mesos by itself would take what is there: the config's, else those of a flavor whose size the config tells, else as
+ * much as one executor needs.
+ */
+export function workerSize({ config: c }: Context): WorkerSize {
+  const flavor = c.agentFlavor === undefined ? undefined : c.flavorSizes[c.agentFlavor];
+  // The guest sees some 5 % less than the flavor says, and Mesos leaves 1 GiB of that to the system.
+  const agentMiB = c.agentMemoryMiB ?? (flavor ? Math.floor(flavor.ramMiB * 0.95) - 1024 : 0);
+  const cores = c.agentCpus ?? flavor?.vcpus ?? c.executorCores ?? 1;
+  const cpus = c.agentCpus !== undefined || flavor ? Math.max(0.1, cores - MASTER.cpus) : 0.5;
+  const mem = Math.max(workerMiB(c), agentMiB - MASTER.mem);
+  const heapMiB = Math.max(c.executorMemoryMiB, Math.floor((mem - WORKER_MIB) * HEAP));
+  return { cpus, mem, cores, heapMiB };
+}
+
+/** The Spark cluster that Marathon keeps running: masters that find each other in ZooKeeper, one worker a machine. */
+export function marathonApps(ctx: Context): App[] {
+  const c = ctx.config;
+  const masters = marathonMasters(ctx);
+  const workers = marathonWorkers(c);
+  const size = workerSize(ctx);
+  const master = daemon(ctx, `${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.master.Master`, [
+    c.sparkMasterPort,
+    c.sparkMasterUiPort,
+  ]);
+  const worker = daemon(
+    ctx,
+    // Ends when its master has forgotten it.
+    "spark-worker",
+    [c.sparkWorkerPort, c.sparkWorkerUiPort],
+    `--work-dir /var/lib/spark/work ${marathonMasterUrl(ctx)}`,
+  );
+  return [
+    {
+      ...master,
+      id: "/spark/master",
+      instances: masters.length,
+      cpus: MASTER.cpus,
+      memoryMiB: MASTER.mem,
+      // Where drivers and workers look for them.
+      hosts: masters,
+      healthyWhileUpdated: masters.length > 1 ? (masters.length - 1.5) / masters.length : 0,
+    },
+    {
+      ...worker,
+      id: "/spark/worker",
+      instances: workers,
+      cpus: size.cpus,
+      memoryMiB: size.mem,
+      env: { ...worker.env, SPARK_WORKER_CORES: String(size.cores), SPARK_WORKER_MEMORY: `${size.heapMiB}m` },
+      // Not a function of the count: an app whose definition changes is restarted, and one more worker must restart none.
+      healthyWhileUpdated: workers > 1 ? 0.5 : 0,
+      dependsOn: ["/spark/master"],
+    },
+  ];
+}
+
+/** What master and worker have alike. */
+function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more = "") {
+  const words = [
+    `exec ${program}`,
+    `--host $HOST --port ${rpc} --webui-port ${ui} --properties-file ${SPARK_CONF}`,
+    more,
+  ];
+  const openFiles = platformOf(ctx.config).taskOpenFiles;
+  return {
+    command: words.join(" ").trimEnd(),
+    user: SPARK_USER,
+    env: daemonEnv(),
+    image: "spark-python",
+    files: [SPARK_CONF],
+    ...(openFiles === undefined ? {} : { openFiles }),
+    ports: [
+      { name: "rpc", port: rpc },
+      { name: "ui", port: ui },
+    ],
+    health: {
+      // Not whether a worker has a master: without one it waits, and must not be killed with all of its executors.
+      probe: http("127.0.0.1", ui, "/json/", "^HTTP/1.[01] 200"),
+      graceSeconds: 300,
+      intervalSeconds: 10,
+      timeoutSeconds: 10,
+      retries: 3,
+    },
+  } as const satisfies Partial<App>;
+}
+
+/** Agents with a Spark master: as many as there are Mesos masters, the first ones, because their addresses are known. */
+function marathonMasters(ctx: Context): string[] {
+  return ctx.addresses("mesos-agent").slice(0, ctx.config.masterCount);
+}
+
+/** Spark workers that Marathon keeps running. */
+export const marathonWorkers = (c: Config): number => c.marathonWorkers ?? c.agentCount;
+
+/** `spark://…` of the masters that Marathon runs. */
+export function marathonMasterUrl(ctx: Context): string {
+  return `spark://${endpoints(marathonMasters(ctx), ctx.config.sparkMasterPort)}`;
+}
+
+/** A leader that takes apps, and, once it has them, the Spark cluster that they are. */
+export function marathonGates(ctx: Context): Gate[] {
+  const leader: Gate = {
+    group: "master",
+    what: "a leading Marathon",
+    probe: anyOf(
+      ctx
+        .addresses("marathon")
+        .map((host) => http(host, ctx.config.marathonPort, "/v2/leader", '"leader"', MARATHON_LOGIN)),
+    ),
+  };
+  return [leader, workersRegistered(ctx, marathonWorkers(ctx.config), marathonMasters(ctx), "client")];
+}

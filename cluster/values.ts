@@ -1,0 +1,94 @@
+import type { ImageName } from "./image-catalogue.ts";
+
+/**
+ * Text of the cluster's definition whose secrets and image references are not known yet. They stand in it as typed references,
+ * never as marks inside of a string: text that a config gives can therefore not name one, and a value is put in before the
+ * text is quoted for where it goes (a shell word, YAML, JSON, a properties file).
+ */
+
+/** What a definition refers to by name: a secret of the cluster, or an image of the catalogue. */
+export type Reference =
+  | { readonly kind: "secret"; readonly name: string }
+  | { readonly kind: "image"; readonly name: ImageName };
+
+/** Text with references in it. */
+export class Template {
+  readonly parts: readonly (string | Reference)[];
+  constructor(parts: readonly (string | Reference)[]) {
+    this.parts = parts;
+  }
+}
+
+/** Text as the definition holds it. */
+export type Value = string | Template;
+
+/** The data after `fill`: every template is a string. */
+export type Filled<T> = T extends Template
+  ? string
+  : T extends readonly (infer U)[]
+    ? Filled<U>[]
+    : T extends object
+      ? { [K in keyof T]: Filled<T[K]> }
+      : T;
+
+/** What a reference stands for. */
+export type LookUp = (reference: Reference) => string;
+
+/** The value of a secret of the cluster. */
+export const secret = (name: string): Template => new Template([{ kind: "secret", name }]);
+
+/** The reference by which an image is pulled. */
+export const image = (name: ImageName): Template => new Template([{ kind: "image", name }]);
+
+/** Tag for template literals: keeps the references of the values that are put in. */
+export function text(strings: TemplateStringsArray, ...values: readonly Value[]): Template {
+  const parts: (string | Reference)[] = [];
+  for (const [i, literal] of strings.entries()) {
+    if (literal !== "") parts.push(literal);
+    const value = values[i];
+    if (value instanceof Template) parts.push(...value.parts);
+    else if (value !== undefined && value !== "") parts.push(value);
+  }
+  return new Template(parts);
+}
+
+/** A copy of plain data in which every reference is replaced by its value. */
+export function fill<T>(data: T, lookUp: LookUp): Filled<T> {
+  return filled(data, lookUp) as Filled<T>;
+}
+
+function filled(data: unknown, lookUp: LookUp): unknown {
+  if (data instanceof Template) {
+    return data.parts.map((part) => (typeof part === "string" ? part : lookUp(part))).join("");
+  }
+  if (Array.isArray(data)) return data.map((item) => filled(item, lookUp));
+  if (typeof data !== "object" || data === null) return data;
+  const copy: Record<string, unknown> = {};
+  for (const key in data) copy[key] = filled((data as Record<string, unknown>)[key], lookUp);
+  return copy;
+}
+
+/** Every reference in plain data, each once, in the order of their first appearance. */
+export function references(data: unknown): Reference[] {
+  const found = new Map<string, Reference>();
+  const visit = (value: unknown): void => {
+    if (value instanceof Template) {
+      for (const part of value.parts) if (typeof part !== "string") found.set(`${part.kind} ${part.name}`, part);
+    } else if (typeof value === "object" && value !== null) {
+      for (const key in value) visit((value as Record<string, unknown>)[key]);
+    }
+  };
+  visit(data);
+  return [...found.values()];
+}
+
+/** Names of the secrets that data refers to. */
+export const secretsIn = (data: unknown): string[] =>
+  references(data).flatMap((reference) => (reference.kind === "secret" ? [reference.name] : []));
+
+/** Names of the images that data refers to. */
+export const imagesIn = (data: unknown): ImageName[] =>
+  references(data).flatMap((reference) => (reference.kind === "image" ? [reference.name] : []));
+
+/** What people see in place of a value: `{{secret:NAME}}`, `{{image:NAME}}`. Nothing reads it back. */
+export const placeholder: LookUp = ({ kind, name }) => `{{${kind}:${name}}}`;

@@ -1,0 +1,37 @@
+import { UsageError } from "../lib/errors.ts";
+
+/** What is wrong with a config, and how it is said. */
+
+/** One thing that is wrong with a config. */
+export interface Problem {
+  key: string;
+  /** The value as given (secrets are never shown). */
+  value: unknown;
+  rule: string;
+  fix: string;
+}
+
+/** Thrown for a config that cannot be used; the message lists every problem. */
+export class ConfigError extends UsageError {
+  override name = "ConfigError";
+  readonly problems: readonly Problem[];
+  constructor(source: string, problems: readonly Problem[]) {
+    super(formatProblems(source, problems));
+    this.problems = problems;
+  }
+}
+
+/** The list that people read: one problem a line, key first. */
+export function formatProblems(source: string, problems: readonly Problem[]): string {
+  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  const lines = problems.map(
+    (p) =>
+      `  ${p.key}: ${p.value === undefined ? "not set" : `got ${show(p.value)}`}; must be ${p.rule}. Fix: ${p.fix}.`,
+  );
+  return [`${source}: ${count} in the config, nothing was changed.`, ...lines].join("\n");
+}
+
+function show(value: unknown): string {
+  const text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}
