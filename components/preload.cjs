@@ -1,38 +1,80 @@
 "use strict";
 /**
  * Loaded before the program (`nodeargs` in `Pulumi.yaml`) to make it start sooner and register faster. Without it
- * everything works the same, only slower: bench/README.md has the figures.
+ * everything works the same, only slower: bench/README.md has the figures, part by part (`node bench/preload.ts`).
  *
- * Three parts change how Pulumi's SDK works inside. Each leaves the SDK alone where it is not what we know, and all of
- * them are off with TRIPLEWIDE_PRELOAD=off (with `pulumi up --debug`, say, when a fault of the SDK itself is looked for).
+ * The parts change how Node and Pulumi's SDK work inside. Each leaves alone what is not as it is known here, and
+ * TRIPLEWIDE_PRELOAD names those to use, separated by commas; `off` for none (with `pulumi up --debug`, say, when a fault
+ * of the SDK itself is looked for).
+ *
+ * JavaScript, because Node would load its compiler to strip this file's types, which is what it spares the others.
  */
 const fs = require("node:fs");
 const Module = require("node:module");
 const path = require("node:path");
+const { fileURLToPath } = require("node:url");
 
-if (process.env.TRIPLEWIDE_PRELOAD !== "off") {
-  const cache = path.join(__dirname, "..", "node_modules", ".cache", "triplewide");
-  Module.enableCompileCache?.(cache);
-  loadLater(["typescript", "@npmcli/arborist"]);
-  loadLater(["exporter-zipkin", "instrumentation-grpc", "instrumentation", "sdk-trace-node", "sdk-trace-base", "resources"].map((name) => `@opentelemetry/${name}`));
-  keepStripped(path.join(cache, "stripped"));
-  registerCheaply();
+const ROOT = path.join(__dirname, "..");
+
+/** @type {Readonly<Record<string, () => void>>} */
+const PARTS = {
+  later: () =>
+    loadLater([
+      "typescript",
+      "@npmcli/arborist",
+      "@opentelemetry/exporter-zipkin",
+      "@opentelemetry/instrumentation-grpc",
+      "@opentelemetry/instrumentation",
+      "@opentelemetry/sdk-trace-node",
+      "@opentelemetry/sdk-trace-base",
+      "@opentelemetry/resources",
+    ]),
+  stripped: () => keepStripped(path.join(ROOT, "node_modules", ".cache", "triplewide", "stripped")),
+  debug: dropDebugLines,
+  traces: registerWithoutTraces,
+};
+
+const wanted = process.env.TRIPLEWIDE_PRELOAD || Object.keys(PARTS).join(",");
+if (wanted !== "off") {
+  for (const part of wanted.split(",")) {
+    const start = PARTS[part];
+    if (!start) throw new Error(`TRIPLEWIDE_PRELOAD: no part is called ${part}; there are ${Object.keys(PARTS)}, off`);
+    start();
+  }
 }
 
-/** What the SDK loads for serialised functions and for tracing, which a program without either never calls. */
+/**
+ * Loads modules at their first use. The SDK loads them for serialised functions and for tracing, and a program without
+ * either never uses them.
+ *
+ * @param {readonly string[]} names
+ */
 function loadLater(names) {
   const later = new Set(names);
-  const load = Module._load;
-  Module._load = function (request, ...rest) {
+  const internals = /** @type {{ _load(request: string, ...rest: unknown[]): unknown }} */ (
+    /** @type {unknown} */ (Module)
+  );
+  const load = internals._load;
+  internals._load = function (request, ...rest) {
     // Types are stripped in place: lines and columns are right as they are, and no stack trace needs a source map.
     if (request === "source-map-support/register") return {};
     if (!later.has(request)) return load.call(this, request, ...rest);
+    /** @type {unknown} */
     let real;
-    return standIn(() => (real ??= load.call(Module, request, ...rest)), true);
+    return standIn(() => {
+      real ??= load.call(Module, request, ...rest);
+      return /** @type {object} */ (real);
+    }, true);
   };
 }
 
-/** Something that can be held and passed on like a module, and becomes it as soon as it is used. */
+/**
+ * Something that can be held and passed on like a module, and becomes it as soon as it is used.
+ *
+ * @param {() => any} get Loads what it stands for.
+ * @param {boolean} isModule Whether its members are held back as well.
+ * @returns {object}
+ */
 function standIn(get, isModule) {
   return new Proxy(() => {}, {
     get: (_, key) => {
@@ -47,15 +89,23 @@ function standIn(get, isModule) {
   });
 }
 
-/** Node 22 strips the types of every file again at every start; its compile cache begins after that. */
+/**
+ * Keeps files whose types are stripped. Node 22 strips them again at every start.
+ *
+ * @param {string} folder
+ */
 function keepStripped(folder) {
   if (!Module.registerHooks || !Module.stripTypeScriptTypes) return;
   Module.registerHooks({
     load(url, context, next) {
       if (!url.startsWith("file:") || !url.endsWith(".ts") || url.includes("/node_modules/")) return next(url, context);
-      const file = require("node:url").fileURLToPath(url);
+      const file = fileURLToPath(url);
       const { mtimeMs, size } = fs.statSync(file);
-      const kept = path.join(folder, `${encodeURIComponent(file).slice(-150)}-${mtimeMs}-${size}-${process.version}.js`);
+      const kept = path.join(
+        folder,
+        `${encodeURIComponent(file).slice(-150)}-${mtimeMs}-${size}-${process.version}.js`,
+      );
+      /** @type {string} */
       let source;
       try {
         source = fs.readFileSync(kept, "utf8");
@@ -68,7 +118,12 @@ function keepStripped(folder) {
   });
 }
 
-/** Another program may do the same at this moment, and a folder may be read-only: neither is a reason to fail. */
+/**
+ * Another program may do the same at this moment, and a folder may be read-only: neither is a reason to fail.
+ *
+ * @param {string} file
+ * @param {string} text
+ */
 function keep(file, text) {
   try {
     fs.mkdirSync(path.dirname(file), { recursive: true });
@@ -77,15 +132,29 @@ function keep(file, text) {
   } catch {}
 }
 
-/** What the SDK does for each resource that helps nobody: three remote calls for debug lines, twenty stack traces. */
-function registerCheaply() {
-  const sdk = path.dirname(require.resolve("@pulumi/pulumi/package.json", { paths: [path.join(__dirname, "..")] }));
-  const log = require(path.join(sdk, "log", "index.js"));
+/**
+ * A module of Pulumi's SDK, by its path there.
+ *
+ * @param {string[]} parts
+ */
+function ofSdk(...parts) {
+  const sdk = path.dirname(require.resolve("@pulumi/pulumi/package.json", { paths: [ROOT] }));
+  return require(path.join(sdk, ...parts));
+}
+
+/** Spares three remote calls for debug lines with each resource. */
+function dropDebugLines() {
+  const log = ofSdk("log", "index.js");
   if (typeof log.debug === "function") log.debug = () => Promise.resolve();
-  const promises = require(path.join(sdk, "runtime", "debuggable.js"));
+}
+
+/** Spares some twenty stack traces with each resource, which the SDK keeps for promises that are never settled. */
+function registerWithoutTraces() {
+  const promises = ofSdk("runtime", "debuggable.js");
   const { debuggablePromise } = promises;
   if (typeof debuggablePromise !== "function") return;
-  promises.debuggablePromise = (promise, context) => {
+  /** @type {(promise: Promise<unknown>, context: unknown) => Promise<unknown>} */
+  const withoutTrace = (promise, context) => {
     const limit = Error.stackTraceLimit;
     Error.stackTraceLimit = 0;
     try {
@@ -94,4 +163,5 @@ function registerCheaply() {
       Error.stackTraceLimit = limit;
     }
   };
+  promises.debuggablePromise = withoutTrace;
 }
