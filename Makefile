@@ -75,6 +75,6 @@ verify: packages
 format: packages
 	@npm run --silent format
 
-# The config reference and Pulumi.yaml's config block, from the schema.
+# The config reference and Pulumi.yaml's config block, from the schema; the graph of images, from the catalogue.
 docs: packages
 	@exec node scripts/docs.ts

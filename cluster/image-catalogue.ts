@@ -50,10 +50,17 @@ export function standsOn(name: ImageName): [argument: string, image: ImageName][
   return Object.entries(imageRecord(name).standsOn) as [string, ImageName][];
 }
 
-/** `images/graph.tsv`: a line for each image that is built: its name, then `ARGUMENT=image` for what it stands on. */
+/**
+ * `images/graph.tsv`: a line for each image that is built, after those of the images that it stands on: its name, `mesos`
+ * where it may hold one (else `-`), then `ARGUMENT=image` for each image that it stands on. Tabs part the fields.
+ */
 export function imageGraph(): string {
   const lines = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "built").map((name) =>
-    [name, ...standsOn(name).map(([argument, other]) => `${argument}=${other}`)].join("\t"),
+    [
+      name,
+      imageRecord(name).mayHoldMesos ? "mesos" : "-",
+      ...standsOn(name).map(([argument, other]) => `${argument}=${other}`),
+    ].join("\t"),
   );
   return `# Made from cluster/image-catalogue.ts by \`make docs\`. Do not edit.\n${lines.join("\n")}\n`;
 }

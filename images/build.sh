@@ -36,14 +36,25 @@ refuse() { printf '%s\n' "images/build.sh: $*" >&2; exit 2; }
 
 # ---- What to do -----------------------------------------------------------------------------------------------------------------
 
-ORDER=(base spark-python client zookeeper hdfs)
-stands_on() {
-    case $1 in
-        base) ;;
-        client) echo "base spark-python" ;;
-        *) echo "base" ;;
-    esac
-}
+# The images that are built here, each after those that it stands on; made from cluster/image-catalogue.ts.
+ORDER=()
+# By image: the images that it stands on, and theirs.
+declare -A stands_on=()
+# By image and build argument: the image that the argument names.
+declare -A argument_image=()
+declare -A may_hold_mesos=()
+while IFS=$'\t' read -r -a fields; do
+    [[ ${fields[0]:-} && ${fields[0]} != \#* ]] || continue
+    image=${fields[0]}
+    ORDER+=("$image")
+    [[ ${fields[1]:-} != mesos ]] || may_hold_mesos[$image]=yes
+    stands_on[$image]=
+    for field in "${fields[@]:2}"; do
+        below=${field#*=}
+        argument_image[$image ${field%%=*}]=$below
+        stands_on[$image]+=" $below ${stands_on[$below]}"
+    done
+done <"$here/graph.tsv"
 
 action=build
 progress=auto
@@ -68,7 +79,7 @@ done
 images=()
 for image in "${ORDER[@]}"; do
     for one in "${wanted[@]}"; do
-        if [[ " $one $(stands_on "$one") " == *" $image "* ]]; then
+        if [[ " $one ${stands_on[$one]} " == *" $image "* ]]; then
             images+=("$image")
             break
         fi
@@ -91,7 +102,7 @@ fi
 
 tag_of() {
     local suffix=
-    case $1 in spark-python | client) suffix=$mesos_tag ;; esac
+    [[ -z ${may_hold_mesos[$1]:-} ]] || suffix=$mesos_tag
     echo "triplewide/$1:${version[TRIPLEWIDE_VERSION]}$suffix"
 }
 
@@ -228,12 +239,15 @@ fi
 # Only the arguments that a Dockerfile asks for: another image's new version must not build this one anew.
 declare -a arguments
 arguments_of() {
-    local image=$1 name
+    local image=$1 name below
     arguments=("${proxies[@]}")
     while read -r name; do
+        below=${argument_image[$image $name]:-}
+        if [[ -n $below ]]; then
+            arguments+=(--build-arg "$name=$(tag_of "$below")")
+            continue
+        fi
         case $name in
-            TRIPLEWIDE_BASE) arguments+=(--build-arg "$name=$(tag_of base)") ;;
-            SPARK_PYTHON_IMAGE) arguments+=(--build-arg "$name=$(tag_of spark-python)") ;;
             MESOS) if [[ -n $mesos ]]; then arguments+=(--build-arg MESOS=archive); fi ;;
             MESOS_SHA256) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=$MESOS_SHA256"); fi ;;
             MESOS_PARTS) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=${MESOS_PARTS:-java}"); fi ;;
@@ -249,12 +263,14 @@ explain_failure() {
     die "$1 was not built (see above)."
 }
 
-# The lock's first line holds the digest of what it was made from; the same sum is checked again inside of the build.
+# The lock's first line holds the digest of what it was made from: what is asked for, and the locks of the images below. The same
+# sum is checked again inside of the build.
 lock_inputs() {
-    case $1 in
-        spark-python) cat "$here/spark-python/requirements.in" ;;
-        client) cat "$here/client/requirements.in" "$here/spark-python/requirements.txt" ;;
-    esac
+    local below
+    cat "$here/$1/requirements.in"
+    for below in ${stands_on[$1]}; do
+        if [[ -f $here/$below/requirements.txt ]]; then cat "$here/$below/requirements.txt"; fi
+    done
 }
 
 lock() {

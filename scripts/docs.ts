@@ -1,14 +1,15 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
+import { imageGraph } from "../cluster/image-catalogue.ts";
 import { MODELINE, SCHEMA_FILE, stackFileSchema } from "../config/json-schema.ts";
 import { environments, PROJECT } from "../config/load.ts";
 import { configReference, pulumiConfigBlock } from "../config/reference.ts";
 import { ROOT } from "../lib/root.ts";
 
 /**
- * Writes what is made from the config schema: `docs/CONFIG.md`, the JSON Schema of stack files, its name in each of
- * them, and the `config:` block of `Pulumi.yaml`. `--check`: compares only.
+ * Writes what is made from the config schema (`docs/CONFIG.md`, the JSON Schema of stack files, its name in each of them, and
+ * the `config:` block of `Pulumi.yaml`) and from the catalogue of images (`images/graph.tsv`). `--check`: compares only.
  */
 const check = process.argv.includes("--check");
 
@@ -25,6 +26,7 @@ const wanted: [string, string][] = [
   ["docs/CONFIG.md", configReference()],
   [SCHEMA_FILE, `${JSON.stringify(stackFileSchema(PROJECT), null, 2)}\n`],
   ...environments(ROOT).map((name) => withModeline(`Pulumi.${name}.yaml`)),
+  ["images/graph.tsv", imageGraph()],
   ["Pulumi.yaml", project.toString({ lineWidth: 120 })],
 ];
 
@@ -36,7 +38,7 @@ const stale = wanted.filter(([file, text]) => {
   }
 });
 for (const [file, text] of stale) {
-  if (check) process.stderr.write(`${file} does not fit the config schema. Run: make docs\n`);
+  if (check) process.stderr.write(`${file} is not what the config schema and the records make. Run: make docs\n`);
   else writeFileSync(join(ROOT, file), text);
 }
 if (check && stale.length > 0) process.exitCode = 1;

@@ -1,0 +1,119 @@
+import { execFile } from "node:child_process";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { IMAGE_NAMES, type ImageName, imageGraph, imageRecord, standsOn } from "../../cluster/image-catalogue.ts";
+import { ROOT } from "../../lib/root.ts";
+
+/** The graph of images stands in `cluster/image-catalogue.ts`; Dockerfiles and `images/build.sh` agree with it. */
+
+const run = promisify(execFile);
+const built = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "built");
+const dockerfile = (name: ImageName): string => readFileSync(join(ROOT, "images", name, "Dockerfile"), "utf8");
+
+test("the committed graph is the catalogue's", () => {
+  expect(readFileSync(join(ROOT, "images", "graph.tsv"), "utf8")).toBe(imageGraph());
+});
+
+test("every image that is built comes after those that it stands on", () => {
+  for (const name of built)
+    for (const [, other] of standsOn(name)) expect(IMAGE_NAMES.indexOf(other)).toBeLessThan(IMAGE_NAMES.indexOf(name));
+});
+
+test.each(IMAGE_NAMES)("the Dockerfile of %s stands on the images that the catalogue names", (name) => {
+  const bases = [...dockerfile(name).matchAll(/^FROM \$\{(\w+)\}/gm)].map((m) => m[1] ?? "");
+  const ofOthers = bases.filter((argument) => argument !== "BASE_IMAGE" && argument !== "MARATHON_IMAGE");
+  expect([...new Set(ofOthers)].sort()).toEqual(Object.keys(imageRecord(name).standsOn).sort());
+});
+
+test.each(IMAGE_NAMES)("%s holds a Mesos, or stands on an image that does, where the catalogue says so", (name) => {
+  const holds = (one: ImageName): boolean =>
+    /^ARG MESOS\b/m.test(dockerfile(one)) || standsOn(one).some(([, other]) => holds(other));
+  expect(holds(name)).toBe(imageRecord(name).mayHoldMesos);
+});
+
+/** A copy of `images/`, and a `docker` that builds nothing and writes down what it is asked to build. */
+let folder: string;
+const calls = (): string => join(folder, "calls");
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "image-graph-"));
+  cpSync(join(ROOT, "images"), join(folder, "images"), {
+    recursive: true,
+    filter: (path) => !/\/(certs|mesos)\/[^/]+$/.test(path) || basename(path) === ".gitkeep",
+  });
+  mkdirSync(join(folder, "bin"));
+  const docker = `#!/bin/bash
+case "$1 $2" in
+    "--version "*) echo "Docker version 20.10.0, build 0" ;;
+    "info "*) echo /nowhere ;;
+    "build "*) printf '%s\\n' "$*" >>'${join(folder, "calls")}' ;;
+    "image inspect") case "$*" in *Size*) echo "sha256:0123456789abcdef 1000000" ;; *) echo sha256:0 ;; esac ;;
+esac
+`;
+  writeFileSync(join(folder, "bin", "docker"), docker, { mode: 0o755 });
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What `build.sh` builds: tag and build arguments of each image, in order. */
+async function builds(args: readonly string[], env: Record<string, string> = {}): Promise<[string, string[]][]> {
+  rmSync(calls(), { force: true });
+  const { PATH, HOME } = process.env;
+  await run(join(folder, "images", "build.sh"), args, {
+    env: { HOME, ...env, PATH: `${join(folder, "bin")}:${PATH}` },
+  });
+  const lines = existsSync(calls()) ? readFileSync(calls(), "utf8").trim().split("\n") : [];
+  return lines.map((line) => [
+    /--tag (\S+)/.exec(line)?.[1] ?? "",
+    [...line.matchAll(/--build-arg (\S+)/g)].map((m) => m[1] ?? ""),
+  ]);
+}
+
+const version = /^TRIPLEWIDE_VERSION=(.+)$/m.exec(readFileSync(join(ROOT, "images", "versions.env"), "utf8"))?.[1];
+const tagOf = (name: ImageName, mesos = ""): string =>
+  `triplewide/${name}:${version}${imageRecord(name).mayHoldMesos ? mesos : ""}`;
+const arguments_ = (name: ImageName, mesos = ""): string[] =>
+  standsOn(name).map(([argument, other]) => `${argument}=${tagOf(other, mesos)}`);
+
+test("build.sh all builds the catalogue's images in its order, each on those it stands on", async () => {
+  const done = await builds(["all"]);
+  expect(done.map(([tag]) => tag)).toEqual(built.map((name) => tagOf(name)));
+  for (const [i, name] of built.entries()) expect(done[i]?.[1]).toEqual(expect.arrayContaining(arguments_(name)));
+});
+
+test("build.sh builds what an image stands on before it, and nothing else", async () => {
+  expect((await builds(["client"])).map(([tag]) => tag)).toEqual(
+    ["base", "spark-python", "client"].map((n) => tagOf(n as ImageName)),
+  );
+  expect((await builds(["hdfs"])).map(([tag]) => tag)).toEqual([tagOf("base"), tagOf("hdfs")]);
+});
+
+test("only images that may hold a Mesos are tagged with its digest", async () => {
+  const archive = join(folder, "mesos.tar");
+  writeFileSync(archive, "");
+  const MESOS_SHA256 = "0123456789ab".padEnd(64, "0");
+  const done = await builds(["all"], { MESOS_ARCHIVE: archive, MESOS_SHA256 });
+  const mesos = "-mesos-0123456789ab";
+  expect(done.map(([tag]) => tag)).toEqual(built.map((name) => tagOf(name, mesos)));
+  for (const [i, name] of built.entries())
+    expect(done[i]?.[1]).toEqual(expect.arrayContaining(arguments_(name, mesos)));
+});
+
+test("an image that the graph has one line for needs no other line in build.sh", async () => {
+  appendFileSync(join(folder, "images", "graph.tsv"), "pinger\t-\tPINGER_BELOW=client\n");
+  mkdirSync(join(folder, "images", "pinger"));
+  writeFileSync(join(folder, "images", "pinger", "Dockerfile"), "ARG PINGER_BELOW\nFROM $PINGER_BELOW\n");
+  const done = await builds(["pinger"]);
+  expect(done.map(([tag]) => tag.replace(/.*\/(.*):.*/, "$1"))).toEqual(["base", "spark-python", "client", "pinger"]);
+  expect(done.at(-1)?.[1]).toEqual([`PINGER_BELOW=${tagOf("client")}`]);
+});
