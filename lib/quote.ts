@@ -20,9 +20,12 @@ const ESCAPES: Readonly<Record<string, string>> = { "\t": "\\t", "\n": "\\n", "\
 /** A key of a Java properties file. */
 export const propertyKey = (text: string): string => text.replace(/[\\:=#! \t\n\r\f]/g, (c) => ESCAPES[c] ?? `\\${c}`);
 
-/** A value of a Java properties file. Spark takes white space off both ends of it, whatever is written. */
+/**
+ * A value of a Java properties file. Behind a space that ends the key, a first `=` or `:` would count as the separator. Spark
+ * takes white space off both ends of a value, whatever is written.
+ */
 export const propertyValue = (text: string): string =>
-  text.replace(/[\\\t\n\r\f]/g, (c) => ESCAPES[c] ?? "\\\\").replace(/^ /, "\\ ");
+  text.replace(/[\\\t\n\r\f]/g, (c) => ESCAPES[c] ?? "\\\\").replace(/^[ =:]/, "\\$&");
 
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 

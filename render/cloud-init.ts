@@ -64,7 +64,7 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestP
     // triplewide-boot installs what is needed, and while images are pulled.
     package_update: false,
     package_upgrade: false,
-    write_files: files.map(({ path, mode, content }) => ({ path, permissions: mode, content: literal(content) })),
+    write_files: files.map(({ path, mode, content }) => ({ path, permissions: mode, ...written(content) })),
     runcmd: [["/usr/local/sbin/triplewide-boot"]],
   };
   // cloud-init reads YAML 1.1, in which `yes` and 0600 are no text. Little indentation: there are a thousand lines.
@@ -127,11 +127,19 @@ interface WrittenFile {
 
 const LOGIN_UID = 2000;
 
-/** Text that stands in YAML line by line as it is, so that people can read it. */
-function literal(content: string): Scalar<string> {
+/**
+ * Characters that do not stay what they are between lines of YAML 1.1: control characters are refused there, and U+0085, U+2028
+ * and U+2029 end a line. White space in front of the first line counts as indentation.
+ */
+const UNLIKE_TEXT =
+  /^[ \t\n]|[^\t\n\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/u;
+
+/** A file's bytes in YAML: line by line, so that people can read them; in base64 where they are not plain text. */
+function written(content: string): { encoding?: "b64"; content: string | Scalar<string> } {
+  if (UNLIKE_TEXT.test(content)) return { encoding: "b64", content: Buffer.from(content).toString("base64") };
   const scalar = new Scalar(content);
   scalar.type = "BLOCK_LITERAL";
-  return scalar;
+  return { content: scalar };
 }
 
 function tooLarge(machine: Machine, bytes: number, files: readonly WrittenFile[]): string {

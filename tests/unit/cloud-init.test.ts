@@ -65,7 +65,7 @@ const rendered = all.flatMap((cluster) =>
 
 interface UserData {
   hostname: string;
-  write_files: { path: string; permissions: string; content: string }[];
+  write_files: { path: string; permissions: string; content: string; encoding?: string }[];
   runcmd: string[][];
 }
 
@@ -167,11 +167,22 @@ describe("user data", () => {
     }
   });
 
-  test("keeps odd passwords as they are", () => {
+  // PyYAML, which cloud-init reads with, ends a line at U+0085, U+2028 and U+2029 and refuses control characters.
+  test.each([
+    [`a"b'c\\d: #{e} %s $HOME \`id\` &*!|>`, false],
+    ["é 雪 \u{1f600}", false],
+    ["a\u2028runcmd: [reboot]", true],
+    ["a\u2029runcmd: [reboot]", true],
+    ["a\u0085runcmd: [reboot]", true],
+    ["a\x7f\x01", true],
+    ["  a", true],
+  ])("keeps the password %j as it is", (odd, encoded) => {
     const cluster = clusterOf("standalone", { registry: "registry.example.org/team", registryUser: "robot" });
-    const odd = `a"b'c\\d: #{e} %s $HOME \`id\` &*!|>`;
     const text = renderUserData(cluster, machineOf(cluster, "agent-1"), checkout, () => odd);
-    expect(read(text).write_files.find((f) => f.path === "/etc/triplewide/pull-password")?.content).toBe(odd);
+    expect(text).not.toMatch(/[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ufffd\u{10000}-\u{10ffff}]/u);
+    const file = read(text).write_files.find((f) => f.path === "/etc/triplewide/pull-password");
+    expect(file?.encoding).toBe(encoded ? "b64" : undefined);
+    expect(Buffer.from(file?.content ?? "", encoded ? "base64" : "utf8").toString()).toBe(odd);
   });
 });
 
