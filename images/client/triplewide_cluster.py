@@ -1,0 +1,97 @@
+"""What the cluster says of itself, for messages to people: whose cores are taken, and whether executors can come at all."""
+
+import json
+import os
+import re
+import time
+import urllib.request
+from typing import Any, Dict, List, Optional, Tuple
+
+DEFAULT_MASTER_UI_PORT = 8080
+SECONDS_TO_ANSWER = 3.0
+
+
+def defaults() -> Dict[str, str]:
+    """spark-defaults.conf in SPARK_CONF_DIR, as Spark reads it."""
+    conf_dir = os.environ.get("SPARK_CONF_DIR") or os.path.join(os.environ.get("SPARK_HOME", ""), "conf")
+    found: Dict[str, str] = {}
+    try:
+        with open(os.path.join(conf_dir, "spark-defaults.conf"), encoding="utf-8") as conf:
+            for line in conf:
+                match = re.match(r"\s*(spark\.[^\s=:]+)[\s=:]+(.*\S)", line)
+                if match:
+                    found[match[1]] = match[2]
+    except OSError:
+        pass
+    return found
+
+
+def masters(master: str) -> List[str]:
+    """Hosts of spark://a:7077,b:7077; none for other kinds of masters."""
+    if not master.startswith("spark://"):
+        return []
+    return [part.rpartition(":")[0] or part for part in master[len("spark://") :].split(",")]
+
+
+def master_state(master: str) -> Optional[Dict[str, Any]]:
+    """What the leading Spark master says on its page (`/json/`); None where there is none that answers.
+
+    SPARK_MASTER_UI_PORT is the port of that page (default 8080).
+    """
+    port = int(os.environ.get("SPARK_MASTER_UI_PORT") or DEFAULT_MASTER_UI_PORT)
+    for host in masters(master):
+        try:
+            with urllib.request.urlopen(f"http://{host}:{port}/json/", timeout=SECONDS_TO_ANSWER) as answer:
+                state = json.load(answer)
+        except (OSError, ValueError):
+            continue
+        if state.get("status") == "ALIVE":
+            return state
+    return None
+
+
+def alive_workers(state: Dict[str, Any]) -> List[Dict[str, Any]]:
+    return [worker for worker in state.get("workers", []) if worker.get("state") == "ALIVE"]
+
+
+def holders(state: Dict[str, Any], own: str) -> List[Tuple[str, int, float]]:
+    """Applications that hold cores, other than one's own: name, cores, hours that they run already; the largest first."""
+    apps = [app for app in state.get("activeapps", []) if app.get("id") != own and app.get("cores", 0) > 0]
+    hours = [(app["name"], int(app["cores"]), max(0.0, time.time() - app.get("starttime", 0) / 1000) / 3600) for app in apps]
+    return sorted(hours, key=lambda app: -app[1])
+
+
+def for_how_long(hours: float) -> str:
+    minutes = round(hours * 60)
+    return f"{minutes} min" if minutes < 120 else f"{round(hours)} h"
+
+
+def why_no_executor(master: str, own: str, executor_mib: int) -> str:
+    """Why an application has no executor yet, as far as can be known from here; one sentence."""
+    if not master.startswith("spark://"):
+        return (
+            "the Mesos masters have offered no free cores and memory that suffice for one executor yet: other applications hold them, or "
+            f"executors of {executor_mib} MiB do not fit on an agent, or end as soon as they start (`make status`, `make logs`)"
+        )
+    state = master_state(master)
+    if state is None:
+        return "the Spark master's page does not answer, so who has the cores is not known (`make status`)"
+    workers = alive_workers(state)
+    if not workers:
+        return "no agent is registered with the Spark master: `make status` and `make logs` say why"
+    total = sum(worker["cores"] for worker in workers)
+    free = sum(worker["coresfree"] for worker in workers)
+    others = holders(state, own)
+    taken = ", ".join(f"{name} has {cores} (for {for_how_long(hours)})" for name, cores, hours in others[:4])
+    if len(others) > 4:
+        taken += f", {len(others) - 4} more applications have {sum(cores for _, cores, _ in others[4:])}"
+    if free == 0:
+        return f"all {total} cores of the cluster are taken: {taken}. Stop one of them (Kernel > Shut Down, or spark.stop()), or bound it by coresMax"
+    room = max((worker["memoryfree"] for worker in workers if worker["coresfree"] > 0), default=0)
+    if executor_mib > room:
+        holding = f" ({taken})" if taken else ""
+        return (
+            f"an executor needs {executor_mib} MiB and no agent with free cores has more than {room} MiB left{holding}: "
+            "lower executorMemoryMiB (spark.executor.memory), or stop another application"
+        )
+    return f"{free} of {total} cores are free: executors are starting. If none comes, they end as soon as they start: `make logs` says why"

@@ -1,0 +1,70 @@
+"""`pip` for people on the client: installs for drivers, and says what that means for executors.
+
+A driver's packages land in PYTHONUSERBASE, beside those of the image, which stay what they are (PIP_CONSTRAINT): driver and executors
+never differ in a version of what both have.
+
+    python -m triplewide_pip <arguments of pip>
+"""
+
+import os
+import re
+import subprocess
+import sys
+from typing import List
+
+OPTIONS_WITH_VALUE = {"-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-t", "--target"}
+
+
+def wanted(arguments: List[str]) -> List[str]:
+    """The packages that these arguments of `pip install` name."""
+    names: List[str] = []
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in OPTIONS_WITH_VALUE:
+            skip = True
+        elif not argument.startswith("-"):
+            names.append(argument)
+    return names
+
+
+def on_executors(requirement: str) -> bool:
+    """Is this package one of the image that executors run?"""
+    name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+    normal = re.sub(r"[-_.]+", "-", name).lower()
+    try:
+        with open("/opt/venv/requirements.txt", encoding="utf-8") as lock:
+            locked = re.findall(r"(?m)^([A-Za-z0-9._-]+)==", lock.read())
+    except OSError:
+        return False
+    return normal in locked or normal in ("pyspark", "py4j")
+
+
+def main(arguments: List[str]) -> int:
+    code = subprocess.call([sys.executable, "-m", "pip", *arguments])
+    if not arguments or arguments[0] != "install" or "--help" in arguments or "-h" in arguments:
+        return code
+    packages = wanted(arguments[1:]) or ["the packages"]
+    lines = ", ".join(f"`{name}`" if re.match(r"[A-Za-z0-9]", name) else name for name in packages)
+    add = f"add {'these lines' if len(packages) > 1 else 'the line'} {lines} to images/spark-python/requirements.in and run `make up` (or `pulumi up`)"
+    if code == 0:
+        folder = os.environ.get("PYTHONUSERBASE", "~/.local")
+        shared = os.environ.get("TRIPLEWIDE_SHARED", "")
+        if all(on_executors(name) for name in packages):
+            print("\ntriplewide: nothing to install, drivers and executors have it already, in the same version.")
+        elif shared and folder.startswith(shared):
+            print(f"\ntriplewide: installed in {folder}, which executors read as well. For every cluster, and faster: {add}.")
+        else:
+            print(f"\ntriplewide: installed for drivers on this client ({folder}). Executors do not have it. For code that runs there: {add}.")
+    else:
+        print(
+            f"\ntriplewide: not installed (pip says why above). Packages of the image keep their versions. If this client has no way to a package registry: {add}.",
+            file=sys.stderr,
+        )
+    sys.stdout.flush()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,164 @@
+"""Says in the notebook what a running cell waits for, and what became of executors that are gone.
+
+While a cell runs, a thread of its own looks at the Spark of this process every two seconds. It says, once for each case:
+
+- that stages wait and no task runs: there is no executor, or none has a free core; and who holds the cores;
+- that an executor was killed for memory, with the settings to raise; or that it ended otherwise.
+
+After a cell that failed it adds what to do where Spark's trace does not say it: a full disk, a Python worker that was killed.
+"""
+
+import contextvars
+import re
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from triplewide_cluster import why_no_executor
+
+LOOK_EVERY = 2.0
+# Executors take a few seconds to start; a wait that is said too early is noise.
+SAY_AFTER = 8.0
+
+RAISE_MEMORY = (
+    "raise executorMemoryOverheadMiB (spark.executor.memoryOverhead: what Python, pandas and Arrow use beside Java) or executorMemoryMiB "
+    "(spark.executor.memory), or make partitions smaller: df.repartition(n)"
+)
+KILLED_FOR_MEMORY = re.compile(r"\b137\b|OOM|out of memory|memory limit|exceed\w* (the )?memory|Container killed", re.IGNORECASE)
+JAVA_OUT_OF_MEMORY = re.compile(r"(code|status):? 52\b|OutOfMemoryError")
+# Given back, or ended with its application: nothing to say.
+AS_ASKED = re.compile(r"killed by driver|idle|Executor decommission|SparkContext|stopped|finished with state (KILLED|FINISHED)", re.IGNORECASE)
+
+
+def say(text: str) -> None:
+    print(f"triplewide: {text}", file=sys.stderr, flush=True)
+
+
+def executor_lost(host: str, reason: str) -> Optional[str]:
+    """What to tell of an executor that is gone; None when it went as asked."""
+    if AS_ASKED.search(reason):
+        return None
+    if JAVA_OUT_OF_MEMORY.search(reason):
+        return f"an executor on {host} ran out of Java memory: raise executorMemoryMiB (spark.executor.memory), or make partitions smaller: df.repartition(n)"
+    if KILLED_FOR_MEMORY.search(reason):
+        return f"an executor on {host} was killed, most often for its memory ({reason.strip().rstrip('.')}): {RAISE_MEMORY}"
+    return f"an executor on {host} was lost ({reason.strip().rstrip('.')}). Its tasks run again elsewhere"
+
+
+def after_failure(text: str) -> Optional[str]:
+    """What to do about a failed cell, where Spark's own text does not say it."""
+    at = re.search(r"\((\d+\.\d+\.\d+\.\d+|[\w.-]+) executor (\w+)\)", text)
+    where = f"agent {at[1]}" if at and at[2] != "driver" else "the client" if at else "an agent"
+    if "No space left on device" in text:
+        return f"the disk for shuffle and spilled data on {where} is full: raise scratchGb, or free it (spark.stop() in notebooks that are done; `make status`)"
+    if re.search(r"Python worker exited unexpectedly|Python worker failed to connect back|EOFException", text):
+        return f"a Python process on {where} ended in the middle of a task, most often because its machine or container had no memory left: {RAISE_MEMORY}"
+    if "java.lang.OutOfMemoryError" in text:
+        return f"Java ran out of memory on {where}: raise executorMemoryMiB (spark.executor.memory), or driverMemoryMiB (spark.driver.memory) for what is collected"
+    if "exceeds spark.driver.maxResultSize" in text or "bigger than spark.driver.maxResultSize" in text:
+        return "the result is too large to bring to the notebook: aggregate or limit() first, or raise spark.driver.maxResultSize and driverMemoryMiB"
+    return None
+
+
+def active_context() -> Any:
+    """The SparkContext of this process, whoever made it; None when there is none."""
+    context = sys.modules.get("pyspark.context") or sys.modules.get("pyspark")
+    return getattr(getattr(context, "SparkContext", None), "_active_spark_context", None)
+
+
+def mib(text: str) -> int:
+    match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)b?\s*", text.lower())
+    if not match:
+        return 1024
+    return int(int(match[1]) * {"": 1 / 2**20, "k": 1 / 1024, "m": 1, "g": 1024, "t": 2**20}[match[2]])
+
+
+class Watcher:
+    def __init__(self, shell: Any):
+        self.done: Optional[threading.Event] = None
+        # What was advised for this cell already: once is enough, the next executor gets a short line.
+        self.advised: Set[str] = set()
+        # Executors whose end was told already, by application.
+        self.told: Set[Tuple[str, str]] = set()
+        shell.events.register("pre_run_cell", self.before_cell)
+        shell.events.register("post_run_cell", self.after_cell)
+
+    def before_cell(self, _: Any) -> None:
+        if self.done:
+            self.done.set()
+        self.done = threading.Event()
+        self.advised = set()
+        # In the cell's own context: what the thread prints belongs to this cell and not to the one that comes after.
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self.watch, self.done), name="triplewide-watch", daemon=True).start()
+
+    def after_cell(self, result: Any) -> None:
+        if self.done:
+            self.done.set()
+        error = getattr(result, "error_in_exec", None)
+        if error is None or active_context() is None:
+            return
+        try:
+            hint = after_failure(str(error))
+        except Exception:  # Java's text is Java's to give; without it there is nothing to say
+            return
+        if hint:
+            say(hint)
+
+    def watch(self, done: threading.Event) -> None:
+        waiting_since: Optional[float] = None
+        said = False
+        while not done.wait(LOOK_EVERY):
+            sc = active_context()
+            if sc is None:
+                continue
+            try:
+                waits = self.waits(sc)
+                self.tell_lost(sc, done)
+            except Exception:  # Spark ends while we look: not this thread's to report
+                continue
+            if not waits:
+                waiting_since, said = None, False
+                continue
+            waiting_since = waiting_since or time.monotonic()
+            if not said and time.monotonic() - waiting_since >= SAY_AFTER - LOOK_EVERY:
+                text = self.waiting_text(sc)
+                if not done.is_set():
+                    say(text)
+                    said = True
+
+    def waits(self, sc: Any) -> bool:
+        """Stages are there, none of their tasks runs."""
+        tracker = sc.statusTracker()
+        stages = [info for info in (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()) if info]
+        return bool(stages) and all(info.numActiveTasks == 0 and info.numCompletedTasks < info.numTasks for info in stages)
+
+    def executors(self, sc: Any, active: bool) -> List[Any]:
+        listed = sc._jsc.sc().statusStore().executorList(active)
+        found = [listed.apply(i) for i in range(listed.size())]
+        return [executor for executor in found if executor.id() != "driver"]
+
+    def waiting_text(self, sc: Any) -> str:
+        conf: Dict[str, str] = dict(sc.getConf().getAll())
+        here = self.executors(sc, True)
+        if here:
+            return (
+                f"this cell waits: {len(here)} executors are there and none runs a task of it. They may be busy with another cell's job, or "
+                "Spark has stopped using agents on which tasks or executors failed: spark.stop() and a new session uses them again"
+            )
+        memory = mib(conf.get("spark.executor.memory", "1g"))
+        return f"this cell waits for executors: {why_no_executor(sc.master, sc.applicationId, memory)}."
+
+    def tell_lost(self, sc: Any, done: threading.Event) -> None:
+        for executor in self.executors(sc, False):
+            key = (sc.applicationId, executor.id())
+            if executor.isActive() or key in self.told:
+                continue
+            self.told.add(key)
+            reason = executor.removeReason()
+            text = executor_lost(executor.hostPort().rpartition(":")[0], reason.get() if reason.isDefined() else "")
+            if text and not done.is_set():
+                told, _, advice = text.partition(": ")
+                say(f"{told}, as before" if advice in self.advised else text)
+                self.advised.add(advice or told)

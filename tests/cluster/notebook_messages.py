@@ -1,0 +1,96 @@
+"""What a notebook says, seen as its user sees it: prints the cells' outputs as JSON, by what each cell is about.
+
+    python3 notebook_messages.py     in the client of a standalone cluster that has two agents
+"""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+from nbclient import NotebookClient
+
+# Takes every core, until its input ends.
+HOLDER = """
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.appName("big-job").config("spark.cores.max", "100").getOrCreate()
+while len(spark.sparkContext.parallelize(range(64), 64).map(lambda _: __import__("socket").gethostname()).distinct().collect()) < 2:
+    pass
+print("holding", flush=True)
+sys.stdin.read()
+"""
+
+# Lets go when the waiting cell has said why it waits: the message is the event that this waits for, the notebook's timeout is the limit.
+CELLS = {
+    "waits": "spark.range(10).count()",
+    "page": """
+import json, os, re, urllib.request
+token = open(os.environ["JUPYTER_TOKEN_FILE"]).read().strip()
+host, port = re.match(r"http://([^:/]+):(\\d+)", sc.uiWebUrl).groups()
+path = f"/proxy/{os.environ['SPARK_LOCAL_IP']}:{port}"
+page = urllib.request.urlopen(f"http://127.0.0.1:{os.environ['JUPYTER_PORT']}{path}/jobs/?token={token}").read().decode()
+links = set(re.findall(r'href="(/[^"]*)"', page))
+print(json.dumps({"title": re.search("<title>(.*?)</title>", page)[1], "astray": sorted(link for link in links if not link.startswith(path))}))
+""",
+    "dies": """
+def die(_):
+    import os, signal
+
+    process = os.getpid()
+    while b"CoarseGrained" not in open(f"/proc/{process}/cmdline", "rb").read():
+        process = int(open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[1])
+    os.kill(process, signal.SIGKILL)
+    yield 1
+
+
+sc.parallelize([1], 1).mapPartitions(die).collect()
+""",
+    "full disk": """
+def full(_):
+    raise OSError(28, "No space left on device")
+
+
+sc.parallelize([1], 1).map(full).collect()
+""",
+    "%pip pandas": "%pip install pandas",
+    "!pip nothing": "!pip install --no-index a-package-that-is-not-there",
+    "%pip mine": """
+import pathlib
+pathlib.Path("/tmp/mine/mine_here").mkdir(parents=True, exist_ok=True)
+pathlib.Path("/tmp/mine/mine_here/__init__.py").write_text("answer = 42")
+pathlib.Path("/tmp/mine/setup.py").write_text("from setuptools import setup; setup(name='mine-here', version='1', packages=['mine_here'])")
+%pip install --no-index --no-build-isolation /tmp/mine
+import mine_here
+print("answer", mine_here.answer)
+""",
+}
+
+
+def text(cell: nbformat.NotebookNode) -> str:
+    parts = []
+    for output in cell.get("outputs", []):
+        parts.append(output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", ""))
+    return "".join(parts)
+
+
+def main() -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert holder.stdout and holder.stdin and holder.stdout.readline() == "holding\n"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
+    notebook.metadata.kernelspec = {"name": "pyspark", "display_name": "PySpark", "language": "python"}
+
+    class Client(NotebookClient):
+        def process_message(self, message, cell, cell_index):  # type: ignore[no-untyped-def]
+            if cell_index == 0 and "waits for executors" in str(message["content"]) and not holder.stdin.closed:
+                holder.stdin.close()
+            return super().process_message(message, cell, cell_index)
+
+    Client(notebook, timeout=240, allow_errors=True).execute()
+    holder.wait()
+    json.dump({name: text(cell) for name, cell in zip(CELLS, notebook.cells)}, sys.stdout, indent=1)
+    print()
+
+
+if __name__ == "__main__":
+    main()
