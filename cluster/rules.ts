@@ -9,9 +9,11 @@ import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, zookeeperMembers } from "./groups.ts";
+import { agentFlavorSize, agentSize, daemonsMiB, executorMiB, overheadMiB, roomOf } from "./memory.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
+import { refusedProperty } from "./spark-properties.ts";
 
 /** Rules that need more than one key. Each entry of the result names the key that is easiest to change. */
 export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script">): Problem[] {
@@ -26,6 +28,8 @@ export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script
   addresses(c, refuse);
   portOverlaps(c, script, refuse);
   features(c, refuse);
+  sparkProperties(c, refuse);
+  agentRoom(c, refuse);
   architectureOf(c).rules(c, refuse);
   return problems;
 }
@@ -213,5 +217,42 @@ function features(c: Config, refuse: Refuse): void {
   }
   if (hasRegistry(c) && c.registryPassword !== undefined) {
     refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
+  }
+}
+
+function sparkProperties(c: Config, refuse: Refuse): void {
+  for (const property of Object.keys(c.sparkConf)) {
+    const refused = refusedProperty(c, architectureOf(c), property);
+    if (refused) refuse("sparkConf", refused.rule, refused.fix, property);
+  }
+}
+
+/** An executor fits its agent, and executors and daemons fit the agent's machine, as far as the config tells sizes. */
+function agentRoom(c: Config, refuse: Refuse): void {
+  const facts = architectureOf(c);
+  const { cores, memoryMiB } = agentSize(c, facts);
+  const needed = executorMiB(c);
+  if (facts.sparkMaster !== "marathon" && memoryMiB !== undefined && memoryMiB < needed) {
+    const key = c.agentMemoryMiB === undefined ? "executorMemoryMiB" : "agentMemoryMiB";
+    const what = `${c.executorMemoryMiB} MiB of heap and ${overheadMiB(c)} beside it`;
+    const larger = c.agentMemoryMiB === undefined ? "a larger agentFlavor" : `${needed} or more`;
+    refuse(
+      key,
+      `so that one executor (${what}) fits the ${memoryMiB} MiB that an agent has for executors`,
+      `use ${larger}, or lower executorMemoryMiB or executorMemoryOverheadMiB`,
+    );
+  }
+  if (c.executorCores !== undefined && cores !== undefined && c.executorCores > cores) {
+    refuse("executorCores", `at most ${cores}, the cores of one agent`, `use ${cores} or less, or larger agents`);
+  }
+  const flavor = platformOf(c).servers ? agentFlavorSize(c) : undefined;
+  const room = flavor && roomOf(flavor.ramMiB, c, facts);
+  if (flavor && room !== undefined && c.agentMemoryMiB !== undefined && c.agentMemoryMiB > room) {
+    const beside = `its system and the daemons (${daemonsMiB(c, facts)} MiB) need the rest`;
+    refuse(
+      "agentMemoryMiB",
+      `at most ${room}, what ${c.agentFlavor} with its ${flavor.ramMiB} MiB has for executors: ${beside}`,
+      `use ${Math.max(0, room)} or less, or a larger agentFlavor`,
+    );
   }
 }

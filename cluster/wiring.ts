@@ -2,9 +2,11 @@ import { SECRET_KEYS } from "../config/secrets.ts";
 import type { ArchitectureRecord } from "./architectures/record.ts";
 import type { Context } from "./context.ts";
 import { hasHdfs } from "./features.ts";
+import { executorCores, overheadMiB } from "./memory.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
 import { ownShuffleService, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
+import { propertiesFor } from "./spark-properties.ts";
 import type { SparkWiring } from "./types.ts";
 import { secret, type Value } from "./values.ts";
 
@@ -21,7 +23,8 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.executor.memory": `${c.executorMemoryMiB}m`,
     "spark.driver.memory": `${c.driverMemoryMiB}m`,
-    ...optional("spark.executor.cores", c.executorCores),
+    "spark.executor.memoryOverhead": `${overheadMiB(c)}m`,
+    ...optional("spark.executor.cores", executorCores(c, ctx.architecture)),
     ...optional("spark.cores.max", coresMax(ctx)),
     ...(c.dynamicAllocation
       ? {
@@ -41,7 +44,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
         }
       : {}),
     ...objectStore(ctx),
-    ...c.sparkConf,
+    ...propertiesFor(c, "driver"),
     // From here on addresses and ports, which nothing may override: the firewall knows these and no others.
     "spark.master": own.master,
     "spark.driver.host": client,

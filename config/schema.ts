@@ -232,11 +232,20 @@ export const shape = {
     derived: "all that it has",
   }),
   agentMemoryMiB: spark.optionalInteger(0, 4194304, {
-    doc: "MiB of memory that one agent offers to executors. Unset in `marathon-standalone`: as with `agentCpus`, the size of `flavorSizes`, else one executor's.",
-    derived: "all that it has, less the system's share",
+    doc: "MiB of memory that one agent offers to executors, for their heap and what they need beside it. Unset in `marathon-standalone`: as with `agentCpus`, the size of `flavorSizes`, else one executor's.",
+    derived:
+      "the size of `flavorSizes` less what the system and the daemons take, else all that it has, less the system's share",
   }),
-  executorCores: spark.optionalInteger(0, 1024, { doc: "Cores of one executor.", derived: "Spark's own default" }),
+  executorCores: spark.optionalInteger(0, 1024, {
+    doc: "Cores of one executor.",
+    derived:
+      "with `dynamicAllocation` so many that the executors which fit an agent's memory take all of its cores, 1 where its size is not known; else Spark's own default",
+  }),
   executorMemoryMiB: spark.integer(512, 4194304, 1024, { doc: "MiB of heap of one executor." }),
+  executorMemoryOverheadMiB: spark.optionalInteger(0, 4194304, {
+    doc: "MiB of one executor beside its heap: the JVM's own, its Python workers, and what pandas and Arrow hold. Heap and this together are what an executor takes of its agent; one that takes more is ended.",
+    derived: "40 % of `executorMemoryMiB`, at least 1024",
+  }),
   driverMemoryMiB: spark.integer(512, 4194304, 1024, { doc: "MiB of heap of a driver on the client." }),
   coresMax: spark.optionalInteger(0, 1000000, {
     doc: "Cores that one job may take (`spark.cores.max`), so that several jobs share the cluster.",
@@ -262,7 +271,7 @@ export const shape = {
     doc: "Secret of `s3AccessKey`; set it with `pulumi config set --secret s3SecretKey`. It is on the client, and drivers hand it to their executors. `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
   }),
   sparkConf: spark.table(z.string(), "a table of Spark properties", {
-    doc: "Further lines for `spark-defaults.conf`. They win over what the cluster derives, except addresses and ports.",
+    doc: "Further Spark properties. Each goes to those that read it: `spark.worker.*` to workers, `spark.deploy.*` and `spark.master.*` to masters, `spark.shuffle.*` to drivers and shuffle services, `spark.history.*` to the history server, `spark.ui.*` to all that have pages, and what both ends of a connection must agree on (`spark.network.*`, `spark.rpc.*`) to everyone; all others to drivers and by them to executors. They win over what the cluster derives. A property that can have no effect, or that a config key or the cluster itself sets, is refused with what to set instead.",
     fix: "give property names and values as text, such as {spark.sql.shuffle.partitions: '64'}",
   }),
 

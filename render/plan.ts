@@ -1,7 +1,8 @@
-import { hasMesos } from "../cluster/architectures/index.ts";
+import { architectureOf, hasMesos } from "../cluster/architectures/index.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { localReference } from "../cluster/images.ts";
+import { agentSize, DAEMON_MIB, daemonsMiB, executorMiB, overheadMiB } from "../cluster/memory.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Health } from "../cluster/probe.ts";
 import type { Cluster, Port, Service } from "../cluster/types.ts";
@@ -82,6 +83,19 @@ export function missingBeforeUp(cluster: Cluster): string[] {
     : [];
 }
 
+/** What an executor takes and how many of them there is room for, in words. */
+export function capacity({ config: c }: Pick<Cluster, "config">): string[] {
+  const facts = architectureOf(c);
+  const { memoryMiB } = agentSize(c, facts);
+  const each = `an executor takes ${executorMiB(c)} MiB: ${c.executorMemoryMiB} of heap and ${overheadMiB(c)} beside it`;
+  if (memoryMiB === undefined) return [`${each}; what an agent has is not in agentMemoryMiB or flavorSizes`];
+  // Where Marathon runs Spark's workers, these take their own share first.
+  const fit = Math.floor((memoryMiB - (facts.sparkMaster === "marathon" ? 2 * DAEMON_MIB : 0)) / executorMiB(c));
+  return [
+    `${each}; an agent has ${memoryMiB} MiB for ${fit} of them, beside ${daemonsMiB(c, facts)} MiB for its daemons`,
+  ];
+}
+
 /** More machines of one group than this are shown as a range. */
 const SHOWN = 8;
 
@@ -124,6 +138,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
   const document = planDocument(cluster, versions);
   for (const [key, value] of Object.entries(document.spark.env)) line(`  ${key}=${value}`);
   for (const key of Object.keys(document.spark.conf).sort()) line(`  ${key} ${document.spark.conf[key]}`);
+  for (const text of capacity(cluster)) line(`  ${text}`);
   line();
   if (platformOf(c).servers) {
     const q = cluster.quota;

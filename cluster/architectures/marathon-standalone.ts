@@ -1,3 +1,4 @@
+import { agentSize } from "../memory.ts";
 import {
   leastAgentMiB,
   marathonApps,
@@ -24,7 +25,8 @@ export const marathonStandalone: ArchitectureRecord = {
   jobAgents: marathonWorkers,
   rules: (c, refuse) => {
     const least = leastAgentMiB(c);
-    if (c.agentMemoryMiB !== undefined && c.agentMemoryMiB < least) {
+    const { memoryMiB } = agentSize(c, marathonStandalone);
+    if (memoryMiB !== undefined && memoryMiB < least) {
       const what = "a Spark master and a worker with one executor";
       refuse("agentMemoryMiB", `at least ${least}: ${what}`, `use ${least} or more, or lower executorMemoryMiB`);
     }

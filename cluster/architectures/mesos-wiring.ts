@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { overheadMiB } from "../memory.ts";
 import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
 import { PRINCIPALS } from "../services/mesos/principals.ts";
 import { secret, type Value } from "../values.ts";
@@ -27,6 +28,8 @@ export function registersWithMesos(
       "spark.executorEnv.JAVA_TOOL_OPTIONS": "-Dspark.authenticate=true",
       "spark.executorEnv._SPARK_AUTH_SECRET": secret("spark-auth"),
       "spark.mesos.coarse": "true",
+      // The general property has no effect here. MiB, without a unit.
+      "spark.mesos.executor.memoryOverhead": String(overheadMiB(c)),
       "spark.mesos.role": c.mesosRole,
       "spark.mesos.principal": PRINCIPALS.spark,
       "spark.mesos.secret": secret(`mesos-${PRINCIPALS.spark}`),

@@ -151,6 +151,7 @@ describe.skipIf(reason !== "").each(architectures)(
         agentCount: AGENTS,
         agentCpus: 2,
         agentMemoryMiB: 3072,
+        executorMemoryOverheadMiB: 512,
         antiAffinity: "soft",
         registryVolumeGb: 5,
         clientVolumeGb: 2,

@@ -29,6 +29,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         agentCount: 1,
         agentCpus: 2,
         agentMemoryMiB: 1500,
+        executorMemoryOverheadMiB: 400,
         dataVolumes: volumes,
         registryVolumeGb: 3,
         clientVolumeGb: 1,

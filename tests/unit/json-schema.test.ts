@@ -94,7 +94,7 @@ describe("what Pulumi writes is taken", () => {
       agentCount: "3",
       bastion: "false",
       adminCidrs: '["198.51.100.7/32"]',
-      sparkConf: '{"a": "b"}',
+      sparkConf: '{"spark.a": "b"}',
     };
     expect(refused(withConfig(config))).toEqual([]);
     expect(() => validate({ ...CLOUD, ...config }, "test")).not.toThrow();

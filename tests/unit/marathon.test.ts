@@ -129,7 +129,7 @@ describe("the Spark cluster as Marathon apps", () => {
 
   test("where nobody knows how large an agent is, a worker takes what one executor needs", () => {
     const worker = appOf(inCloud({ executorCores: 2, executorMemoryMiB: 4096 }), "/spark/worker");
-    expect([worker.cpus, worker.mem]).toEqual([0.5, 768 + 5120]);
+    expect([worker.cpus, worker.mem]).toEqual([0.5, 768 + 4096 + Math.ceil(0.4 * 4096)]);
     expect(worker.env).toMatchObject({ SPARK_WORKER_CORES: "2", SPARK_WORKER_MEMORY: "4096m" });
   });
 

@@ -2,8 +2,9 @@ import type { ConfigKey } from "../../../config/schema.ts";
 import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
+import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
-import { secret } from "../../values.ts";
+import { secret, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
 import { frameworkLogins } from "../mesos/mesos.ts";
 import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, SPARK_PORT_RANGE, sparkDefaults } from "../spark/spark.ts";
@@ -78,6 +79,12 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
 /** Folder of HDFS that drivers write event logs to. */
 export const EVENT_LOG_DIR = "/spark-events";
 
+/** What the history server reads: what a driver knows of HDFS and of the logs, and none of its secrets. */
+function historyProperties(ctx: WiredContext): Record<string, Value> {
+  const read = ["spark.history.fs.logDirectory", "spark.history.ui.port", "spark.hadoop.fs.defaultFS"];
+  return Object.fromEntries(Object.entries(ctx.spark.conf).filter(([property]) => read.includes(property)));
+}
+
 export function historyServer(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const properties = `${SPARK_CONF_DIR}/spark-defaults.conf`;
@@ -90,7 +97,10 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
     // Neither it nor a driver makes the folder: both fail without. Until HDFS takes writes, this one fails and is started again.
     command: ["bash", "-c", `hdfs dfs -mkdir -p ${EVENT_LOG_DIR} && exec ${server}`],
     env: { SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1", SPARK_LOCAL_IP: machine.address, HADOOP_CONF_DIR },
-    files: driverFiles(ctx),
+    files: [
+      sparkDefaults({ ...historyProperties(ctx), ...propertiesFor(c, "history") }),
+      ...(hasHdfs(c) ? hadoopConf(ctx) : []),
+    ],
     ports: [{ name: "ui", key: "historyServerPort", port: c.historyServerPort, from: ["bastion"], link: "http" }],
     health: healthOf(http(machine.address, c.historyServerPort, "/api/v1/applications", "^HTTP/1.[01] 200")),
     uid: 1000,

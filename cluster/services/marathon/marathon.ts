@@ -1,5 +1,6 @@
 import type { Config } from "../../../config/schema.ts";
 import { type Context, endpoints } from "../../context.ts";
+import { agentSize, DAEMON_MIB, executorMiB, heapIn } from "../../memory.ts";
 import { platformOf } from "../../platforms.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import type { App, Gate, Machine, Service } from "../../types.ts";
@@ -64,13 +65,9 @@ export function marathon(ctx: Context, machine: Machine): Service {
 }
 
 /** What one master takes of its agent; it only keeps books. */
-const MASTER = { cpus: 0.5, mem: 768 };
-/** MiB that a worker takes for itself, and the part of the rest that is heap: executors need more than their heap. */
-const WORKER_MIB = 768;
-const HEAP = 0.8;
-
+const MASTER = { cpus: 0.5, mem: DAEMON_MIB };
 /** MiB of a worker with one executor. */
-const workerMiB = (c: Config): number => WORKER_MIB + Math.ceil(c.executorMemoryMiB / HEAP);
+const workerMiB = (c: Config): number => DAEMON_MIB + executorMiB(c);
 
 /** MiB that an agent must offer for that and a master: Docker ends what takes more than it asked for. */
 export const leastAgentMiB = (c: Config): number => MASTER.mem + workerMiB(c);
@@ -89,14 +86,12 @@ interface WorkerSize {
  * where Mesos by itself would take what is there: the config's, else those of a flavor whose size the config tells, else as
  * much as one executor needs.
  */
-export function workerSize({ config: c }: Context): WorkerSize {
-  const flavor = c.agentFlavor === undefined ? undefined : c.flavorSizes[c.agentFlavor];
-  // The guest sees some 5 % less than the flavor says, and Mesos leaves 1 GiB of that to the system.
-  const agentMiB = c.agentMemoryMiB ?? (flavor ? Math.floor(flavor.ramMiB * 0.95) - 1024 : 0);
-  const cores = c.agentCpus ?? flavor?.vcpus ?? c.executorCores ?? 1;
-  const cpus = c.agentCpus !== undefined || flavor ? Math.max(0.1, cores - MASTER.cpus) : 0.5;
-  const mem = Math.max(workerMiB(c), agentMiB - MASTER.mem);
-  const heapMiB = Math.max(c.executorMemoryMiB, Math.floor((mem - WORKER_MIB) * HEAP));
+export function workerSize({ config: c, architecture }: Context): WorkerSize {
+  const agent = agentSize(c, architecture);
+  const cores = agent.cores ?? c.executorCores ?? 1;
+  const cpus = agent.cores === undefined ? 0.5 : Math.max(0.1, cores - MASTER.cpus);
+  const mem = Math.max(workerMiB(c), (agent.memoryMiB ?? 0) - MASTER.mem);
+  const heapMiB = Math.max(c.executorMemoryMiB, heapIn(c, mem - DAEMON_MIB));
   return { cpus, mem, cores, heapMiB };
 }
 

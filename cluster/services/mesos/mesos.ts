@@ -1,4 +1,5 @@
 import type { Context } from "../../context.ts";
+import { agentSize } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import type { File, Gate, Json, Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
@@ -174,9 +175,11 @@ function isolation(inContainer: boolean): string {
 export function mesosAgent(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const sparkOnMarathon = ctx.architecture.sparkMaster === "marathon";
+  const { memoryMiB } = agentSize(c, ctx.architecture);
   const resources = [
     ...(c.agentCpus !== undefined ? [`cpus:${c.agentCpus}`] : []),
-    ...(c.agentMemoryMiB !== undefined ? [`mem:${c.agentMemoryMiB}`] : []),
+    // Mesos by itself leaves 1 GiB to everything else, however many daemons that is.
+    ...(memoryMiB !== undefined ? [`mem:${memoryMiB}`] : []),
     // Spark's fixed ports lie outside Mesos' own range, so no task of another framework can take them.
     "ports:[31000-32000]",
     ...(sparkOnMarathon ? [marathonSparkOffer(ctx)] : []),

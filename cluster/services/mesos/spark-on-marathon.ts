@@ -1,4 +1,5 @@
 import type { Context } from "../../context.ts";
+import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Port } from "../../types.ts";
 import { recovery, SPARK_CONF_DIR, sharedSecret, sparkDefaults, workerProperties } from "../spark/spark.ts";
 
@@ -52,6 +53,11 @@ export const SPARK_CONF = `${SPARK_CONF_DIR}/spark-defaults.conf`;
  * Marathon shows an app's environment to whoever logs in, and Mesos puts it on the command line of `docker run`.
  */
 export function marathonSparkFile(ctx: Context): File {
-  const properties = { ...sharedSecret(), ...recovery(ctx), ...workerProperties(ctx) };
+  const properties = {
+    ...propertiesFor(ctx.config, "master"),
+    ...workerProperties(ctx),
+    ...sharedSecret(),
+    ...recovery(ctx),
+  };
   return { ...sparkDefaults(properties), uid: SPARK_UID };
 }

@@ -1,5 +1,7 @@
 import { type Context, endpoints } from "../../context.ts";
+import { agentSize, heapIn } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
+import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Gate, Group, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
 
@@ -68,7 +70,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
       `${SPARK_CONF_DIR}/spark-defaults.conf`,
     ],
     env: daemonEnv(),
-    files: [sparkDefaults({ ...sharedSecret(), ...recovery(ctx) })],
+    files: [sparkDefaults({ ...propertiesFor(c, "master"), ...sharedSecret(), ...recovery(ctx) })],
     ports: [
       {
         name: "rpc",
@@ -92,7 +94,10 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const env = daemonEnv();
   if (c.agentCpus !== undefined) env.SPARK_WORKER_CORES = String(c.agentCpus);
-  if (c.agentMemoryMiB !== undefined) env.SPARK_WORKER_MEMORY = `${c.agentMemoryMiB}m`;
+  // Spark counts the heap of executors alone; what they need beside it is kept free here.
+  const { memoryMiB } = agentSize(c, ctx.architecture);
+  if (memoryMiB !== undefined) env.SPARK_WORKER_MEMORY = `${heapIn(c, memoryMiB)}m`;
+  else env.SPARK_WORKER_HEAP_PERCENT = String(heapIn(c, 100));
   return {
     name: "spark-worker",
     machine: machine.name,
@@ -133,6 +138,7 @@ export function workerProperties({ config: c }: Context): Record<string, string>
     // Finished applications leave their logs and jars behind; without this they fill the disk.
     "spark.worker.cleanup.enabled": "true",
     "spark.worker.cleanup.appDataTtl": "86400",
+    ...propertiesFor(c, "worker"),
     ...(c.dynamicAllocation
       ? { "spark.shuffle.service.enabled": "true", "spark.shuffle.service.port": String(c.shuffleServicePort) }
       : {}),
@@ -193,7 +199,11 @@ export function shuffleService(ctx: Context, machine: Machine, bring?: BringSpar
     command: bring ? [...bring.command, main] : [`${SPARK_HOME}/bin/spark-class`, main],
     env: daemonEnv(),
     files: [
-      sparkDefaults({ ...sharedSecret(), "spark.shuffle.service.port": String(c.shuffleServicePort) }),
+      sparkDefaults({
+        ...propertiesFor(c, "shuffle"),
+        ...sharedSecret(),
+        "spark.shuffle.service.port": String(c.shuffleServicePort),
+      }),
       ...(bring ? [bring.file] : []),
     ],
     ports: shufflePorts(ctx),
