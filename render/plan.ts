@@ -130,7 +130,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     const ports = first.ports.map(
       (p) => `${p.port}${p.last ? `-${p.last}` : ""} ${p.name} (${p.from.join(", ") || "itself"})`,
     );
-    serviceRows.push([name, on, first.runtime, ports.join("; ")]);
+    serviceRows.push([name, on, platformOf(c).machinesAreContainers ? "docker" : first.runtime, ports.join("; ")]);
   }
   line(table(serviceRows));
   line("Spark");

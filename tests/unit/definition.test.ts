@@ -9,7 +9,7 @@ import { environments } from "../../config/load.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import { ROOT } from "../../lib/root.ts";
 import { renderService } from "../../render/content.ts";
-import { planDocument } from "../../render/plan.ts";
+import { planDocument, planText } from "../../render/plan.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
 const SIZED_CLOUD = {
@@ -102,6 +102,13 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
       architecture.includes("standalone") ? undefined : "/opt/mesos/lib/libmesos.so",
     );
   });
+});
+
+test("a plan for people says that everything on Docker is a container", () => {
+  const runsAs = (cluster: Cluster): string | undefined =>
+    / {2}mesos-agent +\S+ +(\w+)/.exec(planText(cluster, VERSIONS, "test", false).split("Services")[1] ?? "")?.[1];
+  expect(runsAs(define({ platform: "docker", architecture: "vanilla", agentCount: 1 }))).toBe("docker");
+  expect(runsAs(inCloud({ architecture: "vanilla", agentCount: 1 }))).toBe("systemd");
 });
 
 test("quota counts what OpenStack counts", () => {
