@@ -86,9 +86,5 @@ export function references(data: unknown): Reference[] {
 export const secretsIn = (data: unknown): string[] =>
   references(data).flatMap((reference) => (reference.kind === "secret" ? [reference.name] : []));
 
-/** Names of the images that data refers to. */
-export const imagesIn = (data: unknown): ImageName[] =>
-  references(data).flatMap((reference) => (reference.kind === "image" ? [reference.name] : []));
-
 /** What people see in place of a value: `{{secret:NAME}}`, `{{image:NAME}}`. Nothing reads it back. */
 export const placeholder: LookUp = ({ kind, name }) => `{{${kind}:${name}}}`;

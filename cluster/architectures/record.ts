@@ -7,13 +7,13 @@ import type { ArchitectureFacts } from "./facts.ts";
 /** Refuses a config key: the rule that its value breaks, and what to do. */
 export type Refuse = (key: ConfigKey, rule: string, fix: string, value?: unknown) => void;
 
-/** What a driver of this architecture has besides what every driver has. */
+/** What a driver has in this architecture besides what drivers have in all of them (`wireSpark`). */
 export interface Wiring {
   /** What a driver connects to. */
   master: string;
   /** Further properties, which nothing may override. */
   conf: Readonly<Record<string, Value>>;
-  /** Properties that every driver else has and that must not stand in this architecture's. */
+  /** Keys of properties that drivers have in the other architectures, and must not have in this one. */
   without: readonly string[];
   /** Further variables of `spark-env.sh`. */
   env: Readonly<Record<string, string>>;
