@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { captured } from "../lib/exec.ts";
@@ -24,7 +25,7 @@ interface Options extends ConfigOptions {
 
 /** The master's service, which has the operator's password among its files. */
 function masterService(cluster: Cluster, machine: string) {
-  const service = cluster.services.find((s) => s.machine === machine && s.name === "mesos-master");
+  const service = cluster.services.find((s) => s.machine === machine && s.files.some((f) => f.path === ADMIN_LOGIN));
   if (!service) throw new Error(`no Mesos master on ${machine}`);
   return service;
 }
@@ -79,7 +80,7 @@ export function drain(): Command {
     .addOption(setOption())
     .action(async (environment: string, agent: string, options: Options) => {
       const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
-      const docker = cluster.config.platform === "docker";
+      const docker = platformOf(cluster.config).machinesAreContainers;
       const { run, close } = docker
         ? { run: await onThisDocker(cluster), close: async () => {} }
         : await onMachines(cluster, environment);

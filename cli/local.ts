@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
@@ -28,7 +29,7 @@ export function localCommand(name: string, summary: string, more: string, exampl
  */
 export function localConfig({ env, set }: LocalOptions, onOpenStack: (cluster: string) => string): Config {
   const config = loadConfig(ROOT, env, set);
-  if (config.platform === "docker") return config;
+  if (platformOf(config).machinesAreContainers) return config;
   throw new UserError(
     `environment "${env}" is for OpenStack: ${onOpenStack(config.clusterName)}. For this machine: triplewide up --env local`,
   );

@@ -1,9 +1,12 @@
 import type { Config } from "../config/schema.ts";
+import { GROUPS } from "./groups.ts";
 import type { FirewallRule, Group, Machine, Peer, Service } from "./types.ts";
 
 /**
  * Who may connect to what: one security group for each group of machines, and rules that name groups. Only the
  * bastion's SSH (or every machine's, where there is no bastion) is open to addresses, and those are the config's.
+ *
+ * @returns Rules, each once, in the order of the groups and of their services' ports.
  */
 export function firewall(c: Config, machines: readonly Machine[], services: readonly Service[]): FirewallRule[] {
   const groups = [...new Set(machines.map((m) => m.group))];
@@ -15,9 +18,10 @@ export function firewall(c: Config, machines: readonly Machine[], services: read
     if (!rules.has(key)) rules.set(key, rule);
   };
 
+  const jumpHost = groups.find((group) => GROUPS[group].jumpHost);
   for (const group of groups) {
     const ssh = { group, what: "ssh", protocol: "tcp", first: 22, last: 22 } as const;
-    if (group !== "bastion" && c.bastion) add({ ...ssh, fromGroup: "bastion" });
+    if (jumpHost !== undefined && group !== jumpHost) add({ ...ssh, fromGroup: jumpHost });
     else for (const fromCidr of c.adminCidrs) add({ ...ssh, fromCidr });
   }
   const seen = new Set<string>();

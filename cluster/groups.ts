@@ -26,6 +26,8 @@ export interface GroupRecord {
   roles: (c: Config, number: number) => Role[];
   /** Config keys that name its flavor; the first that is set counts. */
   flavorKeys: readonly (ConfigKey & `${string}Flavor`)[];
+  /** Config key of the memory, in MiB, that each of its machines offers to tasks. @default it runs no tasks */
+  offeredMemoryKey?: ConfigKey & `${string}MemoryMiB`;
   /** Config key of the size of its data volume. @default it keeps nothing */
   volumeKey?: ConfigKey & `${string}VolumeGb`;
   /**
@@ -42,6 +44,8 @@ export interface GroupRecord {
   replacedOnlyWhenHealthy: boolean;
   /** Whether its machines stay as long as the cluster does, so that others may know them by name. */
   lasting: boolean;
+  /** Whether people reach all other machines through it, by SSH. Where there is one, no other machine takes SSH from outside. */
+  jumpHost: boolean;
   /** Whether people open its first machine's pages: published by Docker, forwarded by SSH. */
   pagesFor: "people" | "nobody";
   /** Whether its gates are asked after all others, and after Marathon's apps: it sees what they made possible. */
@@ -53,8 +57,21 @@ export interface GroupRecord {
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
 const onlyWhere = (condition: boolean): number[] => (condition ? [1] : []);
 
-/** Roles of a master whose state must outlive its machine are all but these. */
-const STATELESS: ReadonlySet<Role> = new Set<Role>(["spark-master", "marathon"]);
+/** Whether a machine with the role keeps state that must outlive it. */
+const KEEPS_STATE: Readonly<Record<Role, boolean>> = {
+  bastion: false,
+  client: true,
+  registry: true,
+  zookeeper: true,
+  "mesos-master": true,
+  "mesos-agent": false,
+  "spark-master": false,
+  "spark-worker": false,
+  marathon: false,
+  namenode: true,
+  journalnode: true,
+  datanode: true,
+};
 
 export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
   bastion: {
@@ -67,6 +84,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     batch: () => 1,
     replacedOnlyWhenHealthy: true,
     lasting: true,
+    jumpHost: true,
     pagesFor: "nobody",
     gatedLast: false,
     beforeImages: true,
@@ -82,6 +100,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     batch: () => 1,
     replacedOnlyWhenHealthy: true,
     lasting: true,
+    jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
     beforeImages: true,
@@ -97,6 +116,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     batch: () => 1,
     replacedOnlyWhenHealthy: true,
     lasting: true,
+    jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
     beforeImages: false,
@@ -117,6 +137,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     batch: () => 1,
     replacedOnlyWhenHealthy: true,
     lasting: true,
+    jumpHost: false,
     pagesFor: "people",
     gatedLast: false,
     beforeImages: false,
@@ -132,6 +153,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     batch: () => 1,
     replacedOnlyWhenHealthy: true,
     lasting: false,
+    jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
     beforeImages: false,
@@ -142,10 +164,12 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     numbers: agentNumbers,
     roles: (c) => [...architectureOf(c).agentRoles],
     flavorKeys: ["agentFlavor", "masterFlavor"],
+    offeredMemoryKey: "agentMemoryMiB",
     spread: "soft",
     batch: (c) => c.agentBatchSize,
     replacedOnlyWhenHealthy: false,
     lasting: false,
+    jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
     beforeImages: false,
@@ -161,6 +185,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     batch: () => 1,
     replacedOnlyWhenHealthy: true,
     lasting: true,
+    jumpHost: false,
     pagesFor: "people",
     gatedLast: true,
     beforeImages: false,
@@ -174,7 +199,7 @@ export const GROUP_NAMES = Object.keys(GROUPS) as Group[];
 export const FIRST_AGENT_OFFSET = 64;
 
 /** Whether a machine with these roles keeps state that must outlive it. */
-export const keepsState = (roles: readonly Role[]): boolean => roles.some((role) => !STATELESS.has(role));
+export const keepsState = (roles: readonly Role[]): boolean => roles.some((role) => KEEPS_STATE[role]);
 
 /** ZooKeeper members: derived unless configured. */
 export function zookeeperMembers(c: Config): number {

@@ -14,8 +14,11 @@ export interface ImageRecord {
   readonly internal: boolean;
   /** Images that it stands on, by the build argument that names each to its Dockerfile. */
   readonly standsOn: Readonly<Record<string, string>>;
-  /** Whether it may hold a Mesos. */
-  readonly mayHoldMesos: boolean;
+  /**
+   * What of Mesos may run in it: its master and agent (`daemons`), drivers that load libmesos (`drivers`), and executors in
+   * containers of their own (`executors`).
+   */
+  readonly mesos: readonly ("daemons" | "drivers" | "executors")[];
   /** Program that the image starts by itself, so that a command must not name it again; none for images of ours. */
   readonly entrypoint?: string;
 }
@@ -23,17 +26,17 @@ export interface ImageRecord {
 const ON_BASE = { TRIPLEWIDE_BASE: "base" } as const;
 
 export const IMAGES = {
-  base: { origin: "built", internal: true, standsOn: {}, mayHoldMesos: false },
-  "spark-python": { origin: "built", internal: false, standsOn: ON_BASE, mayHoldMesos: true },
+  base: { origin: "built", internal: true, standsOn: {}, mesos: [] },
+  "spark-python": { origin: "built", internal: false, standsOn: ON_BASE, mesos: ["daemons", "executors"] },
   client: {
     origin: "built",
     internal: false,
     standsOn: { ...ON_BASE, SPARK_PYTHON_IMAGE: "spark-python" },
-    mayHoldMesos: true,
+    mesos: ["drivers"],
   },
-  zookeeper: { origin: "built", internal: false, standsOn: ON_BASE, mayHoldMesos: false },
-  hdfs: { origin: "built", internal: false, standsOn: ON_BASE, mayHoldMesos: false },
-  marathon: { origin: "copied", internal: false, standsOn: {}, mayHoldMesos: false, entrypoint: "marathon" },
+  zookeeper: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
+  hdfs: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
+  marathon: { origin: "copied", internal: false, standsOn: {}, mesos: [], entrypoint: "marathon" },
 } as const satisfies Readonly<Record<string, ImageRecord>>;
 
 /** Name of an image. Those that are built have a folder of that name under `images/`. */
@@ -44,6 +47,9 @@ export const IMAGE_NAMES = Object.keys(IMAGES) as ImageName[];
 
 /** What is known of an image. */
 export const imageRecord = (name: ImageName): ImageRecord => IMAGES[name];
+
+/** Whether an image may hold a Mesos. */
+export const mayHoldMesos = (name: ImageName): boolean => imageRecord(name).mesos.length > 0;
 
 /** Images that an image stands on, by build argument. */
 export function standsOn(name: ImageName): [argument: string, image: ImageName][] {
@@ -58,7 +64,7 @@ export function imageGraph(): string {
   const lines = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "built").map((name) =>
     [
       name,
-      imageRecord(name).mayHoldMesos ? "mesos" : "-",
+      mayHoldMesos(name) ? "mesos" : "-",
       ...standsOn(name).map(([argument, other]) => `${argument}=${other}`),
     ].join("\t"),
   );

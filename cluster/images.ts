@@ -1,6 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import { architectureOf, hasMesos, mesosStartsExecutors } from "./architectures/index.ts";
-import { IMAGE_NAMES, type ImageName, imageRecord } from "./image-catalogue.ts";
+import { IMAGE_NAMES, type ImageName, imageRecord, mayHoldMesos } from "./image-catalogue.ts";
 import { platformOf } from "./platforms.ts";
 
 /** What the images of one cluster hold, and what they are called. */
@@ -14,25 +14,31 @@ export function sourceDigest(source: string): string {
 }
 
 /** Images that may hold a Mesos. */
-export const MESOS_IMAGES: readonly ImageName[] = IMAGE_NAMES.filter((name) => imageRecord(name).mayHoldMesos);
+export const MESOS_IMAGES: readonly ImageName[] = IMAGE_NAMES.filter(mayHoldMesos);
 
 /** Where libmesos comes from that drivers load. */
 const librarySource = (c: Config): string | undefined => c.libmesosSource ?? c.mesosSource;
 
 /** Whether Mesos' master and agent run in an image, and not on the machines themselves. */
 const holdsDaemons = (name: ImageName, c: Config): boolean =>
-  name === "spark-python" && (platformOf(c).machinesAreContainers || architectureOf(c).mesos === "in-containers");
+  imageRecord(name).mesos.includes("daemons") &&
+  (platformOf(c).machinesAreContainers || architectureOf(c).mesos === "in-containers");
 
-/** Whether drivers run in an image that talk to Mesos. Marathon's Spark is a standalone one: its drivers do not. */
-const holdsDrivers = (name: ImageName, c: Config): boolean =>
-  mesosStartsExecutors(c) &&
-  (name === "client" || (name === "spark-python" && architectureOf(c).executorsRun === "in-own-container"));
+/**
+ * Whether something in an image loads libmesos: drivers that register with Mesos, and executors in containers of their own.
+ * Spark on Marathon is a standalone cluster, whose drivers do not register with Mesos.
+ */
+const loadsLibrary = (name: ImageName, c: Config): boolean => {
+  const { mesos } = imageRecord(name);
+  const executors = architectureOf(c).executorsRun === "in-own-container" && mesos.includes("executors");
+  return mesosStartsExecutors(c) && (mesos.includes("drivers") || executors);
+};
 
 /** Where the Mesos inside of an image comes from; `undefined` where it holds none, or nobody has said. */
 export function mesosIn(name: ImageName, c: Config): string | undefined {
-  if (!hasMesos(c) || !imageRecord(name).mayHoldMesos) return undefined;
+  if (!hasMesos(c) || !mayHoldMesos(name)) return undefined;
   if (holdsDaemons(name, c)) return c.mesosSource;
-  return holdsDrivers(name, c) ? librarySource(c) : undefined;
+  return loadsLibrary(name, c) ? librarySource(c) : undefined;
 }
 
 /**
@@ -41,7 +47,7 @@ export function mesosIn(name: ImageName, c: Config): string | undefined {
  */
 export function mesosParts(source: string, c: Config): string {
   const images = MESOS_IMAGES.filter((name) => mesosIn(name, c) === source);
-  const java = images.some((name) => holdsDrivers(name, c)) && source === librarySource(c);
+  const java = images.some((name) => loadsLibrary(name, c)) && source === librarySource(c);
   return [...(images.some((name) => holdsDaemons(name, c)) ? ["daemons"] : []), ...(java ? ["java"] : [])].join(" ");
 }
 

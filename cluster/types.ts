@@ -149,7 +149,7 @@ export interface Service {
   dirs: Directory[];
   /** MiB after which the process is ended. @default no limit */
   memoryMiB?: number;
-  /** Services of the same machine that start before this one. */
+  /** Names of services that start before this one, where the machine has them. */
   after: string[];
   /** Signal by which it leaves its cluster for good; without it, others may wait for it to come back. */
   leaveSignal?: string;

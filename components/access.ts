@@ -45,7 +45,7 @@ export function pageUrl(cluster: Cluster, page: Page): string {
 export function sshConfig(cluster: Cluster, bastionAddress: string, bastionId: string): string {
   const c = cluster.config;
   const bastion = `${cluster.name}-bastion`;
-  const named = cluster.machines.filter((m) => GROUPS[m.group].lasting && m.group !== "bastion");
+  const named = cluster.machines.filter((m) => GROUPS[m.group].lasting && !GROUPS[m.group].jumpHost);
   const host = (m: Machine): string => `Host ${cluster.name}-${m.name}\n  HostName ${m.address}\n`;
   const common = [
     `Host ${cluster.name}-* ${octets(c.networkCidr)}\n`,

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Image } from "@pulumi/docker/image.js";
 import * as pulumi from "@pulumi/pulumi";
-import { type ImageName, imageRecord, standsOn } from "../cluster/image-catalogue.ts";
+import { type ImageName, mayHoldMesos, standsOn } from "../cluster/image-catalogue.ts";
 
 export interface ImagesArgs {
   /** Images to have. Plain, because they decide which resources there are. */
@@ -87,8 +87,7 @@ export class Images extends pulumi.ComponentResource {
     const below: Record<string, pulumi.Input<string>> = {};
     for (const [arg, other] of standsOn(image)) {
       below[arg] =
-        args.given[other] ??
-        this.#build(name, args, other, imageRecord(other).mayHoldMesos ? mesos : undefined).repoDigest;
+        args.given[other] ?? this.#build(name, args, other, mayHoldMesos(other) ? mesos : undefined).repoDigest;
     }
     const values = {
       ...args.buildArgs,

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
+import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { ConfigError } from "../config/problems.ts";
 import { fetchArchives, placeArchives } from "../mesos/archive.ts";
@@ -28,7 +29,7 @@ export type Found = Pick<
  */
 export async function lookAround(cluster: Cluster, root: string): Promise<Found> {
   const c = cluster.config;
-  if (c.platform !== "openstack") {
+  if (!platformOf(c).servers) {
     throw new pulumi.RunError(`this stack is for platform ${c.platform}: run \`make up ENV=${pulumi.getStack()}\``);
   }
   const missing = missingBeforeUp(cluster);

@@ -16,6 +16,7 @@ import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, mesosIn, sourceDigest } from "../cluster/images.ts";
+import { platformOf } from "../cluster/platforms.ts";
 import { ConfigError } from "../config/problems.ts";
 import { type Config, required } from "../config/schema.ts";
 import { captured } from "../lib/exec.ts";
@@ -51,7 +52,7 @@ const DOWNLOAD_MS = 3_600_000;
 /** Every Mesos that images built here are to hold, by the source that names it. */
 export async function fetchArchives(options: FetchOptions): Promise<Map<string, MesosArchive>> {
   const { config: c } = options;
-  const isBuilt = (name: ImageName): boolean => c.platform === "docker" || !(name in c.prebuiltImages);
+  const isBuilt = (name: ImageName): boolean => !platformOf(c).pullsImages || !(name in c.prebuiltImages);
   const wanted = new Set(MESOS_IMAGES.filter(isBuilt).map((name) => mesosIn(name, c)));
   const found = new Map<string, MesosArchive>();
   for (const key of ["mesosSource", "libmesosSource"] as const) {

@@ -1,6 +1,6 @@
 import { closest } from "fastest-levenshtein";
 import { Address4 } from "ip-address";
-import { flavorKey } from "../cluster/groups.ts";
+import { flavorKey, GROUPS } from "../cluster/groups.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { type Config, required } from "../config/schema.ts";
 import type { Cloud } from "./cloud.ts";
@@ -220,12 +220,14 @@ function checkSizes(
         findings.refuse(key, name, `it has ${flavor.ramMiB} MiB of RAM, and image ${image.name} needs ${ram}`, larger);
       }
     }
-    if (group === "agent" && c.agentMemoryMiB !== undefined && c.agentMemoryMiB >= flavor.ramMiB) {
+    const { offeredMemoryKey } = GROUPS[group];
+    const offered = offeredMemoryKey && c[offeredMemoryKey];
+    if (offeredMemoryKey && offered !== undefined && offered >= flavor.ramMiB) {
       findings.refuse(
-        "agentMemoryMiB",
-        c.agentMemoryMiB,
-        `agentFlavor ${name} has ${flavor.ramMiB} MiB, and the system needs some of them`,
-        `use 0 (all but the system's share), or a larger agentFlavor`,
+        offeredMemoryKey,
+        offered,
+        `${key} ${name} has ${flavor.ramMiB} MiB, and the system needs some of them`,
+        `use 0 (all but the system's share), or a larger ${key}`,
       );
     }
   }

@@ -256,7 +256,7 @@ function sshd(machine: Machine): string {
     "MaxAuthTries 4",
     "ClientAliveInterval 30",
     // While a large cluster comes up, connections to all of its machines go through the bastion at once.
-    ...(machine.group === "bastion" ? ["MaxStartups 200:30:500", "MaxSessions 500"] : []),
+    ...(GROUPS[machine.group].jumpHost ? ["MaxStartups 200:30:500", "MaxSessions 500"] : []),
     "",
   ].join("\n");
 }

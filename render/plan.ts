@@ -5,6 +5,7 @@ import { localReference } from "../cluster/images.ts";
 import { agentSize, DAEMON_MIB, daemonsMiB, executorMiB, overheadMiB } from "../cluster/memory.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Health } from "../cluster/probe.ts";
+import { ownRegistry } from "../cluster/services/registry/registry.ts";
 import type { Cluster, Port, Service } from "../cluster/types.ts";
 import { type Filled, fill, type LookUp, placeholder } from "../cluster/values.ts";
 import { type RenderedContent, renderService } from "./content.ts";
@@ -38,8 +39,7 @@ type Versions = Readonly<Record<string, string>>;
 function referenceOf(cluster: Cluster, versions: Versions): (name: ImageName) => string {
   const c = cluster.config;
   if (!platformOf(c).pullsImages) return (name) => localReference(name, c, versions);
-  const registry = cluster.machines.find((m) => m.group === "registry");
-  const prefix = c.registry ?? `${registry?.address}:${c.registryPort}`;
+  const prefix = c.registry ?? ownRegistry(cluster);
   return (name) => `${prefix}/${localReference(name, c, versions)}`;
 }
 

@@ -59,12 +59,14 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
   client: ["jupyter", "history-server", "executor-http", "executor-upload"],
 };
 
-/** What a machine runs. */
+/** What a machine runs. Each service waits only for services that are there. */
 export function servicesOf(ctx: WiredContext, machine: Machine): Service[] {
-  return machine.roles.flatMap((role) =>
+  const services = machine.roles.flatMap((role) =>
     ROLES[role].flatMap((name) => {
       const record: ServiceRecord = SERVICES[name];
       return (record.where?.(ctx) ?? true) ? [record.define(ctx, machine)] : [];
     }),
   );
+  const here = new Set(services.map((s) => s.name));
+  return services.map((s) => ({ ...s, after: s.after.filter((name) => here.has(name)) }));
 }

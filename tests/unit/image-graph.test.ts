@@ -13,7 +13,14 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { IMAGE_NAMES, type ImageName, imageGraph, imageRecord, standsOn } from "../../cluster/image-catalogue.ts";
+import {
+  IMAGE_NAMES,
+  type ImageName,
+  imageGraph,
+  imageRecord,
+  mayHoldMesos,
+  standsOn,
+} from "../../cluster/image-catalogue.ts";
 import { ROOT } from "../../lib/root.ts";
 
 /** The graph of images stands in `cluster/image-catalogue.ts`; Dockerfiles and `images/build.sh` agree with it. */
@@ -40,7 +47,7 @@ test.each(IMAGE_NAMES)("the Dockerfile of %s stands on the images that the catal
 test.each(IMAGE_NAMES)("%s holds a Mesos, or stands on an image that does, where the catalogue says so", (name) => {
   const holds = (one: ImageName): boolean =>
     /^ARG MESOS\b/m.test(dockerfile(one)) || standsOn(one).some(([, other]) => holds(other));
-  expect(holds(name)).toBe(imageRecord(name).mayHoldMesos);
+  expect(holds(name)).toBe(mayHoldMesos(name));
 });
 
 /** A copy of `images/`, and a `docker` that builds nothing and writes down what it is asked to build. */
@@ -81,7 +88,7 @@ async function builds(args: readonly string[], env: Record<string, string> = {})
 
 const version = /^TRIPLEWIDE_VERSION=(.+)$/m.exec(readFileSync(join(ROOT, "images", "versions.env"), "utf8"))?.[1];
 const tagOf = (name: ImageName, mesos = ""): string =>
-  `triplewide/${name}:${version}${imageRecord(name).mayHoldMesos ? mesos : ""}`;
+  `triplewide/${name}:${version}${mayHoldMesos(name) ? mesos : ""}`;
 const arguments_ = (name: ImageName, mesos = ""): string[] =>
   standsOn(name).map(([argument, other]) => `${argument}=${tagOf(other, mesos)}`);
 

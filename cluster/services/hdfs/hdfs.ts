@@ -133,8 +133,7 @@ export function namenode(ctx: Context, machine: Machine): Service {
     "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus",
     '"State" : "(active|standby)"',
   );
-  const service = daemon(ctx, machine, "namenode", ports, probe);
-  return ctx.addresses("namenode").length > 1 ? { ...service, after: ["journalnode"] } : service;
+  return { ...daemon(ctx, machine, "namenode", ports, probe), after: ["journalnode"] };
 }
 
 /** Decides which of two namenodes is the active one. */
@@ -143,7 +142,7 @@ export function zkfc(ctx: Context, machine: Machine): Service {
   const ports: Port[] = [{ name: "rpc", key: "zkfcPort", port: zkfcPort, from: ["self"] }];
   return {
     ...daemon(ctx, machine, "zkfc", ports, tcp(machine.address, zkfcPort)),
-    after: [...(machine.roles.includes("zookeeper") ? ["zookeeper"] : []), "namenode"],
+    after: ["zookeeper", "namenode"],
     dirs: [],
   };
 }

@@ -158,7 +158,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     uid: 0,
     dirs: [{ path: "/var/lib/mesos", lasts: "data" }],
     memoryMiB: 2048,
-    after: machine.roles.includes("zookeeper") ? ["zookeeper"] : [],
+    after: ["zookeeper"],
     software: { mesos: true },
     hardening: { noNewPrivileges: true, privateTmp: true, protectHome: true },
   };

@@ -81,15 +81,19 @@ export interface PullLogin {
   secret: string;
 }
 
+/** `address:port` of the cluster's own registry; `undefined` where it has none. */
+export function ownRegistry({ machines, config: c }: Pick<Cluster, "machines" | "config">): string | undefined {
+  const machine = machines.find((m) => m.roles.includes("registry"));
+  return machine && `${machine.address}:${c.registryPort}`;
+}
+
 /** How machines log in to the registry that they pull images from; `undefined` where they need no password. */
 export function pullLogin(cluster: Cluster): PullLogin | undefined {
   const c = cluster.config;
   const name = pullSecret(c);
   if (name === undefined) return undefined;
-  if (hasRegistry(c)) {
-    const machine = cluster.machines.find((m) => m.group === "registry");
-    return { server: `${machine?.address}:${c.registryPort}`, user: REGISTRY_USER, secret: name };
-  }
+  const own = ownRegistry(cluster);
+  if (own !== undefined) return { server: own, user: REGISTRY_USER, secret: name };
   return { server: (c.registry ?? "").replace(/\/.*$/, ""), user: c.registryUser ?? "", secret: name };
 }
 

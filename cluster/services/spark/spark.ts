@@ -86,7 +86,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
     uid: 1000,
     dirs: [{ path: "/var/lib/spark", lasts: "data" }],
     memoryMiB: 2 * DAEMON_MIB,
-    after: machine.roles.includes("zookeeper") ? ["zookeeper"] : [],
+    after: ["zookeeper"],
   };
 }
 
