@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
+import { MESOS_IMAGES } from "../cluster/images.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { ConfigError } from "../config/problems.ts";
@@ -69,7 +70,7 @@ async function prepareBuilds(cluster: Cluster, root: string): Promise<Found["mes
     signal: new AbortController().signal,
   });
   const { prebuiltImages } = cluster.config;
-  if (!("spark-python" in prebuiltImages && "client" in prebuiltImages)) {
+  if (!MESOS_IMAGES.every((name) => name in prebuiltImages)) {
     placeArchives(join(root, "images"), found.values());
   }
   await promisify(execFile)(join(root, "images", "site.sh"));
