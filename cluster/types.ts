@@ -91,9 +91,12 @@ export interface Directory {
   lasts: "machine" | "data";
   /**
    * Who else has it. `machine`: one folder for all services of the machine, at this very path, where anyone may write.
+   * `cluster`: one folder for all machines that have it.
    * @default nobody; it is the service's own
    */
-  shared?: "machine";
+  shared?: "machine" | "cluster";
+  /** Whose data a folder is that the cluster shares. */
+  keeper?: { machine: string; service: string };
 }
 
 /** What a process of the machine may do; meaningless for containers, which have their own limits. */
@@ -242,6 +245,8 @@ export interface App {
   image: ImageName;
   /** Files of its machine that it reads, at the same path. */
   files: readonly string[];
+  /** Folders of its machine that it reads and writes, at the same path. */
+  folders: readonly string[];
   /** Files and sockets that it may have open. @default the limit of the machine's Docker */
   openFiles?: number;
   /** Ports of its machine that it needs. */

@@ -6,6 +6,7 @@ import { executorCores, overheadMiB } from "./memory.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
 import { ownShuffleService, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
+import { SHARED_FOLDER } from "./shared-storage.ts";
 import { propertiesFor } from "./spark-properties.ts";
 import type { SparkWiring } from "./types.ts";
 import { secret, type Value } from "./values.ts";
@@ -35,6 +36,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
         }
       : {}),
     ...(hasHdfs(c) ? { "spark.hadoop.fs.defaultFS": defaultFs(ctx) } : {}),
+    "spark.sql.warehouse.dir": warehouse(ctx),
     ...(c.historyServer
       ? {
           "spark.eventLog.enabled": "true",
@@ -63,6 +65,11 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     env: { SPARK_LOCAL_IP: client, PYSPARK_PYTHON: PYTHON, ...own.env },
     master: own.master,
   };
+}
+
+/** Where tables lie: in HDFS where there is one, else in the folder that executors have too. */
+function warehouse(ctx: Context): string {
+  return hasHdfs(ctx.config) ? `${defaultFs(ctx)}/user/spark/warehouse` : `file:${SHARED_FOLDER}/spark-warehouse`;
 }
 
 /** How `s3a://` paths are read. Executors get it from their driver. */

@@ -158,6 +158,9 @@ export const shape = {
   dataVolumes: storage.boolean(true, {
     doc: "Whether machines that keep state get a Cinder volume. Without, state lies on the machine's own disk and is lost when the machine is replaced; the preview says for which machines.",
   }),
+  sharedStorage: storage.oneOf(["nfs", "none"], "nfs", {
+    doc: 'Whether the folder that notebooks work in, `/home/spark/work`, is on every executor too, at the same path and with the same owner: then relative paths, uploaded files, `write.parquet("out")` and `saveAsTable` mean the same to drivers and executors. `nfs`: on OpenStack the client serves it, from its data volume, to the agents alone; on platform `docker` it is a volume of this machine\'s Docker. `none`: each has a folder of its own.',
+  }),
   volumeType: storage.optionalText({ doc: "Cinder volume type.", derived: "the cloud's default type" }),
   masterVolumeGb: storage.integer(1, 16384, 10, {
     doc: "GB of a master's volume: ZooKeeper, Mesos' replicated log, namenode.",

@@ -2,13 +2,14 @@ import { Scalar, stringify } from "yaml";
 import { hasRegistry } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
+import { keepsSharedFolder, SHARED_FOLDER } from "../cluster/shared-storage.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, image, type LookUp, placeholder, references, secret } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
 import type { Checkout } from "../lib/checkout.ts";
 import { shellQuote, shellWord, shellWords } from "../lib/quote.ts";
 import { packLock } from "./cloud-init/lock.ts";
-import { CONF, envFile, hostFile, hostPath, unitName } from "./cloud-init/paths.ts";
+import { CONF, envFile, fromElsewhere, hostFile, hostPath, unitName } from "./cloud-init/paths.ts";
 import { dockerEnvFile, environmentFile, type Unit, unitFile } from "./cloud-init/systemd.ts";
 import {
   bootUnit,
@@ -18,6 +19,7 @@ import {
   retryTimer,
   retryUnit,
   serviceUnit,
+  sharedUnit,
   volumeUnit,
 } from "./cloud-init/units.ts";
 import { type RenderedService, renderService } from "./content.ts";
@@ -154,7 +156,7 @@ function tooLarge(machine: Machine, bytes: number, files: readonly WrittenFile[]
 function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, lookUp: LookUp): WrittenFile[] {
   const imageOf: ImageOf = (name) => fill(image(name), lookUp);
   const services = cluster.services.filter((s) => s.machine === machine.name).map((s) => renderService(s, lookUp));
-  const software = softwareOf(cluster, services, parts, imageOf);
+  const software = softwareOf(cluster, machine, services, parts, imageOf);
   const files = [
     { path: `${CONF}/machine.env`, mode: "0600", content: machineEnv(cluster, machine, services, software) },
     ...system(cluster, machine, parts),
@@ -173,6 +175,7 @@ function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, loo
           { path: `${CONF}/python-lock`, mode: "0644", content: packLock(parts.requirements) },
         ]
       : []),
+    ...(mountsShared(machine, services) ? [command("shared", parts), unit("shared.service", sharedUnit())] : []),
     ...(machine.volumeGb !== undefined ? [command("volume", parts), unit("volume.service", volumeUnit())] : []),
     ...(services.length > 0
       ? [command("retry", parts), unit("retry.service", retryUnit()), unit("retry.timer", retryTimer())]
@@ -281,8 +284,12 @@ interface Software {
 /** Units that a .deb of Mesos would start by themselves. */
 const DEB_UNITS = ["mesos-master.service", "mesos-slave.service", "mesos-agent.service", "zookeeper.service"];
 
+/** Units that the package for NFS would start: version 4 needs none of them. */
+const RPC_UNITS = ["rpcbind.service", "rpcbind.socket"];
+
 function softwareOf(
   cluster: Cluster,
+  machine: Machine,
   services: readonly RenderedService[],
   parts: GuestParts,
   imageOf: ImageOf,
@@ -292,6 +299,7 @@ function softwareOf(
   const onMachine = services.filter((s) => s.runtime === "systemd");
   const mesosSource = onMachine.some((s) => s.software?.mesos) ? c.mesosSource : undefined;
   const docker = services.some((s) => pullsImages(c, s));
+  const shared = mountsShared(machine, services);
   const python = onMachine.some((s) => s.software?.python) ? parts.versions.PYTHON_VERSION : undefined;
   return {
     docker,
@@ -303,6 +311,7 @@ function softwareOf(
     firstPackages: [
       ...(docker ? ["docker.io", "apparmor"] : []),
       ...(mesosSource !== undefined ? ["ca-certificates", "curl"] : []),
+      ...(shared ? ["nfs-common"] : []),
     ],
     packages: [
       ...services.flatMap((s) => s.software?.packages ?? []),
@@ -310,6 +319,7 @@ function softwareOf(
     ],
     maskedUnits: [
       ...services.flatMap((s) => s.software?.maskedUnits ?? []),
+      ...(shared ? RPC_UNITS : []),
       ...(/^deb\+|\.deb(#|$)/.test(mesosSource ?? "") ? DEB_UNITS : []),
     ],
   };
@@ -322,6 +332,13 @@ const driversPython = (c: Config, parts: GuestParts): string | undefined =>
 /** A program's path, or an image's reference, which stands between quotes whatever it is. */
 const imageOrProgram = (value: string | undefined): string =>
   value === undefined ? "" : value.startsWith("/") ? shellWord(value) : shellQuote(value);
+
+/** Whether a machine mounts the folder that another one keeps for the cluster. */
+const mountsShared = (machine: Machine, services: readonly RenderedService[]): boolean =>
+  services.some((s) => s.dirs.some((dir) => fromElsewhere(machine, dir)));
+
+const keeperAddress = (cluster: Cluster): string | undefined =>
+  cluster.machines.find((machine) => keepsSharedFolder(machine))?.address;
 
 /** What the guest's scripts need to know of their machine: a file of shell variables. */
 function machineEnv(
@@ -338,6 +355,7 @@ function machineEnv(
   const late = services.filter((s) => !early.includes(s));
   const units = (list: readonly RenderedService[]): string[] => list.map((s) => unitName(s.name));
   const images = software.images.length > 0 ? [unitName("images")] : [];
+  const shared = mountsShared(machine, services) ? [unitName("shared")] : [];
   const volume = machine.volumeGb !== undefined ? [unitName("volume")] : [];
   const text = (name: string, value = ""): string => `${name}=${value === "" ? "" : shellWord(value)}\n`;
   const list = (name: string, values: readonly string[]): string => `${name}=(${shellWords(values)})\n`;
@@ -347,6 +365,7 @@ function machineEnv(
     text("APT_MIRROR", c.aptMirror?.replace(/\/+$/, "")),
     text("REGISTRY", software.docker ? login?.server : undefined),
     text("REGISTRY_USER", software.docker || registry ? login?.user : undefined),
+    ...(shared.length > 0 ? [text("SHARED_SERVER", keeperAddress(cluster)), text("SHARED_FOLDER", SHARED_FOLDER)] : []),
     text("MESOS_SOURCE", software.mesosSource),
     `MESOS_AGENT=${imageOrProgram(software.mesosAgent)}\n`,
     text("PYTHON", software.python),
@@ -356,9 +375,9 @@ function machineEnv(
     list("MASKED_UNITS", software.maskedUnits),
     list("EARLY_UNITS", [...volume, ...(services.length > 0 ? [`${unitName("retry")}.timer`] : [])]),
     list("CONTAINER_UNITS", [...units(early), ...images]),
-    list("LATE_UNITS", units(late)),
+    list("LATE_UNITS", [...shared, ...units(late)]),
     "# All that must be well for the machine to be ready.\n",
-    list("UNITS", [unitName("metadata"), ...volume, ...images, ...units(services)]),
+    list("UNITS", [unitName("metadata"), ...volume, ...images, ...shared, ...units(services)]),
   ].join("");
 }
 

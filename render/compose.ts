@@ -133,7 +133,8 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
       }
       for (const dir of service.dirs.filter((d) => d.lasts === "data" || d.shared || nested)) {
         // Whatever else comes to the machine, or leaves it, a service keeps its data.
-        const owner = dir.shared === "machine" ? machine.name : `${machine.name}-${service.name}`;
+        const { machine: keeper, service: keeping } = dir.keeper ?? { machine: machine.name, service: service.name };
+        const owner = dir.shared === "machine" ? machine.name : `${keeper}-${keeping}`;
         const volume = `${owner}${dir.path.replaceAll("/", "-")}`;
         volumes[volume] = dir.lasts === "data" ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
         mounts.push(`${volume}:${dir.path}`);

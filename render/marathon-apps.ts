@@ -34,7 +34,10 @@ function renderApp(app: App, lookUp: LookUp): MarathonApp {
             : [{ key: "ulimit", value: `nofile=${app.openFiles}:${app.openFiles}` }]),
         ],
       },
-      volumes: app.files.map((path) => ({ containerPath: path, hostPath: path, mode: "RO" })),
+      volumes: [
+        ...app.files.map((path) => ({ containerPath: path, hostPath: path, mode: "RO" })),
+        ...app.folders.map((path) => ({ containerPath: path, hostPath: path, mode: "RW" })),
+      ],
     },
     networks: [{ mode: "host" }],
     requirePorts: true,

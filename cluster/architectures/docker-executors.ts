@@ -1,17 +1,19 @@
 import type { Context } from "../context.ts";
 import { agentsRegistered } from "../services/mesos/mesos.ts";
 import { ownShuffleService, SHUFFLE_DIR, SPARK_HOME } from "../services/spark/spark.ts";
+import { sharedFolder } from "../shared-storage.ts";
 import { image } from "../values.ts";
 import { registersWithMesos } from "./mesos-wiring.ts";
 import type { ArchitectureRecord, Wiring } from "./record.ts";
 
 function wire(ctx: Context): Wiring {
+  const folders = [...(ownShuffleService(ctx) ? [SHUFFLE_DIR] : []), ...sharedFolder(ctx.config)];
   return registersWithMesos(ctx, {
     "spark.mesos.executor.docker.image": image("spark-python"),
     "spark.mesos.executor.docker.forcePullImage": "false",
     "spark.mesos.executor.docker.parameters": "network=host",
-    ...(ownShuffleService(ctx)
-      ? { "spark.mesos.executor.docker.volumes": `${SHUFFLE_DIR.path}:${SHUFFLE_DIR.path}:rw` }
+    ...(folders.length > 0
+      ? { "spark.mesos.executor.docker.volumes": folders.map(({ path }) => `${path}:${path}:rw`).join(",") }
       : {}),
     "spark.mesos.executor.home": SPARK_HOME,
   });

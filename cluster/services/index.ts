@@ -1,11 +1,13 @@
 import type { WiredContext } from "../context.ts";
 import { hasStandbyNamenode } from "../features.ts";
+import { hasSharedStorage } from "../shared-storage.ts";
 import type { Machine, Role, Service } from "../types.ts";
 import { executorHttp, executorUpload, executorUri, historyServer, jupyter } from "./client/client.ts";
 import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
 import { registry } from "./registry/registry.ts";
+import { sharedStorage } from "./shared-storage/shared-storage.ts";
 import { ownShuffleService, sparkMaster, sparkWorker } from "./spark/spark.ts";
 import { zookeeper } from "./zookeeper/zookeeper.ts";
 
@@ -34,6 +36,10 @@ export const SERVICES = {
   zkfc: { where: ({ config }) => hasStandbyNamenode(config), define: zkfc },
   journalnode: { define: journalnode },
   datanode: { define: datanode },
+  "shared-storage": {
+    where: ({ config, platform }) => platform.servers && hasSharedStorage(config),
+    define: sharedStorage,
+  },
   jupyter: { define: jupyter },
   "history-server": { where: ({ config }) => config.historyServer, define: historyServer },
   "executor-http": { where: servesTarball, define: executorHttp },
@@ -56,7 +62,7 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
   namenode: ["namenode", "zkfc"],
   journalnode: ["journalnode"],
   datanode: ["datanode"],
-  client: ["jupyter", "history-server", "executor-http", "executor-upload"],
+  client: ["shared-storage", "jupyter", "history-server", "executor-http", "executor-upload"],
 };
 
 /** What a machine runs. Each service waits only for services that are there. */

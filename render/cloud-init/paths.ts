@@ -29,15 +29,20 @@ function same(a: RenderedContent, b: RenderedContent): boolean {
 
 /** Where a service's directory lies on the machine. */
 export function hostDir(machine: Machine, service: Pick<RenderedService, "name" | "runtime">, dir: Directory): string {
-  if (dir.shared === "machine") return dir.path;
-  if (onVolume(machine, dir)) return `${DATA_MOUNT}/${service.name}${dir.path}`;
+  if (dir.shared === "machine" || fromElsewhere(machine, dir)) return dir.path;
+  const owner = dir.keeper?.service ?? service.name;
+  if (onVolume(machine, dir)) return `${DATA_MOUNT}/${owner}${dir.path}`;
   // A process of the machine needs no other place for what ends with the machine.
-  return service.runtime === "docker" ? `${STATE}/${service.name}${dir.path}` : dir.path;
+  return service.runtime === "docker" || dir.keeper ? `${STATE}/${owner}${dir.path}` : dir.path;
 }
 
 export function onVolume(machine: Machine, dir: Directory): boolean {
-  return dir.lasts === "data" && machine.volumeGb !== undefined;
+  return dir.lasts === "data" && machine.volumeGb !== undefined && !fromElsewhere(machine, dir);
 }
+
+/** Whether another machine keeps a folder that the cluster shares: this one mounts it, at its own path. */
+export const fromElsewhere = (machine: Machine, dir: Directory): boolean =>
+  dir.shared === "cluster" && dir.keeper?.machine !== machine.name;
 
 export const envFile = (service: Pick<RenderedService, "name">): string => `${CONF}/${service.name}.env`;
 

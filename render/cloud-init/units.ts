@@ -1,8 +1,9 @@
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import type { Hardening, Machine } from "../../cluster/types.ts";
+import { shellWord } from "../../lib/quote.ts";
 import { containerCommand, containerImage } from "../container.ts";
 import type { RenderedContent, RenderedService } from "../content.ts";
-import { DATA_MOUNT, envFile, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
+import { DATA_MOUNT, envFile, fromElsewhere, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
 import { execLine, type Unit } from "./systemd.ts";
 
 /** Files and sockets that one service may have open. Spark's shuffle opens thousands. */
@@ -28,12 +29,14 @@ export function serviceUnit(
   imageOf: ImageOf,
 ): Unit {
   const volume = service.dirs.some((dir) => onVolume(machine, dir));
+  const mounted = service.dirs.filter((dir) => fromElsewhere(machine, dir)).map(({ path }) => path);
   // `Wants`, not `Requires`: that would restart a service whenever one that it started after restarts, and with the Docker
   // daemon all of them, although their containers go on.
   const before = [
     ...service.after.map((name) => `${unitName(name)}.service`),
     ...(service.runtime === "docker" || service.startsContainers ? ["docker.service"] : []),
     ...(volume ? [`${unitName("volume")}.service`] : []),
+    ...(mounted.length > 0 ? [`${unitName("shared")}.service`] : []),
   ];
   return {
     Unit: [
@@ -48,7 +51,9 @@ export function serviceUnit(
     Service: [
       "Type=exec",
       // Its directories must be on the volume, never below an empty mount point.
-      ...(volume ? [`ExecStartPre=${execLine(["/usr/bin/mountpoint", "-q", DATA_MOUNT])}`] : []),
+      ...[...(volume ? [DATA_MOUNT] : []), ...mounted].map(
+        (path) => `ExecStartPre=${execLine(["/usr/bin/mountpoint", "-q", path])}`,
+      ),
       // As root (+), whoever the service itself runs as.
       ...prepareFiles(machine, service, here).map((argv) => `ExecStartPre=+${execLine(argv)}`),
       ...(service.runtime === "docker" ? inContainer(machine, service, here, imageOf) : onMachine(service)),
@@ -63,6 +68,16 @@ export function serviceUnit(
   };
 }
 
+/** Spark's user, whose the shared folder is on every machine. */
+const SHARED_OWNER = 1000;
+
+/** Makes a folder be at another path too, once: a link will not do for those that refuse to follow links. */
+const bindMount = (from: string, to: string): string[] => [
+  "/usr/bin/bash",
+  "-c",
+  `mountpoint -q ${shellWord(to)} || mount --bind ${shellWord(from)} ${shellWord(to)}`,
+];
+
 /** Owners by number: no user of that name need exist. Once more at every start, because it costs nothing. */
 function prepareFiles(machine: Machine, service: RenderedService, here: readonly RenderedService[]): string[][] {
   const ownerOf = (f: RenderedContent): number => (f.mode === "0600" ? (f.uid ?? service.uid) : 0);
@@ -71,14 +86,19 @@ function prepareFiles(machine: Machine, service: RenderedService, here: readonly
     .map(([uid, files]) => ["/usr/bin/chown", `${uid}:${uid}`, ...files.map((f) => hostFile(service, f, here))]);
   for (const dir of service.dirs) {
     const host = hostDir(machine, service, dir);
+    if (fromElsewhere(machine, dir)) continue;
     if (dir.shared === "machine") {
       commands.push(["/usr/bin/install", "-d", "-m", "1777", host]);
       continue;
     }
-    // Root's services start others, as other users, inside of theirs.
-    const mode = service.uid === 0 ? "0755" : "0700";
-    commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${service.uid}`, "-g", `${service.uid}`, host]);
-    if (service.runtime === "systemd" && host !== dir.path) commands.push(["/usr/bin/ln", "-sfnT", host, dir.path]);
+    // Root's services start others, as other users, inside of theirs. What the cluster shares is Spark's user's.
+    const owner = dir.shared === "cluster" ? SHARED_OWNER : service.uid;
+    const mode = owner === 0 ? "0755" : "0700";
+    commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${owner}`, "-g", `${owner}`, host]);
+    if (dir.shared === "cluster") {
+      if (service.runtime === "systemd") commands.push(["/usr/bin/install", "-d", dir.path], bindMount(host, dir.path));
+    } else if (service.runtime === "systemd" && host !== dir.path)
+      commands.push(["/usr/bin/ln", "-sfnT", host, dir.path]);
   }
   return commands;
 }
@@ -201,6 +221,28 @@ export function volumeUnit(): Unit {
       "Restart=on-failure",
       "RestartSec=5",
       "TimeoutStartSec=600",
+    ],
+    Install: ["WantedBy=multi-user.target"],
+  };
+}
+
+/** Mounts the folder that the cluster's machines share. */
+export function sharedUnit(): Unit {
+  return {
+    Unit: [
+      "Description=triplewide shared folder",
+      "Wants=network-online.target",
+      "After=network-online.target",
+      "StartLimitIntervalSec=900",
+      "StartLimitBurst=30",
+    ],
+    Service: [
+      "Type=oneshot",
+      "RemainAfterExit=yes",
+      `ExecStart=${SBIN}/triplewide-shared`,
+      "Restart=on-failure",
+      "RestartSec=10",
+      "TimeoutStartSec=infinity",
     ],
     Install: ["WantedBy=multi-user.target"],
   };

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,6 +8,9 @@ import { findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "./harness.ts";
 
 const cluster = new TestCluster(await findDocker(), "tw-standalone", 0, ["agentCount=2"]);
+
+/** What a user does with files first. */
+const FILES = readFileSync(join(ROOT, "tests/cluster/files.py"), "utf8");
 
 const REPORT_VERSIONS = ["python", "numpy", "pandas", "pyarrow", "java", "spark", "pyspark"];
 
@@ -82,6 +85,22 @@ describe("make up, on the embedded default", () => {
     expect((await fetch(`${base}/api/contents?token=${token}`)).status).toBe(200);
   });
 
+  test("files, tables and models that a notebook writes are there for drivers and executors", async () => {
+    const { code, output } = await cluster.exec("client", ["python3", "-c", FILES]);
+    expect(code, output).toBe(0);
+    expect(JSON.parse(/^found: (.*)$/m.exec(output)?.[1] ?? "{}")).toEqual({
+      "relative parquet, by Spark": 1000,
+      "relative parquet, by pandas": 1000,
+      "absolute csv": 1000,
+      table: 1000,
+      "table's files": 1000,
+      "uploaded csv": 7,
+      model: 1000,
+      "executors' user": [1000],
+      "executors see the file": true,
+    });
+  });
+
   test("a worker is killed in mid-job and the job still ends right", async () => {
     const job = [
       "import time",
@@ -133,6 +152,9 @@ describe("make up, on the embedded default", () => {
 
   test("down keeps data, down with volumes leaves nothing: no container, network, volume or file", async () => {
     await cluster.exec("client", ["touch", "/home/spark/work/kept.ipynb"]);
+    await cluster.cli("down");
+    await cluster.cli("up", ["--no-smoke"]);
+    expect((await cluster.exec("agent-1", ["ls", "/home/spark/work"])).output).toContain("kept.ipynb");
     const kept = await cluster.cli("down");
     expect(kept.output).toContain("2 volumes are kept");
     expect((await cluster.traces()).length).toBe(2);

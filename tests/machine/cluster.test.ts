@@ -26,6 +26,8 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         architecture: "standalone",
         ...SMALL_CLOUD,
         networkCidr: "10.201.0.0/16",
+        // As in native.test.ts.
+        sharedStorage: "none",
         agentCount: 1,
         agentCpus: 2,
         agentMemoryMiB: 1500,

@@ -67,6 +67,8 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
         architecture: "vanilla",
         ...SMALL_CLOUD,
         networkCidr: "10.202.0.0/16",
+        // Guests that are containers have this machine's kernel, which may know no NFS: shared-storage.test.ts is about that.
+        sharedStorage: "none",
         agentCount: 3,
         mesosSource: `http://10.202.0.99:8000/mesos.tar.gz#sha256=${sha256}`,
         dynamicAllocation: true,

@@ -48,7 +48,10 @@ describe("the Spark cluster as Marathon apps", () => {
     for (const id of ["/spark/master", "/spark/worker"]) {
       const app = appOf(cluster, id);
       expect(app.cmd).toContain("--properties-file /etc/spark/spark-defaults.conf");
-      expect(app.container.volumes.map((v) => v.hostPath)).toEqual(["/etc/spark/spark-defaults.conf"]);
+      expect(app.container.volumes.map((v) => v.hostPath)).toEqual([
+        "/etc/spark/spark-defaults.conf",
+        "/home/spark/work",
+      ]);
     }
   });
 

@@ -2,6 +2,7 @@ import type { ConfigKey } from "../../../config/schema.ts";
 import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
+import { hasSharedStorage, SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
@@ -9,7 +10,6 @@ import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, ha
 import { frameworkLogins } from "../mesos/mesos.ts";
 import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, SPARK_PORT_RANGE, sparkDefaults } from "../spark/spark.ts";
 
-const WORK = "/home/spark/work";
 const TOKEN_FILE = "/run/secrets/jupyter-token";
 
 /** Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`. */
@@ -71,7 +71,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     ],
     health: healthOf(http(machine.address, c.jupyterPort, "/api", '"version"')),
     uid: 1000,
-    dirs: [{ path: WORK, lasts: "data" }],
+    dirs: hasSharedStorage(c) ? sharedFolder(c) : [{ path: SHARED_FOLDER, lasts: "data" }],
     after: [],
   };
 }

@@ -3,6 +3,7 @@ import { type Context, endpoints } from "../../context.ts";
 import { agentSize, DAEMON_MIB, executorMiB, heapIn } from "../../memory.ts";
 import { platformOf } from "../../platforms.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
+import { sharedFolder } from "../../shared-storage.ts";
 import type { App, Gate, Machine, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { PRINCIPALS } from "../mesos/principals.ts";
@@ -151,6 +152,7 @@ function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more
     env: daemonEnv(),
     image: "spark-python",
     files: [SPARK_CONF],
+    folders: sharedFolder(ctx.config).map(({ path }) => path),
     ...(openFiles === undefined ? {} : { openFiles }),
     ports: [
       { name: "rpc", port: rpc },

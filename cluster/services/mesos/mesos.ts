@@ -1,6 +1,7 @@
 import type { Context } from "../../context.ts";
 import { agentSize } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
+import { sharedFolder } from "../../shared-storage.ts";
 import type { File, Gate, Json, Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
@@ -246,7 +247,11 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ],
     health: healthOf(http(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,
-    dirs: [{ path: "/var/lib/mesos", lasts: "machine" }, ...(ownShuffleService(ctx) ? [SHUFFLE_DIR] : [])],
+    dirs: [
+      { path: "/var/lib/mesos", lasts: "machine" },
+      ...(ownShuffleService(ctx) ? [SHUFFLE_DIR] : []),
+      ...sharedFolder(c),
+    ],
     after: [],
     // It ends its tasks and tells the master that it is gone.
     leaveSignal: "USR1",

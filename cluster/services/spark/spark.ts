@@ -1,6 +1,7 @@
 import { type Context, endpoints } from "../../context.ts";
 import { agentSize, heapIn } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
+import { sharedFolder } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Gate, Group, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
@@ -127,7 +128,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     ],
     health: healthOf(http(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
     uid: 1000,
-    dirs: [{ path: "/var/lib/spark", lasts: "machine" }],
+    dirs: [{ path: "/var/lib/spark", lasts: "machine" }, ...sharedFolder(c)],
     after: [],
   };
 }

@@ -1,0 +1,70 @@
+import type { Context } from "../../context.ts";
+import { healthOf, tcp } from "../../probe.ts";
+import { SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
+import type { Machine, Service } from "../../types.ts";
+
+/** NFS' own port; version 4 needs no other. */
+export const NFS_PORT = 2049;
+
+const CONF = "/etc/triplewide/ganesha.conf";
+
+/** Spark's user in every image, and the owner of all that is in the folder. */
+const OWNER = 1000;
+
+/**
+ * Serves the shared folder by NFS 4 to the other machines of the cluster. Ganesha, because it needs nothing of the machine's
+ * kernel. Everyone is the folder's owner there, whoever they are on their own machine: root of an agent is not root here.
+ */
+export function sharedStorage(ctx: Context, machine: Machine): Service {
+  const { networkCidr } = ctx.config;
+  const text = `NFS_CORE_PARAM {
+  Protocols = 4;
+  NFS_Port = ${NFS_PORT};
+  Bind_addr = ${machine.address};
+  Enable_NLM = false;
+  Enable_RQUOTA = false;
+}
+NFSV4 {
+  Grace_Period = 30;
+  Lease_Lifetime = 20;
+}
+EXPORT {
+  Export_Id = 1;
+  Path = ${SHARED_FOLDER};
+  Pseudo = ${SHARED_FOLDER};
+  Access_Type = NONE;
+  Squash = All_Squash;
+  Anonymous_Uid = ${OWNER};
+  Anonymous_Gid = ${OWNER};
+  SecType = sys;
+  FSAL { Name = VFS; }
+  CLIENT {
+    Clients = ${networkCidr};
+    Access_Type = RW;
+    Protocols = 4;
+  }
+}
+LOG { Default_Log_Level = EVENT; }
+`;
+  return {
+    name: "shared-storage",
+    machine: machine.name,
+    runtime: "systemd",
+    image: undefined,
+    command: ["/usr/bin/ganesha.nfsd", "-F", "-L", "STDOUT", "-f", CONF],
+    env: {},
+    files: [{ path: CONF, content: { format: "text", text }, mode: "0644" }],
+    ports: [{ name: "nfs", port: NFS_PORT, from: ["agent"] }],
+    health: healthOf(tcp(machine.address, NFS_PORT)),
+    uid: 0,
+    dirs: [...sharedFolder(ctx.config), { path: "/run/ganesha", lasts: "machine" }],
+    memoryMiB: 2048,
+    after: [],
+    software: {
+      packages: ["nfs-ganesha", "nfs-ganesha-vfs"],
+      maskedUnits: ["nfs-ganesha.service", "nfs-ganesha-lock.service", "rpcbind.service", "rpcbind.socket"],
+    },
+    // No mounts of its own: it sees those of the machine, among them the folder.
+    hardening: { noNewPrivileges: true },
+  };
+}
