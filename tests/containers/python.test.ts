@@ -6,7 +6,7 @@ import { docker, findDocker } from "../../local/docker.ts";
 import { TestCluster } from "./harness.ts";
 
 const d = await findDocker();
-const cluster = new TestCluster(d, "tw-python", 3, ["agentCount=2"]);
+const cluster = new TestCluster(d, "tw-python", 7, ["agentCount=2"]);
 const FILES = /^[345]-/;
 const MASTER_UI = 8080 + 10000 + 3 * 1000;
 
