@@ -5,6 +5,7 @@ import ipaddress
 import json
 import os
 import shutil
+import site
 import sys
 
 
@@ -97,8 +98,11 @@ def copy_tutorials(source: str, target: str, record: str) -> None:
 
 
 copy_tutorials("/opt/tutorials", "/home/spark/work/tutorials", "/home/spark/work/.tutorials")
-# Drivers find packages of `pip install` there; it must be there when they start.
-os.makedirs(os.environ.get("PYTHONUSERBASE", os.path.expanduser("~/.local")), exist_ok=True)
+# Python finds packages of `pip install` there only where the folder was there when it started.
+try:
+    os.makedirs(site.getusersitepackages(), exist_ok=True)
+except OSError as error:
+    print(f"`pip install` has no place for packages: {error}", file=sys.stderr)
 
 # A cluster is often in a closed network: no looking for news, updates and extensions.
 c.LabApp.news_url = None

@@ -45,9 +45,14 @@ def main(arguments: List[str]) -> int:
     code = subprocess.call([sys.executable, "-m", "pip", *arguments])
     if not arguments or arguments[0] != "install" or "--help" in arguments or "-h" in arguments:
         return code
-    packages = wanted(arguments[1:]) or ["the packages"]
-    lines = ", ".join(f"`{name}`" if re.match(r"[A-Za-z0-9]", name) else name for name in packages)
-    add = f"add {'these lines' if len(packages) > 1 else 'the line'} {lines} to images/spark-python/requirements.in and run `make up` (or `pulumi up`)"
+    packages = wanted(arguments[1:]) or ["-r"]
+    named = [name for name in packages if re.match(r"[A-Za-z0-9]", name)]
+    if len(named) == len(packages):
+        lines = ", ".join(f"`{name}`" for name in named)
+        add = f"add {'these lines' if len(named) > 1 else 'the line'} {lines} to images/spark-python/requirements.in and run `make up` (or `pulumi up`)"
+    else:
+        # Files and folders of one's own, -r and the like.
+        add = "sc.addPyFile(...) or spark-submit --py-files for your own modules, a line in images/spark-python/requirements.in for packages"
     if code == 0:
         folder = os.environ.get("PYTHONUSERBASE", "~/.local")
         shared = os.environ.get("TRIPLEWIDE_SHARED", "")

@@ -299,7 +299,12 @@ def pip_magic(shell: Any) -> Callable[[str], None]:
         shell.system(f"{wrapper} {line}")
         if line.split()[:1] == ["install"]:
             import importlib
+            import site
 
+            # Python looks at this folder only where it was there when the kernel started.
+            folder = site.getusersitepackages()
+            if os.path.isdir(folder) and folder not in sys.path:
+                site.addsitedir(folder)
             importlib.invalidate_caches()
 
     return pip
