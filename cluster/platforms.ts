@@ -17,11 +17,6 @@ export interface PlatformRecord {
   takenNetworks: readonly (readonly [cidr: string, what: string])[];
   /** Files and sockets that a task of Marathon may have open. @default Docker's own limit, which may not be raised */
   taskOpenFiles?: number;
-  /**
-   * Whether the client's files may depend on the number of agents. In a cloud they must not: one agent more would replace the
-   * client.
-   */
-  clientKnowsAgents: boolean;
 }
 
 export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
@@ -32,7 +27,6 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     plainSecrets: false,
     takenNetworks: [["172.17.0.0/16", "Docker's own bridge on every machine"]],
     taskOpenFiles: 65536,
-    clientKnowsAgents: false,
   },
   docker: {
     servers: false,
@@ -40,7 +34,6 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     machinesAreContainers: true,
     plainSecrets: true,
     takenNetworks: [],
-    clientKnowsAgents: true,
   },
 };
 

@@ -54,7 +54,12 @@ export type Content =
   /** Hadoop's XML configuration, sorted by name. */
   | { format: "hadoop-xml"; properties: Readonly<Record<string, Value>> }
   /** Lines `export NAME=value` for a shell, sorted by name. */
-  | { format: "shell-exports"; variables: Readonly<Record<string, Value>> }
+  | {
+      format: "shell-exports";
+      variables: Readonly<Record<string, Value>>;
+      /** A variable to which the output of a program is added. */
+      added?: { variable: string; command: readonly string[] };
+    }
   /** JSON on one line. */
   | { format: "json"; value: Json };
 
@@ -176,6 +181,8 @@ export interface SparkWiring {
   env: Record<string, string>;
   /** MASTER. */
   master: string;
+  /** Program whose output is added to the options of every driver's JVM. */
+  share?: string[];
 }
 
 /**

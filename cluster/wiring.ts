@@ -7,6 +7,7 @@ import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
 import { ownShuffleService, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
 import { SHARED_FOLDER } from "./shared-storage.ts";
+import { dynamicAllocation, fairShare } from "./sharing.ts";
 import { propertiesFor } from "./spark-properties.ts";
 import type { SparkWiring } from "./types.ts";
 import { secret, type Value } from "./values.ts";
@@ -19,22 +20,18 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
   const c = ctx.config;
   const client = ctx.addresses("client")[0] ?? "";
   const own = architecture.wire(ctx);
+  const cores = executorCores(c, ctx.architecture);
+  const share = fairShare(c, own.coresKnownBy, cores);
 
   const conf: Record<string, Value> = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.executor.memory": `${c.executorMemoryMiB}m`,
     "spark.driver.memory": `${c.driverMemoryMiB}m`,
     "spark.executor.memoryOverhead": `${overheadMiB(c)}m`,
-    ...optional("spark.executor.cores", executorCores(c, ctx.architecture)),
-    ...optional("spark.cores.max", coresMax(ctx)),
-    ...(c.dynamicAllocation
-      ? {
-          "spark.dynamicAllocation.enabled": "true",
-          "spark.shuffle.service.enabled": "true",
-          "spark.shuffle.service.port": String(c.shuffleServicePort),
-          ...(ownShuffleService(ctx) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
-        }
-      : {}),
+    ...optional("spark.executor.cores", cores),
+    ...optional("spark.cores.max", c.coresMax),
+    ...dynamicAllocation(c),
+    ...(ownShuffleService(ctx) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
     ...(hasHdfs(c) ? { "spark.hadoop.fs.defaultFS": defaultFs(ctx) } : {}),
     "spark.sql.warehouse.dir": warehouse(ctx),
     ...(c.historyServer
@@ -64,6 +61,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     conf: { ...conf, ...own.conf },
     env: { SPARK_LOCAL_IP: client, PYSPARK_PYTHON: PYTHON, ...own.env },
     master: own.master,
+    ...(share ? { share } : {}),
   };
 }
 
@@ -84,16 +82,6 @@ function objectStore({ config: c }: Context): Record<string, Value> {
     "spark.hadoop.fs.s3a.access.key": c.s3AccessKey ?? "",
     "spark.hadoop.fs.s3a.secret.key": secret(SECRET_KEYS.s3SecretKey),
   };
-}
-
-/**
- * On one machine: half of the cores, so that a notebook and a job run side by side, but one of each agent, so that
- * every agent takes part. In a cloud the number of agents must not be in the client's files: one agent more would
- * replace the client.
- */
-function coresMax({ config: c, platform }: Context): number | undefined {
-  if (c.coresMax !== undefined || c.agentCpus === undefined || !platform.clientKnowsAgents) return c.coresMax;
-  return Math.max(c.agentCount, Math.floor((c.agentCount * c.agentCpus) / 2));
 }
 
 function optional(key: string, value: number | undefined): Record<string, string> {

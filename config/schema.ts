@@ -251,11 +251,14 @@ export const shape = {
   }),
   driverMemoryMiB: spark.integer(512, 4194304, 1024, { doc: "MiB of heap of a driver on the client." }),
   coresMax: spark.optionalInteger(0, 1000000, {
-    doc: "Cores that one job may take (`spark.cores.max`), so that several jobs share the cluster.",
-    derived: "on platform `docker` half of the agents' cores, but one of each agent at least; else no limit",
+    doc: "Cores that one job may take (`spark.cores.max`), so that several jobs share the cluster. A job may ask for another number.",
+    derived: "half of the cores that there are when a job starts, but one executor on each agent at least",
   }),
-  dynamicAllocation: spark.boolean(false, {
-    doc: "Whether jobs grow and shrink with their work. Adds the external shuffle service to every agent.",
+  dynamicAllocation: spark.boolean(true, {
+    doc: "Whether jobs grow and shrink with their work: an executor that is idle for 60 s (1,800 s where it holds cached data) is given back to other jobs. Adds the external shuffle service to every agent.",
+  }),
+  idleKernelMinutes: spark.integer(0, 525600, 720, {
+    doc: "Minutes after which a notebook's kernel that runs no cell is ended, with its driver and what it holds; an open browser does not count as use. 0 is never.",
   }),
   historyServer: spark.boolean(false, {
     doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`, `existingNamenodes`) so that every driver can write there.",

@@ -29,10 +29,16 @@ export function writeContent(content: Filled<Content>): string {
       return `<?xml version="1.0"?>\n<configuration>\n${lines(content.properties, element)}</configuration>\n`;
     }
     case "shell-exports":
-      return lines(content.variables, (key, value) => `export ${key}=${shellQuote(value)}`);
+      return `${lines(content.variables, (key, value) => `export ${key}=${shellQuote(value)}`)}${addition(content.added)}`;
     case "json":
       return `${JSON.stringify(content.value)}\n`;
   }
+}
+
+function addition(added: Extract<Content, { format: "shell-exports" }>["added"]): string {
+  if (added === undefined) return "";
+  const { variable, command } = added;
+  return `export ${variable}="\${${variable}-} $(${command.map(shellQuote).join(" ")})"\n`;
 }
 
 /** A line for each entry, sorted by key: the same bytes for the same input. */

@@ -3,6 +3,7 @@ import {
   leastAgentMiB,
   marathonApps,
   marathonGates,
+  marathonMasters,
   marathonMasterUrl,
   marathonWorkers,
 } from "../services/marathon/marathon.ts";
@@ -19,7 +20,16 @@ export const marathonStandalone: ArchitectureRecord = {
   agentsStartContainers: true,
   masterRoles: ["mesos-master", "marathon"],
   agentRoles: ["mesos-agent"],
-  wire: (ctx) => ({ master: marathonMasterUrl(ctx), conf: {}, without: [], env: {} }),
+  wire: (ctx) => ({
+    master: marathonMasterUrl(ctx),
+    coresKnownBy: {
+      kind: "spark",
+      at: marathonMasters(ctx).map((host) => `${host}:${ctx.config.sparkMasterUiPort}`),
+    },
+    conf: {},
+    without: [],
+    env: {},
+  }),
   gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount), ...marathonGates(ctx)],
   apps: marathonApps,
   jobAgents: marathonWorkers,

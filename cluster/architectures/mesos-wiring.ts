@@ -19,6 +19,10 @@ export function registersWithMesos(
   const c = ctx.config;
   return {
     master: `mesos://${mesosZk(ctx)}`,
+    coresKnownBy: {
+      kind: "mesos",
+      at: ctx.addresses("mesos-master").map((host) => `${host}:${c.mesosMasterPort}`),
+    },
     conf: {
       // A fixed port would have to be among what Mesos offers, and only one executor of an agent could have it: executors take
       // any. The driver's own stays.

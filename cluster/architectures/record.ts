@@ -1,5 +1,6 @@
 import type { Config, ConfigKey } from "../../config/schema.ts";
 import type { Context } from "../context.ts";
+import type { CoresKnownBy } from "../sharing.ts";
 import type { App, Gate } from "../types.ts";
 import type { Value } from "../values.ts";
 import type { ArchitectureFacts } from "./facts.ts";
@@ -11,6 +12,8 @@ export type Refuse = (key: ConfigKey, rule: string, fix: string, value?: unknown
 export interface Wiring {
   /** What a driver connects to. */
   master: string;
+  /** Whom a driver asks how many cores there are. */
+  coresKnownBy: CoresKnownBy;
   /** Further properties, which nothing may override. */
   conf: Readonly<Record<string, Value>>;
   /** Keys of properties that drivers have in the other architectures, and must not have in this one. */

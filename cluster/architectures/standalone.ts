@@ -11,7 +11,16 @@ export const standalone: ArchitectureRecord = {
   agentsStartContainers: false,
   masterRoles: ["spark-master"],
   agentRoles: ["spark-worker"],
-  wire: (ctx) => ({ master: sparkMasterUrl(ctx), conf: {}, without: [], env: {} }),
+  wire: (ctx) => ({
+    master: sparkMasterUrl(ctx),
+    coresKnownBy: {
+      kind: "spark",
+      at: ctx.addresses("spark-master").map((host) => `${host}:${ctx.config.sparkMasterUiPort}`),
+    },
+    conf: {},
+    without: [],
+    env: {},
+  }),
   gates: (ctx) => [workersRegistered(ctx, ctx.config.agentCount, ctx.addresses("spark-master"), "master")],
   apps: () => [],
   jobAgents: (c) => c.agentCount,

@@ -24,7 +24,7 @@ describe("docker-executors: each executor a container of the worker image", () =
   test("up: the smoke job is green", async () => {
     const { code, output } = await cluster.cli("up");
     expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
-    expect(output).toContain("2 executors took part");
+    expect(output).toMatch(/[2-9] executors took part/);
     expect(code).toBe(0);
   });
 

@@ -17,7 +17,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   test("up: one master leads, agents register, and the smoke job is green", async () => {
     const { code, output } = await cluster.cli("up");
     expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
-    expect(output).toContain("2 executors took part");
+    expect(output).toMatch(/[2-9] executors took part/);
     expect(code).toBe(0);
     expect((await cluster.leadingMasters()).length).toBe(1);
   });

@@ -18,7 +18,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
     const { code, output } = await cluster.cli("up");
     expect(output).toContain("a leading Mesos master with 2 agents");
     expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
-    expect(output).toContain("2 executors took part");
+    expect(output).toMatch(/[2-9] executors took part/);
     expect(code).toBe(0);
   });
 

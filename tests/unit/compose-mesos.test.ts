@@ -21,7 +21,9 @@ function render(cluster: Cluster): { compose: Compose; file: (path: string) => s
 }
 
 describe("an agent whose tasks are containers", () => {
-  const { compose, file } = render(define({ architecture: "docker-executors" }));
+  // Alone on its machine.
+  const alone = { dynamicAllocation: false };
+  const { compose, file } = render(define({ architecture: "docker-executors", ...alone }));
 
   test("reaches Docker, and its tasks its files", () => {
     const mounts = compose.services["agent-1"]?.volumes ?? [];
@@ -46,7 +48,7 @@ describe("an agent whose tasks are containers", () => {
     for (const [name, { volumes = [] }] of Object.entries(compose.services)) {
       if (name !== "agent-1") expect(volumes.filter((v) => v.includes("docker.sock"))).toEqual([]);
     }
-    const plain = render(define({ architecture: "mesos-in-docker" })).compose;
+    const plain = render(define({ architecture: "mesos-in-docker", ...alone })).compose;
     expect(plain.services["agent-1"]?.volumes?.filter((v) => v.includes("docker.sock"))).toEqual([]);
   });
 });
@@ -82,7 +84,7 @@ describe("another service on a machine", () => {
 });
 
 describe("dynamic allocation on Mesos", () => {
-  const dynamic = (architecture: string) => define({ architecture, dynamicAllocation: true });
+  const dynamic = (architecture: string) => define({ architecture });
 
   test.each(["vanilla", "docker-executors", "mesos-in-docker"])(
     "%s: every agent keeps shuffle files",

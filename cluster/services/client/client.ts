@@ -3,6 +3,7 @@ import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
 import { hasSharedStorage, SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
+import { FAIR_SHARE } from "../../sharing.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
@@ -18,9 +19,22 @@ function driverFiles(ctx: WiredContext): File[] {
     sparkDefaults(ctx.spark.conf),
     {
       path: `${SPARK_CONF_DIR}/spark-env.sh`,
-      content: { format: "shell-exports", variables: ctx.spark.env },
+      content: {
+        format: "shell-exports",
+        variables: ctx.spark.env,
+        ...(ctx.spark.share ? { added: { variable: "SPARK_SUBMIT_OPTS", command: ctx.spark.share } } : {}),
+      },
       mode: "0644",
     },
+    ...(ctx.spark.share
+      ? [
+          {
+            path: FAIR_SHARE,
+            content: { format: "text", text: ctx.script("cluster/services/client/fair-share.sh") },
+            mode: "0644",
+          } satisfies File,
+        ]
+      : []),
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
   ];
 }
@@ -52,6 +66,11 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       SPARK_CONF_DIR,
       JUPYTER_PORT: String(c.jupyterPort),
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
+      JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
+      // Whose pages Jupyter may show.
+      JUPYTER_PROXY_HOSTS: c.networkCidr,
+      // Who has the cores, for a cell that waits for some.
+      SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
       ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
     },
     files: [

@@ -170,7 +170,7 @@ function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more
 }
 
 /** Agents with a Spark master: as many as there are Mesos masters, the first ones, because their addresses are known. */
-function marathonMasters(ctx: Context): string[] {
+export function marathonMasters(ctx: Context): string[] {
   return ctx.addresses("mesos-agent").slice(0, ctx.config.masterCount);
 }
 

@@ -1,0 +1,142 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, describe, expect, test } from "vitest";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { placeholder } from "../../cluster/values.ts";
+import { ARCHITECTURES } from "../../config/schema.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
+import { renderService } from "../../render/content.ts";
+import { CLOUD } from "../fixtures/configs.ts";
+
+const inCloud = (raw: RawConfig): Cluster => describeCluster(validate({ ...CLOUD, ...raw }, "test"));
+
+function clientFile(cluster: Cluster, path: string): string | undefined {
+  const client = cluster.services.find((s) => s.name === "jupyter");
+  return client && renderService(client, placeholder).files.find((file) => file.path === path)?.content;
+}
+
+describe.each(ARCHITECTURES)("%s: jobs share the cluster", (architecture) => {
+  test("unless the config says otherwise, they grow, shrink and take no more than their part", () => {
+    const cluster = inCloud({ architecture, masterCount: 3, agentCount: 3 });
+    expect(cluster.spark.conf).toMatchObject({
+      "spark.dynamicAllocation.enabled": "true",
+      "spark.dynamicAllocation.executorIdleTimeout": "60s",
+      "spark.dynamicAllocation.cachedExecutorIdleTimeout": "1800s",
+      "spark.shuffle.service.enabled": "true",
+      "spark.executor.cores": "1",
+    });
+    const asked = cluster.spark.share ?? [];
+    expect(asked.slice(0, 4)).toEqual([
+      "bash",
+      "/etc/spark/fair-share.sh",
+      architecture.includes("standalone") ? "spark" : "mesos",
+      "1",
+    ]);
+    expect(asked.slice(4)).toHaveLength(3);
+    const line = `export SPARK_SUBMIT_OPTS="\${SPARK_SUBMIT_OPTS-} $(`;
+    expect(clientFile(cluster, "/etc/spark/spark-env.sh")).toContain(line);
+    expect(clientFile(cluster, "/etc/spark/fair-share.sh")).toContain("spark.cores.max");
+  });
+
+  test("a bound of the config is the bound", () => {
+    const cluster = inCloud({ architecture, coresMax: 6 });
+    expect(cluster.spark.conf["spark.cores.max"]).toBe("6");
+    expect(clientFile(cluster, "/etc/spark/spark-env.sh")).not.toContain("SPARK_SUBMIT_OPTS");
+    expect(clientFile(cluster, "/etc/spark/fair-share.sh")).toBeUndefined();
+  });
+
+  test("without dynamic allocation a job keeps what it has", () => {
+    const { conf } = inCloud({ architecture, dynamicAllocation: false }).spark;
+    expect(Object.keys(conf).filter((property) => /dynamicAllocation|shuffle|executor\.cores/.test(property))).toEqual(
+      [],
+    );
+  });
+});
+
+test("idle kernels are ended after a set time, or never", () => {
+  const env = (raw: RawConfig) =>
+    inCloud(raw).services.find((s) => s.name === "jupyter")?.env.JUPYTER_CULL_IDLE_SECONDS;
+  expect(env({})).toBe("43200");
+  expect(env({ idleKernelMinutes: 5 })).toBe("300");
+  expect(env({ idleKernelMinutes: 0 })).toBe("0");
+});
+
+describe("the part of a job, asked for when it starts", () => {
+  const servers: Server[] = [];
+  const folders: string[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) server.close();
+    for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+  });
+
+  /** A master's page. @returns Its address. */
+  function master(answer: (request: IncomingMessage) => object | undefined): Promise<string> {
+    const server = createServer((request, response) => {
+      const body = answer(request);
+      response.statusCode = body ? 200 : 401;
+      // As Spark prints it, with spaces around colons, and as Mesos does, without.
+      response.end(
+        request.url === "/json/" ? JSON.stringify(body, null, 2).replaceAll('":', '" :') : JSON.stringify(body),
+      );
+    });
+    servers.push(server);
+    return new Promise((resolve) => {
+      server.listen(0, "127.0.0.1", () => resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`));
+    });
+  }
+
+  const spark = (status: string, workers: number, coresOfEach: number) =>
+    master(() => ({
+      url: "spark://10.0.0.1:7077",
+      workers: Array.from({ length: workers }, () => ({ cores: coresOfEach, coresfree: 0 })),
+      aliveworkers: workers,
+      cores: workers * coresOfEach,
+      coresused: 1,
+      status,
+    }));
+
+  async function ask(kind: "spark" | "mesos", cores: number, at: readonly string[], env = {}): Promise<string> {
+    const script = join(ROOT, "cluster/services/client/fair-share.sh");
+    const { stdout } = await promisify(execFile)("bash", [script, kind, String(cores), ...at], {
+      env: { ...process.env, ...env },
+    });
+    return stdout.trim();
+  }
+
+  test.each([
+    ["half of the cores", 4, 4, 1, "8"],
+    ["one executor on each agent at least", 3, 1, 1, "3"],
+    ["the same, with larger executors", 4, 4, 3, "12"],
+    ["one executor, even where no agent is there yet", 1, 2, 4, "4"],
+  ])("%s", async (_, workers, coresOfEach, executor, share) => {
+    const at = [await spark("STANDBY", 0, 0), await spark("ALIVE", workers, coresOfEach)];
+    expect(await ask("spark", executor, at)).toBe(`-Dspark.cores.max=${share}`);
+  });
+
+  test("Mesos answers to Spark's own login", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "fair-share-"));
+    folders.push(folder);
+    writeFileSync(join(folder, "spark-defaults.conf"), "spark.mesos.principal spark\nspark.mesos.secret s3cret\n");
+    const login = `Basic ${Buffer.from("spark:s3cret").toString("base64")}`;
+    const metrics = (elected: number) =>
+      master(({ url, headers }) =>
+        url === "/metrics/snapshot" && headers.authorization === login
+          ? { "master.cpus_total": 24.0, "master.elected": elected, "master.slaves_active": 3.0 }
+          : undefined,
+      );
+    const at = [await metrics(0), await metrics(1)];
+    expect(await ask("mesos", 1, at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=12");
+  });
+
+  test("a job is not bounded where no master answers", async () => {
+    const at = [await spark("STANDBY", 2, 2), "127.0.0.1:1"];
+    expect(await ask("spark", 1, at)).toBe("");
+  });
+});
