@@ -29,6 +29,12 @@ export const executorMiB = (c: Executor): number => c.executorMemoryMiB + overhe
 /** The part of some memory for executors that is heap: Spark's own workers count nothing else. */
 export const heapIn = (c: Executor, miB: number): number => Math.floor((miB * c.executorMemoryMiB) / executorMiB(c));
 
+/**
+ * MiB of shared memory that the programs of a container with drivers or executors may use. A bound, and no reservation: what is
+ * used counts as theirs.
+ */
+export const SHM_MIB = 1024;
+
 /** MiB of one of Spark's own daemons: 512 of heap and what a JVM takes beside it. */
 export const DAEMON_MIB = 768;
 const MESOS_AGENT_MIB = 256;

@@ -15,6 +15,8 @@ export interface PlatformRecord {
   plainSecrets: boolean;
   /** Networks that the platform itself takes, and for what. */
   takenNetworks: readonly (readonly [cidr: string, what: string])[];
+  /** Where a browser finds the published pages; `undefined` where that is not known. */
+  pageAddress: (c: Pick<Config, "bindAddress">) => string | undefined;
   /** Files and sockets that a task of Marathon may have open. @default Docker's own limit, which may not be raised */
   taskOpenFiles?: number;
 }
@@ -26,6 +28,8 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     machinesAreContainers: false,
     plainSecrets: false,
     takenNetworks: [["172.17.0.0/16", "Docker's own bridge on every machine"]],
+    // The near end of a tunnel.
+    pageAddress: () => "127.0.0.1",
     taskOpenFiles: 65536,
   },
   docker: {
@@ -34,6 +38,7 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     machinesAreContainers: true,
     plainSecrets: true,
     takenNetworks: [],
+    pageAddress: ({ bindAddress }) => (bindAddress === "0.0.0.0" ? undefined : bindAddress),
   },
 };
 

@@ -185,7 +185,17 @@ function portOverlaps(c: Config, script: Checkout["script"], refuse: Refuse): vo
   }
 }
 
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function features(c: Config, refuse: Refuse): void {
+  if (!isTimeZone(c.timeZone)) refuse("timeZone", "a time zone of the IANA list", "name one, such as Europe/Berlin");
   if (c.historyServer && !hasHdfs(c)) {
     const fix = "set datanodeCount to 1 or more, or name existingNamenodes";
     refuse("historyServer", "false where there is no HDFS to keep event logs in", fix);

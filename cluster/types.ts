@@ -157,6 +157,11 @@ export interface Service {
   dirs: Directory[];
   /** MiB after which the process is ended. @default no limit */
   memoryMiB?: number;
+  /**
+   * MiB of shared memory (`/dev/shm`) that programs in its container may use: Python's `multiprocessing` and what is built on it
+   * fail at Docker's own 64 MiB. Without effect on a process of a machine, which shares its machine's.
+   */
+  shmMiB?: number;
   /** Names of services that start before this one, where the machine has them. */
   after: string[];
   /** Signal by which it leaves its cluster for good; without it, others may wait for it to come back. */
@@ -256,6 +261,8 @@ export interface App {
   folders: readonly string[];
   /** Files and sockets that it may have open. @default the limit of the machine's Docker */
   openFiles?: number;
+  /** MiB of shared memory that its programs may use. @default Docker's own 64 */
+  shmMiB?: number;
   /** Ports of its machine that it needs. */
   ports: readonly { name: string; port: number }[];
   /** Addresses of the machines that it may run on. @default any */

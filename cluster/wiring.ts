@@ -31,6 +31,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     ...optional("spark.executor.cores", cores),
     ...optional("spark.cores.max", c.coresMax),
     ...dynamicAllocation(c),
+    "spark.executorEnv.TZ": c.timeZone,
     ...(ownShuffleService(ctx) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
     ...(hasHdfs(c) ? { "spark.hadoop.fs.defaultFS": defaultFs(ctx) } : {}),
     "spark.sql.warehouse.dir": warehouse(ctx),

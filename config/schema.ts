@@ -49,6 +49,16 @@ export const shape = {
     "a name of lower-case letters, digits and dashes, at most 20 characters",
   ),
 
+  timeZone: general.text(
+    "UTC",
+    {
+      doc: "Time zone of drivers, executors and Spark's daemons, of their JVMs and their Python alike: what a timestamp without a zone means, and what logs show.",
+      fix: "name a zone of the IANA list, such as Europe/Berlin",
+    },
+    /^[A-Z][A-Za-z0-9_+-]*(\/[A-Z][A-Za-z0-9_+-]*){0,2}$/,
+    "the name of a time zone such as Europe/Berlin",
+  ),
+
   masterCount: size.quorum(1, {
     doc: "Machines that hold the masters (Spark's own in `standalone`, Mesos' elsewhere). 1 for a try, 3 to survive the loss of one. More than one needs ZooKeeper, which is then added.",
   }),

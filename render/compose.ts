@@ -151,6 +151,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         ...(service.uid === 0 ? { user: "0:0" } : {}),
         ...(mounts.length > 0 ? { volumes: mounts } : {}),
         ...(service.memoryMiB !== undefined ? { mem_limit: `${service.memoryMiB}m` } : {}),
+        ...(service.shmMiB !== undefined ? { shm_size: `${service.shmMiB}m` } : {}),
         ...(service.after.length > 0
           ? {
               depends_on: Object.fromEntries(

@@ -29,6 +29,7 @@ function renderApp(app: App, lookUp: LookUp): MarathonApp {
         parameters: [
           { key: "cap-drop", value: "ALL" },
           { key: "security-opt", value: "no-new-privileges" },
+          ...(app.shmMiB === undefined ? [] : [{ key: "shm-size", value: `${app.shmMiB}m` }]),
           ...(app.openFiles === undefined
             ? []
             : [{ key: "ulimit", value: `nofile=${app.openFiles}:${app.openFiles}` }]),

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { SHM_MIB } from "../memory.ts";
 import { agentsRegistered } from "../services/mesos/mesos.ts";
 import { ownShuffleService, SHUFFLE_DIR, SPARK_HOME } from "../services/spark/spark.ts";
 import { sharedFolder } from "../shared-storage.ts";
@@ -11,7 +12,7 @@ function wire(ctx: Context): Wiring {
   return registersWithMesos(ctx, {
     "spark.mesos.executor.docker.image": image("spark-python"),
     "spark.mesos.executor.docker.forcePullImage": "false",
-    "spark.mesos.executor.docker.parameters": "network=host",
+    "spark.mesos.executor.docker.parameters": `network=host,shm-size=${SHM_MIB}m`,
     ...(folders.length > 0
       ? { "spark.mesos.executor.docker.volumes": folders.map(({ path }) => `${path}:${path}:rw`).join(",") }
       : {}),

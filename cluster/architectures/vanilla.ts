@@ -6,13 +6,26 @@ import { SPARK_HOME } from "../services/spark/spark.ts";
 import { registersWithMesos } from "./mesos-wiring.ts";
 import type { ArchitectureRecord, Wiring } from "./record.ts";
 
+/** What our images say by themselves, for executors that run in none of them. */
+const ENVIRONMENT = {
+  "spark.executorEnv.LANG": "C.UTF-8",
+  "spark.executorEnv.LC_ALL": "C.UTF-8",
+  "spark.executorEnv.PYARROW_IGNORE_TIMEZONE": "1",
+};
+
 function wire(ctx: Context): Wiring {
   // Where every agent's machine is an image that holds Spark, nothing has to be fetched.
   if (ctx.config.executorSource === "local" && ctx.platform.machinesAreContainers) {
-    return registersWithMesos(ctx, { "spark.mesos.executor.home": SPARK_HOME });
+    return registersWithMesos(ctx, { ...ENVIRONMENT, "spark.mesos.executor.home": SPARK_HOME });
   }
   const uri = executorUri(ctx);
-  return registersWithMesos(ctx, { "spark.executor.uri": uri }, { SPARK_EXECUTOR_URI: uri });
+  const conf = {
+    ...ENVIRONMENT,
+    "spark.executor.uri": uri,
+    // Each agent fetches the tarball once, until it is started anew; without this, once for every executor.
+    "spark.mesos.fetcherCache.enable": "true",
+  };
+  return registersWithMesos(ctx, conf, { SPARK_EXECUTOR_URI: uri });
 }
 
 /** Mesos on the machines; executors are plain processes of the agents' machines. */

@@ -135,6 +135,7 @@ function inContainer(
     "--pids-limit",
     String(TASKS),
     ...(service.memoryMiB !== undefined ? ["--memory", `${service.memoryMiB}m`] : []),
+    ...(service.shmMiB !== undefined ? ["--shm-size", `${service.shmMiB}m`] : []),
     ...(service.uid === 0 ? [] : ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]),
     ...(needs.has("host-pid") ? ["--pid", "host"] : []),
     // Mesos makes control groups and mounts for its tasks, which no smaller set of rights allows.

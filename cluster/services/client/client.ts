@@ -1,6 +1,7 @@
 import type { ConfigKey } from "../../../config/schema.ts";
 import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
+import { SHM_MIB } from "../../memory.ts";
 import { healthOf, http } from "../../probe.ts";
 import { hasSharedStorage, SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
 import { FAIR_SHARE } from "../../sharing.ts";
@@ -63,6 +64,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     env: {
       ...ctx.spark.env,
       MASTER: ctx.spark.master,
+      TZ: c.timeZone,
       SPARK_CONF_DIR,
       JUPYTER_PORT: String(c.jupyterPort),
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
@@ -90,6 +92,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     ],
     health: healthOf(http(machine.address, c.jupyterPort, "/api", '"version"')),
     uid: 1000,
+    shmMiB: SHM_MIB,
     dirs: hasSharedStorage(c) ? sharedFolder(c) : [{ path: SHARED_FOLDER, lasts: "data" }],
     after: [],
   };
@@ -115,7 +118,7 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
     image: "client",
     // Neither it nor a driver makes the folder: both fail without. Until HDFS takes writes, this one fails and is started again.
     command: ["bash", "-c", `hdfs dfs -mkdir -p ${EVENT_LOG_DIR} && exec ${server}`],
-    env: { SPARK_CONF_DIR, SPARK_NO_DAEMONIZE: "1", SPARK_LOCAL_IP: machine.address, HADOOP_CONF_DIR },
+    env: { SPARK_CONF_DIR, TZ: c.timeZone, SPARK_NO_DAEMONIZE: "1", SPARK_LOCAL_IP: machine.address, HADOOP_CONF_DIR },
     files: [
       sparkDefaults({ ...historyProperties(ctx), ...propertiesFor(c, "history") }),
       ...(hasHdfs(c) ? hadoopConf(ctx) : []),

@@ -1,6 +1,6 @@
 import type { Config } from "../../../config/schema.ts";
 import { type Context, endpoints } from "../../context.ts";
-import { agentSize, DAEMON_MIB, executorMiB, heapIn } from "../../memory.ts";
+import { agentSize, DAEMON_MIB, executorMiB, heapIn, SHM_MIB } from "../../memory.ts";
 import { platformOf } from "../../platforms.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
@@ -8,7 +8,7 @@ import type { App, Gate, Machine, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { PRINCIPALS } from "../mesos/principals.ts";
 import { MARATHON_ROLE, SPARK_CONF, SPARK_USER } from "../mesos/spark-on-marathon.ts";
-import { daemonEnv, SPARK_HOME, workersRegistered } from "../spark/spark.ts";
+import { daemonEnv, publicAddress, SPARK_HOME, workersRegistered } from "../spark/spark.ts";
 import { MESOS_LOGIN, MESOS_ZNODE, zkUrlFor } from "../zookeeper/zookeeper.ts";
 
 const CONF = "/etc/marathon";
@@ -116,6 +116,7 @@ export function marathonApps(ctx: Context): App[] {
   return [
     {
       ...master,
+      env: { ...master.env, ...publicAddress(ctx) },
       id: "/spark/master",
       instances: masters.length,
       cpus: MASTER.cpus,
@@ -149,7 +150,8 @@ function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more
   return {
     command: words.join(" ").trimEnd(),
     user: SPARK_USER,
-    env: daemonEnv(),
+    env: daemonEnv(ctx),
+    shmMiB: SHM_MIB,
     image: "spark-python",
     files: [SPARK_CONF],
     folders: sharedFolder(ctx.config).map(({ path }) => path),

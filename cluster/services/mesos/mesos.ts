@@ -1,5 +1,5 @@
 import type { Context } from "../../context.ts";
-import { agentSize } from "../../memory.ts";
+import { agentSize, SHM_MIB } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import type { File, Gate, Json, Machine, Service } from "../../types.ts";
@@ -215,6 +215,9 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
         reconfiguration_policy: "additive",
         executor_registration_timeout: "5mins",
+        // Sandboxes of executors that have ended: kept to be looked at, and shorter the fuller the disk is.
+        gc_delay: "6hrs",
+        disk_watch_interval: "30secs",
         credential: `file://${CONF}/credential.json`,
         authenticate_http_readonly: "true",
         authenticate_http_readwrite: "true",
@@ -253,6 +256,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       ...sharedFolder(c),
     ],
     after: [],
+    // Executors of some architectures are processes in its container.
+    shmMiB: SHM_MIB,
     // It ends its tasks and tells the master that it is gone.
     leaveSignal: "USR1",
     ...(inContainer ? { needs: ["host-pid", "cgroup"] } : docker && nested ? { needs: ["docker-socket"] } : {}),

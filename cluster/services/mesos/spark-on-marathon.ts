@@ -1,7 +1,13 @@
 import type { Context } from "../../context.ts";
-import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Port } from "../../types.ts";
-import { recovery, SPARK_CONF_DIR, sharedSecret, sparkDefaults, workerProperties } from "../spark/spark.ts";
+import {
+  masterProperties,
+  recovery,
+  SPARK_CONF_DIR,
+  sharedSecret,
+  sparkDefaults,
+  workerProperties,
+} from "../spark/spark.ts";
 
 /** What Mesos' agents hold and offer for the Spark cluster that Marathon runs on them. */
 
@@ -54,7 +60,7 @@ export const SPARK_CONF = `${SPARK_CONF_DIR}/spark-defaults.conf`;
  */
 export function marathonSparkFile(ctx: Context): File {
   const properties = {
-    ...propertiesFor(ctx.config, "master"),
+    ...masterProperties(ctx),
     ...workerProperties(ctx),
     ...sharedSecret(),
     ...recovery(ctx),

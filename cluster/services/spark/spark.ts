@@ -1,5 +1,5 @@
 import { type Context, endpoints } from "../../context.ts";
-import { agentSize, heapIn } from "../../memory.ts";
+import { agentSize, heapIn, SHM_MIB } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
@@ -33,8 +33,9 @@ export function sparkMasterUrl(ctx: Context): string {
   return `spark://${endpoints(ctx.addresses("spark-master"), ctx.config.sparkMasterPort)}`;
 }
 
-export const daemonEnv = (): Record<string, string> => ({
+export const daemonEnv = ({ config }: Context): Record<string, string> => ({
   SPARK_CONF_DIR,
+  TZ: config.timeZone,
   SPARK_DAEMON_MEMORY: `${DAEMON_MIB}m`,
   SPARK_NO_DAEMONIZE: "1",
 });
@@ -70,8 +71,8 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
       "--properties-file",
       `${SPARK_CONF_DIR}/spark-defaults.conf`,
     ],
-    env: daemonEnv(),
-    files: [sparkDefaults({ ...propertiesFor(c, "master"), ...sharedSecret(), ...recovery(ctx) })],
+    env: { ...daemonEnv(ctx), ...publicAddress(ctx) },
+    files: [sparkDefaults({ ...masterProperties(ctx), ...sharedSecret(), ...recovery(ctx) })],
     ports: [
       {
         name: "rpc",
@@ -93,7 +94,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
 
 export function sparkWorker(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
-  const env = daemonEnv();
+  const env = daemonEnv(ctx);
   if (c.agentCpus !== undefined) env.SPARK_WORKER_CORES = String(c.agentCpus);
   // Spark counts the heap of executors alone; what they need beside it is kept free here.
   const { memoryMiB } = agentSize(c, ctx.architecture);
@@ -128,14 +129,35 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     ],
     health: healthOf(http(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
     uid: 1000,
+    shmMiB: SHM_MIB,
     dirs: [{ path: "/var/lib/spark", lasts: "machine" }, ...sharedFolder(c)],
     after: [],
   };
 }
 
+/** What workers' pages link to as their master. */
+export function publicAddress({ config, platform }: Context): Record<string, string> {
+  const page = platform.pageAddress(config);
+  return page === undefined ? {} : { SPARK_PUBLIC_DNS: page };
+}
+
+/** What a master does besides giving out cores, whoever started it. */
+export const masterProperties = ({ config }: Context): Record<string, string> => ({
+  // Whoever reaches this page reaches those of its workers, by links that lead to this page alone.
+  "spark.ui.reverseProxy": "true",
+  // Any page that a browser has open could press these buttons: the page knows no login.
+  "spark.ui.killEnabled": "false",
+  ...propertiesFor(config, "master"),
+});
+
 /** What a worker does besides starting executors, whoever started it. */
-export function workerProperties({ config: c }: Context): Record<string, string> {
+export function workerProperties({ config: c, platform }: Context): Record<string, string> {
+  const page = platform.pageAddress(c);
   return {
+    // Its page is shown by the master's, and only there: browsers do not reach this machine.
+    "spark.ui.reverseProxy": "true",
+    // Drivers' pages, which are elsewhere, link to logs by it.
+    ...(page === undefined ? {} : { "spark.ui.reverseProxyUrl": `http://${page}:${c.sparkMasterUiPort}` }),
     // Finished applications leave their logs and jars behind; without this they fill the disk.
     "spark.worker.cleanup.enabled": "true",
     "spark.worker.cleanup.appDataTtl": "86400",
@@ -198,7 +220,7 @@ export function shuffleService(ctx: Context, machine: Machine, bring?: BringSpar
     runtime: bring ? "systemd" : "docker",
     image: "spark-python",
     command: bring ? [...bring.command, main] : [`${SPARK_HOME}/bin/spark-class`, main],
-    env: daemonEnv(),
+    env: daemonEnv(ctx),
     files: [
       sparkDefaults({
         ...propertiesFor(c, "shuffle"),
