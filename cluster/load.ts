@@ -1,7 +1,7 @@
 import { loadRaw } from "../config/load.ts";
 import { ConfigError } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
-import { checkKeys, type RawConfig } from "../config/validate.ts";
+import { checkKeys, type RawConfig, topKey } from "../config/validate.ts";
 import { type Checkout, readCheckout } from "../lib/checkout.ts";
 import { defineCluster } from "./define.ts";
 import { crossFieldProblems } from "./rules.ts";
@@ -22,7 +22,7 @@ export function validate(raw: RawConfig, environment: string, checkout: Checkout
   // Rules between keys are checked as well when single keys are wrong (those at their defaults), so that one run shows
   // everything.
   const { config, problems } = checkKeys(raw, environment);
-  const wrong = new Set(problems.map((p) => p.key.split(/[.[]/)[0]));
+  const wrong = new Set(problems.map(topKey));
   const all = [...problems, ...crossFieldProblems(config, checkout).filter((p) => !wrong.has(p.key))];
   if (all.length > 0) throw new ConfigError(environment, all);
   return config;

@@ -22,16 +22,17 @@ export function readStackConfig(): StackConfig {
     const [project, key] = name.split(":");
     if (project === PROJECT && key !== undefined) raw[key] = value;
   }
-  const secrets: StackConfig["secrets"] = {};
-  for (const key of Object.keys(SECRET_KEYS) as SecretKey[]) {
-    const value = raw[key];
-    if (!value) continue;
-    secrets[key] = pulumi.secret(value);
-    // The definition only asks whether it is set, and holds no secret.
-    raw[key] = HIDDEN;
-  }
   try {
-    return { config: validate(raw, pulumi.getStack()), secrets };
+    // Secrets are checked like every other value, but the definition only asks whether they are set, and holds none.
+    const config = validate(raw, pulumi.getStack());
+    const secrets: StackConfig["secrets"] = {};
+    for (const key of Object.keys(SECRET_KEYS) as SecretKey[]) {
+      const value = config[key];
+      if (value === undefined) continue;
+      secrets[key] = pulumi.secret(value);
+      config[key] = HIDDEN;
+    }
+    return { config, secrets };
   } catch (error) {
     // Without the stack trace, which says nothing to someone who has mistyped a key.
     throw error instanceof ConfigError ? new pulumi.RunError(error.message) : error;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Grammar } from "./grammar.ts";
 
 /**
  * Builders for one config key each. A key carries, besides its zod type, what people need to know about it: the
@@ -21,6 +22,8 @@ export interface FieldInfo {
   fix: string;
   /** Heading in the reference. */
   section: string;
+  /** The values that a key of few may have. */
+  choices?: readonly string[];
   /** True where only the user can know the value (`""` or `[]` is then refused on OpenStack). */
   userMustSet?: boolean;
   /** What an unset value stands for. */
@@ -41,7 +44,8 @@ export function infoOf(schema: z.ZodType): FieldInfo {
   return info;
 }
 
-type Text = Omit<FieldInfo, "kind" | "rule" | "fix" | "section" | "items"> & Partial<Pick<FieldInfo, "rule" | "fix">>;
+type Text = Omit<FieldInfo, "kind" | "rule" | "fix" | "section" | "items" | "choices"> &
+  Partial<Pick<FieldInfo, "rule" | "fix">>;
 
 const odd = z.int().refine((n) => [1, 3, 5, 7].includes(n));
 const ODD_FIX = "use an odd count: an even one survives no more failures than the odd one below it";
@@ -53,7 +57,7 @@ export function section(name: string) {
     kind: Kind,
     rule: string,
     text: Text,
-    more: Pick<FieldInfo, "items" | "unset"> = {},
+    more: Pick<FieldInfo, "items" | "unset" | "choices"> = {},
   ): S => {
     registry.add(schema, { fix: `use ${rule}`, ...text, rule: text.rule ?? rule, kind, section: name, ...more });
     return schema;
@@ -65,7 +69,9 @@ export function section(name: string) {
   };
   return {
     oneOf: <const T extends readonly [string, ...string[]]>(values: T, initial: T[number], text: Text) =>
-      add(z.enum(values).default(initial as never), "string", `one of ${values.join(", ")}`, text),
+      add(z.enum(values).default(initial as never), "string", `one of ${values.join(", ")}`, text, {
+        choices: values,
+      }),
 
     integer: (min: number, max: number, initial: number, text: Text) =>
       add(z.int().min(min).max(max).default(initial), "integer", `a whole number from ${min} to ${max}`, text),
@@ -87,12 +93,16 @@ export function section(name: string) {
 
     boolean: (initial: boolean, text: Text) => add(z.boolean().default(initial), "boolean", "true or false", text),
 
-    text: (initial: string, text: Text, pattern?: RegExp, rule = "text") =>
-      add((pattern ? z.string().regex(pattern) : z.string()).default(initial), "string", rule, text),
+    /** Every text has a grammar; what a secret may hold is anything on one line. */
+    text: (initial: string, text: Text, pattern: RegExp, rule: string) =>
+      add(z.string().regex(pattern).default(initial), "string", rule, text),
 
     /** A text that may be unset (empty in a stack file). */
-    optionalText: (text: Text, pattern?: RegExp, rule = "text") =>
-      optional(pattern ? z.string().regex(pattern) : z.string(), "string", "", rule, text),
+    optionalText: (text: Text, pattern: RegExp, rule: string) =>
+      optional(z.string().regex(pattern), "string", "", rule, text),
+
+    /** A secret that may be unset: any text of one line, as others have made it. */
+    optionalSecret: (text: Text) => optional(z.string(), "string", "", "text of one line", text),
 
     cidr: (initial: string, text: Text) =>
       add(z.cidrv4().default(initial), "string", "an IPv4 network such as 10.72.0.0/16", text),
@@ -105,7 +115,8 @@ export function section(name: string) {
         items: "string",
       }),
 
-    table: <V extends z.ZodType>(value: V, rule: string, text: Text) =>
-      add(z.record(z.string(), value).default({}), "object", rule, text),
+    /** A table. Its names have a grammar of their own. */
+    table: <V extends z.ZodType>(value: V, rule: string, { names, ...text }: Text & { names: Grammar }) =>
+      add(z.record(z.string().regex(names.pattern, names.rule), value).default({}), "object", rule, text),
   };
 }

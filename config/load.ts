@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseDocument } from "yaml";
 import { UsageError } from "../lib/errors.ts";
 import { ConfigError } from "./problems.ts";
+import { HIDDEN } from "./secrets.ts";
 import type { RawConfig } from "./validate.ts";
 
 /** The project's name in `Pulumi.yaml`, which prefixes every key in a stack file. */
@@ -27,7 +28,7 @@ export function environments(root: string): string[] {
  * @param root Folder of `Pulumi.yaml`.
  * @param environment Name of the environment (Pulumi: stack).
  * @param overrides `key=value` texts that win over the file.
- * @returns Values by key without the project's prefix. An encrypted value stands as `"(secret)"`.
+ * @returns Values by key without the project's prefix. Every encrypted value stands as `"(secret)"`.
  * @throws EnvironmentError when there is no such file or it is not YAML; ConfigError for a malformed override.
  */
 export function loadRaw(root: string, environment: string, overrides: readonly string[] = []): RawConfig {
@@ -47,12 +48,13 @@ export function loadRaw(root: string, environment: string, overrides: readonly s
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw new EnvironmentError(`${file}: "config" must be a table of "${PROJECT}:key: value" lines`);
   }
-  const raw: Record<string, unknown> = {};
+  // A map: a key may be called `__proto__`.
+  const raw = new Map<string, unknown>();
   for (const [name, value] of Object.entries(config)) {
     const [namespace, key] = splitOnce(name, ":");
     // Keys of other namespaces (openstack:cloud) belong to Pulumi's providers.
     if (key !== undefined && namespace !== PROJECT) continue;
-    raw[key ?? name] = isEncrypted(value) ? "(secret)" : value;
+    raw.set(key ?? name, withoutEncrypted(value));
   }
   const malformed = overrides.filter((text) => !/^[^=]+=/.test(text));
   if (malformed.length > 0) {
@@ -63,9 +65,9 @@ export function loadRaw(root: string, environment: string, overrides: readonly s
   }
   for (const text of overrides) {
     const [key, value] = splitOnce(text, "=");
-    raw[key] = value ?? "";
+    raw.set(key, value ?? "");
   }
-  return raw;
+  return Object.fromEntries(raw);
 }
 
 function splitOnce(text: string, separator: string): [string, string | undefined] {
@@ -73,6 +75,11 @@ function splitOnce(text: string, separator: string): [string, string | undefined
   return i < 0 ? [text, undefined] : [text.slice(0, i), text.slice(i + 1)];
 }
 
-function isEncrypted(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "secure" in value;
+/** Encrypted values, of a key or inside of a table (`pulumi config set --path --secret`), are not known here. */
+function withoutEncrypted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutEncrypted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
+  if (entries.length === 1 && entries[0]?.[0] === "secure" && typeof entries[0][1] === "string") return HIDDEN;
+  return Object.fromEntries(entries.map(([key, inner]) => [key, withoutEncrypted(inner)]));
 }

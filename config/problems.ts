@@ -1,11 +1,13 @@
 import { UsageError } from "../lib/errors.ts";
+import { printable } from "../lib/text.ts";
+import { redacted } from "./redact.ts";
 
 /** What is wrong with a config, and how it is said. */
 
 /** One thing that is wrong with a config. */
 export interface Problem {
   key: string;
-  /** The value as given (secrets are never shown). */
+  /** The value as given; what of it is secret is hidden when it becomes part of an error. */
   value: unknown;
   rule: string;
   fix: string;
@@ -16,22 +18,23 @@ export class ConfigError extends UsageError {
   override name = "ConfigError";
   readonly problems: readonly Problem[];
   constructor(source: string, problems: readonly Problem[]) {
-    super(formatProblems(source, problems));
-    this.problems = problems;
+    const shown = problems.map((problem) => ({ ...problem, value: redacted(problem.key, problem.value) }));
+    super(formatProblems(source, shown));
+    this.problems = shown;
   }
 }
 
 /** The list that people read: one problem a line, key first. */
-export function formatProblems(source: string, problems: readonly Problem[]): string {
+function formatProblems(source: string, problems: readonly Problem[]): string {
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   const lines = problems.map(
     (p) =>
-      `  ${p.key}: ${p.value === undefined ? "not set" : `got ${show(p.value)}`}; must be ${p.rule}. Fix: ${p.fix}.`,
+      `  ${printable(p.key)}: ${p.value === undefined ? "not set" : `got ${show(p.value)}`}; must be ${p.rule}. Fix: ${p.fix}.`,
   );
   return [`${source}: ${count} in the config, nothing was changed.`, ...lines].join("\n");
 }
 
 function show(value: unknown): string {
-  const text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
+  const text = printable(JSON.stringify(value) ?? String(value));
   return text.length > 120 ? `${text.slice(0, 117)}...` : text;
 }

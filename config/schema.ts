@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { section } from "./fields.ts";
+import * as text from "./grammar.ts";
 import { installableSpark, ZOOKEEPER_VERSIONS } from "./versions.ts";
 
 /**
@@ -18,8 +19,7 @@ export const ARCHITECTURES = [
 export type Architecture = (typeof ARCHITECTURES)[number];
 
 const NAME = /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
-const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
-const OPTIONAL_SOURCE = /^(docker|file|(deb\+)?https?):\/\/\S+$/;
+const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 const general = section("General");
 const size = section("Size");
@@ -82,40 +82,61 @@ export const shape = {
   namenodeCount: size.integer(1, 2, 1, {
     doc: "HDFS namenodes, on the first masters. 2 gives automatic failover through ZooKeeper and three JournalNodes on the masters; needs 3 masters or more.",
   }),
-  existingNamenodes: size.list(IDENTIFIER, "host names or addresses", {
+  existingNamenodes: size.list(text.host.pattern, text.host.rule, {
     doc: "Namenodes of an HDFS that is there already, to be used where the cluster has none of its own (`datanodeCount: 0`): one, or an active one and its standby, by names or addresses that agents and client reach. `namenodePort` and `namenodeUiPort` are theirs; users are told apart by name alone, and Spark's is `spark`. With `executorSource: hdfs` agents read over WebHDFS, so the names of its datanodes must be known to them as well.",
   }),
 
-  image: machine.optionalText({
-    userMustSet: true,
-    doc: "Guest image, by name or id: Debian 12 or Ubuntu 22.04 and later, with cloud-init.",
-    fix: "name an image: openstack image list",
-  }),
+  image: machine.optionalText(
+    {
+      userMustSet: true,
+      doc: "Guest image, by name or id: Debian 12 or Ubuntu 22.04 and later, with cloud-init.",
+      fix: "name an image: openstack image list",
+    },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
   sshUser: machine.text(
     "debian",
     { doc: "The image's login user." },
     IDENTIFIER,
     "a user name of letters, digits, dots, dashes and underscores",
   ),
-  masterFlavor: machine.optionalText({
-    userMustSet: true,
-    doc: "Flavor of the masters, and of every machine that has no flavor of its own.",
-    fix: "name a flavor: openstack flavor list",
-  }),
-  agentFlavor: machine.optionalText({
-    userMustSet: true,
-    doc: "Flavor of the agents, and of the HDFS datanodes.",
-    fix: "name a flavor: openstack flavor list",
-  }),
-  clientFlavor: machine.optionalText({
-    doc: "Flavor of the client (Jupyter, Spark drivers).",
-    derived: "`masterFlavor`",
-  }),
-  bastionFlavor: machine.optionalText({ doc: "Flavor of the bastion.", derived: "`masterFlavor`" }),
+  masterFlavor: machine.optionalText(
+    {
+      userMustSet: true,
+      doc: "Flavor of the masters, and of every machine that has no flavor of its own.",
+      fix: "name a flavor: openstack flavor list",
+    },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
+  agentFlavor: machine.optionalText(
+    {
+      userMustSet: true,
+      doc: "Flavor of the agents, and of the HDFS datanodes.",
+      fix: "name a flavor: openstack flavor list",
+    },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
+  clientFlavor: machine.optionalText(
+    {
+      doc: "Flavor of the client (Jupyter, Spark drivers).",
+      derived: "`masterFlavor`",
+    },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
+  bastionFlavor: machine.optionalText(
+    { doc: "Flavor of the bastion.", derived: "`masterFlavor`" },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
   flavorSizes: machine.table(
     z.strictObject({ vcpus: z.int().min(1), ramMiB: z.int().min(64) }),
     "a table such as {m1.large: {vcpus: 4, ramMiB: 8192}}",
     {
+      names: text.cloudName,
       doc: "Sizes of the flavors named above, so that `plan` can total vCPUs and RAM without asking the cloud. The sizes that the cloud reports are what counts before anything is created.",
       fix: "give vcpus and ramMiB (MiB) for each flavor name, as whole numbers",
     },
@@ -124,10 +145,14 @@ export const shape = {
     doc: "Availability zones over which each group of machines is spread evenly. With several masters and `antiAffinity: hard`, two zones are refused: the loss of one could take the majority.",
     derived: "the cloud's default zone",
   }),
-  keyPair: machine.optionalText({
-    doc: "Name of an existing Nova key pair.",
-    derived: "a key pair made for the cluster; its private key is a secret output",
-  }),
+  keyPair: machine.optionalText(
+    {
+      doc: "Name of an existing Nova key pair.",
+      derived: "a key pair made for the cluster; its private key is a secret output",
+    },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
   bastion: machine.boolean(true, {
     doc: "Whether a small machine with the one public address is made. Without it the program must reach the private network some other way (a VPN, or run inside it).",
   }),
@@ -139,30 +164,42 @@ export const shape = {
     doc: "Addresses of the cluster's own network. The first 64 are kept for everything but agents and datanodes.",
     fix: "use a private IPv4 network with room for all machines, such as 10.72.0.0/16",
   }),
-  externalNetwork: network.optionalText({
-    userMustSet: true,
-    doc: "External network (by name) that floating IPs come from and the router leads to.",
-    fix: "name the external network: openstack network list --external",
-  }),
-  existingNetworkId: network.optionalText({
-    doc: "Id of a network to use instead of a new one. `networkCidr` must then be free in it, and `existingSubnetId` set.",
-    derived: "a new network, subnet and router",
-  }),
-  existingSubnetId: network.optionalText({ doc: "Id of the subnet to use in `existingNetworkId`." }),
+  externalNetwork: network.optionalText(
+    {
+      userMustSet: true,
+      doc: "External network (by name) that floating IPs come from and the router leads to.",
+      fix: "name the external network: openstack network list --external",
+    },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
+  existingNetworkId: network.optionalText(
+    {
+      doc: "Id of a network to use instead of a new one. `networkCidr` must then be free in it, and `existingSubnetId` set.",
+      derived: "a new network, subnet and router",
+    },
+    text.cloudId.pattern,
+    text.cloudId.rule,
+  ),
+  existingSubnetId: network.optionalText(
+    { doc: "Id of the subnet to use in `existingNetworkId`." },
+    text.cloudId.pattern,
+    text.cloudId.rule,
+  ),
   adminCidrs: network.cidrs({
     userMustSet: true,
     doc: "Networks that may reach the bastion's SSH. Nothing else is open to the outside.",
     fix: "list the networks that you administer from, such as 198.51.100.7/32",
   }),
-  dnsServers: network.list(/^\d{1,3}(\.\d{1,3}){3}$/, "IPv4 addresses", {
+  dnsServers: network.list(text.ipv4.pattern, "IPv4 addresses", {
     doc: "DNS servers for the new subnet.",
     derived: "the cloud's own",
   }),
   bindAddress: network.text(
     "127.0.0.1",
     { doc: "Address of this machine on which `make up` publishes Jupyter and the web UIs (platform `docker`)." },
-    /^\d{1,3}(\.\d{1,3}){3}$/,
-    "an IPv4 address",
+    text.ipv4.pattern,
+    text.ipv4.rule,
   ),
 
   dataVolumes: storage.boolean(true, {
@@ -171,7 +208,11 @@ export const shape = {
   sharedStorage: storage.oneOf(["nfs", "none"], "nfs", {
     doc: 'Whether the folder that notebooks work in, `/home/spark/work`, is on every executor too, at the same path and with the same owner: then relative paths, uploaded files, `write.parquet("out")` and `saveAsTable` mean the same to drivers and executors. `nfs`: on OpenStack the client serves it, from its data volume, to the agents alone; on platform `docker` it is a volume of this machine\'s Docker. `none`: each has a folder of its own.',
   }),
-  volumeType: storage.optionalText({ doc: "Cinder volume type.", derived: "the cloud's default type" }),
+  volumeType: storage.optionalText(
+    { doc: "Cinder volume type.", derived: "the cloud's default type" },
+    text.cloudName.pattern,
+    text.cloudName.rule,
+  ),
   masterVolumeGb: storage.integer(1, 16384, 10, {
     doc: "GB of a master's volume: ZooKeeper, Mesos' replicated log, namenode.",
   }),
@@ -182,24 +223,36 @@ export const shape = {
     doc: "Whether data volumes outlive `pulumi destroy`. When true, destroy refuses and says so before it touches anything.",
   }),
 
-  sparkVersion: software.text(installableSpark[0] ?? "", {
-    doc: `Spark release; one of ${installableSpark.join(", ")}. 3.5 is the last line with Mesos.`,
-  }),
+  sparkVersion: software.text(
+    installableSpark[0] ?? "",
+    { doc: `Spark release; one of ${installableSpark.join(", ")}. 3.5 is the last line with Mesos.` },
+    text.version.pattern,
+    text.version.rule,
+  ),
   zookeeperVersion: software.oneOf(ZOOKEEPER_VERSIONS, ZOOKEEPER_VERSIONS[0], { doc: "ZooKeeper release." }),
-  registry: software.optionalText({
-    doc: "Registry that machines pull images from, such as registry.example.org/team.",
-    derived: "a registry on the cluster with generated credentials",
-  }),
-  registryUser: software.optionalText({
-    doc: "User of `registry`. Its password is the secret key `registryPassword`.",
-  }),
-  registryPassword: software.optionalText({
+  registry: software.optionalText(
+    {
+      doc: "Registry that machines pull images from, such as registry.example.org/team.",
+      derived: "a registry on the cluster with generated credentials",
+    },
+    text.registry.pattern,
+    text.registry.rule,
+  ),
+  registryUser: software.optionalText(
+    {
+      doc: "User of `registry`. Its password is the secret key `registryPassword`.",
+    },
+    text.loginName.pattern,
+    text.loginName.rule,
+  ),
+  registryPassword: software.optionalSecret({
     doc: "Password of `registry`; set it with `pulumi config set --secret registryPassword`.",
   }),
   prebuiltImages: software.table(
-    z.string().regex(/^\S+@sha256:[0-9a-f]{64}$/),
+    z.string().regex(text.imageByDigest.pattern, text.imageByDigest.rule),
     "a table of image names and references with digests, such as {spark-python: registry.example.org/team/spark-python@sha256:…}",
     {
+      names: text.imageName,
       doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
       fix: "name each image by its digest: name@sha256:… (docker buildx imagetools inspect shows it)",
     },
@@ -209,8 +262,8 @@ export const shape = {
       doc: "Where Mesos' master and agent come from: `docker://image@sha256:…` (a container image that holds them), `https://host/mesos.tar.gz#sha256=…` or `file:///path/mesos.tar.gz#sha256=…` (an installed prefix), or `deb+https://host/mesos.deb#sha256=…`. Machines that run Mesos themselves (on OpenStack all but those of `mesos-in-docker`) fetch it too; a `file:///` must then be in their guest image as well. Needed before `up` by every architecture but `standalone`; Mesos has had no binary releases of its own since 2020, so nothing is assumed.",
       fix: "give docker://image@sha256:…, https://…tar.gz#sha256=…, file:///…tar.gz#sha256=… or deb+https://….deb#sha256=…",
     },
-    OPTIONAL_SOURCE,
-    "a source with its digest, or empty",
+    text.source.pattern,
+    text.source.rule,
   ),
   libmesosSource: software.optionalText(
     {
@@ -218,26 +271,26 @@ export const shape = {
       derived: "`mesosSource`",
       fix: "give https://…tar.gz#sha256=…, file:///…tar.gz#sha256=… or docker://image@sha256:…",
     },
-    OPTIONAL_SOURCE,
-    "a source with its digest, or empty",
+    text.source.pattern,
+    text.source.rule,
   ),
   marathonSource: software.text(
     "docker://mesosphere/marathon:v1.11.24",
     {
       doc: "Container image of Marathon (`marathon-standalone`). `pulumi up` copies it into the registry that machines pull from.",
     },
-    /^docker:\/\/\S+$/,
-    "docker://image",
+    text.dockerImage.pattern,
+    text.dockerImage.rule,
   ),
   aptMirror: software.optionalText(
     { doc: "Debian mirror that machines install packages from.", derived: "the guest image's own" },
-    /^https?:\/\/\S+$/,
-    "an http(s) address, or empty",
+    text.mirror.pattern,
+    text.mirror.rule,
   ),
   pythonIndex: software.optionalText(
     { doc: "Python package index for agents that install packages themselves (`vanilla`).", derived: "pip's own" },
-    /^https?:\/\/\S+$/,
-    "an http(s) address, or empty",
+    text.mirror.pattern,
+    text.mirror.rule,
   ),
 
   agentCpus: spark.optionalInteger(0, 1024, {
@@ -279,25 +332,39 @@ export const shape = {
       derived: "no object store",
       fix: "give the address of the S3 interface, such as https://object-store.example.org, with s3AccessKey and s3SecretKey",
     },
-    /^https?:\/\/[A-Za-z0-9.-]+(:\d+)?\/?$/,
+    /^https?:\/\/[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?\/?$/,
     "an http(s) address without a path, or empty",
   ),
-  s3AccessKey: spark.optionalText({ doc: "Access key for `s3Endpoint`. Its secret is the secret key `s3SecretKey`." }),
-  s3SecretKey: spark.optionalText({
+  s3AccessKey: spark.optionalText(
+    { doc: "Access key for `s3Endpoint`. Its secret is the secret key `s3SecretKey`." },
+    text.accessKey.pattern,
+    text.accessKey.rule,
+  ),
+  s3SecretKey: spark.optionalSecret({
     doc: "Secret of `s3AccessKey`; set it with `pulumi config set --secret s3SecretKey`. It is on the client, and drivers hand it to their executors. `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
   }),
-  sparkConf: spark.table(z.string(), "a table of Spark properties", {
-    doc: "Further Spark properties. Each goes to those that read it: `spark.worker.*` to workers, `spark.deploy.*` and `spark.master.*` to masters, `spark.shuffle.*` to drivers and shuffle services, `spark.history.*` to the history server, `spark.ui.*` to all that have pages, and what both ends of a connection must agree on (`spark.network.*`, `spark.rpc.*`) to everyone; all others to drivers and by them to executors. They win over what the cluster derives. A property that can have no effect, or that a config key or the cluster itself sets, is refused with what to set instead.",
-    fix: "give property names and values as text, such as {spark.sql.shuffle.partitions: '64'}",
-  }),
+  sparkConf: spark.table(
+    z.string().regex(text.propertyValue.pattern, text.propertyValue.rule),
+    "a table of Spark properties",
+    {
+      names: text.propertyName,
+      doc: "Further Spark properties. Each goes to those that read it: `spark.worker.*` to workers, `spark.deploy.*` and `spark.master.*` to masters, `spark.shuffle.*` to drivers and shuffle services, `spark.history.*` to the history server, `spark.ui.*` to all that have pages, and what both ends of a connection must agree on (`spark.network.*`, `spark.rpc.*`) to everyone; all others to drivers and by them to executors. They win over what the cluster derives. A property that can have no effect, or that a config key or the cluster itself sets, is refused with what to set instead.",
+      fix: "give property names and values as text of one line, such as {spark.sql.shuffle.partitions: '64'}",
+    },
+  ),
 
   executorSource: mesos.oneOf(["hdfs", "http", "local"], "http", {
     doc: "Where executors get Spark from in `vanilla` (`SPARK_EXECUTOR_URI`): HDFS, where the client puts it, an HTTP server on the client, or every agent itself. On machines that is `/opt/spark-dist/spark-<version>.tgz`, which the guest image then has to hold; on platform `docker` Spark is in the agents' image.",
   }),
-  mesosAttributes: mesos.table(z.string(), "a table of agent attributes", {
-    doc: "Attributes of every agent, such as {rack: r1}.",
-    fix: "give names and values as text, such as {rack: r1}",
-  }),
+  mesosAttributes: mesos.table(
+    z.string().regex(text.attributeValue.pattern, text.attributeValue.rule),
+    "a table of agent attributes",
+    {
+      names: text.propertyName,
+      doc: "Attributes of every agent, such as {rack: r1}: text of letters, digits and `_/.-`, a range or a set.",
+      fix: "give names and values as text, such as {rack: r1}",
+    },
+  ),
   mesosRole: mesos.text(
     "spark",
     { doc: "Mesos role that Spark registers in." },

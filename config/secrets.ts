@@ -11,7 +11,13 @@ export type SecretKey = keyof typeof SECRET_KEYS;
 /** What stands in a config in place of a value that only the Pulumi CLI can read, and that the definition need not know. */
 export const HIDDEN = "(secret)";
 
-export const isSecretKey = (key: string): key is SecretKey => key in SECRET_KEYS;
+export const isSecretKey = (key: string): key is SecretKey => Object.hasOwn(SECRET_KEYS, key);
+
+/** Texts that the definition computes with: a plan, which decrypts nothing, must be able to read them. */
+const COMPUTED_WITH = ["clusterName", "sparkVersion", "bindAddress"] as const;
+
+/** Whether a text of the config may be one that is not known here. */
+export const mayBeHidden = (key: string): boolean => !(COMPUTED_WITH as readonly string[]).includes(key);
 
 /** Secrets that the config gives, by the name that they have in the cluster. */
 export function givenSecrets<T>(values: Readonly<{ [K in SecretKey]?: T | undefined }>): Record<string, T> {

@@ -73,7 +73,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
         mesosSource: `http://10.202.0.99:8000/mesos.tar.gz#sha256=${sha256}`,
         dynamicAllocation: true,
         shuffleServicePort: SHUFFLE_PORT,
-        mesosAttributes: { rack: 'r 1 "a" $b' },
+        mesosAttributes: { rack: "r1.a/b" },
         ...(process.env.PIP_INDEX_URL ? { pythonIndex: process.env.PIP_INDEX_URL } : {}),
       },
       "env",
@@ -133,7 +133,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     const environment = await agent.out(
       "tr '\\0' '\\n' </proc/$(systemctl show --value -p MainPID triplewide-mesos-agent)/environ",
     );
-    expect(environment.split("\n")).toContain('MESOS_attributes=rack:r 1 "a" $b');
+    expect(environment.split("\n")).toContain("MESOS_attributes=rack:r1.a/b");
     expect(environment.split("\n")).toContain("MESOS_containerizers=mesos");
   });
 

@@ -1,0 +1,97 @@
+/**
+ * What each kind of text in a config may look like. A value that has its grammar cannot be an option, a second word, a quote
+ * or the end of a line for whatever reads it later. That is one of two defences: values are also quoted for where they go.
+ */
+
+/** A pattern, and in plain words what it takes. */
+export interface Grammar {
+  readonly pattern: RegExp;
+  readonly rule: string;
+}
+
+const OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+const HOST = "[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?";
+const PORT = "(:[0-9]{1,5})?";
+/** A path of an image: Docker's own grammar. */
+const PATH = "[a-z0-9]+((\\.|__?|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|__?|-+)[a-z0-9]+)*)*";
+const IMAGE = `(${HOST}${PORT}/)?${PATH}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?`;
+const DIGEST = "@sha256:[0-9a-f]{64}";
+/** A URL without what quotes, ends or begins something in a shell, a unit or a list of sources. Anything else is percent-encoded. */
+const URL = "https?://[A-Za-z0-9._~:/?@&=+,%-]+";
+const SUM = "#sha256=[0-9a-f]{64}";
+
+const whole = (source: string): RegExp => new RegExp(`^${source}$`);
+
+/** A name of the machines' DNS, or an address. */
+export const host: Grammar = { pattern: whole(HOST), rule: "host names or addresses" };
+
+export const ipv4: Grammar = { pattern: whole(`${OCTET}(\\.${OCTET}){3}`), rule: "an IPv4 address" };
+
+/** Something of an OpenStack project. Clouds take any text as a name; what they do not take away is the id. */
+export const cloudName: Grammar = {
+  pattern: /^[\p{L}\p{N}]([\p{L}\p{N} ._:/+,()@#&=~[\]-]{0,253}[\p{L}\p{N})\]+])?$/u,
+  rule: "a name of letters, digits, spaces and ._:/+,()@#&=~[]-, or an id",
+};
+
+/** Ids of Neutron, which some clouds write without dashes. */
+export const cloudId: Grammar = {
+  pattern: /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/,
+  rule: "an id of letters, digits and dashes",
+};
+
+export const registry: Grammar = {
+  pattern: whole(`${HOST}${PORT}(/${PATH})?`),
+  rule: "host[:port][/path], without a scheme, a login or spaces",
+};
+
+export const imageByDigest: Grammar = {
+  pattern: whole(`${IMAGE}${DIGEST}`),
+  rule: "host/path@sha256:… with 64 hexadecimal digits",
+};
+
+/** A login name: no colon, which would end it in HTTP. */
+export const loginName: Grammar = {
+  pattern: /^[A-Za-z0-9_][A-Za-z0-9_.@+$-]{0,254}$/,
+  rule: "a user name of letters, digits and _.@+$-",
+};
+
+export const accessKey: Grammar = {
+  pattern: /^[A-Za-z0-9][A-Za-z0-9._+/=@:-]{0,127}$/,
+  rule: "a key of letters, digits and ._+/=@:-",
+};
+
+export const dockerImage: Grammar = {
+  pattern: whole(`docker://${IMAGE}(${DIGEST})?`),
+  rule: "docker://image[:tag][@sha256:…]",
+};
+
+/** Where software is downloaded from, with the digest of what comes. */
+export const source: Grammar = {
+  pattern: whole(`(docker://${IMAGE}${DIGEST}|(deb\\+)?${URL}${SUM}|file:///[A-Za-z0-9._/+@%-]+${SUM})`),
+  rule: "a source with its digest, or empty",
+};
+
+export const mirror: Grammar = { pattern: whole(URL), rule: "an http(s) address, or empty" };
+
+export const version: Grammar = { pattern: /^[0-9]+(\.[0-9]+){1,3}$/, rule: "a version such as 3.5.9" };
+
+/** A name of a property: not `__proto__`, and nothing that ends a key in a properties file. */
+export const propertyName: Grammar = {
+  pattern: /^[A-Za-z][A-Za-z0-9_.-]{0,254}$/,
+  rule: "a name of letters, digits, dots, dashes and underscores",
+};
+
+/** Spark takes white space off both ends of a value. */
+export const propertyValue: Grammar = {
+  pattern: /^(\S(.*\S)?)?$/u,
+  rule: "one line of text without white space at its ends",
+};
+
+/** What Mesos itself takes: text, ranges and sets (its documentation: "Attributes and Resources"). */
+export const attributeValue: Grammar = {
+  pattern: /^([A-Za-z0-9_/.-]+|\[[0-9]+-[0-9]+(,[0-9]+-[0-9]+)*\]|\{[A-Za-z0-9_/.-]+(,[A-Za-z0-9_/.-]+)*\})$/,
+  rule: "letters, digits and _/.- (or a range [1-10], or a set {a,b})",
+};
+
+/** Name of one of this project's images. */
+export const imageName: Grammar = { pattern: /^[a-z][a-z0-9-]{0,40}$/, rule: "an image of this project" };

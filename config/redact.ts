@@ -1,0 +1,38 @@
+import { HIDDEN, isSecretKey } from "./secrets.ts";
+
+/** What people may see of a config: in plans, in errors, in comments of a pull request. */
+
+/** Spark's own `spark.redaction.regex`, by which its pages and logs hide properties: it looks at names and at values. */
+const SENSITIVE = /secret|password|token|access[.]?key/i;
+
+/** A login in an address: everything from its scheme, or from the beginning of a word, to its last `@`. A digest's `@` is none. */
+const USERINFO = /(:\/\/|^|(?<=[\s"'=,;]))[^\s"'<>]*@(?!sha256:)/g;
+
+/** Text without the logins in its addresses. */
+export const withoutLogins = (text: string): string =>
+  text.replace(USERINFO, (_, before: string) => `${before}${HIDDEN}@`);
+
+/** Whether a name, or a part of a path such as `sparkConf.spark.ssl.keyPassword`, says that its value is secret. */
+export const isSensitiveName = (name: string): boolean => isSecretKey(name) || SENSITIVE.test(name);
+
+/**
+ * A value as people may see it, at any depth.
+ *
+ * @param name Key of the config, with the path of the value in it, such as `sparkConf.spark.ui.port`.
+ */
+export function redacted(name: string, value: unknown): unknown {
+  if (value === undefined || value === null || value === "") return value;
+  const scalar = typeof value !== "object";
+  if (scalar && isSensitiveName(name)) return HIDDEN;
+  if (typeof value === "string") {
+    return name.startsWith("sparkConf") && SENSITIVE.test(value) ? HIDDEN : withoutLogins(value);
+  }
+  if (Array.isArray(value)) return value.map((item) => redacted(name, item));
+  if (scalar) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, redacted(`${name}.${key}`, inner)]));
+}
+
+/** A config, or a part of one, of which everything that is made from it can be shown. */
+export function redactedConfig<C extends object>(config: C): C {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, redacted(key, value)])) as C;
+}

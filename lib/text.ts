@@ -1,0 +1,23 @@
+/** What text may hold that people write into a config, and how text of unknown origin is shown. */
+
+/**
+ * Characters that no value may hold: control characters and line ends of every kind, which end a line of a script or a unit;
+ * halves of surrogate pairs and noncharacters, which no file keeps as they are; marks that reverse the direction of text or
+ * cannot be seen, by which a reviewer reads something else than the program does.
+ */
+const UNFIT =
+  /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/u;
+const EVERY_UNFIT = new RegExp(UNFIT.source, "gu");
+
+/** The first character of a text that no value may hold, as people look it up (`U+000A`); `undefined` where there is none. */
+export function unfitCharacter(text: string): string | undefined {
+  const found = UNFIT.exec(text)?.[0];
+  return found === undefined ? undefined : codePoint(found);
+}
+
+const codePoint = (character: string): string =>
+  `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+/** Text in which every such character is written out: it stays on its line, and shows what it holds. */
+export const printable = (text: string): string =>
+  text.replace(EVERY_UNFIT, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
