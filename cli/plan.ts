@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { redactedConfig } from "../config/redact.ts";
 import { pinnedVersions } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
 import { planDocument, planText } from "../render/plan.ts";
@@ -15,7 +16,7 @@ export function plan(): Command {
   return commandOf(
     "plan",
     "Prints the cluster that a config describes.",
-    "Machines, addresses, ports, Spark's wiring and quota. Asks no cloud and changes nothing.",
+    "Machines, addresses, ports, Spark's wiring and quota. Asks no cloud, changes nothing and shows no secret.",
     ["triplewide plan local", "triplewide plan local --json --set architecture=vanilla --set agentCount=1000"],
   )
     .argument("<environment>", "name in Pulumi.<environment>.yaml")
@@ -23,7 +24,7 @@ export function plan(): Command {
     .option("--files", "print every file of every service as well", false)
     .addOption(setOption())
     .action((environment: string, options: Options) => {
-      const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
+      const cluster = describeCluster(redactedConfig(loadConfig(projectFolder(), environment, options.set)));
       const versions = pinnedVersions(ROOT);
       process.stdout.write(
         options.json

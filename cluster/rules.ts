@@ -210,20 +210,17 @@ function features(c: Config, refuse: Refuse): void {
   if (c.marathonWorkers !== undefined && c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
   }
-  for (const key of ["mesosSource", "libmesosSource"] as const) {
-    const value = c[key];
-    const digest = value?.startsWith("docker://") ? /@sha256:[0-9a-f]{64}$/ : /#sha256=[0-9a-f]{64}$/;
-    if (hasMesos(c) && value !== undefined && !digest.test(value)) {
-      refuse(key, "a source with its digest", "append @sha256:… to a docker:// source, #sha256=… to any other");
-    }
-  }
   const s3 = (["s3Endpoint", "s3AccessKey", "s3SecretKey"] as const).filter((key) => c[key] === undefined);
   if (s3.length === 1 || s3.length === 2) {
     for (const key of s3)
       refuse(key, "set together with the other s3 keys", "give all three of them, or none", undefined);
   }
-  if (platformOf(c).plainSecrets && c.s3SecretKey === HIDDEN) {
-    refuse("s3SecretKey", "readable without the Pulumi CLI for `make up`", "give the value itself", HIDDEN);
+  if (platformOf(c).plainSecrets) {
+    // The registry's password is of no use there.
+    const keys = (Object.keys(c) as ConfigKey[]).filter((key) => key !== "registryPassword");
+    for (const key of keys.filter((key) => holdsHidden(c[key]))) {
+      refuse(key, "readable without the Pulumi CLI for `make up`", "give the value itself", HIDDEN);
+    }
   }
   if (hasRegistry(c) && c.registryPassword !== undefined) {
     refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
@@ -266,3 +263,7 @@ function agentRoom(c: Config, refuse: Refuse): void {
     );
   }
 }
+
+/** Whether a value, or one in a table, is encrypted and not known here. */
+const holdsHidden = (value: unknown): boolean =>
+  value === HIDDEN || (typeof value === "object" && value !== null && Object.values(value).some(holdsHidden));

@@ -4,6 +4,7 @@ import { PROJECT } from "../config/load.ts";
 import { ConfigError } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 import { HIDDEN, SECRET_KEYS, type SecretKey } from "../config/secrets.ts";
+import { topKey } from "../config/validate.ts";
 
 export interface StackConfig {
   config: Config;
@@ -22,6 +23,7 @@ export function readStackConfig(): StackConfig {
     const [project, key] = name.split(":");
     if (project === PROJECT && key !== undefined) raw[key] = value;
   }
+  const secretHere = secretKeys();
   try {
     // Secrets are checked like every other value, but the definition only asks whether they are set, and holds none.
     const config = validate(raw, pulumi.getStack());
@@ -34,7 +36,17 @@ export function readStackConfig(): StackConfig {
     }
     return { config, secrets };
   } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const hidden = error.problems.map((problem) =>
+      secretHere.has(topKey(problem)) ? { ...problem, value: HIDDEN } : problem,
+    );
     // Without the stack trace, which says nothing to someone who has mistyped a key.
-    throw error instanceof ConfigError ? new pulumi.RunError(error.message) : error;
+    throw new pulumi.RunError(new ConfigError(pulumi.getStack(), hidden).message);
   }
+}
+
+/** Keys whose values are encrypted in this stack, whatever they are called: the engine names them beside the config. */
+function secretKeys(): Set<string> {
+  const names: unknown = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]");
+  return new Set(Array.isArray(names) ? names.map((name) => String(name).slice(`${PROJECT}:`.length)) : []);
 }

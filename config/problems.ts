@@ -1,6 +1,6 @@
 import { UsageError } from "../lib/errors.ts";
 import { printable } from "../lib/text.ts";
-import { redacted } from "./redact.ts";
+import { redacted, withoutLogins } from "./redact.ts";
 
 /** What is wrong with a config, and how it is said. */
 
@@ -18,7 +18,12 @@ export class ConfigError extends UsageError {
   override name = "ConfigError";
   readonly problems: readonly Problem[];
   constructor(source: string, problems: readonly Problem[]) {
-    const shown = problems.map((problem) => ({ ...problem, value: redacted(problem.key, problem.value) }));
+    const shown = problems.map((problem) => ({
+      ...problem,
+      value: redacted(problem.key, problem.value),
+      rule: withoutLogins(problem.rule),
+      fix: withoutLogins(problem.fix),
+    }));
     super(formatProblems(source, shown));
     this.problems = shown;
   }

@@ -6,14 +6,17 @@ import { HIDDEN, isSecretKey } from "./secrets.ts";
 const SENSITIVE = /secret|password|token|access[.]?key/i;
 
 /** A login in an address: everything from its scheme, or from the beginning of a word, to its last `@`. A digest's `@` is none. */
-const USERINFO = /(:\/\/|^|(?<=[\s"'=,;]))[^\s"'<>]*@(?!sha256:)/g;
+const USERINFO = /(?<=^|[\s"'=,;(])([A-Za-z][A-Za-z0-9+.:-]*:\/\/)?[^\s"'<>]*@(?!sha256:)/g;
 
 /** Text without the logins in its addresses. */
 export const withoutLogins = (text: string): string =>
-  text.replace(USERINFO, (_, before: string) => `${before}${HIDDEN}@`);
+  text.replace(USERINFO, (_, scheme = "") => `${scheme}${HIDDEN}@`);
 
 /** Whether a name, or a part of a path such as `sparkConf.spark.ssl.keyPassword`, says that its value is secret. */
 export const isSensitiveName = (name: string): boolean => isSecretKey(name) || SENSITIVE.test(name);
+
+/** Whether a value may name a secret itself: a Java option in a property, the key in an override that is malformed. */
+const looksInside = (name: string): boolean => name.startsWith("sparkConf") || name === "--set";
 
 /**
  * A value as people may see it, at any depth.
@@ -25,7 +28,7 @@ export function redacted(name: string, value: unknown): unknown {
   const scalar = typeof value !== "object";
   if (scalar && isSensitiveName(name)) return HIDDEN;
   if (typeof value === "string") {
-    return name.startsWith("sparkConf") && SENSITIVE.test(value) ? HIDDEN : withoutLogins(value);
+    return looksInside(name) && SENSITIVE.test(value) ? HIDDEN : withoutLogins(value);
   }
   if (Array.isArray(value)) return value.map((item) => redacted(name, item));
   if (scalar) return value;

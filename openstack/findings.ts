@@ -1,8 +1,10 @@
+import { redacted, withoutLogins } from "../config/redact.ts";
+
 /** One thing that would make an update fail. */
 export interface PreflightProblem {
   /** Setting to change: a config key, `credentials`, or `quota`. */
   key: string;
-  /** The value as given (secrets are never shown). `undefined` where the problem is not about one value. */
+  /** The value as people may see it. `undefined` where the problem is not about one value. */
   value: unknown;
   wrong: string;
   /** Empty where `wrong` says it all. */
@@ -31,11 +33,13 @@ export class Findings {
   refuse(key: string, value: unknown, wrong: string, fix: string): void {
     // A service that is down is found by every check that needs it.
     if (this.problems.some((p) => p.key === key && p.wrong === wrong)) return;
-    this.problems.push({ key, value, wrong, fix });
+    const shown = [wrong, fix].map(withoutLogins) as [string, string];
+    this.problems.push({ key, value: redacted(key, value), wrong: shown[0], fix: shown[1] });
   }
 
   warn(text: string): void {
-    if (!this.warnings.includes(text)) this.warnings.push(text);
+    const shown = withoutLogins(text);
+    if (!this.warnings.includes(shown)) this.warnings.push(shown);
   }
 }
 
