@@ -1,0 +1,261 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { ROOT } from "../../lib/root.ts";
+
+/** What code of a pull request can reach, and what a fork can make the project's bot say. */
+
+interface Step {
+  name?: string;
+  uses?: string;
+  run?: string;
+  with?: Record<string, unknown>;
+  env?: Record<string, string>;
+}
+interface Job {
+  permissions?: Record<string, string>;
+  environment?: string;
+  needs?: string | string[];
+  steps: Step[];
+}
+interface Workflow {
+  on: string | Record<string, unknown>;
+  permissions?: Record<string, string>;
+  jobs: Record<string, Job>;
+}
+
+const FOLDER = join(ROOT, ".github", "workflows");
+const GITHUB = join(ROOT, ".github");
+const files = readdirSync(FOLDER);
+const workflows = files.map((name) => {
+  const text = readFileSync(join(FOLDER, name), "utf8");
+  return { name, text, workflow: parse(text) as Workflow };
+});
+const jobs = workflows.flatMap(({ name, workflow }) =>
+  Object.entries(workflow.jobs).map(([job, body]) => ({ name: `${name} ${job}`, workflow, job: body })),
+);
+const workflowOf = (name: string): Workflow => {
+  const found = workflows.find((w) => w.name === name);
+  if (!found) throw new Error(`no workflow ${name}`);
+  return found.workflow;
+};
+const eventsOf = ({ on }: Workflow): string[] => (typeof on === "string" ? [on] : Object.keys(on));
+/** What a job may do; an absent key of a stated set is nothing. */
+const permissionsOf = (workflow: Workflow, job: Job): Record<string, string> | undefined =>
+  job.permissions ?? workflow.permissions;
+/** Whether a step runs what the repository holds. */
+const runsCode = ({ uses, run }: Step): boolean => uses?.startsWith("./") === true || run !== undefined;
+const checkouts = (job: Job): Step[] => job.steps.filter(({ uses }) => uses?.startsWith("actions/checkout@"));
+
+describe("every workflow", () => {
+  const used = [...workflows.map(({ text }) => text), readFileSync(join(GITHUB, "actions/pulumi/action.yml"), "utf8")]
+    .flatMap((text) => text.split("\n"))
+    .filter((line) => /^\s*(- )?uses:/.test(line));
+
+  test.each([...new Set(used)])("names an action by its commit, and says which release that is: %s", (line) => {
+    expect(line).toMatch(/uses: (\.\/|[\w.-]+\/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)/);
+  });
+
+  test("has the same commit for the same action everywhere", () => {
+    const pins = new Set(used.map((line) => line.replace(/^.*uses: /, "")).filter((pin) => !pin.startsWith("./")));
+    expect(new Set([...pins].map((pin) => pin.split("@")[0])).size).toBe(pins.size);
+  });
+
+  test.each(workflows)("$name runs for no event that mixes rights with a fork's code", ({ workflow, text }) => {
+    expect(eventsOf(workflow)).not.toContain("pull_request_target");
+    expect(eventsOf(workflow)).not.toContain("issue_comment");
+    expect(text).not.toMatch(/secrets: *inherit/);
+  });
+
+  test.each(jobs)("$name says what it may do, and writes no more than comments", ({ workflow, job }) => {
+    const permissions = permissionsOf(workflow, job);
+    expect(permissions).toBeDefined();
+    for (const [scope, level] of Object.entries(permissions ?? {})) {
+      expect(level === "read" || (level === "write" && scope === "pull-requests"), `${scope}: ${level}`).toBe(true);
+    }
+  });
+
+  test.each(jobs)("$name leaves no token behind in a checkout", ({ job }) => {
+    for (const step of checkouts(job)) expect(step.with).toMatchObject({ "persist-credentials": false });
+  });
+
+  test.each(jobs)("$name puts no expression into a script: a branch can be called anything", ({ job }) => {
+    for (const step of job.steps) expect(step.run ?? "").not.toContain("${{");
+  });
+});
+
+describe("credentials", () => {
+  const withSecrets = jobs.filter(({ job }) => JSON.stringify(job).includes("secrets."));
+
+  test("are where they are expected", () => {
+    expect(withSecrets.map(({ name }) => name)).toEqual(["preview.yml preview", "up.yml up"]);
+  });
+
+  test.each(withSecrets)("$name has them of an environment, after a look whether that asks reviewers", ({ job }) => {
+    expect(job.environment).toContain("matrix.environment");
+    expect(job.needs).toBe("guard");
+  });
+
+  test.each(withSecrets)("$name cannot write to GitHub", ({ workflow, job }) => {
+    expect(Object.values(permissionsOf(workflow, job) ?? {})).not.toContain("write");
+  });
+
+  test("a preview runs the commit that was approved", () => {
+    const preview = workflowOf("preview.yml").jobs.preview as Job;
+    expect(checkouts(preview).map((step) => step.with?.ref)).toEqual([
+      "$\u007b{ github.event.pull_request.head.sha }}",
+    ]);
+  });
+
+  const writers = jobs.filter(({ workflow, job }) =>
+    Object.values(permissionsOf(workflow, job) ?? {}).includes("write"),
+  );
+
+  test("what writes runs nothing of a pull request", () => {
+    expect(writers.map(({ name }) => name)).toEqual(["plan-comment.yml comment", "preview.yml comment"]);
+    for (const { workflow, job } of writers) {
+      expect(job.steps.some(runsCode)).toBe(true);
+      const trusted = eventsOf(workflow).includes("workflow_run")
+        ? [undefined]
+        : ["$\u007b{ github.event.pull_request.base.sha }}"];
+      expect(checkouts(job).map((step) => step.with?.ref)).toEqual(trusted);
+      expect(job.environment).toBeUndefined();
+    }
+  });
+});
+
+const folder = mkdtempSync(join(tmpdir(), "workflows-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Runs a script with a `gh` that does as told. */
+function bash(script: string, gh: string, env: Record<string, string>) {
+  writeFileSync(join(folder, "gh"), `#!/bin/bash\n${gh}\n`);
+  chmodSync(join(folder, "gh"), 0o755);
+  return spawnSync("bash", ["-e", "-c", script], {
+    encoding: "utf8",
+    cwd: folder,
+    env: { PATH: `${folder}:${process.env.PATH}`, GITHUB_REPOSITORY: "o/r", ...env },
+  });
+}
+
+const hasJq = spawnSync("jq", ["--version"]).status === 0;
+describe.skipIf(!hasJq)("the guard", () => {
+  const reviewers = '{"protection_rules":[{"type":"required_reviewers","reviewers":[{"type":"User"}]}]}';
+  const guard = (file: string): string => {
+    const step = workflowOf(file).jobs.guard?.steps[0];
+    if (!step?.run) throw new Error(`no guard in ${file}`);
+    return step.run;
+  };
+
+  test.each([
+    ["preview.yml", "staging-preview"],
+    ["up.yml", "staging"],
+  ])("of %s lets an environment pass that asks reviewers", (file, environment) => {
+    const gh = `[[ $2 == repos/o/r/environments/${environment} ]] || exit 1\necho '${reviewers}'`;
+    expect(bash(guard(file), gh, { ENVIRONMENTS: '["staging"]' })).toMatchObject({ status: 0, stdout: "" });
+  });
+
+  test.each([
+    ["no rules", "echo '{}'"],
+    ["other rules", `echo '{"protection_rules":[{"type":"wait_timer"},{"type":"branch_policy"}]}'`],
+    ["nobody who reviews", `echo '{"protection_rules":[{"type":"required_reviewers","reviewers":[]}]}'`],
+    ["no such environment", "echo '{}'; exit 1"],
+    ["an answer that is none", "echo nonsense"],
+    ["one of two without", `case $2 in */a-preview|*/a) echo '${reviewers}';; *) echo '{}';; esac`],
+  ])("stops where there are %s", (_, gh) => {
+    for (const file of ["preview.yml", "up.yml"]) {
+      expect(bash(guard(file), gh, { ENVIRONMENTS: '["a", "b"]' }).status).not.toBe(0);
+    }
+  });
+
+  test("stops where the list of environments is none", () => {
+    expect(bash(guard("preview.yml"), `echo '${reviewers}'`, { ENVIRONMENTS: "staging" }).status).not.toBe(0);
+  });
+});
+
+describe("what a fork makes the bot say", () => {
+  const quote = (content: string | Buffer): string => {
+    writeFileSync(join(folder, "plan.diff"), content);
+    const { status, stdout, stderr } = spawnSync(join(GITHUB, "quote.sh"), ["Plan", "Said.", "plan.diff"], {
+      encoding: "utf8",
+      cwd: folder,
+    });
+    expect([status, stderr]).toEqual([0, ""]);
+    return stdout;
+  };
+  /** The text of the fence, when everything else is the bot's own. */
+  function fenced(comment: string): string {
+    const lines = comment.split("\n");
+    const open = lines.findIndex((line) => /^`{3,}diff$/.test(line));
+    const fence = (lines[open] ?? "").replace("diff", "");
+    const close = lines.findIndex((line, i) => i > open && new RegExp(`^ {0,3}\`{${fence.length},}\\s*$`).test(line));
+    expect([...lines.slice(0, open), ...lines.slice(close + 1)].filter((line) => line !== "")).toEqual([
+      ...["### Plan", "", "Said."].filter((line) => line !== ""),
+      ...(comment.includes("It is cut off here")
+        ? ["It is cut off here; the rest is in the artifact of its run."]
+        : []),
+      "<details><summary>Show</summary>",
+      "</details>",
+    ]);
+    return lines.slice(open + 1, close).join("\n");
+  }
+
+  test.each([
+    "```\n@everyone [approve](https://evil.example)\n```",
+    "</details>\n\n# Approved by the maintainers",
+    "<!-- triplewide plan -->\n![x](https://evil.example/pixel)",
+    "~~~\n`````\n   ````````\n",
+    "\\```\n\t```\n",
+  ])("stands in a block that it cannot end: %j", (text) => {
+    expect(fenced(quote(text))).toBe(text.replace(/\n+$/, ""));
+  });
+
+  test("whatever it is", () => {
+    const part = fc.oneof(
+      fc.constantFrom("`", "```", "~~~", "\n", " ", "@a", "<", "</details>"),
+      fc.string({ unit: "grapheme" }).filter((text) => !/\p{C}|\p{Zl}|\p{Zp}/u.test(text)),
+    );
+    fc.assert(
+      fc.property(fc.array(part), (parts) => {
+        const text = parts.join("").replaceAll("\r", "");
+        expect(fenced(quote(text))).toBe(text.replace(/\n+$/, ""));
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  test("holds no mark that hides or turns text, and no byte that is none", () => {
+    const text = fenced(
+      quote(Buffer.concat([Buffer.from("a\u202eb\u2066c\u200bd\u0000e\x1b[31mf\u2028g\r"), Buffer.from([255])])),
+    );
+    expect(text).toBe("a?b?c?d?e?[31mf?g??");
+  });
+
+  test("is short enough for a comment, and ends with a whole character", () => {
+    const comment = quote("é".repeat(50_000));
+    expect(comment.length).toBeLessThan(65_000);
+    expect(comment).toContain("It is cut off here");
+    expect(fenced(comment)).toMatch(/^é+$/);
+  });
+
+  test("is no other file of the machine that writes", () => {
+    rmSync(join(folder, "plan.diff"), { force: true });
+    symlinkSync("/etc/hostname", join(folder, "plan.diff"));
+    const { status, stdout } = spawnSync(join(GITHUB, "quote.sh"), ["Plan", "Said.", "plan.diff"], { cwd: folder });
+    expect([status, String(stdout)]).toEqual([1, ""]);
+  });
+
+  test("is written over the bot's own comment alone, in a pull request that is a number", () => {
+    const script = `${join(GITHUB, "comment.sh")} "$NUMBER" plan body.md`;
+    writeFileSync(join(folder, "body.md"), "text\n");
+    const gh =
+      'echo "$@" >> calls; [[ $1$2 == api--paginate ]] && [[ "$*" == *\'login == "github-actions[bot]"\'* ]] && echo 7; true';
+    expect(bash(script, gh, { NUMBER: "12" }).status).toBe(0);
+    expect(readFileSync(join(folder, "calls"), "utf8")).toContain("--method PATCH repos/o/r/issues/comments/7");
+    expect(bash(script, gh, { NUMBER: "12/../../x" }).status).toBe(2);
+  });
+});
