@@ -1,7 +1,26 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import { interactive } from "../lib/exec.ts";
+import { xmlText } from "../lib/quote.ts";
 import { readSecret } from "../local/project.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
+
+/**
+ * A file of this user alone that leads a browser to an address: every user of this machine reads command lines, and this address
+ * holds a token. Jupyter itself opens a browser like this.
+ *
+ * @param folder Where the file is written.
+ * @returns Its address.
+ */
+export function pageThatLeadsTo(url: string, folder: string): string {
+  const path = join(folder, "notebook.html");
+  const page = `<!DOCTYPE html>\n<meta http-equiv="refresh" content="0; url=${xmlText(url)}">\n`;
+  rmSync(path, { force: true });
+  writeFileSync(path, page, { mode: 0o600, flag: "wx" });
+  return pathToFileURL(path).href;
+}
 
 /** `triplewide notebook`. */
 export function notebook(): Command {
@@ -19,6 +38,7 @@ export function notebook(): Command {
     const { project } = await localCluster(config, options.env);
     const url = `http://${config.bindAddress}:${config.jupyterPort}/lab?token=${readSecret(project, "jupyter-token")}`;
     process.stdout.write(`${url}\n`);
-    if (process.env.DISPLAY || process.env.WAYLAND_DISPLAY) await interactive("xdg-open", [url]).catch(() => undefined);
+    if (!process.env.DISPLAY && !process.env.WAYLAND_DISPLAY) return;
+    await interactive("xdg-open", [pageThatLeadsTo(url, project.dir)]).catch(() => undefined);
   });
 }

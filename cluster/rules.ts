@@ -155,13 +155,33 @@ function addresses(c: Config, refuse: Refuse): void {
       refuse("networkCidr", `apart from ${cidr} (${what})`, "use another private network, such as 10.72.0.0/16");
     }
   }
-  for (const admin of c.adminCidrs) {
-    if (new Address4(admin).subnetMask === 0) {
-      refuse("adminCidrs", "narrower than the whole world", "list only networks that you administer from", admin);
-    } else if (overlap(admin, c.networkCidr)) {
+  const admins = addressesIn(c.adminCidrs);
+  if (admins > MOST_ADMIN_ADDRESSES) {
+    const rule = `together at most ${MOST_ADMIN_ADDRESSES} addresses, four networks such as 10.0.0.0/8 (they are ${admins})`;
+    refuse("adminCidrs", rule, "list only networks that you administer from");
+  }
+  for (const admin of admins > MOST_ADMIN_ADDRESSES ? [] : c.adminCidrs) {
+    if (overlap(admin, c.networkCidr)) {
       refuse("adminCidrs", `apart from networkCidr (${c.networkCidr})`, "choose another networkCidr", admin);
     }
   }
+}
+
+/** More is not where people administer from, but a good part of the internet, in however many pieces. */
+const MOST_ADMIN_ADDRESSES = 4 * 2 ** 24;
+
+/** How many addresses there are in networks that may overlap. */
+function addressesIn(cidrs: readonly string[]): number {
+  const ranges = cidrs
+    .map((cidr) => new Address4(cidr))
+    .map((a) => [Number(a.startAddress().bigInt()), Number(a.endAddress().bigInt())] as const)
+    .sort(([a], [b]) => a - b);
+  let [total, next] = [0, 0];
+  for (const [first, last] of ranges) {
+    total += Math.max(0, last + 1 - Math.max(first, next));
+    next = Math.max(next, last + 1);
+  }
+  return total;
 }
 
 function overlap(a: string, b: string): boolean {
@@ -196,6 +216,13 @@ function isTimeZone(name: string): boolean {
 
 function features(c: Config, refuse: Refuse): void {
   if (!isTimeZone(c.timeZone)) refuse("timeZone", "a time zone of the IANA list", "name one, such as Europe/Berlin");
+  if (platformOf(c).machinesAreContainers && !c.openToNetwork && !overlap(c.bindAddress, "127.0.0.0/8")) {
+    refuse(
+      "bindAddress",
+      "a loopback address, such as 127.0.0.1, while openToNetwork is false: most pages ask for no login",
+      "reach the pages by `ssh -L`, or set openToNetwork to true as well",
+    );
+  }
   if (c.historyServer && !hasHdfs(c)) {
     const fix = "set datanodeCount to 1 or more, or name existingNamenodes";
     refuse("historyServer", "false where there is no HDFS to keep event logs in", fix);

@@ -197,10 +197,15 @@ export const shape = {
   }),
   bindAddress: network.text(
     "127.0.0.1",
-    { doc: "Address of this machine on which `make up` publishes Jupyter and the web UIs (platform `docker`)." },
+    {
+      doc: "Address of this machine on which `make up` publishes Jupyter and the web UIs (platform `docker`). Any but a loopback address needs `openToNetwork`.",
+    },
     text.ipv4.pattern,
     text.ipv4.rule,
   ),
+  openToNetwork: network.boolean(false, {
+    doc: "Whether `bindAddress` may be one that other machines reach (platform `docker`). Jupyter alone asks for its token there: whoever reaches the other pages reads what jobs do, and Spark's own let them end jobs.",
+  }),
 
   dataVolumes: storage.boolean(true, {
     doc: "Whether machines that keep state get a Cinder volume. Without, state lies on the machine's own disk and is lost when the machine is replaced; the preview says for which machines.",

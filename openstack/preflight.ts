@@ -237,6 +237,7 @@ interface Network {
   id: string;
   name: string;
   "router:external"?: boolean;
+  port_security_enabled?: boolean;
 }
 
 async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings): Promise<Network | undefined> {
@@ -327,6 +328,11 @@ async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Fi
   if (!subnet) {
     const fix = "give the id of a subnet of existingNetworkId: openstack subnet list";
     findings.refuse("existingSubnetId", subnetId, "there is no subnet with this id", fix);
+  }
+  if (network?.network.port_security_enabled === false) {
+    const fix = "enable it (openstack network set --enable-port-security), or leave existingNetworkId out";
+    const wrong = "its port security is off, so that no security group holds there";
+    findings.refuse("existingNetworkId", c.existingNetworkId, wrong, fix);
   }
   if (!network || !subnet) return;
   const { network_id: owner, cidr, ip_version: version, gateway_ip: gateway } = subnet.subnet;

@@ -1,5 +1,5 @@
 import { accessSync, constants } from "node:fs";
-import { hasMesos } from "../cluster/architectures/index.ts";
+import { architectureOf, hasMesos } from "../cluster/architectures/index.ts";
 import { hasRegistry } from "../cluster/features.ts";
 import { type Config, required } from "../config/schema.ts";
 import { explain, Http, type HttpAnswer, isCertificateError } from "../lib/http.ts";
@@ -10,6 +10,15 @@ import type { Findings } from "./findings.ts";
  * does not: a mirror may well be one that only the cloud's machines see.
  */
 export async function checkSources(c: Config, findings: Findings, timeoutMs: number): Promise<void> {
+  if (
+    architectureOf(c).sparkMaster === "marathon" &&
+    !("marathon" in c.prebuiltImages) &&
+    !/@sha256:/.test(c.marathonSource)
+  ) {
+    findings.warn(
+      `marathonSource: ${c.marathonSource} has no digest. Machines run by digest what its tag names when it is copied, as root on the masters: append @sha256:… (docker buildx imagetools inspect)`,
+    );
+  }
   const http = new Http();
   try {
     await Promise.all([

@@ -1,8 +1,11 @@
 import { execFile } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, test, vi } from "vitest";
+import { pageThatLeadsTo } from "../../cli/notebook.ts";
 import { buildProgram, runProgram } from "../../cli/program.ts";
 import { describeError, UsageError, UserError } from "../../lib/errors.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -124,6 +127,23 @@ describe("bad usage exits with 2 and one clear message", () => {
     expect(environment).toMatchObject({ code: 2, out: "" });
     expect(environment.err).toContain("there is no Pulumi.nowhere.yaml");
   });
+});
+
+test("a browser is led to JupyterLab by a file of this user, and no command line holds the token", () => {
+  const folder = mkdtempSync(join(tmpdir(), "notebook-"));
+  try {
+    symlinkSync("/etc/hostname", join(folder, "notebook.html"));
+    const address = pageThatLeadsTo("http://127.0.0.1:8888/lab?token=secret&x=1", folder);
+    expect(address).toBe(pathToFileURL(join(folder, "notebook.html")).href);
+    expect(address).not.toContain("secret");
+    const path = fileURLToPath(address);
+    expect(lstatSync(path).isFile()).toBe(true);
+    expect((lstatSync(path).mode & 0o777).toString(8)).toBe("600");
+    expect(readFileSync(path, "utf8")).toContain("url=http://127.0.0.1:8888/lab?token=secret&amp;x=1");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  expect(readFileSync(join(ROOT, "cli", "notebook.ts"), "utf8")).not.toMatch(/xdg-open", \[url/);
 });
 
 test.for([

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { agentNumbers } from "../../cluster/groups.ts";
 import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
-import { fill, placeholder } from "../../cluster/values.ts";
+import { fill, placeholder, secretsIn } from "../../cluster/values.ts";
 import { environments } from "../../config/load.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -165,6 +165,16 @@ test.each([
   expect(contentOf(agent, "/etc/mesos/hadoop/bin/hadoop")).toContain(
     JSON.stringify(existingNamenodes.map((host) => `${host}:9870`)),
   );
+});
+
+test("the history server, whose pages ask for no login, holds no secret of drivers", () => {
+  const s3 = { s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "b" };
+  for (const architecture of ARCHITECTURES) {
+    const { services } = inCloud({ architecture, datanodeCount: 1, historyServer: true, ...s3 });
+    const of = (name: string) => services.find((s) => s.name === name);
+    expect(secretsIn(of("jupyter"))).toEqual(expect.arrayContaining(["spark-auth", "s3-secret-key"]));
+    expect(secretsIn(of("history-server"))).toEqual([]);
+  }
 });
 
 test("the folder of event logs is made before anyone needs it", () => {

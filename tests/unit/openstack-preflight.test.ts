@@ -174,6 +174,17 @@ describe("an existing network", () => {
     );
   });
 
+  test("must hold to security groups", async () => {
+    const network = fake.state.networks.find((n) => n.id === IDS.network);
+    if (!network) throw new Error("no network");
+    network.port_security_enabled = true;
+    expect((await check(existing)).warnings).toEqual([]);
+    network.port_security_enabled = false;
+    expect(await problems(existing)).toEqual([
+      expect.stringMatching(/existingNetworkId: got .*its port security is off.*--enable-port-security/),
+    ]);
+  });
+
   test("may not have others on the addresses that the cluster will use", async () => {
     const addresses = new Map(clusterOf().machines.map((m) => [m.name, m.address]));
     const port = (name: string, address: string | undefined) => ({
@@ -389,6 +400,18 @@ describe("sources", () => {
     expect((await check({ aptMirror: "http://127.0.0.1:1/" })).warnings).toEqual([
       "aptMirror: http://127.0.0.1:1/ is not reached from here (connection refused); the machines will have to reach it",
     ]);
+  });
+
+  test("name a Marathon by its digest, or say that its tag decides what runs on the masters", async () => {
+    const marathon = { architecture: "marathon-standalone", mesosSource: `docker://x/mesos@sha256:${"a".repeat(64)}` };
+    expect((await check(marathon)).warnings).toEqual([
+      expect.stringMatching(
+        /^marathonSource: docker:\/\/mesosphere\/marathon:v1\.11\.24 has no digest.* as root on the masters/,
+      ),
+    ]);
+    const digest = `@sha256:${"b".repeat(64)}`;
+    expect((await check({ ...marathon, marathonSource: `docker://x/marathon${digest}` })).warnings).toEqual([]);
+    expect((await check({ ...marathon, prebuiltImages: { marathon: `x/marathon${digest}` } })).warnings).toEqual([]);
   });
 
   test("that are registries answer 200 or 401, and a refused password is told from that", async () => {

@@ -107,6 +107,31 @@ describe("bad input", () => {
     expect(keysOf({ ...CLOUD, adminCidrs: ["0.0.0.0/0"] })).toEqual(["adminCidrs"]);
     expect(keysOf({ ...CLOUD, adminCidrs: ["10.72.3.0/24"] })).toEqual(["adminCidrs"]);
     expect(keysOf({ ...CLOUD, adminCidrs: ["198.51.100.7/32"] })).toEqual([]);
+    expect(keysOf({ ...CLOUD, adminCidrs: ["192.168.0.0/16", "172.16.0.0/12"] })).toEqual([]);
+  });
+
+  test.each([
+    [["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"]],
+    [["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"]],
+    // All but a hole.
+    [Array.from({ length: 224 }, (_, i) => `${i}.0.0.0/8`).filter((cidr) => cidr !== "10.0.0.0/8")],
+    [["1.0.0.0/6", "1.0.0.0/8", "5.0.0.0/9"]],
+  ])("nor from the world in pieces: %j", (adminCidrs) => {
+    expect(keysOf({ ...CLOUD, networkCidr: "10.72.0.0/16", adminCidrs })).toContain("adminCidrs");
+  });
+
+  test("networks that overlap count once", () => {
+    expect(keysOf({ ...CLOUD, adminCidrs: ["12.0.0.0/6", "13.0.0.0/8", "12.1.0.0/16"] })).toEqual([]);
+  });
+
+  test.each([
+    ["0.0.0.0", ["bindAddress"]],
+    ["192.168.1.7", ["bindAddress"]],
+    ["127.0.0.1", []],
+    ["127.5.0.1", []],
+  ])("on Docker, pages on %s: %j, unless the config says so", (bindAddress, keys) => {
+    expect(keysOf({ ...local, bindAddress })).toEqual(keys);
+    expect(keysOf({ ...local, bindAddress, openToNetwork: true })).toEqual([]);
   });
 
   test("a secret's value is not in the message", () => {
