@@ -1,0 +1,46 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ROOT } from "../../lib/root.ts";
+
+/** docs/SECURITY.md says what is protected; each such line names tests, and they exist. */
+
+const text = readFileSync(join(ROOT, "docs", "SECURITY.md"), "utf8");
+const tables = text.split(/^## /m).filter((section) => section.includes("| Test |"));
+const rows = tables.flatMap((section) =>
+  section.split("\n").filter((line) => line.startsWith("| ") && !/^\| (Attack|---) \|/.test(line)),
+);
+const LINK = /\[([^\]]+)\]\(\.\.\/(tests\/[\w./-]+\.test\.ts)\)/g;
+
+test("there are tables of attacks", () => {
+  expect(tables.length).toBeGreaterThan(5);
+  expect(rows.length).toBeGreaterThan(25);
+});
+
+test.each(rows.map((row) => [row.split("|")[1]?.trim() ?? "", row] as const))("%s: names a test", (_, row) => {
+  const cells = row.split(" | ");
+  expect(cells).toHaveLength(3);
+  expect(cells[2]).toMatch(LINK);
+});
+
+describe("every test that it names exists", () => {
+  const named = [...text.matchAll(LINK)].map(([, title = "", file = ""]) => ({ title, file }));
+
+  test.each(named)("$file: $title", ({ title, file }) => {
+    const path = join(ROOT, file);
+    expect(existsSync(path)).toBe(true);
+    const source = readFileSync(path, "utf8");
+    // The title of a test or of a group of tests, in quotes of any kind, and not a mere mention.
+    const calls = source.matchAll(/\b(?:test|describe)\b[^"'`\n]*(?:\n[^"'`\n]*)?\(\s*(["'`])(.*?)\1,/g);
+    const tabled = source.matchAll(/\)\(\s*(["'`])(.*?)\1,/g);
+    const titles = [...calls, ...tabled].map((match) => match[2]);
+    expect(titles).toContain(title);
+  });
+});
+
+test("what is not protected is said", () => {
+  const open = text.split("## What is not protected")[1] ?? "";
+  for (const word of ["run_tasks", "simple", "encrypted", "libprocess", "ZooKeeper", "Egress", "Rotation"]) {
+    expect(open).toContain(word);
+  }
+});
