@@ -1,3 +1,4 @@
+import { propertyName } from "./grammar.ts";
 import { HIDDEN, isSecretKey } from "./secrets.ts";
 
 /** What people may see of a config: in plans, in errors, in comments of a pull request. */
@@ -15,8 +16,12 @@ export const withoutLogins = (text: string): string =>
 /** Whether a name, or a part of a path such as `sparkConf.spark.ssl.keyPassword`, says that its value is secret. */
 export const isSensitiveName = (name: string): boolean => isSecretKey(name) || SENSITIVE.test(name);
 
-/** Whether a value may name a secret itself: a Java option in a property, the key in an override that is malformed. */
-const looksInside = (name: string): boolean => name.startsWith("sparkConf") || name === "--set";
+/**
+ * Whether a value may name a secret itself: a Java option in a property, the key in an override that is malformed, a whole table
+ * as text. The name of a property alone says nothing.
+ */
+const looksInside = (name: string, value: string): boolean =>
+  name.startsWith("sparkConf.") || name === "--set" || (name === "sparkConf" && !propertyName.pattern.test(value));
 
 /**
  * A value as people may see it, at any depth.
@@ -28,7 +33,7 @@ export function redacted(name: string, value: unknown): unknown {
   const scalar = typeof value !== "object";
   if (scalar && isSensitiveName(name)) return HIDDEN;
   if (typeof value === "string") {
-    return looksInside(name) && SENSITIVE.test(value) ? HIDDEN : withoutLogins(value);
+    return looksInside(name, value) && SENSITIVE.test(value) ? HIDDEN : withoutLogins(value);
   }
   if (Array.isArray(value)) return value.map((item) => redacted(name, item));
   if (scalar) return value;

@@ -1,6 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { architectureOf, hasMesos } from "../cluster/architectures/index.ts";
 import { hasRegistry } from "../cluster/features.ts";
+import { IMAGE_NAMES, imageRecord } from "../cluster/image-catalogue.ts";
 import { type Config, required } from "../config/schema.ts";
 import { explain, Http, type HttpAnswer, isCertificateError } from "../lib/http.ts";
 import type { Findings } from "./findings.ts";
@@ -10,9 +11,10 @@ import type { Findings } from "./findings.ts";
  * does not: a mirror may well be one that only the cloud's machines see.
  */
 export async function checkSources(c: Config, findings: Findings, timeoutMs: number): Promise<void> {
+  const copiedImages = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "copied");
   if (
     architectureOf(c).sparkMaster === "marathon" &&
-    !("marathon" in c.prebuiltImages) &&
+    copiedImages.some((name) => !(name in c.prebuiltImages)) &&
     !/@sha256:/.test(c.marathonSource)
   ) {
     findings.warn(

@@ -135,6 +135,7 @@ describe("errors", () => {
     ["a login in a source without a digest", { mesosSource: `https://me:${SECRET}@x/mesos.tar.gz` }],
     ["a property that is secret", { sparkConf: { "spark.ssl.keyPassword": `${SECRET} ` } }],
     ["a property whose value names a password", { sparkConf: { "spark.x": `-Dpassword=${SECRET} ` } }],
+    ["a whole table as text", { sparkConf: `spark.x.password=${SECRET}` }],
     ["a whole table of another kind", { sparkConf: [{ password: SECRET }] }],
     ["a table of a wrong key", { nobody: { a: { token: SECRET } } }],
   ])("%s is not shown", (_, wrong) => {
