@@ -1,5 +1,11 @@
-import { runProgram } from "./program.ts";
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
+import { ROOT } from "../lib/root.ts";
 
 /** The command line's entry: `triplewide <command> ...`. */
+
+// Types are stripped and modules compiled once, and not at each start. Where the folder cannot be written, at each start.
+enableCompileCache(join(ROOT, "node_modules", ".cache", "triplewide"));
+const { runProgram } = await import("./program.ts");
 const failed = await runProgram(process.argv.slice(2));
 if (failed !== undefined) process.exitCode = failed;

@@ -52,7 +52,7 @@ export function text(strings: TemplateStringsArray, ...values: readonly Value[])
   return new Template(parts);
 }
 
-/** A copy of plain data in which every reference is replaced by its value. */
+/** Plain data in which every reference is replaced by its value. What holds no reference is the very same object, not a copy. */
 export function fill<T>(data: T, lookUp: LookUp): Filled<T> {
   return filled(data, lookUp) as Filled<T>;
 }
@@ -61,11 +61,17 @@ function filled(data: unknown, lookUp: LookUp): unknown {
   if (data instanceof Template) {
     return data.parts.map((part) => (typeof part === "string" ? part : lookUp(part))).join("");
   }
-  if (Array.isArray(data)) return data.map((item) => filled(item, lookUp));
   if (typeof data !== "object" || data === null) return data;
-  const copy: Record<string, unknown> = {};
-  for (const key in data) copy[key] = filled((data as Record<string, unknown>)[key], lookUp);
-  return copy;
+  // A thousand agents are mostly data without references: copies of it would be most of the time of a plan.
+  let copy: Record<string, unknown> | unknown[] | undefined;
+  for (const key in data) {
+    const value = (data as Record<string, unknown>)[key];
+    const put = filled(value, lookUp);
+    if (put === value) continue;
+    copy ??= Array.isArray(data) ? [...data] : { ...data };
+    (copy as Record<string, unknown>)[key] = put;
+  }
+  return copy ?? data;
 }
 
 /** Every reference in plain data, each once, in the order of their first appearance. */

@@ -3,15 +3,22 @@ import { type Filled, fill, type LookUp } from "../cluster/values.ts";
 import { propertyKey, propertyValue, shellQuote, xmlText } from "../lib/quote.ts";
 
 /** A service with every value filled in, and its files as their bytes. */
-export type RenderedService = Omit<Filled<Service>, "files"> & { files: RenderedContent[] };
+export type RenderedService = Omit<Service, "env" | "files"> & {
+  env: Record<string, string>;
+  files: RenderedContent[];
+};
 
 /** A file as its bytes. */
 export type RenderedContent = Omit<Filled<File>, "content"> & { content: string };
 
 /** Fills a service's values in, and writes each file in its format. */
 export function renderService(service: Service, lookUp: LookUp): RenderedService {
-  const filled = fill(service, lookUp) as Filled<Service>;
-  return { ...filled, files: filled.files.map((file) => ({ ...file, content: writeContent(file.content) })) };
+  // Nothing but the environment and files holds values that are filled in.
+  return {
+    ...service,
+    env: fill(service.env, lookUp),
+    files: service.files.map((file) => ({ ...file, content: writeContent(fill(file.content, lookUp)) })),
+  };
 }
 
 /** The bytes of a file. Every value is quoted for the format here, after it was filled in. */
