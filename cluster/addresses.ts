@@ -2,7 +2,7 @@ import { Address4 } from "ip-address";
 import { GROUPS } from "./groups.ts";
 import type { Group } from "./types.ts";
 
-/** First and last offset of the addresses that the cloud may hand out by itself: DHCP, and its own gateway below. */
+/** First and last offset of the addresses that the cloud's DHCP may give out. The gateway's address is below them. */
 export const cloudPool = { first: 2, last: 9 } as const;
 
 /** Makes a function from group and number (from 1) to address. */

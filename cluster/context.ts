@@ -21,6 +21,7 @@ export interface WiredContext extends Context {
   spark: SparkWiring;
 }
 
+/** A context of machines that have been placed. @param script Reads a script by its path in the repository. */
 export function makeContext(
   config: Config,
   architecture: ArchitectureFacts,

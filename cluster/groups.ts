@@ -50,7 +50,7 @@ export interface GroupRecord {
   pagesFor: "people" | "nobody";
   /** Whether its gates are asked after all others, and after Marathon's apps: it sees what they made possible. */
   gatedLast: boolean;
-  /** Whether the images must be there before it: the group that keeps them, and the way there, come first. */
+  /** Whether it is created before the images are pushed: the group that keeps them, and the jump host on the way there. */
   beforeImages: boolean;
 }
 
@@ -73,6 +73,7 @@ const KEEPS_STATE: Readonly<Record<Role, boolean>> = {
   datanode: true,
 };
 
+/** Every group. The order is the one in which groups have their machines replaced. */
 export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
   bastion: {
     names: "one",

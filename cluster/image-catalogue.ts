@@ -10,7 +10,7 @@ export interface ImageRecord {
    * machines pull from, and that this machine's Docker runs as it is.
    */
   readonly origin: "built" | "copied";
-  /** Whether only other images use it: no service runs it, and it is never pushed by itself. */
+  /** Whether only other images use it: no service runs it, and it is pushed only where an image stands on it. */
   readonly internal: boolean;
   /** Images that it stands on, by the build argument that names each to its Dockerfile. */
   readonly standsOn: Readonly<Record<string, string>>;
@@ -25,6 +25,7 @@ export interface ImageRecord {
 
 const ON_BASE = { TRIPLEWIDE_BASE: "base" } as const;
 
+/** Every image, each after those that it stands on. */
 export const IMAGES = {
   base: { origin: "built", internal: true, standsOn: {}, mesos: [] },
   "spark-python": { origin: "built", internal: false, standsOn: ON_BASE, mesos: ["daemons", "executors"] },

@@ -34,7 +34,7 @@ const loadsLibrary = (name: ImageName, c: Config): boolean => {
   return mesosStartsExecutors(c) && (mesos.includes("drivers") || executors);
 };
 
-/** Where the Mesos inside of an image comes from; `undefined` where it holds none, or nobody has said. */
+/** Where the Mesos inside of an image comes from; `undefined` where it holds none, or where `mesosSource` is not set. */
 export function mesosIn(name: ImageName, c: Config): string | undefined {
   if (!hasMesos(c) || !mayHoldMesos(name)) return undefined;
   if (holdsDaemons(name, c)) return c.mesosSource;

@@ -11,7 +11,7 @@ export interface PlatformRecord {
    * program comes out of an image, and containers that an agent starts are beside its own.
    */
   machinesAreContainers: boolean;
-  /** Whether secret values of the config must be readable as they are: nobody decrypts them. */
+  /** Whether secret values of the config must stand there unencrypted, because nothing on this platform can decrypt them. */
   plainSecrets: boolean;
   /** Networks that the platform itself takes, and for what. */
   takenNetworks: readonly (readonly [cidr: string, what: string])[];
@@ -21,6 +21,7 @@ export interface PlatformRecord {
   taskOpenFiles?: number;
 }
 
+/** Every platform. */
 export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
   openstack: {
     servers: true,
@@ -42,4 +43,5 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
   },
 };
 
+/** The record of the platform that a config names. */
 export const platformOf = (c: Pick<Config, "platform">): PlatformRecord => PLATFORMS[c.platform];

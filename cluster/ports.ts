@@ -12,7 +12,7 @@ export interface PortRange {
 
 /** Every port that this config really uses: those that its services listen on, each once, in the order of the config's keys. */
 export function usedPorts(config: Config, script: Checkout["script"]): PortRange[] {
-  // Which ports there are does not depend on how many machines of a kind there are.
+  // The same ports are used however many agents and datanodes there are.
   const few = { ...config, agentCount: 1, removedAgents: [], datanodeCount: Math.min(config.datanodeCount, 1) };
   const ctx = wiredContext(few, script);
   const used = new Map<ConfigKey, PortRange>();

@@ -35,8 +35,15 @@ export interface Health {
 
 const TIMING = { intervalSeconds: 5, timeoutSeconds: 5, startSeconds: 300, retries: 3 } as const;
 
+/** A probe that connects to a port. */
 export const tcp = (host: string, port: number): Probe => ({ kind: "tcp", host, port });
 
+/**
+ * A probe that sends a line and reads the answer.
+ *
+ * @param sent Line to send, with its newline where the protocol wants one.
+ * @param match Extended regular expression that a line of the answer matches.
+ */
 export const line = (host: string, port: number, sent: string, match: string): Probe => ({
   kind: "line",
   host,
@@ -45,6 +52,13 @@ export const line = (host: string, port: number, sent: string, match: string): P
   match,
 });
 
+/**
+ * A probe that sends a GET.
+ *
+ * @param path Path and query.
+ * @param match Extended regular expression that a line of the answer (status line, headers, body) matches.
+ * @param loginFile File with `user:password`, without a newline. @default no login
+ */
 export const http = (host: string, port: number, path: string, match: string, loginFile?: string): HttpProbe => ({
   kind: "http",
   host,
@@ -54,7 +68,9 @@ export const http = (host: string, port: number, path: string, match: string, lo
   ...(loginFile === undefined ? {} : { loginFile }),
 });
 
+/** A probe that succeeds where one of several does. */
 export const anyOf = (of: readonly Probe[]): Probe => ({ kind: "any", of });
+/** A probe that succeeds where all of several do. */
 export const allOf = (of: readonly Probe[]): Probe => ({ kind: "all", of });
 
 /** The same timing for every service: what is slow to start has five minutes. */

@@ -12,6 +12,7 @@ import type { Value } from "./values.ts";
 /** Machines of one group are alike: same roles, flavor, firewall and secrets. */
 export type Group = "bastion" | "client" | "registry" | "master" | "zookeeper" | "agent" | "datanode";
 
+/** What a machine is for. A machine may have several roles; each brings services (`services/index.ts`). */
 export type Role =
   | "bastion"
   | "client"
@@ -26,6 +27,7 @@ export type Role =
   | "journalnode"
   | "datanode";
 
+/** One machine: a server of OpenStack, or a network namespace on this machine's Docker. */
 export interface Machine {
   /** Unique within the cluster, such as `agent-7`; never reused for another purpose. */
   name: string;
@@ -47,7 +49,7 @@ export type Json = Value | number | boolean | readonly Json[] | { readonly [key:
 
 /** What a file holds, as data: a renderer fills values in and then writes and quotes it in its format. */
 export type Content =
-  /** Text as it is. Values in it must be ones that the format of the text cannot take for more than a value. */
+  /** Text that is written unchanged. Its values are not quoted, so they must hold no character that is special in the text's format. */
   | { format: "text"; text: Value }
   /** Java properties, `key<separator>value`, sorted by key. */
   | { format: "properties"; separator: " " | "="; properties: Readonly<Record<string, Value>> }
@@ -63,6 +65,7 @@ export type Content =
   /** JSON on one line. */
   | { format: "json"; value: Json };
 
+/** A file that a service reads. */
 export interface File {
   /** Absolute path on the machine, or in the container. */
   path: string;
@@ -76,9 +79,10 @@ export interface File {
 /** Who may connect to a port. `self`: other machines of the same group. */
 export type Peer = Group | "self";
 
+/** A TCP port, or a range of them, that a service listens on. */
 export interface Port {
   name: string;
-  /** Config key that sets it; `undefined` for ports that nobody configures. */
+  /** Config key that sets it; `undefined` for ports that are not configurable. */
   key?: ConfigKey;
   port: number;
   /** Last port of a range. */
@@ -138,6 +142,7 @@ export interface Software {
   python?: true;
 }
 
+/** A program that runs on a machine. */
 export interface Service {
   /** What it is, such as `spark-worker`: unique on its machine. */
   name: string;
@@ -245,7 +250,7 @@ export interface AppHealth {
   retries: number;
 }
 
-/** An app that Marathon keeps running, in a container. No secret may stand in one: Marathon shows them to whoever logs in. */
+/** An app that Marathon keeps running, in a container. It must hold no secret: Marathon shows apps to every user who logs in. */
 export interface App {
   id: string;
   instances: number;
@@ -276,6 +281,7 @@ export interface App {
   dependsOn?: readonly string[];
 }
 
+/** Everything that runs, and where. */
 export interface Cluster {
   name: string;
   architecture: Architecture;

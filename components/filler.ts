@@ -25,7 +25,8 @@ export function valuesOf(
     const byKey = new Map(references.map((reference, i) => [keyOf(reference), values[i]]));
     return (reference: Reference): string => {
       const value = byKey.get(keyOf(reference));
-      if (value === undefined) throw new Error(`nobody asked for the ${reference.kind} ${reference.name}`);
+      if (value === undefined)
+        throw new Error(`the ${reference.kind} ${reference.name} was not among those that were asked for`);
       return value;
     };
   });

@@ -48,7 +48,7 @@ export interface MesosInImage {
   tag: string;
 }
 
-/** The container images of the cluster: built and pushed as far as nobody gives them, and named by digest. */
+/** The container images of the cluster: built and pushed unless the config gives them, and named by digest. */
 export class Images extends pulumi.ComponentResource {
   readonly #references = new Map<string, pulumi.Output<string>>();
   readonly #built = new Map<string, Image>();

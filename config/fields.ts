@@ -10,6 +10,7 @@ import type { Grammar } from "./grammar.ts";
 /** How a value is written in a stack file; the Pulumi CLI hands every one of them over as text. */
 export type Kind = "string" | "integer" | "boolean" | "array" | "object";
 
+/** What is known of a config key beyond its type. */
 export interface FieldInfo {
   kind: Kind;
   /** Kind of an array's items. */

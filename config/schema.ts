@@ -16,6 +16,7 @@ export const ARCHITECTURES = [
   "mesos-in-docker",
   "marathon-standalone",
 ] as const;
+/** Name of an architecture. */
 export type Architecture = (typeof ARCHITECTURES)[number];
 
 const NAME = /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
@@ -424,7 +425,9 @@ export const schema = z.strictObject(shape);
 
 /** A valid config, every default applied. A key that is unset is `undefined`. */
 export type Config = Omit<z.infer<typeof schema>, "clusterName"> & { clusterName: string };
+/** Name of a config key. */
 export type ConfigKey = keyof typeof shape;
+/** Where a cluster runs. */
 export type Platform = Config["platform"];
 
 /**

@@ -6,11 +6,13 @@ export const SECRET_KEYS = {
   s3SecretKey: "s3-secret-key",
 } as const satisfies Partial<Record<ConfigKey, string>>;
 
+/** Config key whose value is secret. */
 export type SecretKey = keyof typeof SECRET_KEYS;
 
 /** What stands in a config in place of a value that only the Pulumi CLI can read, and that the definition need not know. */
 export const HIDDEN = "(secret)";
 
+/** Whether the value of a config key is secret. */
 export const isSecretKey = (key: string): key is SecretKey => Object.hasOwn(SECRET_KEYS, key);
 
 /** Texts that the definition computes with: a plan, which decrypts nothing, must be able to read them. */

@@ -13,6 +13,7 @@ export interface SparkRelease {
   installable: boolean;
 }
 
+/** Known releases of Spark, by version. */
 export const SPARK_RELEASES: Readonly<Record<string, SparkRelease>> = {
   "3.5.9": { mesos: true, installable: true },
   "4.0.0": { mesos: false, installable: false },

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { ROOT } from "./root.ts";
 
-/** What a definition needs of the files of this checkout, read once by whoever defines a cluster. */
+/** What a definition needs of the files of this checkout. The caller of `defineCluster` reads it once. */
 export interface Checkout {
   /** Folder of the checkout. */
   root: string;

@@ -1,4 +1,4 @@
-/** Writes a value so that whoever reads it gets exactly that value, and nothing of it ends the text that it stands in. */
+/** Quoting for each format: the reader gets exactly the value, and no character of it ends the text around it. */
 
 /** One word of a shell script. */
 export function shellWord(text: string): string {

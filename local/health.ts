@@ -26,6 +26,12 @@ interface InspectedState {
   Health?: { Status: string };
 }
 
+/**
+ * State of containers.
+ *
+ * @param ids Containers that exist.
+ * @returns A state for each, in the order of `ids`. A container that Docker starts again and again is `restarting`.
+ */
 export async function containerStates(d: Docker, ids: readonly string[]): Promise<ContainerState[]> {
   if (ids.length === 0) return [];
   const lines = await dockerLines(d, ["inspect", "--format", FORMAT, ...ids]);
@@ -50,8 +56,8 @@ export async function containerStates(d: Docker, ids: readonly string[]): Promis
 }
 
 /**
- * Containers that share the network of another one that was started after them, or is no more. They run on, and nobody
- * reaches them any more.
+ * Containers whose network is gone: they share that of another container, which was started again after them or removed.
+ * They keep running, but no connection reaches them.
  */
 export async function cutOff(d: Docker, ids: readonly string[]): Promise<string[]> {
   if (ids.length === 0) return [];
@@ -68,8 +74,8 @@ export async function cutOff(d: Docker, ids: readonly string[]): Promise<string[
 const isUp = (s: ContainerState): boolean => s.health === "healthy" || s.health === "running";
 
 /**
- * Milliseconds after which a container in such a state is given up. On a busy machine probes of a container that is well
- * take too long now and then; one that has ended has no such excuse.
+ * Milliseconds after which a container in such a state is given up. On a busy machine the probe of a healthy container may
+ * time out now and then, so `unhealthy` is given more time than containers that have ended.
  */
 const PATIENCE_MS: Readonly<Record<string, number>> = {
   unhealthy: 60_000,

@@ -18,10 +18,16 @@ export interface Project {
   dir: string;
 }
 
+/**
+ * The names and the folder of a cluster on this machine. Reads nothing: the cluster need not exist.
+ *
+ * @param root Folder of the checkout.
+ */
 export function projectOf(root: string, clusterName: string): Project {
   return { name: projectName(clusterName), dir: join(root, ".triplewide", clusterName) };
 }
 
+/** Path of the cluster's Compose file. */
 export const composeFile = (p: Project): string => join(p.dir, "compose.yaml");
 const secretsFile = (p: Project): string => join(p.dir, "secrets.json");
 
@@ -159,7 +165,7 @@ export async function remove(d: Docker, p: Project, volumes: boolean): Promise<F
     await removed(d, ["rm", "--force", "--volumes", ...found.containers]);
   }
   await containersGone(d, p);
-  // Only now is nobody left who would start another one.
+  // No container that would start another one is left now.
   const tasks = await findTasks(d, p);
   if (tasks.length > 0) await removed(d, ["rm", "--force", "--volumes", ...tasks]);
   if (found.networks.length > 0) await removed(d, ["network", "rm", ...found.networks]);

@@ -6,9 +6,11 @@ import { interactive } from "../lib/exec.ts";
 import { containerName } from "../render/compose.ts";
 import type { Docker } from "./docker.ts";
 
+/** What `smoke` works with. */
 export interface SmokeOptions {
   docker: Docker;
   cluster: Cluster;
+  /** Whether the report is printed as JSON. */
   json: boolean;
   signal?: AbortSignal;
 }
@@ -25,7 +27,7 @@ export function clientContainer(cluster: Cluster): string {
   return containerName(cluster, service);
 }
 
-/** Mesos fills one agent before the next: on all of them a job runs only when it takes all that there is. */
+/** Mesos fills one agent before the next: a job runs on all agents only when it takes all of their cores. */
 function cores(c: Config): string[] {
   return mesosStartsExecutors(c) && c.agentCpus !== undefined ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
 }

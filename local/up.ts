@@ -23,8 +23,11 @@ import { takenPorts } from "./ports.ts";
 import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { SmokeFailed, smoke } from "./smoke.ts";
 
+/** What `up` works with. */
 export interface UpOptions {
+  /** Folder of the checkout. */
   root: string;
+  /** Name of the environment, for messages. */
   environment: string;
   config: Config;
   /** Run the smoke job at the end. */
@@ -33,7 +36,11 @@ export interface UpOptions {
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-/** Brings the cluster up on this machine's Docker, or finds that it is up already. */
+/**
+ * Brings the cluster up on this machine's Docker, or finds that it is up already.
+ *
+ * @throws UserError where it cannot be brought up; a cluster that was not there before is removed again.
+ */
 export async function up({ root, environment, config, smoke: withSmoke }: UpOptions): Promise<void> {
   const cluster = describeCluster(config);
   const missing = missingBeforeUp(cluster);
@@ -203,7 +210,7 @@ export async function passGates({ d, cluster, say: report, signal }: Run, gates:
   }
 }
 
-/** What Docker says of common troubles is hard to read: the setting to change is named. */
+/** Docker's message, preceded by the setting to change where the cause is a common one. */
 function explain(output: string): string {
   const text = output.trim();
   if (/overlaps with other one|Pool overlaps/.test(text)) {
@@ -248,7 +255,7 @@ function gateContainer(cluster: Cluster, gate: Gate): string {
   return containerName(cluster, service);
 }
 
-/** Where things are. */
+/** Prints the addresses of the cluster's pages, and the commands that are useful next. */
 export function printLinks(cluster: Cluster, links: readonly Link[], project: Project, environment: string): void {
   const env = environment === "local" ? "" : ` ENV=${environment}`;
   const token = readSecret(project, "jupyter-token");

@@ -5,6 +5,7 @@ import { type Changes, changes, hasSurplus, isOurs, isUnseen, pending, type Runn
 /** One request to Marathon's HTTP interface, however it is reached: from this machine, or from one of the masters. */
 export type MarathonHttp = (request: MarathonRequest) => Promise<MarathonAnswer>;
 
+/** A request to Marathon, without its host and login. */
 export interface MarathonRequest {
   method: "GET" | "PUT" | "DELETE";
   /** Path and query. */
@@ -13,6 +14,7 @@ export interface MarathonRequest {
   body?: string;
 }
 
+/** Marathon's answer, or why there is none. */
 export interface MarathonAnswer {
   /** HTTP status; 0 when there was no answer, and `body` says why. */
   status: number;
@@ -24,18 +26,21 @@ export class MarathonError extends Error {
   override name = "MarathonError";
 }
 
+/** What `applyApps` works with. */
 export interface ApplyOptions {
+  /** How requests reach Marathon. */
   http: MarathonHttp;
-  /** The cluster's apps, with every mark filled in. */
+  /** The cluster's apps, with every image reference filled in. */
   apps: readonly MarathonApp[];
   /** Seconds after which apps that do not run are given up. */
   timeoutSeconds: number;
   /** Takes one short line whenever something changed. */
   report?: (line: string) => void;
+  /** Ends the waiting. @default nothing does but the timeout */
   signal?: AbortSignal;
-  /** Milliseconds between questions. */
+  /** Milliseconds between two requests for the state of the apps. @default 2000 */
   pauseMs?: number;
-  /** Milliseconds that a task may run before something is known of its health; default 120 000. */
+  /** Milliseconds that a task may run before Marathon knows of its health. @default 120 000 */
   unseenMs?: number;
 }
 

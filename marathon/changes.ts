@@ -19,6 +19,7 @@ export interface RunningApp {
   lastTaskFailure?: { message?: string; state?: string; host?: string; timestamp?: string };
 }
 
+/** The requests that make a Marathon run what is wanted, in the order in which they are sent. */
 export interface Changes {
   /**
    * Smaller counts of apps whose definition differs too, to be reached before that is put: Marathon 1.11 ends surplus tasks
@@ -40,15 +41,22 @@ export const DEFINITION_LABEL = "triplewide-definition";
 /** Groups whose apps are ours. Everything else in the same Marathon belongs to someone else. */
 const OWNED = ["/spark/"];
 
+/** Whether an app belongs to the cluster, by the group that its id begins with. */
 export const isOurs = (id: string): boolean => OWNED.some((group) => id.startsWith(group));
 
-/** The app with the label by which it is known again. The count of instances is not part of it: Marathon tells that as it is. */
+/** The app with the label that identifies its definition. The count of instances is no part of the label: Marathon reports that itself. */
 export function labelled(app: MarathonApp): MarathonApp {
   const { instances: _, ...rest } = app;
   const hash = createHash("sha256").update(JSON.stringify(rest)).digest("hex").slice(0, 16);
   return { ...app, labels: { [DEFINITION_LABEL]: hash } };
 }
 
+/**
+ * What to ask of Marathon so that it runs the wanted apps and no others of the cluster's groups.
+ *
+ * @param running Apps that Marathon has, of any group.
+ * @throws Error where a wanted app is outside of the cluster's groups.
+ */
 export function changes(wanted: readonly MarathonApp[], running: readonly RunningApp[]): Changes {
   const stray = wanted.find((app) => !isOurs(app.id));
   if (stray) throw new Error(`${stray.id} is outside of the groups that are ours`);

@@ -1,6 +1,6 @@
 import type { MarathonHttp } from "./apply.ts";
 
-/** Marathon as this machine reaches it by itself. */
+/** Marathon as this machine reaches it directly, without SSH. */
 export function direct(address: string, login: string, signal?: AbortSignal): MarathonHttp {
   const authorization = `Basic ${Buffer.from(login).toString("base64")}`;
   return async ({ method, path, body }) => {

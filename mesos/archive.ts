@@ -35,8 +35,10 @@ export interface MesosArchive {
   id: string;
 }
 
+/** What `fetchArchives` works with. */
 export interface FetchOptions {
   config: Config;
+  /** Name of the environment, for messages. */
   environment: string;
   /** Folder of the checkout. Downloads are kept below its `.triplewide/`. */
   root: string;
@@ -46,7 +48,7 @@ export interface FetchOptions {
   signal: AbortSignal;
 }
 
-/** Hours may be a slow line's; a server that says nothing is given up much sooner. */
+/** Limit of a whole download. A slow connection may need an hour; a server that stops sending is given up much sooner. */
 const DOWNLOAD_MS = 3_600_000;
 
 /** Every Mesos that images built here are to hold, by the source that names it. */

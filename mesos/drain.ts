@@ -14,11 +14,12 @@ import {
   tasksOn,
 } from "./operator.ts";
 
+/** What `drain` and `reactivate` work with. */
 export interface DrainOptions {
   cluster: Cluster;
   /** Name of the agent's machine, such as `agent-2`. */
   agent: string;
-  /** Seconds that each task has to end by itself. */
+  /** Seconds that each task has to end after it was asked to, before it is killed. */
   graceSeconds: number;
   /** Seconds after which waiting is given up. */
   timeoutSeconds: number;
@@ -26,6 +27,7 @@ export interface DrainOptions {
   run: (master: Machine, command: string[]) => Promise<{ code: number; output: string }>;
   /** File with the operator's login, where `run` runs commands. @default where the master itself has it */
   loginFileOf?: (master: Machine) => string;
+  /** Takes one short line whenever something changed. */
   report: (line: string) => void;
 }
 

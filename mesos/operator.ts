@@ -2,7 +2,7 @@ import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { shellQuote, shellWord } from "../lib/quote.ts";
 
 /**
- * Mesos' operator interface: its calls as commands, and what it answers. Pure; whoever uses it runs the commands where the
+ * Mesos' operator interface: its calls as commands, and what it answers. Pure: the caller runs the commands where the
  * masters' files are, so that the operator's password never leaves them.
  */
 
@@ -51,7 +51,7 @@ export function operatorCommand(host: string, port: number, call: OperatorCall, 
   ];
 }
 
-/** What a master said: its answer, that another one leads, or why it refuses. */
+/** A master's reply: the answer, that another master leads, or why it refuses. */
 export type OperatorAnswer =
   | { kind: "done"; body: unknown }
   | { kind: "follower" }
@@ -67,9 +67,10 @@ export function readAnswer(text: string): OperatorAnswer {
   return { kind: "done", body: body.trim() === "" ? {} : JSON.parse(body) };
 }
 
+/** An agent as the leading master knows it. */
 export interface AgentState {
   id: string;
-  /** Takes part: it is connected and may get tasks. */
+  /** Whether it is connected and may get tasks. */
   active: boolean;
   drain: "none" | "draining" | "drained";
 }
@@ -84,7 +85,7 @@ interface AgentsAnswer {
   };
 }
 
-/** The agent at an address, which is its host name as well. None: it has not registered. */
+/** The agent at an address, which is its host name as well; `undefined` where none has registered from there. */
 export function agentAt(body: unknown, address: string): AgentState | undefined {
   const agents = (body as AgentsAnswer).get_agents?.agents ?? [];
   const found = agents.find((a) => a.agent_info.hostname === address);

@@ -22,6 +22,7 @@ export interface ComposeInput {
   secretOf: (name: string) => string;
 }
 
+/** A file that a container mounts. */
 export interface RenderedFile {
   /** Path below the environment's folder. */
   path: string;
@@ -29,6 +30,7 @@ export interface RenderedFile {
   executable: boolean;
 }
 
+/** A cluster as Docker Compose takes it. */
 export interface Rendered {
   /** The Compose file; it may hold secrets. */
   compose: string;
@@ -51,12 +53,12 @@ export interface Link {
 const FILES_LABEL = "triplewide.files";
 
 /**
- * Label that tells Compose to recreate a container when the one whose network it shares is recreated: it would be left
- * without any.
+ * Label that tells Compose to recreate a container when the container whose network it shares is recreated. Without it, the
+ * container would keep running without a network.
  */
 const NETWORK_LABEL = "triplewide.network";
 
-/** Label of containers that leave their cluster for good on a signal, whose value is its name. */
+/** Label of containers that leave their cluster for good when they get a signal. Its value is the name of that signal. */
 export const LEAVE_LABEL = "triplewide.leave";
 
 /** Label of volumes that hold no data worth keeping, only what containers of other containers must reach. */
@@ -103,6 +105,11 @@ function isPublished(cluster: Cluster, service: Service): boolean {
   return machine?.number === 1 && GROUPS[machine.group].pagesFor === "people";
 }
 
+/**
+ * The cluster as one Compose file: every machine is a network namespace, every service a container in it.
+ *
+ * @returns The same bytes for the same input.
+ */
 export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Rendered {
   const lookUp: LookUp = (ref) => (ref.kind === "image" ? imageOf(ref.name) : secretOf(ref.name));
   const byMachine = Map.groupBy(cluster.services, (s) => s.machine);

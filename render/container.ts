@@ -1,7 +1,7 @@
 import { imageRecord } from "../cluster/image-catalogue.ts";
 import type { Service } from "../cluster/types.ts";
 
-/** What a service's container is given to run: its program, unless the image starts that by itself. */
+/** Command of a service's container. The program is left out where it is the entrypoint of the image. */
 export function containerCommand({ image, command }: Pick<Service, "image" | "command">): string[] {
   const entrypoint = image === undefined ? undefined : imageRecord(image).entrypoint;
   return command[0] === entrypoint ? command.slice(1) : [...command];

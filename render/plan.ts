@@ -35,7 +35,7 @@ export interface PlanDocument {
 
 type Versions = Readonly<Record<string, string>>;
 
-/** Reference by which a machine pulls an image, as far as it is known without a registry: by tag. */
+/** Reference by which a machine pulls an image. By tag: the digest is known only after the image was pushed. */
 function referenceOf(cluster: Cluster, versions: Versions): (name: ImageName) => string {
   const c = cluster.config;
   if (!platformOf(c).pullsImages) return (name) => localReference(name, c, versions);

@@ -5,7 +5,7 @@ import { printfFormat, shellQuote, shellWord } from "../lib/quote.ts";
  * A probe as a command: exit code 0 where what is asked works. Bash and nothing else (`/dev/tcp`), because bash is what every
  * image and every guest has.
  *
- * @param pathOf Where a login file of the definition lies for whoever runs the command. @default where the definition says
+ * @param pathOf Where a login file of the definition lies on the system that runs the command. @default where the definition says
  */
 export function probeCommand(probe: Probe, pathOf: (path: string) => string = (path) => path): string[] {
   return ["bash", "-c", script(probe, pathOf)];

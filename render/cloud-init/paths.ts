@@ -1,19 +1,19 @@
 import type { Directory, Machine } from "../../cluster/types.ts";
 import type { RenderedContent, RenderedService } from "../content.ts";
 
-/** Where things lie on a machine. */
+/** Paths on a machine. */
 
 export const CONF = "/etc/triplewide";
 const STATE = "/var/lib/triplewide";
 /** Where the data volume is mounted. */
 export const DATA_MOUNT = `${STATE}/data`;
 
-/** Everything of ours that systemd knows has this in front. */
+/** Name of a service's systemd unit, without its suffix. */
 export const unitName = (service: string): string => `triplewide-${service}`;
 
 /**
  * Where a service's file lies on the machine. Services in containers have folders of their own, because two of them may
- * both want an `/etc/spark`; but what two of them have alike lies with the first.
+ * both want an `/etc/spark`; a file that two of them have alike lies in the folder of the first.
  *
  * @param here The services of the machine.
  */
@@ -36,6 +36,7 @@ export function hostDir(machine: Machine, service: Pick<RenderedService, "name" 
   return service.runtime === "docker" || dir.keeper ? `${STATE}/${owner}${dir.path}` : dir.path;
 }
 
+/** Whether a directory lies on the machine's data volume. */
 export function onVolume(machine: Machine, dir: Directory): boolean {
   return dir.lasts === "data" && machine.volumeGb !== undefined && !fromElsewhere(machine, dir);
 }
@@ -44,6 +45,7 @@ export function onVolume(machine: Machine, dir: Directory): boolean {
 export const fromElsewhere = (machine: Machine, dir: Directory): boolean =>
   dir.shared === "cluster" && dir.keeper?.machine !== machine.name;
 
+/** Path of the file with a service's environment. */
 export const envFile = (service: Pick<RenderedService, "name">): string => `${CONF}/${service.name}.env`;
 
 /** Where a file of one of the machine's services lies on the machine, by the path that the service knows. */

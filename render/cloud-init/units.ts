@@ -187,9 +187,11 @@ function onMachine(service: RenderedService): string[] {
 }
 
 /**
- * Pulls what executors will run in before the first job asks for it, and looks whether they can.
+ * Pulls the images that executors run in before the first job needs them, and checks that they hold the Python of drivers.
  *
- * @param python Version of Python that drivers have; `undefined` where nobody knows.
+ * @param images References of those images.
+ *
+ * @param python Version of Python that drivers have; `undefined` where the client image is not built here and its version is unknown.
  */
 export function imagesUnit(images: readonly string[], python: string | undefined): Unit {
   return {
@@ -212,6 +214,7 @@ export function imagesUnit(images: readonly string[], python: string | undefined
   };
 }
 
+/** Formats the data volume where it is empty, and mounts it. */
 export function volumeUnit(): Unit {
   return {
     Unit: ["Description=triplewide data volume", "StartLimitIntervalSec=900", "StartLimitBurst=3"],
@@ -249,6 +252,7 @@ export function sharedUnit(): Unit {
   };
 }
 
+/** Closes the metadata address to every user but root. */
 export function metadataUnit(): Unit {
   return {
     Unit: [
@@ -284,6 +288,7 @@ export function bootUnit(): Unit {
   };
 }
 
+/** Starts units again whose start limit was reached. */
 export function retryUnit(): Unit {
   return {
     Unit: ["Description=triplewide: another chance for units that gave up"],
@@ -291,6 +296,7 @@ export function retryUnit(): Unit {
   };
 }
 
+/** Runs `retryUnit` regularly. */
 export function retryTimer(): Unit {
   return {
     Unit: ["Description=triplewide: another chance for units that gave up"],

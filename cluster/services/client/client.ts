@@ -40,6 +40,7 @@ function driverFiles(ctx: WiredContext): File[] {
   ];
 }
 
+/** JupyterLab, and the machine's driver settings: notebooks, `pyspark` and `spark-submit` run beside it. */
 export function jupyter(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const range = (
@@ -107,6 +108,7 @@ function historyProperties(ctx: WiredContext): Record<string, Value> {
   return Object.fromEntries(Object.entries(ctx.spark.conf).filter(([property]) => read.includes(property)));
 }
 
+/** Spark's history server, which shows the event logs of jobs that have ended. */
 export function historyServer(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const properties = `${SPARK_CONF_DIR}/spark-defaults.conf`;

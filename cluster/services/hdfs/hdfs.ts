@@ -3,6 +3,7 @@ import { runsHdfs } from "../../features.ts";
 import { allOf, anyOf, healthOf, http, type Probe, tcp } from "../../probe.ts";
 import type { File, Gate, Machine, Peer, Port, Service } from "../../types.ts";
 
+/** Folder of `core-site.xml` and `hdfs-site.xml`. */
 export const HADOOP_CONF_DIR = "/etc/hadoop";
 const DATA = "/var/lib/hdfs";
 /** Name of the pair of namenodes where there are two: clients know it instead of a host. */
@@ -21,7 +22,7 @@ export function defaultFs(ctx: Context): string {
   return hosts.length > 1 ? `hdfs://${NAMESERVICE}` : `hdfs://${endpoints(hosts, ctx.config.namenodePort)}`;
 }
 
-/** Whether Mesos' fetcher gets Spark out of HDFS. */
+/** Whether Mesos' agents fetch the Spark tarball from HDFS. */
 export const feedsExecutors = (ctx: Context): boolean =>
   ctx.architecture.fetchesSpark && ctx.config.executorSource === "hdfs";
 
@@ -114,6 +115,7 @@ function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], pro
   };
 }
 
+/** A namenode: the only one, or one of an active and a standby. */
 export function namenode(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const ports: Port[] = [
@@ -147,6 +149,7 @@ export function zkfc(ctx: Context, machine: Machine): Service {
   };
 }
 
+/** Keeps the edit log that both namenodes share. */
 export function journalnode(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   return daemon(
@@ -161,6 +164,7 @@ export function journalnode(ctx: Context, machine: Machine): Service {
   );
 }
 
+/** Keeps blocks of files. */
 export function datanode(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const service = daemon(
@@ -206,7 +210,7 @@ export function fetcherClient(ctx: Context): File {
   return { path: `${FETCHER_HOME}/bin/hadoop`, content: { format: "text", text: content }, mode: "0755" };
 }
 
-/** HDFS has a file by that path. */
+/** Probe that succeeds where HDFS has a file of that path. */
 export function fileInHdfs(ctx: Context, path: string): Probe {
   const status = `/webhdfs/v1${path}?op=GETFILESTATUS`;
   return anyOf(namenodes(ctx).map((host) => http(host, ctx.config.namenodeUiPort, status, '"type":"FILE"')));

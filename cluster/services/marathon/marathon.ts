@@ -15,6 +15,7 @@ const CONF = "/etc/marathon";
 /** `user:password` of Marathon's HTTP interface, on the masters. */
 export const MARATHON_LOGIN = `${CONF}/login`;
 
+/** Marathon, on every master; ZooKeeper elects the one that leads. */
 export function marathon(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   return {

@@ -19,6 +19,7 @@ import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS }
 
 /** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
 export const MESOS_HOME = "/opt/mesos";
+/** The library by which drivers register with Mesos. */
 export const LIBMESOS = `${MESOS_HOME}/lib/libmesos.so`;
 const CONF = "/etc/mesos";
 /** `user:password` of the operator, for gates, drains and people: root's alone, on the masters. */
@@ -63,10 +64,11 @@ function runtime(ctx: Context): Pick<Service, "runtime" | "image"> {
   return { runtime: ctx.architecture.mesos === "in-containers" ? "docker" : "systemd", image: "spark-python" };
 }
 
-/** Logins of the frameworks that the config adds, for whoever starts them. */
+/** Logins of the frameworks that the config adds, for the people who start them. */
 export const frameworkLogins = (ctx: Context): File[] =>
   ctx.config.mesosFrameworks.map((name) => json(`frameworks/${name}.json`, credential(name)));
 
+/** A Mesos master, with the access rules of operators and frameworks. */
 export function mesosMaster(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const marathon = ctx.architecture.sparkMaster === "marathon";
@@ -173,6 +175,7 @@ function isolation(inContainer: boolean): string {
   return ["cgroups/cpu", "cgroups/mem", ...(inContainer ? ["cgroups/devices"] : []), "filesystem/linux"].join(",");
 }
 
+/** A Mesos agent, with what it offers and how it starts tasks. */
 export function mesosAgent(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const sparkOnMarathon = ctx.architecture.sparkMaster === "marathon";

@@ -6,10 +6,12 @@ import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Gate, Group, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
 
-/** Ports kept from each first one on (driver, blocks, UI): as many drivers, or executors, fit on one machine. */
+/** Length of each range of ports (driver, blocks, UI). As many drivers, or executors, fit on one machine. */
 export const SPARK_PORT_RANGE = 32;
 
+/** Where Spark is in every image. */
 export const SPARK_HOME = "/opt/spark";
+/** Folder of `spark-defaults.conf` and `spark-env.sh`. */
 export const SPARK_CONF_DIR = "/etc/spark";
 const MASTER_SERVES = '"status" : "(ALIVE|STANDBY|RECOVERING|COMPLETING_RECOVERY)"';
 /** Heap of Spark's own daemons in MiB; they only keep books. */
@@ -20,6 +22,7 @@ export function sharedSecret(): Record<string, Value> {
   return { "spark.authenticate": "true", "spark.authenticate.secret": secret("spark-auth") };
 }
 
+/** `spark-defaults.conf`. Only the user of the service may read it: it holds secrets. */
 export function sparkDefaults(properties: Readonly<Record<string, Value>>): File {
   return {
     path: `${SPARK_CONF_DIR}/spark-defaults.conf`,
@@ -33,6 +36,7 @@ export function sparkMasterUrl(ctx: Context): string {
   return `spark://${endpoints(ctx.addresses("spark-master"), ctx.config.sparkMasterPort)}`;
 }
 
+/** Environment of Spark's own daemons. */
 export const daemonEnv = ({ config }: Context): Record<string, string> => ({
   SPARK_CONF_DIR,
   TZ: config.timeZone,
@@ -52,6 +56,7 @@ export function recovery(ctx: Context): Record<string, string> {
     : { "spark.deploy.recoveryMode": "FILESYSTEM", "spark.deploy.recoveryDirectory": "/var/lib/spark/recovery" };
 }
 
+/** A Spark master; where there are several, ZooKeeper elects the one that leads. */
 export function sparkMaster(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   return {
@@ -83,7 +88,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
       },
       { name: "ui", key: "sparkMasterUiPort", port: c.sparkMasterUiPort, from: ["client", "bastion"], link: "http" },
     ],
-    // A leader that takes over waits a minute (spark.worker.timeout) for workers that will not come back. It is well then.
+    // A leader that takes over waits a minute (spark.worker.timeout) for workers that will not come back. It is healthy meanwhile.
     health: healthOf(http(machine.address, c.sparkMasterUiPort, "/json/", MASTER_SERVES)),
     uid: 1000,
     dirs: [{ path: "/var/lib/spark", lasts: "data" }],
@@ -92,6 +97,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
   };
 }
 
+/** A Spark worker, which starts executors, and the shuffle service where `dynamicAllocation` is on. */
 export function sparkWorker(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const env = daemonEnv(ctx);
@@ -168,10 +174,10 @@ export function workerProperties({ config: c, platform }: Context): Record<strin
   };
 }
 
-/** Ports that Linux gives to those that ask for any. */
+/** Ports among which Linux chooses where a program asks for any free one. */
 export const EPHEMERAL_PORTS = { port: 32768, last: 60999 } as const;
 
-/** Ports that executors listen on, whoever started them. */
+/** Ports that executors listen on, whether Mesos or a worker started them. */
 export function executorPorts(ctx: Context): Port[] {
   const from: Port["from"] = ["self", "client"];
   // Whatever port the system gives them: see the wiring.
@@ -180,7 +186,7 @@ export function executorPorts(ctx: Context): Port[] {
   return [{ name: "blocks", key: "blockManagerPort", port: first, last: first + SPARK_PORT_RANGE - 1, from }];
 }
 
-/** Where shuffle files are asked for that executors have left behind. */
+/** Port of the shuffle service, which serves the shuffle files of executors that have ended. */
 export function shufflePorts(ctx: Context): Port[] {
   const c = ctx.config;
   return c.dynamicAllocation

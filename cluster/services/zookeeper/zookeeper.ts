@@ -6,13 +6,14 @@ import { secret, text, type Value } from "../../values.ts";
 const DATA = "/var/lib/zookeeper";
 const CONF = "/etc/zookeeper";
 
-/** Where Mesos' masters keep what they know, and who they are to ZooKeeper. */
+/** The znode below which Mesos' masters elect their leader. */
 export const MESOS_ZNODE = "/mesos";
+/** `user:password` by which Mesos' masters log in to ZooKeeper. */
 export const MESOS_LOGIN = text`mesos:${secret("zookeeper-mesos")}`;
 
 /**
- * Whose a znode is, whoever makes it: Mesos' agents and drivers have no login, and the first of them to come would make one
- * that anyone may write. Marathon makes its own by itself.
+ * Owner of a znode, whichever client creates it. Mesos' agents and drivers have no login: without this, the first of them would
+ * create a znode that everyone may write to. Marathon creates its own znode with an owner.
  */
 const OWNERS: File = {
   path: `${CONF}/owners`,
