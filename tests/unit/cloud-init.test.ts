@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { hasMesos } from "../../cluster/architectures/index.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { type LookUp, placeholder } from "../../cluster/values.ts";
@@ -95,7 +96,7 @@ describe("golden files", () => {
     const cluster = fullCluster(architecture);
     const groups = Map.groupBy(cluster.machines, (m) => m.group);
     for (const [group, machines] of groups) {
-      if (architecture !== "standalone" && ANYWHERE.has(group)) continue;
+      if (hasMesos({ architecture }) && ANYWHERE.has(group)) continue;
       test(`${architecture} ${group}`, async () => {
         const text = renderUserData(cluster, machines[0] as Machine, parts);
         await expect(text).toMatchFileSnapshot(`../golden/cloud-init/${architecture}-${group}.yaml`);

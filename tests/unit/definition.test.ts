@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { Address4 } from "ip-address";
 import { describe, expect, test } from "vitest";
+import { mesosStartsExecutors } from "../../cluster/architectures/index.ts";
 import { agentNumbers } from "../../cluster/groups.ts";
 import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
@@ -96,10 +97,10 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
     expect(spark.conf["spark.master"]).toBe(spark.master);
     expect(spark.conf["spark.driver.host"]).toBe(machines.find((m) => m.name === "client")?.address);
     expect(spark.master).toMatch(
-      architecture.includes("standalone") ? /^spark:\/\/[\d.]+:7077/ : /^mesos:\/\/zk:\/\/[\d.]+:2181\/mesos$/,
+      mesosStartsExecutors({ architecture }) ? /^mesos:\/\/zk:\/\/[\d.]+:2181\/mesos$/ : /^spark:\/\/[\d.]+:7077/,
     );
     expect(spark.env.MESOS_NATIVE_JAVA_LIBRARY).toBe(
-      architecture.includes("standalone") ? undefined : "/opt/mesos/lib/libmesos.so",
+      mesosStartsExecutors({ architecture }) ? "/opt/mesos/lib/libmesos.so" : undefined,
     );
   });
 });

@@ -117,10 +117,15 @@ test("only images that may hold a Mesos are tagged with its digest", async () =>
 });
 
 test("an image that the graph has one line for needs no other line in build.sh", async () => {
-  appendFileSync(join(folder, "images", "graph.tsv"), "pinger\t-\tPINGER_BELOW=client\n");
-  mkdirSync(join(folder, "images", "pinger"));
-  writeFileSync(join(folder, "images", "pinger", "Dockerfile"), "ARG PINGER_BELOW\nFROM $PINGER_BELOW\n");
-  const done = await builds(["pinger"]);
-  expect(done.map(([tag]) => tag.replace(/.*\/(.*):.*/, "$1"))).toEqual(["base", "spark-python", "client", "pinger"]);
-  expect(done.at(-1)?.[1]).toEqual([`PINGER_BELOW=${tagOf("client")}`]);
+  appendFileSync(join(folder, "images", "graph.tsv"), "addedimage\t-\tADDED_BELOW=client\n");
+  mkdirSync(join(folder, "images", "addedimage"));
+  writeFileSync(join(folder, "images", "addedimage", "Dockerfile"), "ARG ADDED_BELOW\nFROM $ADDED_BELOW\n");
+  const done = await builds(["addedimage"]);
+  expect(done.map(([tag]) => tag.replace(/.*\/(.*):.*/, "$1"))).toEqual([
+    "base",
+    "spark-python",
+    "client",
+    "addedimage",
+  ]);
+  expect(done.at(-1)?.[1]).toEqual([`ADDED_BELOW=${tagOf("client")}`]);
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { hasMesos } from "../../cluster/architectures/index.ts";
 import { zookeeperMembers } from "../../cluster/groups.ts";
 import { validate } from "../../cluster/load.ts";
 import { usedPorts } from "../../cluster/ports.ts";
@@ -165,7 +166,7 @@ describe("properties", () => {
         if (![1, 3, 5, 7].includes(masterCount)) return keysOf(raw).includes("masterCount");
         const members = zookeeperMembers(validate(raw, "test"));
         return members === 0
-          ? architecture === "standalone" && masterCount === 1
+          ? !hasMesos({ architecture }) && masterCount === 1
           : members % 2 === 1 && members <= masterCount;
       }),
     );
