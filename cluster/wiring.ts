@@ -8,6 +8,7 @@ import { defaultFs } from "./services/hdfs/hdfs.ts";
 import { ownShuffleService, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
 import { SHARED_FOLDER } from "./shared-storage.ts";
 import { dynamicAllocation, fairShare } from "./sharing.ts";
+import { writeGuard } from "./shared-storage-guard.ts";
 import { propertiesFor } from "./spark-properties.ts";
 import type { SparkWiring } from "./types.ts";
 import { secret, type Value } from "./values.ts";
@@ -45,6 +46,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
       : {}),
     ...objectStore(ctx),
     ...propertiesFor(c, "driver"),
+    ...writeGuard(ctx),
     // From here on addresses and ports, which nothing may override: the firewall knows these and no others.
     "spark.master": own.master,
     "spark.driver.host": client,
