@@ -47,10 +47,10 @@ describe("pages of Spark's own cluster", () => {
 
   test("links to logs lead to where the master's page is published", () => {
     const to = (raw: RawConfig) => linesOf(local(raw), "spark-worker", /reverseProxyUrl/);
-    expect(to({ bindAddress: "192.0.2.7", sparkMasterUiPort: 9080 })).toEqual([
-      "spark.ui.reverseProxyUrl http://192.0.2.7:9080",
+    expect(to({ bindAddress: "198.51.100.7", openToNetwork: true, sparkMasterUiPort: 9080 })).toEqual([
+      "spark.ui.reverseProxyUrl http://198.51.100.7:9080",
     ]);
-    expect(to({ bindAddress: "0.0.0.0" })).toEqual([]);
+    expect(to({ bindAddress: "0.0.0.0", openToNetwork: true })).toEqual([]);
   });
 });
 
