@@ -9,9 +9,12 @@ const SENSITIVE = /secret|password|token|access[.]?key/i;
 /** A login in an address: everything from its scheme, or from the beginning of a word, to its last `@`. A digest's `@` is none. */
 const USERINFO = /(?<=^|[\s"'=,;(])([A-Za-z][A-Za-z0-9+.:-]*:\/\/)?[^\s"'<>]*@(?!sha256:)/g;
 
-/** Text without the logins in its addresses. */
+/** What an address asks for: a signed download link has its signature there. */
+const QUERY = /(https?:\/\/[^\s"'<>?#]*\?)[^\s"'<>#]+/g;
+
+/** Text without the logins and the queries of its addresses. */
 export const withoutLogins = (text: string): string =>
-  text.replace(USERINFO, (_, scheme = "") => `${scheme}${HIDDEN}@`);
+  text.replace(USERINFO, (_, scheme = "") => `${scheme}${HIDDEN}@`).replace(QUERY, `$1${HIDDEN}`);
 
 /** Whether a name, or a part of a path such as `sparkConf.spark.ssl.keyPassword`, says that its value is secret. */
 export const isSensitiveName = (name: string): boolean => isSecretKey(name) || SENSITIVE.test(name);

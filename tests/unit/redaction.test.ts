@@ -133,6 +133,7 @@ describe("errors", () => {
     ["a login with a slash", { aptMirror: `https://me:a/${SECRET}@x/'` }],
     ["a login in front of a registry", { registry: `me:${SECRET}@registry.example.org` }],
     ["a login in a source without a digest", { mesosSource: `https://me:${SECRET}@x/mesos.tar.gz` }],
+    ["the signature of a link without a digest", { mesosSource: `https://x/mesos.tar.gz?X-Amz-Signature=${SECRET}` }],
     ["a property that is secret", { sparkConf: { "spark.ssl.keyPassword": `${SECRET} ` } }],
     ["a property whose value names a password", { sparkConf: { "spark.x": `-Dpassword=${SECRET} ` } }],
     ["a whole table as text", { sparkConf: `spark.x.password=${SECRET}` }],
@@ -211,7 +212,7 @@ test("a login is told from a digest", () => {
   expect(withoutLogins(`docker://me:pw@registry.example.org/x${digest}`)).toBe(
     `docker://(secret)@registry.example.org/x${digest}`,
   );
-  expect(withoutLogins("https://example.org/a?b=c")).toBe("https://example.org/a?b=c");
+  expect(withoutLogins("https://example.org/a#sha256=1")).toBe("https://example.org/a#sha256=1");
   expect(Object.keys(SECRET_KEYS).map((key) => redacted(key, "x"))).toEqual(["(secret)", "(secret)"]);
 });
 
@@ -225,11 +226,13 @@ test("a machine's list of package sources is root's alone, and its log shows no 
     umask 022
     APT_MIRROR=https://me:${SECRET}@mirror.example.org/debian
     use_mirror
-    say "fetching $APT_MIRROR"`;
+    say "fetching $APT_MIRROR and https://x.example.org/m.tar.gz?sig=${SECRET}"`;
   const { status, stdout, stderr } = spawnSync("bash", ["-c", `set -euo pipefail\n${script}`], { encoding: "utf8" });
   expect([status, stderr]).toEqual([0, ""]);
   const list = join(apt, "sources.list.d", "triplewide.list");
   expect(readFileSync(list, "utf8")).toContain(`https://me:${SECRET}@mirror.example.org/debian `);
   expect((statSync(list).mode & 0o777).toString(8)).toBe("600");
-  expect(stdout).toMatch(/fetching https:\/\/\(secret\)@mirror\.example\.org\/debian\n$/);
+  expect(stdout).toMatch(
+    /fetching https:\/\/\(secret\)@mirror\.example\.org\/debian and https:\/\/x\.example\.org\/m\.tar\.gz\?\(secret\)\n$/,
+  );
 });
