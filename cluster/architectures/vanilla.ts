@@ -13,6 +13,13 @@ const ENVIRONMENT = {
   "spark.executorEnv.PYARROW_IGNORE_TIMEZONE": "1",
 };
 
+/** What images set for their executors, and a machine of a cloud does not. */
+const LOCALE = {
+  "spark.executorEnv.LANG": "C.UTF-8",
+  "spark.executorEnv.LC_ALL": "C.UTF-8",
+  "spark.executorEnv.PYARROW_IGNORE_TIMEZONE": "1",
+} as const;
+
 function wire(ctx: Context): Wiring {
   // Where every agent's machine is an image that holds Spark, nothing has to be fetched.
   if (ctx.config.executorSource === "local" && ctx.platform.machinesAreContainers) {

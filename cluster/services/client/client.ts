@@ -74,6 +74,10 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       JUPYTER_PROXY_HOSTS: c.networkCidr,
       // Who has the cores, for a cell that waits for some.
       SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
+      // Packages that a notebook installs lie in the shared folder: executors of our images find them there.
+      ...(hasSharedStorage(c) && ctx.architecture.executorsRun !== "on-machine"
+        ? { TRIPLEWIDE_SHARED: SHARED_FOLDER }
+        : {}),
       ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
     },
     files: [
