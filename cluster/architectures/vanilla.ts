@@ -13,26 +13,14 @@ const ENVIRONMENT = {
   "spark.executorEnv.PYARROW_IGNORE_TIMEZONE": "1",
 };
 
-/** What images set for their executors, and a machine of a cloud does not. */
-const LOCALE = {
-  "spark.executorEnv.LANG": "C.UTF-8",
-  "spark.executorEnv.LC_ALL": "C.UTF-8",
-  "spark.executorEnv.PYARROW_IGNORE_TIMEZONE": "1",
-} as const;
-
 function wire(ctx: Context): Wiring {
   // Where every agent's machine is an image that holds Spark, nothing has to be fetched.
   if (ctx.config.executorSource === "local" && ctx.platform.machinesAreContainers) {
     return registersWithMesos(ctx, { ...ENVIRONMENT, "spark.mesos.executor.home": SPARK_HOME });
   }
   const uri = executorUri(ctx);
-  const conf = {
-    ...ENVIRONMENT,
-    "spark.executor.uri": uri,
-    // Each agent fetches the tarball once, until it is started anew; without this, once for every executor.
-    "spark.mesos.fetcherCache.enable": "true",
-  };
-  return registersWithMesos(ctx, conf, { SPARK_EXECUTOR_URI: uri });
+  // Not by Mesos' fetcher cache, which goes by the address alone: after an upgrade of the image, agents would keep the old Spark.
+  return registersWithMesos(ctx, { ...ENVIRONMENT, "spark.executor.uri": uri }, { SPARK_EXECUTOR_URI: uri });
 }
 
 /** Mesos on the machines; executors are plain processes of the agents' machines. */
