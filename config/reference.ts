@@ -55,6 +55,7 @@ export function pulumiConfigBlock(): Record<string, object> {
     const items = info.items ? { items: { type: info.items } } : {};
     return [key, { type: info.kind, ...items, description: info.doc, default: DEFAULTS[key] ?? info.unset }];
   });
-  // Spares every run a warning about load balancers, which this project has none of.
+  // Meant against the provider's warning about load balancers; its newer versions warn all the same. Taking it away would show an
+  // update of the provider in every stack that there is.
   return { ...Object.fromEntries(block), "openstack:useOctavia": { value: true } };
 }
