@@ -9,6 +9,7 @@ import { fill, placeholder, secretsIn } from "../../cluster/values.ts";
 import { environments } from "../../config/load.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import { ROOT } from "../../lib/root.ts";
+import { publishedLinks } from "../../render/compose.ts";
 import { renderService } from "../../render/content.ts";
 import { planDocument, planText } from "../../render/plan.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
@@ -276,4 +277,18 @@ describe("properties of addresses", () => {
       }),
     );
   });
+});
+
+test("every published port names the config key that moves it, and the config takes that key", () => {
+  const raw = { platform: "docker", architecture: "standalone", datanodeCount: 1, historyServer: true };
+  const links = publishedLinks(describeCluster(validate(raw, "test")));
+  expect(links.map(({ key }) => key)).toContain("historyServerPort");
+  for (const { key, port } of links) {
+    if (key === undefined) throw new Error(`nothing moves port ${port}`);
+    const moved = publishedLinks(describeCluster(validate({ ...raw, [key]: port + 1000 }, "test")));
+    expect(
+      moved.map((link) => link.port),
+      key,
+    ).toContain(port + 1000);
+  }
 });
