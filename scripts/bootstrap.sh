@@ -31,9 +31,7 @@ packages() {
     if [[ -f $mark && $(cat "$mark") = "$wanted" ]]; then touch "$mark"; return; fi
     say "Installing Node packages"
     # The package `node` brings Node 22 whatever npm runs on; npm's warnings about its own Node are not ours to fix.
-    # Not `npm ci`: it refuses a lock file in which a registry's missing builds for other platforms are left out. Versions and
-    # hashes of all that is installed are the lock's either way.
-    npm install --no-save --no-fund --no-audit --loglevel=error >&2
+    npm ci --no-fund --no-audit --loglevel=error >&2
     [[ -x node_modules/.bin/node ]] && node_modules/.bin/node --version >/dev/null 2>&1 ||
         fail "the package \"node\" brought no Node 22 for this machine ($(uname -sm)). Put Node 22.18 or later on PATH."
     printf '%s\n' "$wanted" >"$mark"
