@@ -134,11 +134,9 @@ describe("make up, on the embedded default", () => {
     expect(code).toBe(0);
   });
 
-  test("one worker more changes no other machine but the client, whose share grows", async () => {
+  test("one worker more changes no other machine: a job asks for its share when it starts", async () => {
     const { code, output } = await cluster.cli("up", ["--no-smoke"], ["agentCount=3"]);
-    expect(output).toMatch(
-      /Changed: (tw-standalone-agent-3, tw-standalone-client|tw-standalone-client, tw-standalone-agent-3)\n/,
-    );
+    expect(output).toContain("Changed: tw-standalone-agent-3\n");
     expect(code).toBe(0);
   });
 
