@@ -9,6 +9,8 @@ export interface Layer {
   dir: string;
   /** Seconds that one test or hook may take. */
   timeoutSeconds: number;
+  /** Runs only where it is asked for by its name: too long for every run. @default it is part of `all` */
+  byName?: true;
   /** Why the layer cannot run here; empty when it can. */
   missing: () => Promise<string>;
 }
@@ -55,6 +57,14 @@ export const layers: Layer[] = [
     what: "real Spark, Jupyter, ZooKeeper and HDFS in containers; Mesos' wiring against a stand-in",
     dir: "tests/containers",
     timeoutSeconds: 1500,
+    missing: noDocker,
+  },
+  {
+    name: "notebooks",
+    what: "tutorials, messages, types and refused writes on a cluster, as a notebook's user meets them",
+    dir: "tests/notebooks",
+    timeoutSeconds: 1500,
+    byName: true,
     missing: noDocker,
   },
   {

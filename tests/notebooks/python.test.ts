@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
-import { TestCluster } from "./harness.ts";
+import { TestCluster } from "../containers/harness.ts";
 
 const d = await findDocker();
 const cluster = new TestCluster(d, "tw-python", 7, ["agentCount=2"]);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
-import { TestCluster } from "./harness.ts";
+import { TestCluster } from "../containers/harness.ts";
 
 const d = await findDocker();
 const cluster = new TestCluster(d, "tw-guard", 5, ["agentCount=2", "datanodeCount=1"]);
