@@ -50,8 +50,6 @@ export interface GroupRecord {
   pagesFor: "people" | "nobody";
   /** Whether its gates are asked after all others, and after Marathon's apps: it sees what they made possible. */
   gatedLast: boolean;
-  /** Whether it is created before the images are pushed: the group that keeps them, and the jump host on the way there. */
-  beforeImages: boolean;
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
@@ -88,7 +86,6 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     jumpHost: true,
     pagesFor: "nobody",
     gatedLast: false,
-    beforeImages: true,
   },
   registry: {
     names: "one",
@@ -104,7 +101,6 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
-    beforeImages: true,
   },
   zookeeper: {
     names: "several",
@@ -120,7 +116,6 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
-    beforeImages: false,
   },
   master: {
     names: "several",
@@ -141,7 +136,6 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     jumpHost: false,
     pagesFor: "people",
     gatedLast: false,
-    beforeImages: false,
   },
   datanode: {
     names: "several",
@@ -157,7 +151,6 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
-    beforeImages: false,
   },
   agent: {
     names: "several",
@@ -173,7 +166,6 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     jumpHost: false,
     pagesFor: "nobody",
     gatedLast: false,
-    beforeImages: false,
   },
   client: {
     names: "one",
@@ -189,7 +181,6 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     jumpHost: false,
     pagesFor: "people",
     gatedLast: true,
-    beforeImages: false,
   },
 };
 

@@ -9,7 +9,7 @@ import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster, Content } from "../../cluster/types.ts";
 import { type Filled, fill, type LookUp, placeholder } from "../../cluster/values.ts";
 import { infoOf } from "../../config/fields.ts";
-import { ConfigError, type Problem } from "../../config/problems.ts";
+import { ConfigError } from "../../config/problems.ts";
 import { type Config, type ConfigKey, shape } from "../../config/schema.ts";
 import { isSecretKey } from "../../config/secrets.ts";
 import type { RawConfig } from "../../config/validate.ts";
@@ -20,6 +20,7 @@ import { renderCompose } from "../../render/compose.ts";
 import { containerCommand } from "../../render/container.ts";
 import { writeContent } from "../../render/content.ts";
 import { CLOUD, mesosOf } from "../fixtures/configs.ts";
+import { problems } from "../fixtures/problems.ts";
 
 /**
  * Values become no commands. Two defences, each tested without the other: every text has a grammar, and every value is quoted
@@ -32,16 +33,6 @@ const dir = mkdtempSync(join(tmpdir(), "injection-"));
 /** Made by any hostile text that is run. */
 const canary = join(dir, "canary");
 afterAll(() => rmSync(dir, { recursive: true }));
-
-function problems(raw: RawConfig): readonly Problem[] {
-  try {
-    validate(raw, "test");
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
-    throw error;
-  }
-  return [];
-}
 
 describe("attacks that worked once are refused", () => {
   test.each<[string, RawConfig, string]>([

@@ -4,24 +4,15 @@ import { hasMesos } from "../../cluster/architectures/index.ts";
 import { zookeeperMembers } from "../../cluster/groups.ts";
 import { validate } from "../../cluster/load.ts";
 import { usedPorts } from "../../cluster/ports.ts";
-import { ConfigError, type Problem } from "../../config/problems.ts";
+import { ConfigError } from "../../config/problems.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import { readCheckout } from "../../lib/checkout.ts";
 import { CLOUD } from "../fixtures/configs.ts";
+import { problems } from "../fixtures/problems.ts";
 
 const { script } = readCheckout();
 
 const local = { platform: "docker" };
-
-function problems(raw: Record<string, unknown>): readonly Problem[] {
-  try {
-    validate(raw, "test");
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
-    throw error;
-  }
-  return [];
-}
 
 const keysOf = (raw: Record<string, unknown>): string[] => problems(raw).map((p) => p.key);
 
