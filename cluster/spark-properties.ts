@@ -70,6 +70,8 @@ const BY_KEY: readonly (readonly [prefix: string, key: ConfigKey])[] = [
   ["spark.history.ui.port", "historyServerPort"],
   ["spark.mesos.role", "mesosRole"],
   ["spark.executor.uri", "executorSource"],
+  ["spark.network.crypto.", "encryption"],
+  ["spark.io.encryption.", "encryption"],
 ];
 
 /** Properties that follow from what the cluster is: no other value would work. */

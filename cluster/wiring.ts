@@ -57,7 +57,9 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     "spark.port.maxRetries": String(SPARK_PORT_RANGE - 1),
     "spark.pyspark.python": PYTHON,
     "spark.pyspark.driver.python": PYTHON,
-    ...sharedSecret(),
+    ...sharedSecret(c),
+    // What executors and drivers leave on disks: shuffles, spilled data, cached blocks, broadcasts.
+    ...(c.encryption ? { "spark.io.encryption.enabled": "true", "spark.io.encryption.keySizeBits": "256" } : {}),
   };
   for (const key of own.without) delete conf[key];
   return {

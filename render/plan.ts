@@ -139,6 +139,9 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
   for (const [key, value] of Object.entries(document.spark.env)) line(`  ${key}=${value}`);
   for (const key of Object.keys(document.spark.conf).sort()) line(`  ${key} ${document.spark.conf[key]}`);
   for (const text of capacity(cluster)) line(`  ${text}`);
+  if (!c.encryption) {
+    line("  encryption is off: whoever reads the private network, or an agent's disk, reads what jobs work with");
+  }
   line();
   if (platformOf(c).servers) {
     const q = cluster.quota;

@@ -2,6 +2,7 @@ import type { Context } from "../context.ts";
 import { overheadMiB } from "../memory.ts";
 import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
 import { PRINCIPALS } from "../services/mesos/principals.ts";
+import { connectionProperties } from "../services/spark/spark.ts";
 import { secret, type Value } from "../values.ts";
 import type { Wiring } from "./record.ts";
 
@@ -27,9 +28,11 @@ export function registersWithMesos(
       // A fixed port would have to be among what Mesos offers, and only one executor of an agent could have it: executors take
       // any. The driver's own stays.
       "spark.driver.blockManager.port": String(c.blockManagerPort),
-      // Unlike Spark's own workers, Mesos' executors are not told that connections are authenticated, nor the secret, before
-      // their first one.
-      "spark.executorEnv.JAVA_TOOL_OPTIONS": "-Dspark.authenticate=true",
+      // Unlike Spark's own workers, Mesos' executors are not told that connections are authenticated and encrypted, nor the
+      // secret, before their first one.
+      "spark.executorEnv.JAVA_TOOL_OPTIONS": Object.entries(connectionProperties(c))
+        .map(([property, value]) => `-D${property}=${value}`)
+        .join(" "),
       "spark.executorEnv._SPARK_AUTH_SECRET": secret("spark-auth"),
       "spark.mesos.coarse": "true",
       // The general property has no effect here. MiB, without a unit.

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -56,6 +57,37 @@ export class TestCluster {
 
   exec(machine: string, command: string[]): Promise<{ code: number; output: string }> {
     return captured(this.d.client, ["exec", this.container(machine), ...command]);
+  }
+
+  /**
+   * Listens to all that a machine sends and receives while something is done, as root of the machine.
+   *
+   * @returns The words that came by.
+   */
+  async eavesdrop(machine: string, words: readonly string[], during: () => Promise<unknown>): Promise<string[]> {
+    const client = this.container(machine);
+    const { output: image } = await captured(this.d.client, ["inspect", "--format", "{{.Image}}", client]);
+    const network = ["--network", `container:${client}`, "--cap-add", "NET_RAW", "--user", "0"];
+    const program = readFileSync(join(ROOT, "tests/cluster/eavesdrop.py"), "utf8");
+    const options = ["run", "--rm", "-i", ...network, "--entrypoint", "python3", image.trim(), "-c", program];
+    const listener = spawn(this.d.client, [...options, ...words], { stdio: ["pipe", "pipe", "inherit"] });
+    let said = "";
+    const ended = new Promise((resolve) => listener.on("close", resolve));
+    const listening = new Promise<void>((resolve) => {
+      listener.stdout.on("data", (chunk: Buffer) => {
+        said += chunk.toString();
+        if (said.includes("listening\n")) resolve();
+      });
+    });
+    await Promise.race([listening, ended]);
+    try {
+      await during();
+    } finally {
+      listener.stdin.end();
+      await ended;
+    }
+    if (!said.startsWith("listening\n")) throw new Error(`nothing listened: ${said}`);
+    return said.split("\n").slice(1).filter(Boolean);
   }
 
   kill(machine: string): Promise<string> {

@@ -12,6 +12,9 @@ const cluster = new TestCluster(await findDocker(), "tw-standalone", 0, ["agentC
 /** What a user does with files first. */
 const FILES = readFileSync(join(ROOT, "tests/cluster/files.py"), "utf8");
 
+/** A job whose data is one word. */
+const MARKED_JOB = readFileSync(join(ROOT, "tests/cluster/marked_job.py"), "utf8");
+
 const REPORT_VERSIONS = ["python", "numpy", "pandas", "pyarrow", "java", "spark", "pyspark"];
 
 describe("make up, on the embedded default", () => {
@@ -99,6 +102,21 @@ describe("make up, on the embedded default", () => {
       "executors' user": [1000],
       "executors see the file": true,
     });
+  });
+
+  test("nobody reads what jobs send each other, nor what they leave on agents' disks while they run", async () => {
+    // Words that a browser and a job of Python's send: the first is seen, so a listener that sees nothing is not deaf.
+    const [plain, hidden] = ["plain-word-on-the-wire", "word-of-a-job-that-nobody-reads"];
+    let output = "";
+    const seen = await cluster.eavesdrop("client", [plain, hidden], async () => {
+      ({ output } = await cluster.exec("client", ["python3", "-c", MARKED_JOB, hidden]));
+      const page = `import urllib.request as u; u.urlopen("http://10.98.0.16:18080/?${plain}").read()`;
+      await cluster.exec("client", ["python3", "-c", page]);
+    });
+    expect(seen).toEqual([plain]);
+    const report = JSON.parse(/^job: (.*)$/m.exec(output)?.[1] ?? "{}");
+    expect(report.readable, output.slice(-2000)).toEqual([]);
+    expect(report.bytes).toBeGreaterThan(20_000 * hidden.length);
   });
 
   test("a worker is killed in mid-job and the job still ends right", async () => {

@@ -11,7 +11,7 @@ import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import { renderService } from "../../render/content.ts";
-import { capacity } from "../../render/plan.ts";
+import { capacity, planText } from "../../render/plan.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
 const define = (raw: RawConfig): Cluster => describeCluster(validate(raw, "test"));
@@ -51,6 +51,44 @@ const GIVEN = {
   "spark.shuffle.io.maxRetries": "9",
 };
 const STANDALONE = { ...GIVEN, "spark.worker.timeout": "61", "spark.deploy.retainedDrivers": "3" };
+
+describe("encryption", () => {
+  /** What both ends of a connection must say alike. */
+  const connection = (properties: Record<string, string>): Record<string, string> =>
+    Object.fromEntries(
+      Object.entries(properties).filter(([name]) => /^spark\.(network\.crypto\.|authenticate$)/.test(name)),
+    );
+  /** The properties of the first connection of an executor that Mesos starts. */
+  const firstOnMesos = (options = ""): Record<string, string> =>
+    Object.fromEntries(options.split(" ").map((option) => option.replace(/^-D/, "").split("=") as [string, string]));
+
+  test.each(ARCHITECTURES)("%s: every Spark process says the same of its connections", (architecture) => {
+    const cluster = inCloud({ architecture });
+    const driver = connection(propertiesOf(cluster, "jupyter"));
+    expect(driver).toMatchObject({
+      "spark.network.crypto.enabled": "true",
+      "spark.network.crypto.cipher": "AES/GCM/NoPadding",
+      "spark.network.crypto.saslFallback": "false",
+    });
+    const others = cluster.services.filter(
+      ({ name, files }) => name !== "history-server" && files.some(({ path }) => path.endsWith("spark-defaults.conf")),
+    );
+    for (const { name } of others) expect(connection(propertiesOf(cluster, name)), name).toEqual(driver);
+    const options = cluster.spark.conf["spark.executorEnv.JAVA_TOOL_OPTIONS"];
+    if (options !== undefined) expect(firstOnMesos(String(options))).toEqual(driver);
+  });
+
+  test.each(ARCHITECTURES)("%s: what jobs leave on disks is encrypted", (architecture) => {
+    expect(inCloud({ architecture }).spark.conf).toMatchObject({ "spark.io.encryption.enabled": "true" });
+  });
+
+  test("can be switched off, and the plan says so", () => {
+    const cluster = inCloud({ encryption: false });
+    expect(Object.keys(propertiesOf(cluster, "jupyter")).filter((name) => /crypt/.test(name))).toEqual([]);
+    expect(planText(cluster, {}, "test", false)).toContain("encryption is off");
+    expect(planText(inCloud({}), {}, "test", false)).not.toContain("encryption is off");
+  });
+});
 
 describe("each property of sparkConf is read by those that it concerns", () => {
   /** The numbers of the given properties that a service has. */
@@ -118,6 +156,8 @@ describe("a property that cannot stand in sparkConf is refused with what to do",
     ["standalone", "spark.driver.host", /the client's address/],
     ["standalone", "spark.port.maxRetries", /firewall/],
     ["standalone", "spark.authenticate.secret", /authenticated/],
+    ["standalone", "spark.network.crypto.cipher", /set encryption instead/],
+    ["standalone", "spark.io.encryption.enabled", /set encryption instead/],
     ["standalone", "spark.pyspark.driver.python", /Python of the image/],
     ["standalone", "spark.deploy.recoveryMode", /ZooKeeper/],
     ["standalone", "spark.mesos.constraints", /no effect in architecture standalone/],

@@ -62,7 +62,7 @@ export function marathonSparkFile(ctx: Context): File {
   const properties = {
     ...masterProperties(ctx),
     ...workerProperties(ctx),
-    ...sharedSecret(),
+    ...sharedSecret(ctx.config),
     ...recovery(ctx),
   };
   return { ...sparkDefaults(properties), uid: SPARK_UID };

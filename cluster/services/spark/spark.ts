@@ -1,3 +1,4 @@
+import type { Config } from "../../../config/schema.ts";
 import { type Context, endpoints } from "../../context.ts";
 import { agentSize, heapIn, SHM_MIB } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
@@ -17,10 +18,28 @@ const MASTER_SERVES = '"status" : "(ALIVE|STANDBY|RECOVERING|COMPLETING_RECOVERY
 /** Heap of Spark's own daemons in MiB; they only keep books. */
 const DAEMON_MIB = 512;
 
-/** The properties without which two Spark processes of this cluster do not talk to each other. */
-export function sharedSecret(): Record<string, Value> {
-  return { "spark.authenticate": "true", "spark.authenticate.secret": secret("spark-auth") };
+/** What both ends of a connection between Spark's processes must agree on before the first message, and that is no secret. */
+export function connectionProperties({ encryption }: Pick<Config, "encryption">): Record<string, string> {
+  return {
+    "spark.authenticate": "true",
+    ...(encryption
+      ? {
+          "spark.network.crypto.enabled": "true",
+          // Spark's default, CTR, hides what is sent and does not notice that it was changed on the way.
+          "spark.network.crypto.cipher": "AES/GCM/NoPadding",
+          // Version 1, the default, takes the secret that both ends agree on as the key itself; 2 derives the key from it.
+          "spark.network.crypto.authEngineVersion": "2",
+          "spark.network.crypto.saslFallback": "false",
+        }
+      : {}),
+  };
 }
+
+/** The properties without which two Spark processes of this cluster do not talk to each other. */
+export const sharedSecret = (c: Pick<Config, "encryption">): Record<string, Value> => ({
+  ...connectionProperties(c),
+  "spark.authenticate.secret": secret("spark-auth"),
+});
 
 /** `spark-defaults.conf`. Only the user of the service may read it: it holds secrets. */
 export function sparkDefaults(properties: Readonly<Record<string, Value>>): File {
@@ -77,7 +96,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
       `${SPARK_CONF_DIR}/spark-defaults.conf`,
     ],
     env: { ...daemonEnv(ctx), ...publicAddress(ctx) },
-    files: [sparkDefaults({ ...masterProperties(ctx), ...sharedSecret(), ...recovery(ctx) })],
+    files: [sparkDefaults({ ...masterProperties(ctx), ...sharedSecret(c), ...recovery(ctx) })],
     ports: [
       {
         name: "rpc",
@@ -126,7 +145,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       sparkMasterUrl(ctx),
     ],
     env,
-    files: [sparkDefaults({ ...sharedSecret(), ...workerProperties(ctx) })],
+    files: [sparkDefaults({ ...sharedSecret(c), ...workerProperties(ctx) })],
     ports: [
       { name: "rpc", key: "sparkWorkerPort", port: c.sparkWorkerPort, from: ["master"] },
       { name: "ui", key: "sparkWorkerUiPort", port: c.sparkWorkerUiPort, from: ["client", "bastion"], link: "http" },
@@ -230,7 +249,7 @@ export function shuffleService(ctx: Context, machine: Machine, bring?: BringSpar
     files: [
       sparkDefaults({
         ...propertiesFor(c, "shuffle"),
-        ...sharedSecret(),
+        ...sharedSecret(c),
         "spark.shuffle.service.port": String(c.shuffleServicePort),
       }),
       ...(bring ? [bring.file] : []),
