@@ -58,8 +58,10 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     "spark.pyspark.python": PYTHON,
     "spark.pyspark.driver.python": PYTHON,
     ...sharedSecret(c),
-    // What executors and drivers leave on disks: shuffles, spilled data, cached blocks, broadcasts.
-    ...(c.encryption ? { "spark.io.encryption.enabled": "true", "spark.io.encryption.keySizeBits": "256" } : {}),
+    // What executors and drivers leave on disks: shuffles, spilled data, cached blocks, broadcasts. Spark refuses it on Mesos.
+    ...(c.encryption && ctx.architecture.executorsStartedBy === "spark-workers"
+      ? { "spark.io.encryption.enabled": "true", "spark.io.encryption.keySizeBits": "256" }
+      : {}),
   };
   for (const key of own.without) delete conf[key];
   return {

@@ -327,7 +327,7 @@ export const shape = {
     doc: "Whether jobs grow and shrink with their work: an executor that is idle for 60 s (1,800 s where it holds cached data) is given back to other jobs. Adds the external shuffle service to every agent.",
   }),
   encryption: spark.boolean(true, {
-    doc: "Whether all that Spark's processes send each other, and what jobs leave on disks while they run, is encrypted by keys of the cluster (AES). Results that jobs write are not: those are files of yours.",
+    doc: "Whether what Spark's processes send each other is encrypted (AES in GCM), and where Spark's own workers start executors, what jobs leave on disks while they run as well: Spark cannot do the latter on Mesos. Results that jobs write are not encrypted: those are files of yours.",
   }),
   idleKernelMinutes: spark.integer(0, 525600, 720, {
     doc: "Minutes after which a notebook's kernel that runs no cell is ended, with its driver and what it holds; an open browser does not count as use. 0 is never.",
