@@ -108,22 +108,24 @@ export interface Directory {
   keeper?: { machine: string; service: string };
 }
 
-/** What a process of the machine may do; meaningless for containers, which have their own limits. */
+/** A capability of Linux, without its prefix `CAP_`. */
+export type Capability = "CHOWN" | "DAC_OVERRIDE" | "FOWNER" | "KILL" | "SETGID" | "SETUID";
+
+/**
+ * What a service may do, in a container and as a process of a machine alike. By itself it may do nothing but run as its user,
+ * write to its folders and to a small `/tmp` of its own, and have as many processes and files as `cluster/limits.ts` says.
+ */
 export interface Hardening {
-  /** Whether it and its children can never gain rights (`NoNewPrivileges`). */
-  noNewPrivileges?: true;
-  /** Whether `/tmp` is its own. */
-  privateTmp?: true;
-  /** Whether home directories are hidden from it. */
-  protectHome?: true;
-  /** Whether the system's own folders are read-only to it. */
-  protectSystem?: true;
+  /** Capabilities that it keeps. @default none */
+  capabilities?: readonly Capability[] | "all";
+  /** Whether it may write anywhere that its user may, and its `/tmp` is as large as the disk. @default false */
+  writesRoot?: true;
   /**
    * Whether what it started lives on when it ends, has control groups of its own, and does not count towards its limit on
-   * processes: for a service that starts others' programs.
+   * processes: for a service that starts others' programs. For a process of a machine.
    */
   keepsChildren?: true;
-  /** Home directory of the login that Docker's command finds when the service calls it. */
+  /** Home directory of the login that Docker's command finds when the service calls it. For a process of a machine. */
   dockerConfig?: string;
 }
 
@@ -179,8 +181,11 @@ export interface Service {
    * starts when that is known, others as soon as what runs them is installed.
    */
   agentProgram?: string;
-  software?: Software;
+  /** @default it may do no more than `Hardening` says */
   hardening?: Hardening;
+  /** Command by which root makes its machine ready before each start; for processes of a machine alone. */
+  prepare?: readonly string[];
+  software?: Software;
 }
 
 /** How a Spark driver on the client reaches the cluster. */

@@ -2,6 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { stringify } from "yaml";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
+import { type Limits, limitsOf, TMP_OPTIONS } from "../cluster/limits.ts";
 import type { Cluster, File, Machine, Port, Service } from "../cluster/types.ts";
 import type { LookUp } from "../cluster/values.ts";
 import type { ConfigKey } from "../config/schema.ts";
@@ -155,7 +156,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
           : { network_mode: `service:${machine.name}` }),
         command: containerCommand(service).map(literal),
         environment: Object.fromEntries(Object.entries(service.env).map(([k, v]) => [k, literal(v)])),
-        ...(service.uid === 0 ? { user: "0:0" } : {}),
+        ...limitsOfContainer(service.uid, limitsOf(service)),
         ...(mounts.length > 0 ? { volumes: mounts } : {}),
         ...(service.memoryMiB !== undefined ? { mem_limit: `${service.memoryMiB}m` } : {}),
         ...(service.shmMiB !== undefined ? { shm_size: `${service.shmMiB}m` } : {}),
@@ -196,6 +197,20 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
   return { compose: stringify(compose, { lineWidth: 0, aliasDuplicateObjects: false }), files };
 }
 
+/** The limits of a container in Compose's words. Open files stay this machine's Docker's: it may not be able to raise them. */
+function limitsOfContainer(uid: number, limits: Limits): object {
+  const { capabilities, readOnly, processes } = limits;
+  return {
+    user: `${uid}:${uid}`,
+    ...(capabilities === "all"
+      ? {}
+      : { cap_drop: ["ALL"], ...(capabilities.length > 0 ? { cap_add: capabilities } : {}) }),
+    security_opt: ["no-new-privileges:true"],
+    ...(readOnly ? { read_only: true, tmpfs: [`/tmp:${TMP_OPTIONS}`] } : {}),
+    pids_limit: processes,
+  };
+}
+
 /** Who a service is to Docker: its own container, the one whose network its machine has, and what its cluster is called. */
 function containerFile(cluster: Cluster, service: Service): File {
   const values = {
@@ -218,6 +233,9 @@ function onNetwork(machine: Machine, published: Port[], bindAddress: string): ob
   };
 }
 
+/** User of the image of the container that holds a machine's network. */
+const SPARK_UID = 1000;
+
 function holder(cluster: Cluster, machine: Machine, published: Port[], image: string): object {
   return {
     image,
@@ -225,6 +243,8 @@ function holder(cluster: Cluster, machine: Machine, published: Port[], image: st
     ...onNetwork(machine, published, cluster.config.bindAddress),
     entrypoint: ["sleep"],
     command: ["infinity"],
+    ...limitsOfContainer(SPARK_UID, limitsOf({})),
+    mem_limit: "64m",
     healthcheck: { disable: true },
     restart: "unless-stopped",
     init: true,

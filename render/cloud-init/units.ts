@@ -1,15 +1,12 @@
 import type { ImageName } from "../../cluster/image-catalogue.ts";
-import type { Hardening, Machine } from "../../cluster/types.ts";
+import { limitsOf, TMP_OPTIONS } from "../../cluster/limits.ts";
+import type { Machine } from "../../cluster/types.ts";
 import { shellWord } from "../../lib/quote.ts";
 import { containerCommand, containerImage } from "../container.ts";
 import type { RenderedContent, RenderedService } from "../content.ts";
 import { DATA_MOUNT, envFile, fromElsewhere, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
 import { execLine, type Unit } from "./systemd.ts";
 
-/** Files and sockets that one service may have open. Spark's shuffle opens thousands. */
-const OPEN_FILES = 65_536;
-/** Processes and threads of one service: enough for a full machine, not enough to take the machine with it. */
-const TASKS = 32_768;
 /** Seconds in which a service may end by itself before it is killed. */
 const STOP_SECONDS = 30;
 /** Seconds that pulling images may take. */
@@ -56,7 +53,8 @@ export function serviceUnit(
       ),
       // As root (+), whoever the service itself runs as.
       ...prepareFiles(machine, service, here).map((argv) => `ExecStartPre=+${execLine(argv)}`),
-      ...(service.runtime === "docker" ? inContainer(machine, service, here, imageOf) : onMachine(service)),
+      ...(service.prepare ? [`ExecStartPre=+${execLine(service.prepare)}`] : []),
+      ...(service.runtime === "docker" ? inContainer(machine, service, here, imageOf) : onMachine(machine, service)),
       "Restart=always",
       "RestartSec=10",
       // Ended by SIGTERM, as systemd and Docker do it: no failure.
@@ -112,6 +110,7 @@ function inContainer(
   const reference = imageOf(containerImage(service));
   const name = unitName(service.name);
   const needs = new Set(service.needs);
+  const limits = limitsOf(service);
   const mount = (source: string, target: string, ...options: string[]): string[] => [
     "--mount",
     ["type=bind", `source=${source}`, `target=${target}`, ...options].join(","),
@@ -131,12 +130,16 @@ function inContainer(
     "--log-driver",
     "none",
     "--ulimit",
-    `nofile=${OPEN_FILES}:${OPEN_FILES}`,
+    `nofile=${limits.openFiles}:${limits.openFiles}`,
     "--pids-limit",
-    String(TASKS),
+    String(limits.processes),
     ...(service.memoryMiB !== undefined ? ["--memory", `${service.memoryMiB}m`] : []),
     ...(service.shmMiB !== undefined ? ["--shm-size", `${service.shmMiB}m`] : []),
-    ...(service.uid === 0 ? [] : ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]),
+    ...(limits.capabilities === "all"
+      ? []
+      : [...["--cap-drop", "ALL"], ...limits.capabilities.flatMap((name) => ["--cap-add", name])]),
+    ...["--security-opt", "no-new-privileges"],
+    ...(limits.readOnly ? ["--read-only", "--tmpfs", `/tmp:${TMP_OPTIONS}`] : []),
     ...(needs.has("host-pid") ? ["--pid", "host"] : []),
     // Mesos makes control groups and mounts for its tasks, which no smaller set of rights allows.
     ...(needs.has("cgroup")
@@ -159,30 +162,33 @@ function inContainer(
   ];
 }
 
-/** What a process of the machine may do, in systemd's words. */
-function hardeningLines(hardening: Hardening): string[] {
-  return [
-    ...(hardening.noNewPrivileges ? ["NoNewPrivileges=yes"] : []),
-    ...(hardening.privateTmp ? ["PrivateTmp=yes"] : []),
-    ...(hardening.protectHome ? ["ProtectHome=yes"] : []),
-    ...(hardening.protectSystem ? ["ProtectSystem=full"] : []),
-    // What it started outlives it: it finds that again when it comes back.
-    ...(hardening.keepsChildren ? ["KillMode=process", "Delegate=yes"] : []),
-    ...(hardening.dockerConfig ? [`Environment=DOCKER_CONFIG=${hardening.dockerConfig}`] : []),
-  ];
-}
-
-function onMachine(service: RenderedService): string[] {
+function onMachine(machine: Machine, service: RenderedService): string[] {
   const { hardening = {} } = service;
+  const limits = limitsOf(service);
   return [
     `ExecStart=${execLine(service.command)}`,
     ...(service.uid === 0 ? [] : [`User=${service.uid}`]),
     `EnvironmentFile=${envFile(service)}`,
-    `LimitNOFILE=${OPEN_FILES}`,
+    `LimitNOFILE=${limits.openFiles}`,
     // What it starts counts towards its limit, until it has put that into a control group of its own.
-    `TasksMax=${hardening.keepsChildren ? "infinity" : TASKS}`,
+    `TasksMax=${hardening.keepsChildren ? "infinity" : limits.processes}`,
     ...(service.memoryMiB !== undefined ? [`MemoryMax=${service.memoryMiB}M`] : []),
-    ...hardeningLines(hardening),
+    "NoNewPrivileges=yes",
+    ...(limits.capabilities === "all"
+      ? []
+      : [`CapabilityBoundingSet=${limits.capabilities.map((name) => `CAP_${name}`).join(" ")}`]),
+    ...(limits.readOnly
+      ? [
+          "ProtectSystem=strict",
+          "PrivateTmp=yes",
+          "ProtectHome=yes",
+          // They may not be there yet when the unit's first command, which makes them, begins.
+          ...service.dirs.map((dir) => `ReadWritePaths=-${hostDir(machine, service, dir)}`),
+        ]
+      : []),
+    // What it started outlives it: it finds that again when it comes back.
+    ...(hardening.keepsChildren ? ["KillMode=process", "Delegate=yes"] : []),
+    ...(hardening.dockerConfig ? [`Environment=DOCKER_CONFIG=${hardening.dockerConfig}`] : []),
   ];
 }
 

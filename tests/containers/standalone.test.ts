@@ -47,6 +47,31 @@ describe("make up, on the embedded default", () => {
     expect(code).toBe(0);
   });
 
+  test("who breaks into a container is nobody in it: no capability, no way to gain one, no program to change", async () => {
+    for (const machine of ["master-1", "agent-1", "client"]) {
+      const status = (await cluster.exec(machine, ["cat", "/proc/1/status"])).output;
+      for (const line of [/^Uid:\t1000\t/m, /^CapPrm:\t0+$/m, /^CapBnd:\t0+$/m, /^NoNewPrivs:\t1$/m]) {
+        expect(status, machine).toMatch(line);
+      }
+      const { output } = await cluster.exec(machine, ["sh", "-c", "touch /opt/spark/bin/planted; su -c id </dev/null"]);
+      expect(output, machine).toMatch(/planted'?: (Permission denied|Read-only file system)/);
+      expect(output, machine).not.toContain("uid=0");
+      const limit = await cluster.exec(machine, [
+        "sh",
+        "-c",
+        "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max",
+      ]);
+      expect(limit.output, machine).toContain("32768");
+    }
+    // Where no user's programs run, nothing but the service's folders can be written, and the rest of what it takes has an end.
+    const inMaster = (script: string) => cluster.exec("master-1", ["sh", "-c", script]);
+    expect((await inMaster("touch /home/spark/planted")).output).toContain("Read-only file system");
+    expect((await inMaster("touch /var/lib/spark/kept && echo written")).output).toContain("written");
+    expect((await inMaster("head -c 300M /dev/zero >/tmp/big; rm /tmp/big")).output).toContain(
+      "No space left on device",
+    );
+  });
+
   test("smoke --json reports versions of driver and executors, tasks and seconds of each stage", async () => {
     const { code, output } = await cluster.cli("smoke", ["--json"]);
     const report = JSON.parse(output.slice(output.indexOf("{")));

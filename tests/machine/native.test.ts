@@ -37,6 +37,7 @@ const SHUFFLE_PORT = 7337;
 /** Stands for Spark, as the client serves it: what is to be the shuffle service takes connections. */
 const SPARK_STAND_IN = `#!/usr/bin/env python3
 import socketserver
+socketserver.TCPServer.allow_reuse_address = True
 socketserver.TCPServer(("", ${SHUFFLE_PORT}), socketserver.BaseRequestHandler).serve_forever()
 `;
 
@@ -155,6 +156,32 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     expect(await agent.out(`stat -c %u /proc/${pid}`)).toBe("1000");
     expect((await agent.sh(`exec 3<>/dev/tcp/${agent.machine.address}/${SHUFFLE_PORT}`)).code).toBe(0);
     expect(await agent.out("stat -c '%U %a' /etc/spark/spark-defaults.conf")).toBe("spark 600");
+  });
+
+  test("the shuffle service runs no program that a task left, or changed", async () => {
+    const plant = (path: string) =>
+      `mkdir -p ${path.replace(/\/[^/]*$/, "")} && printf '#!/bin/sh\ntouch /tmp/planted\nsleep 1000\n' >${path} && chmod 755 ${path}`;
+    const restarted = async (): Promise<void> => {
+      await agent.out("systemctl restart triplewide-shuffle");
+      await eventually(
+        "the shuffle service",
+        60,
+        () => agent.sh(`exec 3<>/dev/tcp/${agent.machine.address}/${SHUFFLE_PORT}`),
+        ({ code }) => code === 0,
+      );
+    };
+    // Where everyone may write, as the user of any task.
+    expect((await agent.sh(plant("/var/lib/spark/work/spark/bin/spark-class"), "", "nobody")).code).toBe(0);
+    for (const user of ["nobody", "spark"]) {
+      expect((await agent.sh(plant("/opt/spark/bin/spark-class"), "", user)).output).toContain("denied");
+    }
+    await restarted();
+    // And however it came there: only what was unpacked is run.
+    for (const file of ["/opt/spark/bin/spark-class", "/opt/spark/conf/spark-env.sh"]) await agent.out(plant(file));
+    await restarted();
+    expect(await agent.out("ls /opt/spark")).toBe("bin");
+    expect(await agent.out("journalctl -u triplewide-shuffle")).toContain("/opt/spark is not as it was unpacked");
+    expect((await agent.sh("ls /tmp/planted")).code).not.toBe(0);
   });
 
   test("leaves tasks alone when the agent is restarted", async () => {

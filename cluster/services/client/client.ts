@@ -100,6 +100,8 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     shmMiB: SHM_MIB,
     dirs: hasSharedStorage(c) ? sharedFolder(c) : [{ path: SHARED_FOLDER, lasts: "data" }],
     after: [],
+    // People's programs write to their home, and drivers spill to `/tmp`.
+    hardening: { writesRoot: true },
   };
 }
 

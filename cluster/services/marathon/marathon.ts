@@ -63,6 +63,8 @@ export function marathon(ctx: Context, machine: Machine): Service {
     dirs: [],
     memoryMiB: 2048,
     after: ["mesos-master"],
+    // Its image is someone else's, and may unpack what it needs wherever it likes.
+    hardening: { writesRoot: true },
   };
 }
 

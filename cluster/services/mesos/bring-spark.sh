@@ -1,20 +1,31 @@
 #!/bin/bash
-# bring-spark URI FOLDER READER COMMAND...: unpacks the tarball at URI below FOLDER, unless it is there, and becomes COMMAND of
-# Spark with SPARK_HOME set. READER reads hdfs:// addresses the way that Mesos' fetcher does.
+# bring-spark URI FOLDER READER: as root, makes FOLDER hold Spark from the tarball at URI, and nothing that changed since then: the
+# digest of every file was written down when it was unpacked. Only root may write there. READER reads hdfs:// addresses the way that
+# Mesos' fetcher does.
 set -euo pipefail
-uri=$1 folder=$2 reader=$3
-shift 3
-cd "$folder"
-export SPARK_HOME=$PWD/spark
-if [[ ! -x spark/bin/spark-class ]]; then
-  case $uri in
-    hdfs://*) "$reader" fs -copyToLocal "$uri" spark.tgz ;;
-    *) curl -fsS --retry 5 --retry-connrefused -o spark.tgz "$uri" ;;
-  esac
-  rm -rf unpacked
-  mkdir unpacked
-  tar xzf spark.tgz --strip-components=1 -C unpacked
-  mv unpacked spark
-  rm spark.tgz
-fi
-exec "$SPARK_HOME/bin/spark-class" "$@"
+uri=$1 folder=$2 reader=$3 digests=$2.sha256
+
+files() { find . -type f -print0 | LC_ALL=C sort -z; }
+
+intact() {
+  [[ -s $digests && -d $folder ]] || return
+  cd "$folder"
+  # No file more, none less, none other, and none that another user may write.
+  cmp -s <(files | xargs -0 sha256sum) "$digests" && [[ -z $(find . ! -user root -o ! -type l -perm /022) ]]
+}
+
+if (intact); then exit; fi
+if [[ -e $folder ]]; then echo "bring-spark: $folder is not as it was unpacked; it is brought anew" >&2; fi
+work=$(mktemp -d -p "${folder%/*}")
+trap 'rm -rf "$work"' EXIT
+case $uri in
+  hdfs://*) "$reader" fs -copyToLocal "$uri" "$work/spark.tgz" ;;
+  *) curl -fsS --retry 5 --retry-connrefused -o "$work/spark.tgz" "$uri" ;;
+esac
+mkdir "$work/spark"
+tar xzf "$work/spark.tgz" --strip-components=1 --no-same-owner -C "$work/spark"
+chmod -R u=rwX,go=rX "$work/spark"
+rm -rf "$folder" "$digests"
+(cd "$work/spark" && files | xargs -0 sha256sum) >"$work/digests"
+mv "$work/spark" "$folder"
+mv "$work/digests" "$digests"

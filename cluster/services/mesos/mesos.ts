@@ -6,10 +6,10 @@ import type { File, Gate, Json, Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
 import {
-  type BringSpark,
   executorPorts,
   ownShuffleService,
   SHUFFLE_DIR,
+  SPARK_HOME,
   shufflePorts,
   shuffleService,
 } from "../spark/spark.ts";
@@ -163,7 +163,6 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     memoryMiB: 2048,
     after: ["zookeeper"],
     software: { mesos: true },
-    hardening: { noNewPrivileges: true, privateTmp: true, protectHome: true },
   };
 }
 
@@ -267,23 +266,28 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ...(docker ? { startsContainers: ["spark-python"] } : {}),
     agentProgram: `${MESOS_HOME}/sbin/mesos-agent`,
     software: { mesos: true, ...(ctx.architecture.executorsRun === "on-machine" ? { python: true } : {}) },
-    hardening: { keepsChildren: true, dockerConfig: "/root/.docker" },
+    hardening: {
+      // It gives sandboxes to tasks' users and becomes them. On machines it makes mounts and control groups as well.
+      capabilities: nested ? ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"] : "all",
+      writesRoot: true,
+      keepsChildren: true,
+      dockerConfig: "/root/.docker",
+    },
   };
 }
 
 /** The shuffle service beside an agent. In vanilla on machines there is neither Docker nor Spark: it brings the executors' Spark. */
 export function agentShuffleService(ctx: Context, machine: Machine, executorUri: string): Service {
-  const onMachine = ctx.architecture.executorsRun === "on-machine" && !ctx.platform.machinesAreContainers;
-  return shuffleService(ctx, machine, onMachine ? bringSpark(ctx, executorUri) : undefined);
-}
-
-/** Unpacks the tarball that executors are started from, once, below a folder that the service's user may write to. */
-function bringSpark(ctx: Context, executorUri: string): BringSpark {
+  const service = shuffleService(ctx, machine);
+  if (ctx.architecture.executorsRun !== "on-machine" || ctx.platform.machinesAreContainers) return service;
   const path = "/usr/local/lib/triplewide/bring-spark";
   const text = ctx.script("cluster/services/mesos/bring-spark.sh");
   return {
-    file: { path, content: { format: "text", text }, mode: "0755" },
-    command: [path, executorUri, SHUFFLE_DIR.path, `${FETCHER_HOME}/bin/hadoop`],
+    ...service,
+    runtime: "systemd",
+    files: [...service.files, { path, content: { format: "text", text }, mode: "0755" }],
+    // Where only root may write: tasks of every user may write to the folder that the service shares with executors.
+    prepare: [path, executorUri, SPARK_HOME, `${FETCHER_HOME}/bin/hadoop`],
   };
 }
 

@@ -62,7 +62,6 @@ export function registry(ctx: Context, machine: Machine): Service {
       packages: ["docker-registry", "apache2-utils"],
       maskedUnits: ["docker-registry.service"],
     },
-    hardening: { noNewPrivileges: true, privateTmp: true, protectHome: true, protectSystem: true },
   };
 }
 

@@ -64,7 +64,7 @@ LOG { Default_Log_Level = EVENT; }
       packages: ["nfs-ganesha", "nfs-ganesha-vfs"],
       maskedUnits: ["nfs-ganesha.service", "nfs-ganesha-lock.service", "rpcbind.service", "rpcbind.socket"],
     },
-    // No mounts of its own: it sees those of the machine, among them the folder.
-    hardening: { noNewPrivileges: true },
+    // No mounts of its own: it sees those of the machine, among them the folder, whose files it reads by number and as any user.
+    hardening: { capabilities: "all", writesRoot: true },
   };
 }

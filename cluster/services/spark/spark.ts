@@ -157,6 +157,8 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     shmMiB: SHM_MIB,
     dirs: [{ path: "/var/lib/spark", lasts: "machine" }, ...sharedFolder(c)],
     after: [],
+    // Executors keep shuffle files in `/tmp`.
+    hardening: { writesRoot: true },
   };
 }
 
@@ -223,28 +225,15 @@ export const ownShuffleService = ({ config, architecture }: Context): boolean =>
  */
 export const SHUFFLE_DIR = { path: "/var/lib/spark/work", lasts: "machine", shared: "machine" } as const;
 
-/** How a machine that has no Spark of its own gets one. */
-export interface BringSpark {
-  /** A script that becomes a class of Spark, and brings Spark first where it is not there. */
-  file: File;
-  /** Its command line, which the class follows. */
-  command: string[];
-}
-
-/**
- * Serves the shuffle files of executors that are gone, so that jobs may give executors back (Mesos).
- *
- * @param bring How the machine gets Spark. @default it runs in a container of our image
- */
-export function shuffleService(ctx: Context, machine: Machine, bring?: BringSpark): Service {
+/** Serves the shuffle files of executors that are gone, so that jobs may give executors back (Mesos). */
+export function shuffleService(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
-  const main = "org.apache.spark.deploy.mesos.MesosExternalShuffleService";
   return {
     name: "shuffle",
     machine: machine.name,
-    runtime: bring ? "systemd" : "docker",
+    runtime: "docker",
     image: "spark-python",
-    command: bring ? [...bring.command, main] : [`${SPARK_HOME}/bin/spark-class`, main],
+    command: [`${SPARK_HOME}/bin/spark-class`, "org.apache.spark.deploy.mesos.MesosExternalShuffleService"],
     env: daemonEnv(ctx),
     files: [
       sparkDefaults({
@@ -252,7 +241,6 @@ export function shuffleService(ctx: Context, machine: Machine, bring?: BringSpar
         ...sharedSecret(c),
         "spark.shuffle.service.port": String(c.shuffleServicePort),
       }),
-      ...(bring ? [bring.file] : []),
     ],
     ports: shufflePorts(ctx),
     health: healthOf(tcp(machine.address, c.shuffleServicePort)),
