@@ -30,6 +30,8 @@ export interface GroupRecord {
   offeredMemoryKey?: ConfigKey & `${string}MemoryMiB`;
   /** Config key of the size of its data volume. @default it keeps nothing */
   volumeKey?: ConfigKey & `${string}VolumeGb`;
+  /** Config key of the size of a volume for what is worth nothing without its machine. @default its own disk holds that */
+  scratchKey?: ConfigKey & `${string}scratchGb`;
   /**
    * How its machines keep off each other's hypervisors. `quorum`: as `antiAffinity` says; `soft`: as far as there is room;
    * `none`: it has one machine.
@@ -159,6 +161,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     roles: (c) => [...architectureOf(c).agentRoles],
     flavorKeys: ["agentFlavor", "masterFlavor"],
     offeredMemoryKey: "agentMemoryMiB",
+    scratchKey: "scratchGb",
     spread: "soft",
     batch: (c) => c.agentBatchSize,
     replacedOnlyWhenHealthy: false,

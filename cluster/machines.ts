@@ -10,7 +10,7 @@ export function placeMachines(c: Config): Machine[] {
   const { servers } = platformOf(c);
   const zones = c.availabilityZones;
   return GROUP_NAMES.flatMap((group) => {
-    const { volumeKey, numbers, roles: rolesOf } = GROUPS[group];
+    const { volumeKey, scratchKey, numbers, roles: rolesOf } = GROUPS[group];
     const flavor = servers ? c[flavorKey(c, group)] : undefined;
     return numbers(c).map((number): Machine => {
       const roles = rolesOf(c, number);
@@ -23,6 +23,7 @@ export function placeMachines(c: Config): Machine[] {
         address: address(group, number),
         flavor,
         volumeGb: volume ? c[volumeKey] : undefined,
+        scratchGb: servers && scratchKey !== undefined ? c[scratchKey] : undefined,
         availabilityZone: zones[(number - 1) % zones.length],
       };
     });

@@ -17,7 +17,7 @@ export function quotaOf(c: Config, machines: readonly Machine[], firewall: reado
       return sum === null || !flavor ? null : sum + flavor[size];
     }, 0);
   const groups = new Set(machines.map((m) => m.group)).size;
-  const volumes = machines.filter((m) => m.volumeGb !== undefined);
+  const volumes = machines.flatMap((m) => m.volumeGb ?? m.scratchGb ?? []);
   const newNetwork = c.existingNetworkId === undefined;
   return {
     instances: machines.length,
@@ -26,7 +26,7 @@ export function quotaOf(c: Config, machines: readonly Machine[], firewall: reado
     // A new network's router takes a port, and its DHCP one more.
     ports: machines.length + (newNetwork ? 2 : 0),
     volumes: volumes.length,
-    gigabytes: volumes.reduce((sum, m) => sum + (m.volumeGb ?? 0), 0),
+    gigabytes: volumes.reduce((sum, gigabytes) => sum + gigabytes, 0),
     floatingIps: c.bastion ? 1 : 0,
     securityGroups: groups,
     securityGroupRules: firewall.length + groups * EGRESS_RULES,

@@ -40,6 +40,8 @@ export interface Machine {
   flavor: string | undefined;
   /** GB of the data volume; `undefined` where the machine has none. */
   volumeGb: number | undefined;
+  /** GB of the volume that comes and goes with the machine; `undefined` where it has none. A machine has one volume at most. */
+  scratchGb: number | undefined;
   /** OpenStack availability zone. @default the cloud's own choice */
   availabilityZone: string | undefined;
 }

@@ -5,7 +5,7 @@ import { hasHdfs } from "./features.ts";
 import { executorCores, overheadMiB } from "./memory.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
-import { ownShuffleService, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
+import { outsideSandbox, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
 import { SHARED_FOLDER } from "./shared-storage.ts";
 import { writeGuard } from "./shared-storage-guard.ts";
 import { dynamicAllocation, fairShare } from "./sharing.ts";
@@ -33,7 +33,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     ...optional("spark.cores.max", c.coresMax),
     ...dynamicAllocation(c),
     "spark.executorEnv.TZ": c.timeZone,
-    ...(ownShuffleService(ctx) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
+    ...(outsideSandbox(ctx) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
     ...(hasHdfs(c) ? { "spark.hadoop.fs.defaultFS": defaultFs(ctx) } : {}),
     "spark.sql.warehouse.dir": warehouse(ctx),
     ...(c.historyServer

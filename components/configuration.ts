@@ -19,6 +19,8 @@ export interface InstanceSettings {
   availabilityZone: string;
   /** Size of the data volume in GB. Only whether there is one counts: a larger volume is resized in place. */
   volumeGb: number;
+  /** Size of the volume that comes and goes with the machine, in GB; 0: none. */
+  scratchGb: number;
   /** Policy of the machine's server group; empty where it is in none. */
   antiAffinity: string;
 }
@@ -29,7 +31,9 @@ export interface InstanceSettings {
  * @param userData With secrets and image digests filled in.
  */
 export function configure(userData: string, settings: InstanceSettings): Configuration {
-  const { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity } = settings;
+  const { imageId, flavor, keyName, availabilityZone, volumeGb, scratchGb, antiAffinity } = settings;
   const parts = [userData, imageId, flavor, keyName, availabilityZone, String(volumeGb > 0), antiAffinity];
+  // Only where there is one: machines of a cluster without must not change.
+  if (scratchGb > 0) parts.push(`scratch ${scratchGb}`);
   return { userData, hash: createHash("sha256").update(JSON.stringify(parts)).digest("hex") };
 }

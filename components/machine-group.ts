@@ -170,18 +170,27 @@ export class MachineGroup extends pulumi.ComponentResource {
         },
         ...(machine.availabilityZone ? { availabilityZone: machine.availabilityZone } : {}),
         ...(serverGroup ? { schedulerHints: [{ group: serverGroup.id }] } : {}),
+        ...(machine.scratchGb !== undefined
+          ? {
+              blockDevices: [
+                rootDisk(args.imageId),
+                {
+                  sourceType: "blank",
+                  destinationType: "volume",
+                  volumeSize: machine.scratchGb,
+                  ...(args.volumeType ? { volumeType: args.volumeType } : {}),
+                  bootIndex: -1,
+                  deleteOnTermination: true,
+                },
+              ],
+            }
+          : {}),
         ...(volume
           ? {
               // Part of the server rather than attached later: the machine never runs without its volume, and the
               // volume is never detached from a running machine, because the server is shut down first.
               blockDevices: [
-                {
-                  sourceType: "image",
-                  uuid: args.imageId,
-                  destinationType: "local",
-                  bootIndex: 0,
-                  deleteOnTermination: true,
-                },
+                rootDisk(args.imageId),
                 {
                   sourceType: "volume",
                   uuid: volume.id,
@@ -207,6 +216,15 @@ export class MachineGroup extends pulumi.ComponentResource {
     );
   }
 }
+
+/** The machine's own disk, made from the guest image; it has to be named where there are others. */
+const rootDisk = (imageId: pulumi.Input<string>) => ({
+  sourceType: "image",
+  uuid: imageId,
+  destinationType: "local",
+  bootIndex: 0,
+  deleteOnTermination: true,
+});
 
 interface Parts {
   port: Port;

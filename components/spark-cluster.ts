@@ -297,10 +297,10 @@ export class SparkCluster extends pulumi.ComponentResource {
       (lookUp) =>
         new Map(
           machines.map((machine) => {
-            const { flavor = "", availabilityZone = "", volumeGb = 0 } = machine;
+            const { flavor = "", availabilityZone = "", volumeGb = 0, scratchGb = 0 } = machine;
             const antiAffinity = policies.get(machine.name) ?? "";
             const keyName = c.keyPair ?? cluster.name;
-            const settings = { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity };
+            const settings = { imageId, flavor, keyName, availabilityZone, volumeGb, scratchGb, antiAffinity };
             return [machine.name, configure(renderUserData(cluster, machine, this.#checkout, lookUp), settings)];
           }),
         ),

@@ -224,6 +224,10 @@ export const shape = {
   }),
   datanodeVolumeGb: storage.integer(1, 65536, 100, { doc: "GB of a datanode's volume." }),
   clientVolumeGb: storage.integer(1, 65536, 20, { doc: "GB of the client's volume: notebooks." }),
+  scratchGb: storage.optionalInteger(1, 65536, {
+    doc: "GB of a volume of each agent's own for what jobs leave on disks while they run: shuffles, spilled data, cached blocks. It is made and deleted with its agent. On platform `docker` this lies where Docker keeps its volumes, and the key has no effect.",
+    derived: "the machine's own disk",
+  }),
   registryVolumeGb: storage.integer(1, 16384, 20, { doc: "GB of the image registry's volume." }),
   protectData: storage.boolean(false, {
     doc: "Whether data volumes outlive `pulumi destroy`. When true, destroy refuses and says so before it touches anything.",

@@ -288,14 +288,16 @@ async function checkZones(cloud: Cloud, c: Config, findings: Findings): Promise<
 
 async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
   const c = cluster.config;
-  if (!cluster.machines.some((m) => m.volumeGb !== undefined)) return;
+  if (cluster.quota.volumes === 0) return;
   if (!(await cloud.has("volume"))) {
-    findings.refuse(
-      "dataVolumes",
-      true,
-      "this cloud has no volume service (Cinder)",
-      "set dataVolumes to false; state then lies on the machines' own disks and goes when a machine is replaced",
-    );
+    const none = "this cloud has no volume service (Cinder)";
+    if (cluster.machines.some((m) => m.volumeGb !== undefined)) {
+      const without = "state then lies on the machines' own disks and goes when a machine is replaced";
+      findings.refuse("dataVolumes", true, none, `set dataVolumes to false; ${without}`);
+    }
+    if (c.scratchGb !== undefined) {
+      findings.refuse("scratchGb", c.scratchGb, none, "remove it, and name an agentFlavor with a larger disk");
+    }
     return;
   }
   if (c.volumeType === undefined) return;

@@ -173,7 +173,7 @@ async function networkQuota(subject: QuotaSubject, findings: Findings): Promise<
   check("security_group_rule", "security group rules", plan.securityGroupRules - rules, "quota", undefined, remove);
 }
 
-async function volumeQuota({ cluster, cloud }: QuotaSubject, findings: Findings): Promise<void> {
+async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings: Findings): Promise<void> {
   const { config: c, quota: plan } = cluster;
   if (plan.volumes === 0 || !(await cloud.has("volume"))) return;
   const [{ limits }, volumes] = await Promise.all([
@@ -182,24 +182,25 @@ async function volumeQuota({ cluster, cloud }: QuotaSubject, findings: Findings)
   ]);
   const sizes = new Map(volumes.map((v) => [v.name, v.size]));
   let [count, gigabytes] = [0, 0];
-  for (const { name, volumeGb } of cluster.machines) {
+  for (const { name, volumeGb, scratchGb } of cluster.machines) {
     const size = sizes.get(resourceName(cluster.name, name));
+    // It has no name of its own, and is there whenever its machine is.
+    if (scratchGb !== undefined && existing.get(name)?.serverId === undefined) {
+      count++;
+      gigabytes += scratchGb;
+    }
     if (volumeGb === undefined) continue;
     if (size === undefined) count++;
     gigabytes += Math.max(0, volumeGb - (size ?? 0));
   }
   const a = limits.absolute;
-  const none = "set dataVolumes to false";
-  compare(
-    findings,
-    "volumes",
-    count,
-    limitOf(a.maxTotalVolumes, a.totalVolumesUsed),
-    "dataVolumes",
-    c.dataVolumes,
-    none,
-  );
-  const key = c.datanodeCount > 0 ? "datanodeVolumeGb" : "masterVolumeGb";
+  const [volumesKey, none] =
+    c.scratchGb === undefined
+      ? (["dataVolumes", "set dataVolumes to false"] as const)
+      : (["scratchGb", "remove it, so that agents use their own disks"] as const);
+  const volumesLimit = limitOf(a.maxTotalVolumes, a.totalVolumesUsed);
+  compare(findings, "volumes", count, volumesLimit, volumesKey, c[volumesKey], none);
+  const key = c.scratchGb !== undefined ? "scratchGb" : c.datanodeCount > 0 ? "datanodeVolumeGb" : "masterVolumeGb";
   const limit = limitOf(a.maxTotalVolumeGigabytes, a.totalGigabytesUsed);
   compare(findings, "GB of volumes", gigabytes, limit, key, c[key], "use smaller volumes");
 }

@@ -9,7 +9,7 @@ import type { Config } from "../config/schema.ts";
 import type { Checkout } from "../lib/checkout.ts";
 import { shellQuote, shellWord, shellWords } from "../lib/quote.ts";
 import { packLock } from "./cloud-init/lock.ts";
-import { CONF, envFile, fromElsewhere, hostFile, hostPath, unitName } from "./cloud-init/paths.ts";
+import { CONF, envFile, fromElsewhere, hostFile, hostPath, unitName, volumeOf } from "./cloud-init/paths.ts";
 import { dockerEnvFile, environmentFile, type Unit, unitFile } from "./cloud-init/systemd.ts";
 import {
   bootUnit,
@@ -176,7 +176,7 @@ function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, loo
         ]
       : []),
     ...(mountsShared(machine, services) ? [command("shared", parts), unit("shared.service", sharedUnit())] : []),
-    ...(machine.volumeGb !== undefined ? [command("volume", parts), unit("volume.service", volumeUnit())] : []),
+    ...(volumeOf(machine) ? [command("volume", parts), unit("volume.service", volumeUnit())] : []),
     ...(services.length > 0
       ? [command("retry", parts), unit("retry.service", retryUnit()), unit("retry.timer", retryTimer())]
       : []),
@@ -356,12 +356,15 @@ function machineEnv(
   const units = (list: readonly RenderedService[]): string[] => list.map((s) => unitName(s.name));
   const images = software.images.length > 0 ? [unitName("images")] : [];
   const shared = mountsShared(machine, services) ? [unitName("shared")] : [];
-  const volume = machine.volumeGb !== undefined ? [unitName("volume")] : [];
+  const disk = volumeOf(machine);
+  const volume = disk ? [unitName("volume")] : [];
   const text = (name: string, value = ""): string => `${name}=${value === "" ? "" : shellWord(value)}\n`;
   const list = (name: string, values: readonly string[]): string => `${name}=(${shellWords(values)})\n`;
   return [
     text("NAME", machine.name),
-    text("VOLUME_GB", String(machine.volumeGb ?? 0)),
+    ...(disk
+      ? [text("VOLUME_GB", String(disk.gigabytes)), text("VOLUME_LABEL", disk.label), text("VOLUME_MOUNT", disk.mount)]
+      : []),
     text("APT_MIRROR", c.aptMirror?.replace(/\/+$/, "")),
     text("REGISTRY", software.docker ? login?.server : undefined),
     text("REGISTRY_USER", software.docker || registry ? login?.user : undefined),

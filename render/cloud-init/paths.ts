@@ -1,3 +1,4 @@
+import { SHUFFLE_DIR } from "../../cluster/services/spark/spark.ts";
 import type { Directory, Machine } from "../../cluster/types.ts";
 import type { RenderedContent, RenderedService } from "../content.ts";
 
@@ -34,6 +35,27 @@ export function hostDir(machine: Machine, service: Pick<RenderedService, "name" 
   if (onVolume(machine, dir)) return `${DATA_MOUNT}/${owner}${dir.path}`;
   // A process of the machine needs no other place for what ends with the machine.
   return service.runtime === "docker" || dir.keeper ? `${STATE}/${owner}${dir.path}` : dir.path;
+}
+
+/** A volume of a machine: how large, what its file system is called, and where it is mounted. */
+export interface MachineVolume {
+  gigabytes: number;
+  label: string;
+  mount: string;
+}
+
+/** The volume that a machine has; `undefined` where it has none. */
+export function volumeOf(machine: Machine): MachineVolume | undefined {
+  const { volumeGb, scratchGb } = machine;
+  if (volumeGb !== undefined) return { gigabytes: volumeGb, label: "triplewide-data", mount: DATA_MOUNT };
+  if (scratchGb === undefined) return undefined;
+  return { gigabytes: scratchGb, label: "triplewide-temp", mount: SHUFFLE_DIR.path };
+}
+
+/** Where the volume is mounted on which a directory lies; `undefined` where it lies on the machine's own disk. */
+export function volumeBelow(machine: Machine, dir: Directory): string | undefined {
+  const volume = volumeOf(machine);
+  return onVolume(machine, dir) || volume?.mount === dir.path ? volume?.mount : undefined;
 }
 
 /** Whether a directory lies on the machine's data volume. */

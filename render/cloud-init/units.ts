@@ -4,7 +4,7 @@ import type { Machine } from "../../cluster/types.ts";
 import { shellWord } from "../../lib/quote.ts";
 import { containerCommand, containerImage } from "../container.ts";
 import type { RenderedContent, RenderedService } from "../content.ts";
-import { DATA_MOUNT, envFile, fromElsewhere, hostDir, hostFile, onVolume, unitName } from "./paths.ts";
+import { envFile, fromElsewhere, hostDir, hostFile, unitName, volumeBelow } from "./paths.ts";
 import { execLine, type Unit } from "./systemd.ts";
 
 /** Seconds in which a service may end by itself before it is killed. */
@@ -25,7 +25,7 @@ export function serviceUnit(
   here: readonly RenderedService[],
   imageOf: ImageOf,
 ): Unit {
-  const volume = service.dirs.some((dir) => onVolume(machine, dir));
+  const volume = service.dirs.map((dir) => volumeBelow(machine, dir)).find((mount) => mount !== undefined);
   const mounted = service.dirs.filter((dir) => fromElsewhere(machine, dir)).map(({ path }) => path);
   // `Wants`, not `Requires`: that would restart a service whenever one that it started after restarts, and with the Docker
   // daemon all of them, although their containers go on.
@@ -40,7 +40,7 @@ export function serviceUnit(
       `Description=triplewide ${service.name} on ${machine.name}`,
       `Wants=${["network-online.target", ...before].join(" ")}`,
       `After=${["network-online.target", ...before].join(" ")}`,
-      ...(volume ? [`RequiresMountsFor=${DATA_MOUNT}`] : []),
+      ...(volume ? [`RequiresMountsFor=${volume}`] : []),
       // Long enough for the machines that this one waits for to come up; then it counts as failed.
       "StartLimitIntervalSec=900",
       "StartLimitBurst=30",
@@ -48,7 +48,7 @@ export function serviceUnit(
     Service: [
       "Type=exec",
       // Its directories must be on the volume, never below an empty mount point.
-      ...[...(volume ? [DATA_MOUNT] : []), ...mounted].map(
+      ...[...(volume ? [volume] : []), ...mounted].map(
         (path) => `ExecStartPre=${execLine(["/usr/bin/mountpoint", "-q", path])}`,
       ),
       // As root (+), whoever the service itself runs as.
@@ -220,10 +220,10 @@ export function imagesUnit(images: readonly string[], python: string | undefined
   };
 }
 
-/** Formats the data volume where it is empty, and mounts it. */
+/** Formats the machine's volume where it is empty, and mounts it. */
 export function volumeUnit(): Unit {
   return {
-    Unit: ["Description=triplewide data volume", "StartLimitIntervalSec=900", "StartLimitBurst=3"],
+    Unit: ["Description=triplewide volume", "StartLimitIntervalSec=900", "StartLimitBurst=3"],
     Service: [
       "Type=oneshot",
       "RemainAfterExit=yes",

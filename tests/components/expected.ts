@@ -96,6 +96,14 @@ export function actualInputs(r: Registration): Record<string, unknown> {
   };
 }
 
+const ROOT_DISK = {
+  sourceType: "image",
+  uuid: IMAGE_ID,
+  destinationType: "local",
+  bootIndex: 0,
+  deleteOnTermination: true,
+};
+
 function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
   const name = `${cluster.name}-${m.name}`;
   const group = serverGroups(cluster).find((g) => g.members.includes(m.name));
@@ -109,16 +117,25 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
     userData: { secret: ELSEWHERE },
     metadata: { "triplewide-cluster": cluster.name, "triplewide-config": ELSEWHERE },
     ...(group ? { schedulerHints: [{ group: idOf(`${cluster.name}-${group.name}`) }] } : {}),
+    ...(m.scratchGb !== undefined
+      ? {
+          blockDevices: [
+            ROOT_DISK,
+            // What it holds is worth nothing without its machine.
+            {
+              sourceType: "blank",
+              destinationType: "volume",
+              volumeSize: m.scratchGb,
+              bootIndex: -1,
+              deleteOnTermination: true,
+            },
+          ],
+        }
+      : {}),
     ...(m.volumeGb !== undefined
       ? {
           blockDevices: [
-            {
-              sourceType: "image",
-              uuid: IMAGE_ID,
-              destinationType: "local",
-              bootIndex: 0,
-              deleteOnTermination: true,
-            },
+            ROOT_DISK,
             // The data stays when the machine goes.
             {
               sourceType: "volume",

@@ -58,6 +58,14 @@ test.each(ARCHITECTURES)("%s: the inputs of every resource follow from the plan"
   for (const r of resources) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
 });
 
+test("agents' scratch volumes come and go with their agents", async () => {
+  const { resources, cluster } = await run(configOf("standalone", { scratchGb: 50 }));
+  expect(cluster.machines.filter((m) => m.scratchGb === 50).map((m) => m.group)).toEqual(["agent", "agent", "agent"]);
+  for (const r of resources) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
+  const without = await runOf("standalone");
+  expect(resources.map(key).sort()).toEqual(without.resources.map(key).sort());
+});
+
 test.each(ARCHITECTURES)("%s: every machine has its port and its instance, and no other has", async (architecture) => {
   const { resources, cluster } = await runOf(architecture);
   const named = (type: string): string[] =>

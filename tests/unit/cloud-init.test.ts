@@ -246,6 +246,27 @@ describe("services", () => {
     expect(without).not.toContain("triplewide-volume");
   });
 
+  test.each(ARCHITECTURES)(
+    "%s: agents with a scratch volume leave shuffles there, and never on an empty mount point",
+    (architecture) => {
+      const cluster = clusterOf(architecture, { scratchGb: 50 });
+      const { write_files: files } = read(renderUserData(cluster, machineOf(cluster, "agent-1")));
+      const env = files.find((f) => f.path === "/etc/triplewide/machine.env")?.content;
+      expect(env).toContain("VOLUME_GB=50\nVOLUME_LABEL=triplewide-temp\nVOLUME_MOUNT=/var/lib/spark/work\n");
+      expect(files.map((f) => f.path)).toContain("/usr/local/sbin/triplewide-volume");
+      const starts = cluster.services.find(
+        (s) => s.machine === "agent-1" && /^(spark-worker|mesos-agent)$/.test(s.name),
+      );
+      const unit = files.find((f) => f.path === `/etc/systemd/system/triplewide-${starts?.name}.service`)?.content;
+      expect(unit).toContain("RequiresMountsFor=/var/lib/spark/work");
+      expect(unit).toContain("mountpoint -q /var/lib/spark/work");
+      const master = read(renderUserData(cluster, machineOf(cluster, "master-1"))).write_files;
+      expect(master.find((f) => f.path === "/etc/triplewide/machine.env")?.content).not.toContain(
+        "/var/lib/spark/work",
+      );
+    },
+  );
+
   test("are probed on the machine, where their files lie elsewhere", () => {
     expect(renderGates(clusterOf("mesos-in-docker"), "master")).toContain(
       "/etc/triplewide/mesos-master/etc/mesos/admin",

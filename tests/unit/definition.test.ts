@@ -125,7 +125,25 @@ test("quota counts what OpenStack counts", () => {
   expect(quota.gigabytes).toBe(20 + 30 + 200 + 20);
   expect(quota.floatingIps).toBe(1);
   expect(quota.securityGroups).toBe(6);
+  // Agents' volumes for what jobs leave on disks.
+  const more = inCloud({ architecture: "standalone", masterCount: 3, agentCount: 4, datanodeCount: 2, scratchGb: 50 });
+  expect(more.quota.volumes).toBe(7 + 4);
+  expect(more.quota.gigabytes).toBe(270 + 200);
 });
+
+test.each(ARCHITECTURES)(
+  "%s: what jobs leave on disks lies in one folder, which a scratch volume can hold",
+  (architecture) => {
+    const folder = "/var/lib/spark/work";
+    const cluster = inCloud({ architecture, scratchGb: 50, dynamicAllocation: false });
+    const agent = cluster.services.filter((s) => s.machine === "agent-1");
+    expect(agent.some((s) => s.dirs.some((dir) => dir.path === folder))).toBe(true);
+    // Spark's own workers read it of their file, Mesos' executors have it of their driver.
+    const workers = cluster.services.concat().some((s) => s.name === "spark-worker") || cluster.apps.length > 0;
+    expect(cluster.spark.conf["spark.local.dir"]).toBe(workers ? undefined : folder);
+    for (const app of cluster.apps) expect(app.folders.includes(folder), app.id).toBe(app.id === "/spark/worker");
+  },
+);
 
 test("a flavor of unknown size makes the totals unknown, not wrong", () => {
   const { quota } = inCloud({ agentFlavor: "other" });

@@ -50,6 +50,7 @@ describe("the Spark cluster as Marathon apps", () => {
       expect(app.cmd).toContain("--properties-file /etc/spark/spark-defaults.conf");
       expect(app.container.volumes.map((v) => v.hostPath)).toEqual([
         "/etc/spark/spark-defaults.conf",
+        ...(id === "/spark/worker" ? ["/var/lib/spark/work"] : []),
         "/home/spark/work",
       ]);
     }

@@ -291,6 +291,16 @@ describe("quota", () => {
     expect(larger).toContain("3 more GB of volumes needed");
   });
 
+  test("counts agents' scratch volumes, once", async () => {
+    const over = { agentCount: 3, scratchGb: 7 };
+    Object.assign(fake.state.volumeLimits, { maxTotalVolumes: 4, maxTotalVolumeGigabytes: -1 });
+    // Those of registry and client, and three agents'.
+    expect((await problems(over)).join()).toContain("scratchGb: got 7; 5 more volumes needed");
+    fill(clusterOf(over));
+    expect((await check(over)).warnings).toEqual([]);
+    expect((await problems({ ...over, agentCount: 4 })).join()).toContain("scratchGb: got 7; 1 more volumes needed");
+  });
+
   test("without limits is enough for anything, and one that is not shown is not held against the cluster", async () => {
     for (const key of Object.keys(fake.state.computeLimits))
       if (key.startsWith("max")) fake.state.computeLimits[key] = -1;

@@ -8,7 +8,7 @@ import type { App, Gate, Machine, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { PRINCIPALS } from "../mesos/principals.ts";
 import { MARATHON_ROLE, SPARK_CONF, SPARK_USER } from "../mesos/spark-on-marathon.ts";
-import { daemonEnv, publicAddress, SPARK_HOME, workersRegistered } from "../spark/spark.ts";
+import { daemonEnv, publicAddress, SHUFFLE_DIR, SPARK_HOME, WORK_DIR, workersRegistered } from "../spark/spark.ts";
 import { MESOS_LOGIN, MESOS_ZNODE, zkUrlFor } from "../zookeeper/zookeeper.ts";
 
 const CONF = "/etc/marathon";
@@ -114,7 +114,7 @@ export function marathonApps(ctx: Context): App[] {
     // Ends when its master has forgotten it.
     "spark-worker",
     [c.sparkWorkerPort, c.sparkWorkerUiPort],
-    `--work-dir /var/lib/spark/work ${marathonMasterUrl(ctx)}`,
+    `--work-dir ${WORK_DIR} ${marathonMasterUrl(ctx)}`,
   );
   return [
     {
@@ -130,6 +130,7 @@ export function marathonApps(ctx: Context): App[] {
     },
     {
       ...worker,
+      folders: [SHUFFLE_DIR.path, ...worker.folders],
       id: "/spark/worker",
       instances: workers,
       cpus: size.cpus,

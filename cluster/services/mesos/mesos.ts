@@ -7,7 +7,7 @@ import { secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
 import {
   executorPorts,
-  ownShuffleService,
+  outsideSandbox,
   SHUFFLE_DIR,
   SPARK_HOME,
   shufflePorts,
@@ -254,7 +254,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     uid: 0,
     dirs: [
       { path: "/var/lib/mesos", lasts: "machine" },
-      ...(ownShuffleService(ctx) ? [SHUFFLE_DIR] : []),
+      ...(outsideSandbox(ctx) || sparkOnMarathon ? [SHUFFLE_DIR] : []),
       ...sharedFolder(c),
     ],
     after: [],

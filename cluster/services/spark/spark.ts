@@ -139,7 +139,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       "--webui-port",
       String(c.sparkWorkerUiPort),
       "--work-dir",
-      "/var/lib/spark/work",
+      WORK_DIR,
       "--properties-file",
       `${SPARK_CONF_DIR}/spark-defaults.conf`,
       sparkMasterUrl(ctx),
@@ -155,9 +155,9 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     health: healthOf(http(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
     uid: 1000,
     shmMiB: SHM_MIB,
-    dirs: [{ path: "/var/lib/spark", lasts: "machine" }, ...sharedFolder(c)],
+    dirs: [SHUFFLE_DIR, ...sharedFolder(c)],
     after: [],
-    // Executors keep shuffle files in `/tmp`.
+    // Programs of people's, which write where they like.
     hardening: { writesRoot: true },
   };
 }
@@ -188,6 +188,7 @@ export function workerProperties({ config: c, platform }: Context): Record<strin
     // Finished applications leave their logs and jars behind; without this they fill the disk.
     "spark.worker.cleanup.enabled": "true",
     "spark.worker.cleanup.appDataTtl": "86400",
+    "spark.local.dir": SHUFFLE_DIR.path,
     ...propertiesFor(c, "worker"),
     ...(c.dynamicAllocation
       ? { "spark.shuffle.service.enabled": "true", "spark.shuffle.service.port": String(c.shuffleServicePort) }
@@ -219,11 +220,18 @@ export function shufflePorts(ctx: Context): Port[] {
 export const ownShuffleService = ({ config, architecture }: Context): boolean =>
   config.dynamicAllocation && architecture.executorsStartedBy === "mesos";
 
+/** Whether executors that Mesos starts have a folder outside of their sandboxes for what they leave on disks. */
+export const outsideSandbox = (ctx: Context): boolean =>
+  ctx.architecture.executorsStartedBy === "mesos" && (ownShuffleService(ctx) || ctx.config.scratchGb !== undefined);
+
 /**
  * Where executors leave their shuffle files and the agent's shuffle service finds them, on whatever each of them runs. The
  * images have this folder, owned by Spark's user: a volume of Docker's takes that over.
  */
 export const SHUFFLE_DIR = { path: "/var/lib/spark/work", lasts: "machine", shared: "machine" } as const;
+
+/** Where a worker keeps what it fetched for its applications, and their logs. It deletes all that is old there. */
+export const WORK_DIR = `${SHUFFLE_DIR.path}/applications`;
 
 /** Serves the shuffle files of executors that are gone, so that jobs may give executors back (Mesos). */
 export function shuffleService(ctx: Context, machine: Machine): Service {
