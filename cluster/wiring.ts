@@ -5,6 +5,7 @@ import { hasHdfs } from "./features.ts";
 import { executorCores, overheadMiB } from "./memory.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
+import { metastoreClient } from "./services/metastore/metastore.ts";
 import { outsideSandbox, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
 import { SHARED_FOLDER } from "./shared-storage.ts";
 import { writeGuard } from "./shared-storage-guard.ts";
@@ -36,6 +37,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     ...(outsideSandbox(ctx) ? { "spark.local.dir": SHUFFLE_DIR.path } : {}),
     ...(hasHdfs(c) ? { "spark.hadoop.fs.defaultFS": defaultFs(ctx) } : {}),
     "spark.sql.warehouse.dir": warehouse(ctx),
+    ...metastoreClient(ctx),
     ...(c.historyServer
       ? {
           "spark.eventLog.enabled": "true",

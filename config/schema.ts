@@ -402,6 +402,7 @@ export const shape = {
   blockManagerPort: ports.port(7200, { doc: "First of 32 ports on which drivers and executors exchange blocks." }),
   shuffleServicePort: ports.port(7337, { doc: "External shuffle service (with `dynamicAllocation`)." }),
   historyServerPort: ports.port(18080, { doc: "Spark history server." }),
+  metastorePort: ports.port(9083, { doc: "Catalogue of tables (Hive metastore), on the client's loopback interface." }),
   mesosMasterPort: ports.port(5050, { doc: "Mesos master." }),
   mesosAgentPort: ports.port(5051, { doc: "Mesos agent." }),
   marathonPort: ports.port(8180, { doc: "Marathon (its own default, 8080, is the Spark master's UI)." }),

@@ -6,6 +6,7 @@ import { executorHttp, executorUpload, executorUri, historyServer, jupyter } fro
 import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
+import { hasMetastore, metastore } from "./metastore/metastore.ts";
 import { registry } from "./registry/registry.ts";
 import { sharedStorage } from "./shared-storage/shared-storage.ts";
 import { ownShuffleService, sparkMaster, sparkWorker } from "./spark/spark.ts";
@@ -41,6 +42,7 @@ export const SERVICES = {
     define: sharedStorage,
   },
   jupyter: { define: jupyter },
+  metastore: { where: ({ config }) => hasMetastore(config), define: metastore },
   "history-server": { where: ({ config }) => config.historyServer, define: historyServer },
   "executor-http": { where: servesTarball, define: executorHttp },
   "executor-upload": { where: feedsExecutors, define: executorUpload },
@@ -62,7 +64,7 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
   namenode: ["namenode", "zkfc"],
   journalnode: ["journalnode"],
   datanode: ["datanode"],
-  client: ["shared-storage", "jupyter", "history-server", "executor-http", "executor-upload"],
+  client: ["shared-storage", "jupyter", "metastore", "history-server", "executor-http", "executor-upload"],
 };
 
 /** What a machine runs. Each service waits only for services that are there. */

@@ -14,7 +14,30 @@ import zipfile
 # Spark 4 passes the same argument.
 NANOSECONDS = "coerce_temporal_nanoseconds"
 
+# What Spark says where the catalogue of tables does not answer, and in words.
+NO_CATALOGUE = "SessionHiveMetaStoreClient"
+NO_CATALOGUE_SAYS = (
+    "the catalogue of tables (Hive metastore) does not answer, so no table is found by its name. The cluster's own is started again"
+    " by itself: try again in a minute; `triplewide status` and `triplewide logs` say how it is. Files can be read by their path."
+)
+DESCRIPTION = "        self.desc = desc if desc is not None else cast(Py4JJavaError, origin).getMessage()\n"
+
 CHANGES = {
+    "pyspark/errors/exceptions/captured.py": [
+        (
+            DESCRIPTION,
+            f'{DESCRIPTION}        if "{NO_CATALOGUE}" in str(self.desc):\n            self.desc = f"triplewide: {NO_CATALOGUE_SAYS} ({{self.desc}})"\n',
+            1,
+        ),
+    ],
+    # With mode overwrite, the table that is there is dropped before anyone sees where the new one would lie.
+    "pyspark/sql/readwriter.py": [
+        (
+            "        self._jwrite.saveAsTable(name)\n",
+            "        self._spark._jvm.triplewide.guard.PlanCheck.beforeSaveAsTable(self._jwrite, name)\n        self._jwrite.saveAsTable(name)\n",
+            1,
+        ),
+    ],
     "pyspark/sql/pandas/serializers.py": [
         ("arrow_column.to_pandas(date_as_object=True)", f"arrow_column.to_pandas(date_as_object=True, {NANOSECONDS}=True)", 1),
     ],

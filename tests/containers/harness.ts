@@ -50,9 +50,9 @@ export class TestCluster {
     return [join(root, "cli", "main.ts"), verb, "--env", "local", ...sets, ...args];
   }
 
-  /** Name of a container of this cluster. */
+  /** Name of a container of this cluster: a machine's only one, or `machine-service`. The client's is Jupyter's, where users are. */
   container(machine: string): string {
-    return `${this.name}-${machine}`;
+    return `${this.name}-${machine === "client" ? "client-jupyter" : machine}`;
   }
 
   exec(machine: string, command: string[]): Promise<{ code: number; output: string }> {

@@ -129,6 +129,15 @@ describe("make up, on the embedded default", () => {
     });
   });
 
+  test("the catalogue of tables answers on the client, and to no other machine", async () => {
+    const connect = (machine: string, host: string) =>
+      cluster.exec(machine, ["bash", "-c", `exec 3<>/dev/tcp/${host}/9083`]);
+    expect((await connect("client", "127.0.0.1")).code).toBe(0);
+    const { code, output } = await connect("agent-1", "10.98.0.11");
+    expect(output).toContain("Connection refused");
+    expect(code).not.toBe(0);
+  });
+
   test("nobody reads what jobs send each other, nor what they leave on agents' disks while they run", async () => {
     // Words that a browser and a job of Python's send: the first is seen, so a listener that sees nothing is not deaf.
     const [plain, hidden] = ["plain-word-on-the-wire", "word-of-a-job-that-nobody-reads"];
@@ -196,9 +205,12 @@ describe("make up, on the embedded default", () => {
     await cluster.cli("down");
     await cluster.cli("up", ["--no-smoke"]);
     expect((await cluster.exec("agent-1", ["ls", "/home/spark/work"])).output).toContain("kept.ipynb");
+    const count = "print('rows:', SparkSession.builder.master('local[1]').getOrCreate().table('numbers').count())";
+    const script = `from pyspark.sql import SparkSession\n${count}`;
+    expect((await cluster.exec("client", ["python3", "-c", script])).output).toContain("rows: 1000");
     const kept = await cluster.cli("down");
-    expect(kept.output).toContain("2 volumes are kept");
-    expect((await cluster.traces()).length).toBe(2);
+    expect(kept.output).toContain("3 volumes are kept");
+    expect((await cluster.traces()).length).toBe(3);
     const gone = await cluster.cli("down", ["--volumes"]);
     expect(gone.code).toBe(0);
     expect(await cluster.traces()).toEqual([]);

@@ -59,7 +59,9 @@ test("Marathon's image is its own program: the container is given arguments only
 });
 
 describe("another service on a machine", () => {
-  const before = render(define({ architecture: "vanilla", masterCount: 3, executorSource: "local" })).compose.services;
+  const sparkConf = { "spark.sql.catalogImplementation": "in-memory" };
+  const few = { architecture: "vanilla", masterCount: 3, executorSource: "local", sparkConf };
+  const before = render(define(few)).compose.services;
   const after = render(define({ architecture: "vanilla", masterCount: 3, datanodeCount: 3 })).compose.services;
   const data = (service: Compose["services"][string] | undefined) =>
     service?.volumes?.filter((volume) => !volume.startsWith("./"));

@@ -60,7 +60,7 @@ describe("shared memory of containers", () => {
 
   test("on Docker: client and workers", () => {
     const services = render(local({ agentCount: 1 }));
-    expect([services.client.shm_size, services["agent-1"].shm_size]).toEqual(["1024m", "1024m"]);
+    expect([services["client-jupyter"].shm_size, services["agent-1"].shm_size]).toEqual(["1024m", "1024m"]);
     expect(services["master-1"].shm_size).toBeUndefined();
   });
 

@@ -2,9 +2,17 @@ package triplewide.guard;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.reflect.Field;
+import java.util.List;
 import org.apache.hadoop.fs.Path;
+import org.apache.spark.sql.DataFrameWriter;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.SaveMode;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.SparkSessionExtensions;
+import org.apache.spark.sql.catalyst.TableIdentifier;
+import org.apache.spark.sql.catalyst.catalog.CatalogStorageFormat;
+import org.apache.spark.sql.catalyst.parser.ParseException;
 import org.apache.spark.sql.catalyst.plans.logical.Aggregate;
 import org.apache.spark.sql.catalyst.plans.logical.Deduplicate;
 import org.apache.spark.sql.catalyst.plans.logical.DeduplicateWithinWatermark;
@@ -15,7 +23,16 @@ import org.apache.spark.sql.catalyst.plans.logical.GlobalLimit;
 import org.apache.spark.sql.catalyst.plans.logical.Join;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.streaming.WriteToStream;
+import org.apache.spark.sql.execution.datasources.DataSource;
+import org.apache.spark.sql.execution.datasources.FileFormat;
 import org.apache.spark.sql.execution.datasources.InsertIntoHadoopFsRelationCommand;
+import org.apache.spark.sql.execution.datasources.v2.FileDataSourceV2;
+import org.apache.spark.sql.hive.execution.CreateHiveTableAsSelectCommand;
+import org.apache.spark.sql.hive.execution.InsertIntoHiveDirCommand;
+import org.apache.spark.sql.hive.execution.InsertIntoHiveTable;
+import scala.Option;
+import scala.collection.JavaConverters;
+import scala.collection.immutable.Map;
 import scala.runtime.AbstractFunction1;
 import scala.runtime.BoxedUnit;
 
@@ -37,6 +54,17 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
         node -> {
           if (node instanceof InsertIntoHadoopFsRelationCommand) {
             check(session, ((InsertIntoHadoopFsRelationCommand) node).outputPath(), "The write to");
+          } else if (node instanceof InsertIntoHiveTable) {
+            check(session, new Path(((InsertIntoHiveTable) node).table().location()), "The write to");
+          } else if (node instanceof CreateHiveTableAsSelectCommand) {
+            // The table would be made, and dropped again, before the write inside of it is looked at.
+            CreateHiveTableAsSelectCommand create = (CreateHiveTableAsSelectCommand) node;
+            check(session, location(session, create.tableDesc().storage(), create.tableDesc().identifier()), "The write to");
+          } else if (node instanceof InsertIntoHiveDirCommand) {
+            InsertIntoHiveDirCommand insert = (InsertIntoHiveDirCommand) node;
+            Path folder = new Path(insert.storage().locationUri().get());
+            // LOCAL is a folder of each executor's machine.
+            check(session, insert.isLocal() ? new Path("file", null, folder.toUri().getPath()) : folder, "The write to");
           } else if (node instanceof WriteToStream) {
             // What a query without state has in its checkpoint, its driver alone writes and reads.
             WriteToStream write = (WriteToStream) node;
@@ -46,6 +74,52 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
           return BoxedUnit.UNIT;
         });
     return BoxedUnit.UNIT;
+  }
+
+  /**
+   * Looks at `saveAsTable` with mode overwrite, which drops the table that is there before there is a plan of the write. Python
+   * calls this first; the two ways differ in nothing else.
+   *
+   * @throws UnsharedPathException when the new table would lie in a place that is not shared
+   */
+  public static void beforeSaveAsTable(DataFrameWriter<?> writer, String name)
+      throws ReflectiveOperationException, ParseException {
+    if (!WriteGuard.isOn() || field(writer, "mode") != SaveMode.Overwrite) return;
+    SparkSession session = ((Dataset<?>) field(writer, "df")).sparkSession();
+    // Another catalogue has places of its own.
+    if (session.conf().getOption("spark.sql.catalog.spark_catalog").isDefined()) return;
+    if (!isOfFiles((String) field(writer, "source"), session)) return;
+    List<String> parts =
+        JavaConverters.seqAsJavaList(session.sessionState().sqlParser().parseMultipartIdentifier(name));
+    if (parts.size() > 2 && !parts.get(0).equals("spark_catalog")) return;
+    Option<String> database = Option.apply(parts.size() < 2 ? null : parts.get(parts.size() - 2));
+    @SuppressWarnings("unchecked")
+    Option<String> path = ((Map<String, String>) field(writer, "extraOptions")).get("path");
+    Path target =
+        path.isDefined()
+            ? new Path(path.get())
+            : new Path(
+                session.sessionState().catalog().defaultTablePath(new TableIdentifier(parts.get(parts.size() - 1), database)));
+    check(session, target, "The write to");
+  }
+
+  private static boolean isOfFiles(String source, SparkSession session) {
+    if (source.equalsIgnoreCase("hive")) return true;
+    Class<?> provider = DataSource.lookupDataSource(source, session.sessionState().conf());
+    return FileFormat.class.isAssignableFrom(provider) || FileDataSourceV2.class.isAssignableFrom(provider);
+  }
+
+  private static Object field(DataFrameWriter<?> writer, String name) throws ReflectiveOperationException {
+    Field field = DataFrameWriter.class.getDeclaredField(name);
+    field.setAccessible(true);
+    return field.get(writer);
+  }
+
+  private static Path location(SparkSession session, CatalogStorageFormat storage, TableIdentifier table) {
+    return new Path(
+        storage.locationUri().isDefined()
+            ? storage.locationUri().get()
+            : session.sessionState().catalog().defaultTablePath(table));
   }
 
   private static boolean hasState(LogicalPlan query) {

@@ -1,0 +1,60 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ROOT } from "../../lib/root.ts";
+import { type Docker, docker } from "../../local/docker.ts";
+import type { TestCluster } from "../containers/harness.ts";
+
+const FILES = /^[345]-/;
+const MASTER_UI = 8080 + 10000 + 3 * 1000;
+
+/** Types, messages and tutorials. */
+export function pythonSuite(d: Docker, cluster: TestCluster): void {
+  describe("Python on a cluster", () => {
+    test("every type, each way between Spark and Python, with Arrow and without, is as Spark 3.5 documents", async () => {
+      await docker(d, ["cp", join(ROOT, "tests/cluster/types_table.py"), `${cluster.container("client")}:/tmp/`]);
+      const run =
+        "spark-submit --conf spark.sql.shuffle.partitions=2 /tmp/types_table.py 2>/tmp/types.log || tail -n 20 /tmp/types.log";
+      const { output } = await cluster.exec("client", ["bash", "-c", run]);
+      const report = JSON.parse(output.slice(output.indexOf("{")));
+      expect(report.wrong).toEqual([]);
+      expect(report.cells).toBeGreaterThan(500);
+    });
+
+    test("a notebook says why a cell waits, why an executor is gone, and what an install means for executors", async () => {
+      await docker(d, ["cp", join(ROOT, "tests/cluster/notebook_messages.py"), `${cluster.container("client")}:/tmp/`]);
+      const env = `SPARK_MASTER_UI_PORT=${MASTER_UI}`;
+      const { output } = await cluster.exec("client", ["env", env, "python3", "/tmp/notebook_messages.py"]);
+      const said: Record<string, string> = JSON.parse(output.slice(output.lastIndexOf('{\n "waits"')));
+      expect(said.waits).toContain(
+        "this cell waits for executors: all 4 cores of the cluster are taken: big-job has 4",
+      );
+      expect(said.waits).toMatch(/10$/);
+      expect(said.page).toContain('"astray": []');
+      expect(said.page).toContain("Spark Jobs");
+      expect(said.dies).toMatch(
+        /an executor on 10\.\d+\.0\.\d+ was killed, most often for its memory .*137.*executorMemoryMiB/,
+      );
+      expect(said["full disk"]).toMatch(/on agent 10\.\d+\.0\.\d+ is full: raise scratchGb/);
+      expect(said["%pip pandas"]).toContain("drivers and executors have it already");
+      expect(said["!pip nothing"]).toContain(
+        "add the line `a-package-that-is-not-there` to images/spark-python/requirements.in",
+      );
+      expect(said["%pip mine"]).toContain("installed for drivers on this client");
+      expect(said["%pip mine"]).toContain("answer 42");
+    });
+
+    for (const tutorial of readdirSync(join(ROOT, "images/client/tutorials")).sort()) {
+      test(`tutorial ${tutorial} is in the user's folder and runs`, async (context) => {
+        // Files that the notebook writes are read by executors: that needs the shared folder.
+        const shared = await cluster.exec("agent-1", ["test", "-e", "/home/spark/work/tutorials"]);
+        if (FILES.test(tutorial))
+          context.skip(shared.code !== 0, "(skipped: executors do not have the client's folder)");
+        const folder = "/home/spark/work/tutorials";
+        const run = `cd ${folder} && jupyter execute --timeout=300 --output=/tmp/${tutorial} ${tutorial}`;
+        const { code, output } = await cluster.exec("client", ["bash", "-c", run]);
+        expect(code, output.slice(-3000)).toBe(0);
+      });
+    }
+  });
+}
