@@ -3,6 +3,7 @@ import type { ArchitectureRecord } from "./architectures/record.ts";
 import type { Context } from "./context.ts";
 import { hasHdfs } from "./features.ts";
 import { executorCores, overheadMiB } from "./memory.ts";
+import { packageProperties } from "./packages.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
 import { metastoreClient } from "./services/metastore/metastore.ts";
@@ -47,6 +48,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
         }
       : {}),
     ...objectStore(ctx),
+    ...packageProperties(c),
     ...propertiesFor(c, "driver"),
     ...writeGuard(ctx),
     // From here on addresses and ports, which nothing may override: the firewall knows these and no others.

@@ -73,6 +73,18 @@ export const source: Grammar = {
 
 export const mirror: Grammar = { pattern: whole(URL), rule: "an http(s) address, or empty" };
 
+/** A Maven repository: no login, which Ivy would not send, and no query. */
+export const mavenRepository: Grammar = {
+  pattern: whole(`https?://${HOST}${PORT}(/[A-Za-z0-9._~%+-]+)*/?`),
+  rule: "an http(s) address without a login or a query, or empty",
+};
+
+/** A certificate: what stands in a PEM file between its first and its last line. */
+export const certificate: Grammar = {
+  pattern: /^MI[A-Za-z0-9+/]([A-Za-z0-9+/ ]*[A-Za-z0-9+/])?={0,2}$/,
+  rule: "certificates in base64, each on one line",
+};
+
 export const version: Grammar = { pattern: /^[0-9]+(\.[0-9]+){1,3}$/, rule: "a version such as 3.5.9" };
 
 /** A name of a property: not `__proto__`, and nothing that ends a key in a properties file. */

@@ -297,6 +297,19 @@ export const shape = {
     text.mirror.pattern,
     text.mirror.rule,
   ),
+  mavenMirror: software.optionalText(
+    {
+      doc: "Maven repository, asked instead of Maven Central, that drivers get the jars of `spark.jars.packages` from. It must ask for no login.",
+      derived: "Maven Central",
+      fix: "give the address of the repository's folder, such as https://maven.example.org/repository/central",
+    },
+    text.mavenRepository.pattern,
+    text.mavenRepository.rule,
+  ),
+  trustedCertificates: software.list(text.certificate.pattern, text.certificate.rule, {
+    doc: "Certificate authorities that the client trusts besides the public ones: for `mavenMirror`, `s3Endpoint` and whatever else drivers reach by HTTPS, in Java and Python, `pip` included. Executors trust them in Java where there is `sharedStorage`. Each is what stands in a PEM file between the first and the last line, after `>-` on as many lines. Empty on platform `docker`: those that this machine trusts (`SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` or `NODE_EXTRA_CA_CERTS`).",
+    fix: "give each as one text, without the lines that begin with dashes: sed '/^-/d' ca.pem | tr -d '\\n'",
+  }),
   pythonIndex: software.optionalText(
     { doc: "Python package index for agents that install packages themselves (`vanilla`).", derived: "pip's own" },
     text.mirror.pattern,

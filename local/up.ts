@@ -22,6 +22,7 @@ import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
 import { takenPorts } from "./ports.ts";
 import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { SmokeFailed, smoke } from "./smoke.ts";
+import { trustingThisMachine } from "./trust.ts";
 
 /** What `up` works with. */
 export interface UpOptions {
@@ -41,7 +42,8 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
  *
  * @throws UserError where it cannot be brought up; a cluster that was not there before is removed again.
  */
-export async function up({ root, environment, config, smoke: withSmoke }: UpOptions): Promise<void> {
+export async function up({ root, environment, config: given, smoke: withSmoke }: UpOptions): Promise<void> {
+  const config = trustingThisMachine(given, process.env);
   const cluster = describeCluster(config);
   const missing = missingBeforeUp(cluster);
   if (missing.length > 0)

@@ -27,7 +27,9 @@ export async function checkSources(c: Config, findings: Findings, timeoutMs: num
       ...(hasMesos(c) ? (["mesosSource", "libmesosSource"] as const) : []).map((key) =>
         checkSource(http, c, key, findings, timeoutMs),
       ),
-      ...(["aptMirror", "pythonIndex"] as const).map((key) => checkMirror(http, c, key, findings, timeoutMs)),
+      ...(["aptMirror", "pythonIndex", "mavenMirror"] as const).map((key) =>
+        checkMirror(http, c, key, findings, timeoutMs),
+      ),
       hasRegistry(c) ? undefined : checkRegistry(http, c, findings, timeoutMs),
     ]);
   } finally {
@@ -75,7 +77,7 @@ async function checkSource(
 async function checkMirror(
   http: Http,
   c: Config,
-  key: "aptMirror" | "pythonIndex",
+  key: "aptMirror" | "pythonIndex" | "mavenMirror",
   findings: Findings,
   timeoutMs: number,
 ): Promise<void> {

@@ -17,7 +17,7 @@ import threading
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from triplewide_cluster import defaults
-from triplewide_watch import Watcher
+from triplewide_watch import Watcher, active_context, say
 
 NAMES = ("spark", "sc")
 DEFAULT_PORTS = {"spark": 7077, "mesos": 5050, "zk": 2181}
@@ -152,13 +152,25 @@ def mentions(shell: Any, cell: str, names: List[str]) -> bool:
         tree = ast.parse(shell.transform_cell(cell))
     except SyntaxError:
         return False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load):
-            return True
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("run_cell_magic", "run_line_magic"):
-            if any(isinstance(argument, ast.Constant) and word.search(str(argument.value)) for argument in node.args):
+    for statement in tree.body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load):
                 return True
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("run_cell_magic", "run_line_magic"):
+                if any(isinstance(argument, ast.Constant) and word.search(str(argument.value)) for argument in node.args):
+                    return True
+        # A cell that makes a session of its own wants it with its own settings: what comes after uses that one.
+        if any(makes_session(node) for node in ast.walk(statement)):
+            return False
     return False
+
+
+def makes_session(node: ast.AST) -> bool:
+    """`...getOrCreate()` or `SparkContext(...)`."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return name in ("getOrCreate", "SparkContext")
 
 
 def show_one_line(shell: Any, etype: type, value: BaseException, tb: Any, tb_offset: Any = None) -> List[str]:
@@ -205,12 +217,15 @@ STILL_FREE = re.compile(
 class Gateway:
     """The Java of a notebook: started when its kernel starts, while the first cell is still being written.
 
-    It holds no session and no executor. A cell that asks for what only a new JVM can give (memory, packages, another environment)
-    gets a new one.
+    It holds no session and no executor. A session that asks for what only a new JVM can give (memory, packages, another
+    environment) gets a new one, also where one before it was stopped: Python's Spark would go on with the old JVM, and leave out
+    what it was asked for without a word.
     """
 
-    def __init__(self, options: Dict[str, str]):
+    def __init__(self, options: Dict[str, str], ahead: bool):
+        """`options`: settings of every session. `ahead`: whether a JVM starts before it is asked for."""
         self.options = options
+        self.starts_ahead = ahead
         self.ahead: Any = None
         self.environment: Dict[str, str] = {}
         self.launch: Callable[..., Any] = lambda *_: None
@@ -226,15 +241,19 @@ class Gateway:
 
             self.launch = pyspark.context.launch_gateway
             pyspark.context.launch_gateway = self.give
-            conf = SparkConf(loadDefaults=False)
-            for key, value in self.options.items():
-                conf.set(key, value)
-            self.environment = environment()
-            self.ahead = self.launch(conf)
-            # What every first cell with Spark imports, while Java starts its own.
-            import pandas  # noqa: F401
-            import pyarrow  # noqa: F401
-            import pyspark.sql  # noqa: F401
+            self.renew_when_asked(pyspark.context.SparkContext)
+            if self.starts_ahead:
+                conf = SparkConf(loadDefaults=False)
+                for key, value in self.options.items():
+                    conf.set(key, value)
+                self.environment = environment()
+                self.ahead = self.launch(conf)
+                # What every first cell with Spark imports, while Java starts its own.
+                import pandas  # noqa: F401
+                import pyarrow  # noqa: F401
+            import pyspark.sql
+
+            tell_ignored(pyspark.sql.SparkSession.Builder)
         except Exception:  # the cell that needs Java will say what is wrong with it
             pass
         finally:
@@ -252,7 +271,79 @@ class Gateway:
             for key, value in self.options.items():
                 if not conf.contains(key):
                     conf.set(key, value)
-        return self.launch(conf, popen_kwargs)
+            keep_extensions(conf)
+        try:
+            return self.launch(conf, popen_kwargs)
+        except Exception:
+            packages = asked.get("spark.jars.packages") or defaults().get("spark.jars.packages")
+            if packages:
+                say(f"Java did not start with spark.jars.packages={packages}; its lines above say why. {NO_PACKAGES}")
+            raise
+
+    def renew_when_asked(self, context: Any) -> None:
+        ensure = context._ensure_initialized.__func__
+
+        def ensure_initialized(cls: Any, instance: Any = None, gateway: Any = None, conf: Any = None) -> Any:
+            with cls._lock:
+                if instance is not None and gateway is None and conf is not None and cls._gateway and not cls._active_spark_context:
+                    self.renew(cls, conf)
+                return ensure(cls, instance, gateway, conf)
+
+        context._ensure_initialized = classmethod(ensure_initialized)
+
+    def renew(self, context: Any, conf: Any) -> None:
+        """Ends the JVM of a session that was stopped where the next one asks for what it cannot give."""
+        from pyspark import SparkConf
+
+        there = dict(SparkConf(_jvm=context._jvm).getAll())
+        asked = {key: value for key, value in conf.getAll() if there.get(key) != value}
+        if all(STILL_FREE.match(key) for key in asked):
+            return
+        # The settings were in that JVM, together with those that it started with.
+        conf._jconf, conf._conf = None, asked
+        old, context._gateway, context._jvm = context._gateway, None, None
+        old.shutdown()
+        old.proc.stdin.close()
+
+
+NO_PACKAGES = (
+    "Where there is no way to Maven Central, `mavenMirror` of the cluster's config names a mirror (`trustedCertificates`: whose "
+    "certificates are trusted); jars that you have go into spark.jars"
+)
+
+
+def keep_extensions(conf: Any) -> None:
+    """Extensions of a session's own come beside those of the cluster."""
+    ours = defaults().get("spark.sql.extensions", "").split(",")
+    theirs = (conf.get("spark.sql.extensions") or "").split(",")
+    if theirs != [""]:
+        conf.set("spark.sql.extensions", ",".join([name for name in ours if name and name not in theirs] + theirs))
+
+
+def tell_ignored(builder: Any) -> None:
+    """Says which settings of a builder a session leaves out that runs already; Spark says only that there are some."""
+    make = builder.getOrCreate
+
+    def get_or_create(self: Any) -> Any:
+        running = active_context()
+        session = make(self)
+        if running is not None and session.sparkContext is running:
+            try:
+                ignored = without_effect(session, self._options)
+            except Exception:  # a message less
+                ignored = []
+            if ignored:
+                say(f"only a new session takes {', '.join(ignored)}, and this one runs already: spark.stop(), then this cell again")
+        return session
+
+    builder.getOrCreate = get_or_create
+
+
+def without_effect(session: Any, options: Dict[str, Any]) -> List[str]:
+    conf = session.sparkContext.getConf()
+    static = session._jvm.org.apache.spark.sql.internal.SQLConf.isStaticConfigKey
+    changed = [key for key, value in options.items() if conf.get(key) != str(value) and key not in ("spark.app.name", "spark.remote")]
+    return sorted(key for key in changed if not key.startswith("spark.sql.") or static(key))
 
 
 def environment() -> Dict[str, str]:
@@ -313,8 +404,8 @@ def pip_magic(shell: Any) -> Callable[[str], None]:
 def load_ipython_extension(shell: Any) -> None:
     shell.register_magic_function(pip_magic(shell), magic_kind="line", magic_name="pip")
     Watcher(shell)
-    if is_kernel(shell):
-        Gateway(progress(shell)).start()
+    in_notebook = is_kernel(shell)
+    Gateway(progress(shell) if in_notebook else {}, ahead=in_notebook).start()
     # `pyspark` has made its own spark and sc by the time it hands over to IPython.
     if os.path.basename(os.environ.get("PYTHONSTARTUP", "")) == "shell.py":
         return

@@ -54,6 +54,11 @@ def after_failure(text: str) -> Optional[str]:
         return f"the disk for shuffle and spilled data on {where} is full: raise scratchGb, or free it (spark.stop() in notebooks that are done; `make status`)"
     if re.search(r"Python worker exited unexpectedly|Python worker failed to connect back|EOFException", text):
         return f"a Python process on {where} ended in the middle of a task, most often because its machine or container had no memory left: {RAISE_MEMORY}"
+    if "DATA_SOURCE_NOT_FOUND" in text or "ClassNotFoundException" in text:
+        return (
+            "its jars are not in this session. For a package of Maven: spark.stop(), then "
+            'SparkSession.builder.config("spark.jars.packages", "group:artifact_2.12:version").getOrCreate()'
+        )
     if "java.lang.OutOfMemoryError" in text:
         return f"Java ran out of memory on {where}: raise executorMemoryMiB (spark.executor.memory), or driverMemoryMiB (spark.driver.memory) for what is collected"
     if "exceeds spark.driver.maxResultSize" in text or "bigger than spark.driver.maxResultSize" in text:

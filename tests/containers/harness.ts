@@ -9,6 +9,8 @@ import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 export class TestCluster {
   readonly name: string;
   readonly settings: string[];
+  /** This machine's own address on the cluster's network. */
+  readonly gateway: string;
   private readonly d: Docker;
 
   /**
@@ -18,6 +20,7 @@ export class TestCluster {
   constructor(d: Docker, name: string, index: number, settings: string[]) {
     this.d = d;
     this.name = name;
+    this.gateway = `10.${98 - index}.0.1`;
     const shift = 10000 + 1000 * index;
     const ports = {
       jupyterPort: 8888,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { findDocker } from "../../local/docker.ts";
 import { TestCluster } from "../containers/harness.ts";
+import { packagesSuite } from "./packages.ts";
 import { pythonSuite } from "./python.ts";
 import { tablesSuite } from "./tables.ts";
 import { writeGuardSuite } from "./write-guard.ts";
@@ -22,4 +23,5 @@ describe("a cluster as a notebook's user meets it", () => {
   tablesSuite(d, cluster);
   pythonSuite(d, cluster);
   writeGuardSuite(d, cluster);
+  packagesSuite(d, cluster);
 });

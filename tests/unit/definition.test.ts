@@ -162,6 +162,39 @@ test("an object store is wired with its secret as a mark, on the client alone", 
   expect(Object.keys(inCloud({}).spark.conf).filter((key) => key.includes("s3a"))).toEqual([]);
 });
 
+test("drivers get jars from the mirror, and trust whom the config trusts", () => {
+  const pem = `-----BEGIN CERTIFICATE-----\nMII${"x".repeat(61)}\nxx==\n-----END CERTIFICATE-----\n`;
+  const own = { mavenMirror: "https://maven.example.org/central/", trustedCertificates: [`MII${"x".repeat(61)} xx==`] };
+  const jupyterOf = (cluster: Cluster) => cluster.services.find(({ name }) => name === "jupyter");
+  for (const architecture of ARCHITECTURES) {
+    const cluster = inCloud({ architecture, ...own });
+    const jupyter = jupyterOf(cluster);
+    const store = "-Djavax.net.ssl.trustStore=/home/spark/work/.trust/cacerts";
+    expect(cluster.spark.conf).toMatchObject({
+      "spark.jars.ivy": "/home/spark/work/.ivy2",
+      "spark.jars.ivySettings": "/etc/triplewide/ivysettings.xml",
+      "spark.driver.defaultJavaOptions": store,
+      "spark.executor.defaultJavaOptions": store,
+    });
+    expect(contentOf(jupyter, "/etc/triplewide/ivysettings.xml")).toContain(
+      'root="https://maven.example.org/central/"',
+    );
+    expect(contentOf(jupyter, "/etc/triplewide/trusted.pem")).toBe(pem);
+    expect(jupyter?.command.slice(0, 4)).toEqual([
+      ...["with-trust", "/etc/triplewide/trusted.pem", "/home/spark/work/.trust"],
+      "jupyter",
+    ]);
+    expect(jupyter?.env.PIP_CERT).toBe("/home/spark/work/.trust/ca.pem");
+  }
+  const { spark } = inCloud({ ...own, sharedStorage: "none" });
+  expect(Object.keys(spark.conf).filter((key) => key.endsWith("defaultJavaOptions"))).toEqual([
+    "spark.driver.defaultJavaOptions",
+  ]);
+  const plain = inCloud({});
+  expect(plain.spark.conf["spark.jars.ivySettings"]).toBeUndefined();
+  expect(jupyterOf(plain)?.command).toEqual(["jupyter", "lab"]);
+});
+
 test.each([
   [["nn1.example.org"], "hdfs://nn1.example.org:9000"],
   [["nn1.example.org", "10.1.0.7"], "hdfs://cluster"],

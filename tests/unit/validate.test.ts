@@ -69,6 +69,9 @@ describe("bad input", () => {
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a" }, "s3SecretKey"],
     [{ s3Endpoint: "s3.example.org", s3AccessKey: "a", s3SecretKey: "b" }, "s3Endpoint"],
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "(secret)" }, "s3SecretKey"],
+    [{ mavenMirror: "https://me:word@maven.example.org/" }, "mavenMirror"],
+    [{ mavenMirror: 'https://maven.example.org/"/><x y="' }, "mavenMirror"],
+    [{ trustedCertificates: ["/etc/ssl/certs/site.pem"] }, "trustedCertificates[0]"],
     [{ architecture: "marathon-standalone", agentMemoryMiB: 2815 }, "agentMemoryMiB"],
     [{ architecture: "marathon-standalone", agentCount: 3, marathonWorkers: 4 }, "marathonWorkers"],
   ])("%j is refused at %s alone", (raw, key) => {

@@ -2,6 +2,7 @@ import type { ConfigKey } from "../../../config/schema.ts";
 import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { SHM_MIB } from "../../memory.ts";
+import { packageFiles, trustEnv, trusting } from "../../packages.ts";
 import { healthOf, http } from "../../probe.ts";
 import { hasSharedStorage, SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
 import { FAIR_SHARE } from "../../sharing.ts";
@@ -37,6 +38,7 @@ function driverFiles(ctx: WiredContext): File[] {
         ]
       : []),
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
+    ...packageFiles(ctx.config),
   ];
 }
 
@@ -61,7 +63,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     machine: machine.name,
     runtime: "docker",
     image: "client",
-    command: ["jupyter", "lab"],
+    command: trusting(c, ["jupyter", "lab"]),
     env: {
       ...ctx.spark.env,
       MASTER: ctx.spark.master,
@@ -79,6 +81,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
         ? { TRIPLEWIDE_SHARED: SHARED_FOLDER }
         : {}),
       ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
+      ...trustEnv(c),
     },
     files: [
       ...driverFiles(ctx),

@@ -1,0 +1,67 @@
+import type { Config } from "../config/schema.ts";
+import { hasSharedStorage, SHARED_FOLDER } from "./shared-storage.ts";
+import type { File } from "./types.ts";
+
+/** Where drivers get jars from (`spark.jars.packages`), and whom they trust there. */
+
+/** Where Ivy keeps what it fetched: beside the user's files, so that a replaced client still has it. */
+const IVY_FOLDER = `${SHARED_FOLDER}/.ivy2`;
+const IVY_SETTINGS = "/etc/triplewide/ivysettings.xml";
+
+/** Certificate authorities of the config; `with-trust` of the client's image makes of them what Python and Java read. */
+const TRUSTED = "/etc/triplewide/trusted.pem";
+/** Where it puts that. Executors read it too where the folder is shared. */
+const TRUST_FOLDER = `${SHARED_FOLDER}/.trust`;
+
+/** Properties of drivers. */
+export function packageProperties(c: Config): Record<string, string> {
+  const store = `-Djavax.net.ssl.trustStore=${TRUST_FOLDER}/cacerts`;
+  return {
+    "spark.jars.ivy": IVY_FOLDER,
+    ...(c.mavenMirror === undefined ? {} : { "spark.jars.ivySettings": IVY_SETTINGS }),
+    // Beside these, `extraJavaOptions` are the user's own.
+    ...(c.trustedCertificates.length === 0
+      ? {}
+      : {
+          "spark.driver.defaultJavaOptions": store,
+          ...(hasSharedStorage(c) ? { "spark.executor.defaultJavaOptions": store } : {}),
+        }),
+  };
+}
+
+/** Files of the client that those properties name. */
+export const packageFiles = (c: Config): File[] => [
+  ...(c.mavenMirror === undefined ? [] : [textFile(IVY_SETTINGS, ivySettings(c.mavenMirror))]),
+  ...(c.trustedCertificates.length === 0 ? [] : [textFile(TRUSTED, c.trustedCertificates.map(pem).join(""))]),
+];
+
+/** A command of the client, by which those whom the config trusts are trusted before it starts. */
+export const trusting = (c: Config, command: readonly string[]): string[] => [
+  ...(c.trustedCertificates.length === 0 ? [] : ["with-trust", TRUSTED, TRUST_FOLDER]),
+  ...command,
+];
+
+/** Environment of the client by which Python's programs trust them. */
+export const trustEnv = (c: Config): Record<string, string> =>
+  c.trustedCertificates.length === 0
+    ? {}
+    : Object.fromEntries(
+        ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"].map((name) => [name, `${TRUST_FOLDER}/ca.pem`]),
+      );
+
+/** A certificate as the lines of a PEM file. */
+function pem(base64: string): string {
+  const lines = base64.replaceAll(" ", "").match(/.{1,64}/g) ?? [];
+  return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
+}
+
+/** Only the mirror is asked, but for what a driver names itself (`spark.jars.repositories`). */
+const ivySettings = (mirror: string): string => `<ivysettings>
+  <settings defaultResolver="mirror"/>
+  <resolvers>
+    <ibiblio name="mirror" m2compatible="true" root="${mirror.replace(/\/+$/, "")}/"/>
+  </resolvers>
+</ivysettings>
+`;
+
+const textFile = (path: string, text: string): File => ({ path, content: { format: "text", text }, mode: "0644" });
