@@ -7,6 +7,8 @@
 #   make drain AGENT=agent-2  take a Mesos agent out of service, wait until it is empty (BACK=1: give it back)
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
 #   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
+#   make mesos                where a Mesos comes from; CHECK=SOURCE says what it holds, USE=SOURCE [ENV=local] pins it;
+#                             MESOS=auto or MESOS=SOURCE with `make up` pins one first where none is
 #   make test                 every test that can run here  make verify           lint, format, types, docs
 ENV ?= local
 SET ?=
@@ -20,7 +22,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
 triplewide = exec node cli/main.ts
 
-.PHONY: help up down smoke shell notebook logs status drain plan recover images lock test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain plan recover images mesos lock test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,7 +36,7 @@ docker:
 	@scripts/bootstrap.sh docker
 
 up: packages docker
-	@$(triplewide) up --env '$(ENV)' $(settings) $(if $(NOSMOKE),--no-smoke)
+	@$(triplewide) up --env '$(ENV)' $(settings) $(if $(NOSMOKE),--no-smoke) $(if $(MESOS),--mesos '$(MESOS)')
 
 down: packages
 	@$(triplewide) down --env '$(ENV)' $(settings) $(if $(VOLUMES),--volumes)
@@ -57,6 +59,9 @@ recover: packages
 
 images: packages docker
 	@exec cli/triplewide images $(IMAGES)
+
+mesos: packages $(if $(CHECK)$(USE),docker)
+	@$(triplewide) mesos $(if $(USE),use '$(USE)' --env '$(ENV)',$(if $(CHECK),check '$(CHECK)',list)) $(if $(JSON),--json)
 
 # requirements.txt from requirements.in, without building images.
 lock: docker

@@ -17,6 +17,7 @@ const COMMANDS = {
   drain: async () => (await import("./drain.ts")).drain(),
   recover: async () => (await import("./recover.ts")).recover(),
   images: async () => (await import("./images.ts")).images(),
+  mesos: async () => (await import("./mesos.ts")).mesos(),
 } as const satisfies Readonly<Record<string, () => Promise<Command>>>;
 
 /** Where the program's own words go. */
@@ -74,7 +75,7 @@ export async function buildProgram(only?: string, output: Output = TERMINAL): Pr
   const one = Object.entries(COMMANDS).find(([name]) => name === only)?.[1];
   for (const load of one ? [one] : Object.values(COMMANDS)) {
     const command = await load();
-    command.copyInheritedSettings(program).showHelpAfterError(`See: triplewide ${command.name()} --help`);
+    inherit(command, program, "triplewide");
     program.addCommand(command);
   }
   if (!one) {
@@ -83,4 +84,11 @@ export async function buildProgram(only?: string, output: Output = TERMINAL): Pr
     addCompletion(program);
   }
   return program;
+}
+
+/** Gives a command, and those below it, the settings of the one above. @param above What is typed before its name. */
+function inherit(command: Command, parent: Command, above: string): void {
+  const words = `${above} ${command.name()}`;
+  command.copyInheritedSettings(parent).showHelpAfterError(`See: ${words} --help`);
+  for (const below of command.commands) inherit(below, command, words);
 }

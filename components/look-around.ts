@@ -33,7 +33,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
   if (!platformOf(c).servers) {
     throw new pulumi.RunError(`this stack is for platform ${c.platform}: run \`make up ENV=${pulumi.getStack()}\``);
   }
-  const missing = missingBeforeUp(cluster);
+  const missing = missingBeforeUp(cluster, pulumi.getStack());
   if (missing.length > 0) throw new pulumi.RunError(`not set:\n${missing.map((text) => `  ${text}`).join("\n")}`);
   for (const warning of stateWithoutVolume(cluster)) await pulumi.log.warn(warning);
   try {

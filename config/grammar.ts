@@ -71,6 +71,12 @@ export const source: Grammar = {
   rule: "a source with its digest, or empty",
 };
 
+/** The same before it is pinned: the digest may be left out. */
+export const unpinnedSource: Grammar = {
+  pattern: whole(`(docker://${IMAGE}(${DIGEST})?|(deb\\+)?${URL}(${SUM})?|file:///[A-Za-z0-9._/+@%-]+(${SUM})?)`),
+  rule: "docker://image[:tag][@sha256:…], [deb+]https://…[#sha256=…] or file:///…[#sha256=…]",
+};
+
 export const mirror: Grammar = { pattern: whole(URL), rule: "an http(s) address, or empty" };
 
 /** A Maven repository: no login, which Ivy would not send, and no query. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the container images: images/build.sh [--list] [--lock] [--plain] [image...]   (see --help)
+# Builds the container images: images/build.sh [--list] [--lock] [--mesos-report FILE] [--plain] [image...]   (see --help)
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -13,6 +13,7 @@ A run in which nothing has changed takes a second or two.
 
   --list     say which images there are, what they hold and which are built, and do nothing
   --lock     only bring requirements.txt up to date with requirements.in (for spark-python and client)
+  --mesos-report FILE   only find out what MESOS_ARCHIVE holds and what of it works in spark-python, and write that to FILE as JSON
   --plain    BuildKit's output as lines instead of a moving display (what it is without a terminal)
   --help     this text
 
@@ -63,6 +64,12 @@ while (($#)); do
     case $1 in
         --list) action=list ;;
         --lock) action=lock ;;
+        --mesos-report)
+            action=report
+            report=${2:-}
+            [[ -n $report ]] || refuse "--mesos-report: name the file to write"
+            shift
+            ;;
         --plain) progress=plain ;;
         -h | --help) usage; exit 0 ;;
         -*) usage >&2; refuse "unknown option $1" ;;
@@ -74,6 +81,7 @@ while (($#)); do
     esac
     shift
 done
+if [[ $action == report ]]; then wanted=(spark-python); fi
 ((${#wanted[@]})) || wanted=(spark-python client)
 
 images=()
@@ -99,6 +107,7 @@ if [[ -n $mesos ]]; then
     mesos_tag=${MESOS_ID:-$MESOS_SHA256}
     mesos_tag=-mesos-${mesos_tag:0:12}
 fi
+[[ $action != report || -n $mesos ]] || refuse "--mesos-report: MESOS_ARCHIVE says which Mesos"
 
 tag_of() {
     local suffix=
@@ -302,6 +311,11 @@ for image in "${images[@]}"; do
     if [[ -f $here/$image/requirements.in ]]; then lock "$image"; fi
     if [[ $action == lock && $image == client ]]; then continue; fi
     arguments_of "$image"
+    if [[ $action == report && $image == spark-python ]]; then
+        "$docker" build --progress plain --target mesos-report --output "type=local,dest=$work/report" "${arguments[@]}" "$here/$image" >&2
+        cp "$work/report/report.json" "$report"
+        exit 0
+    fi
     say "== $(tag_of "$image")"
     "$docker" build --progress "$progress" --tag "$(tag_of "$image")" "${arguments[@]}" "$here/$image" >&2 || explain_failure "$image"
 done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Takes the installed Mesos out of a container image: images/mesos-from-image.sh DOCKER IMAGE TARGET.tar.gz
-# Only Mesos' own files leave it. The Docker that is called must have the image.
+# Only Mesos' own files leave it, and the libraries that they are linked with: those are in `carried` at the top of the archive. The
+# Docker that is called must have the image.
 set -euo pipefail
 docker=$1 image=$2 target=$3
 fail() { printf '%s\n' "$*" >&2; exit 2; }
@@ -18,10 +19,21 @@ container=$("$docker" create "$image" true)
 "$docker" export "$container" | tar -x -C "$work" --no-same-owner --wildcards --no-wildcards-match-slash \
     'opt/mesos' '*/sbin/mesos-*' '*/bin/mesos*' '*/lib/libmesos*' '*/lib/mesos' '*/libexec/mesos' '*/share/mesos' \
     '*/local/sbin/mesos-*' '*/local/bin/mesos*' '*/local/lib/libmesos*' '*/local/lib/mesos' '*/local/libexec/mesos' \
-    '*/local/share/mesos' 2>/dev/null || true
+    '*/local/share/mesos' '*/local/mesos' '*/lib64/libmesos*' '*/lib64/mesos' 'opt/mesosphere/libmesos-bundle' 2>/dev/null || true
 library=$(find "$work" -name 'libmesos*.so' | sort | head -n 1)
 [[ -n $library ]] || fail "the image holds no libmesos.so"
 prefix=$(dirname "$(dirname "$library")")
+[[ $(basename "$prefix") != lib ]] || prefix=$(dirname "$prefix") # lib/x86_64-linux-gnu
+
+# What Mesos is linked with, as the image's own loader finds it. glibc is that of the machine that a program runs on, always.
+mapfile -t linked < <(find "$work" -type f \( -name 'libmesos*.so' -o -path '*/sbin/mesos-*' \) -printf '/%P\n')
+mapfile -t libraries < <("$docker" run --rm --network none --entrypoint ldd "$image" "${linked[@]}" 2>/dev/null \
+    | sed -n 's/.* => \(\/[^ ]*\) (.*/\1/p' | sort -u \
+    | grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|nsl|anl|mvec)|libnss_[a-z]+|libjvm|libmesos[^/]*)[.-][^/]*$')
+mkdir -p "$prefix/carried"
+for path in "${libraries[@]}"; do
+    "$docker" cp --follow-link "$container:$path" "$prefix/carried/$(basename "$path")" >/dev/null
+done
 # The same bytes from the same image: the archive's digest decides whether images are built anew.
 tar -c -C "$prefix" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner . | gzip -n >"$target.part"
 mv "$target.part" "$target"

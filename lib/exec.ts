@@ -37,6 +37,7 @@ export function interactive(
  * Runs a program quietly, without input.
  *
  * @param signal Ends the program when aborted.
+ * @param env Further variables of its environment.
  * @returns Exit code (1 where a signal ended it), and standard output and standard error as they came.
  * @throws Error when the program cannot be started (`code` is `ENOENT` where there is none of that name).
  */
@@ -44,9 +45,10 @@ export function captured(
   program: string,
   args: readonly string[],
   signal?: AbortSignal,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     let output = "";
     const add = (chunk: Buffer): void => {
       output += chunk.toString();

@@ -45,7 +45,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 export async function up({ root, environment, config: given, smoke: withSmoke }: UpOptions): Promise<void> {
   const config = trustingThisMachine(given, process.env);
   const cluster = describeCluster(config);
-  const missing = missingBeforeUp(cluster);
+  const missing = missingBeforeUp(cluster, environment);
   if (missing.length > 0)
     throw new UserError(`${environment}: still to be set, nothing was started:\n  ${missing.join("\n  ")}`);
 

@@ -18,9 +18,13 @@ import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, mesosIn, sourceDigest } from "../cluster/images.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { ConfigError } from "../config/problems.ts";
+import { withoutLogins } from "../config/redact.ts";
 import { type Config, required } from "../config/schema.ts";
+import { UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
 import { explain, Http } from "../lib/http.ts";
+import { printable } from "../lib/text.ts";
+import { digestOfTag } from "./registry.ts";
 
 /** Where the Mesos of the images comes from: `mesosSource` and `libmesosSource` as files of this machine, digests checked. */
 
@@ -35,17 +39,40 @@ export interface MesosArchive {
   id: string;
 }
 
-/** What `fetchArchives` works with. */
-export interface FetchOptions {
-  config: Config;
-  /** Name of the environment, for messages. */
-  environment: string;
+/** What a source is fetched with. */
+export interface SourceOptions {
   /** Folder of the checkout. Downloads are kept below its `.triplewide/`. */
   root: string;
   /** Docker's command, for sources that are images. */
   docker: string;
   /** Ends the download. */
   signal: AbortSignal;
+}
+
+/** What `fetchArchives` works with. */
+export interface FetchOptions extends SourceOptions {
+  config: Config;
+  /** Name of the environment, for messages. */
+  environment: string;
+}
+
+/** A source that cannot be had: what it must be, why it is not, and what to do. */
+export class SourceError extends UserError {
+  override name = "SourceError";
+  readonly rule: string;
+  readonly fix: string;
+  constructor(source: string, rule: string, fix: string) {
+    super(`${withoutLogins(printable(source))}: must be ${withoutLogins(rule)}. Fix: ${withoutLogins(fix)}.`);
+    this.rule = rule;
+    this.fix = fix;
+  }
+}
+
+/** A source with its digest. */
+export interface Pinned {
+  source: string;
+  /** Digest that the image's tag names by now, where that is another; null where the registry does not say. */
+  moved?: string | null;
 }
 
 /** Limit of a whole download. A slow connection may need an hour; a server that stops sending is given up much sooner. */
@@ -96,58 +123,119 @@ export function placeArchives(images: string, archives: Iterable<MesosArchive>):
  */
 export async function fetchMesos(key: SourceKey, options: FetchOptions): Promise<MesosArchive> {
   const value = required(options.config, key);
-  const refuse = (rule: string, fix: string): ConfigError =>
-    new ConfigError(options.environment, [{ key, value, rule, fix }]);
+  try {
+    return await fetchSource(value, options);
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error;
+    const { rule, fix } = error;
+    throw new ConfigError(options.environment, [{ key, value, rule, fix }]);
+  }
+}
+
+/**
+ * A source with the digest that it has now, where it names none. What was downloaded for that is kept.
+ *
+ * @param value An image with or without tag and digest, an address or a file with or without digest.
+ * @throws SourceError where it cannot be had.
+ */
+export async function pinSource(value: string, options: SourceOptions): Promise<Pinned> {
+  const digest = sourceDigest(value);
+  if (value.startsWith("docker://")) {
+    const image = value.slice("docker://".length).replace(/@.*$/, "");
+    const tagged = /:[^/]+$/.test(image);
+    if (digest === "") return { source: `docker://${image}@sha256:${await pull(value, image, options)}` };
+    if (!tagged) return { source: value };
+    const now = await digestOfTag(image, options.signal);
+    return now === digest ? { source: value } : { source: value, moved: now ?? null };
+  }
+  if (digest !== "") return { source: value };
+  const address = value.replace(/#.*$/, "");
+  if (address.startsWith("file://")) return { source: `${address}#sha256=${await fileDigest(value, address)}` };
+  const { folder, ending } = keptAs(address, options);
+  const part = join(folder, `new-${process.pid}.part`);
+  try {
+    const sha256 = await downloaded(value, address, part, options.signal);
+    renameSync(part, join(folder, `${sha256}${ending}`));
+    return { source: `${address}#sha256=${sha256}` };
+  } finally {
+    rmSync(part, { force: true });
+  }
+}
+
+/**
+ * Gets a source that has its digest, unless it is here already.
+ *
+ * @throws SourceError where it cannot be had.
+ */
+export async function fetchSource(value: string, options: SourceOptions): Promise<MesosArchive> {
   const id = sourceDigest(value);
   const address = value.replace(/#.*$/, "");
-  // Beside the clusters' folders, under a name that no cluster can have.
-  const kept = join(options.root, ".triplewide", "_mesos");
 
   if (address.startsWith("file://")) {
-    const path = fileURLToPath(address);
-    if (!existsSync(path) || !statSync(path).isFile())
-      throw refuse("a file that there is on this machine", `put the archive at ${path}, or correct the path`);
-    const sha256 = await digestOf(path).catch((error: Error) => {
-      throw refuse("a file that this user may read", `make ${path} readable (${error.message})`);
-    });
-    if (sha256 !== id) throw refuse(`a file with that digest (its own is ${sha256})`, wrongDigest(sha256));
-    return { path, sha256, id };
+    const sha256 = await fileDigest(value, address);
+    if (sha256 !== id)
+      throw new SourceError(value, `a file with that digest (its own is ${sha256})`, wrongDigest(sha256));
+    return { path: fileURLToPath(address), sha256, id };
   }
 
-  mkdirSync(kept, { recursive: true, mode: 0o700 });
+  const { folder, ending } = keptAs(address, options);
   if (address.startsWith("docker://")) {
-    const path = join(kept, `image-${id}.tar.gz`);
-    if (!existsSync(path)) {
-      const failure = await takeOutOfImage(address.replace("docker://", ""), path, options);
-      if (failure)
-        throw refuse(
-          `an image with Mesos that Docker can pull (${failure})`,
-          "correct the name, or use another source",
-        );
-    }
+    const path = join(folder, `image-${id}.tar.gz`);
+    if (!existsSync(path)) await takeOutOfImage(value, path, options);
     return { path, sha256: await digestOf(path), id };
   }
 
-  const path = join(kept, `${id}${address.startsWith("deb+") || address.endsWith(".deb") ? ".deb" : ".tar.gz"}`);
+  const path = join(folder, `${id}${ending}`);
   // A file under this name was checked before it got the name.
   if (!existsSync(path)) {
     const part = `${path}.part`;
     try {
-      const failure = await download(address.replace(/^deb\+/, ""), part, options.signal);
-      if (failure)
-        throw refuse(
-          `an address that this machine can download (${failure})`,
-          "correct it, or name a copy that this machine reaches (a mirror of yours, or file:///…)",
-        );
-      const sha256 = await digestOf(part);
+      const sha256 = await downloaded(value, address, part, options.signal);
       if (sha256 !== id)
-        throw refuse(`an address of a file with that digest (its own is ${sha256})`, wrongDigest(sha256));
+        throw new SourceError(
+          value,
+          `an address of a file with that digest (its own is ${sha256})`,
+          wrongDigest(sha256),
+        );
       renameSync(part, path);
     } finally {
       rmSync(part, { force: true });
     }
   }
   return { path, sha256: id, id };
+}
+
+/** Where what is fetched is kept: beside the clusters' folders, under a name that no cluster can have. */
+function keptAs(address: string, { root }: SourceOptions): { folder: string; ending: string } {
+  const folder = join(root, ".triplewide", "_mesos");
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return { folder, ending: address.startsWith("deb+") || address.endsWith(".deb") ? ".deb" : ".tar.gz" };
+}
+
+/** Digest of a source's file on this machine. */
+async function fileDigest(source: string, address: string): Promise<string> {
+  const path = fileURLToPath(address);
+  if (!existsSync(path) || !statSync(path).isFile())
+    throw new SourceError(
+      source,
+      "a file that there is on this machine",
+      `put the archive at ${path}, or correct the path`,
+    );
+  return digestOf(path).catch((error: Error) => {
+    throw new SourceError(source, "a file that this user may read", `make ${path} readable (${error.message})`);
+  });
+}
+
+/** Downloads a source. @returns Its digest. */
+async function downloaded(source: string, address: string, target: string, signal: AbortSignal): Promise<string> {
+  const failure = await download(address.replace(/^deb\+/, ""), target, signal);
+  if (failure)
+    throw new SourceError(
+      source,
+      `an address that this machine can download (${failure})`,
+      "correct it, or name a copy that this machine reaches (a mirror of yours, or file:///…)",
+    );
+  return digestOf(target);
 }
 
 const wrongDigest = (actual: string): string =>
@@ -174,17 +262,51 @@ async function download(url: string, target: string, signal: AbortSignal): Promi
   }
 }
 
-/** Why the image's Mesos could not be had; empty where it could. */
-async function takeOutOfImage(image: string, target: string, { root, docker, signal }: FetchOptions): Promise<string> {
+async function takeOutOfImage(source: string, target: string, options: SourceOptions): Promise<void> {
+  const { root, docker, signal } = options;
+  const image = source.replace("docker://", "");
   const there = await captured(docker, ["image", "inspect", image], signal);
-  if (there.code !== 0) {
-    const pull = await captured(docker, ["pull", "--quiet", image], signal);
-    signal.throwIfAborted();
-    if (pull.code !== 0) return lastLine(pull.output);
-  }
+  if (there.code !== 0) await pull(source, image, options);
   const taken = await captured(join(root, "images", "mesos-from-image.sh"), [docker, image, target], signal);
   signal.throwIfAborted();
-  return taken.code === 0 ? "" : lastLine(taken.output);
+  if (taken.code !== 0)
+    throw new SourceError(
+      source,
+      `an image with an installed Mesos (${lastLine(taken.output)})`,
+      "name an image that has one: triplewide mesos list",
+    );
+}
+
+/** Has Docker pull an image. @returns The digest that the registry has it under. */
+async function pull(source: string, image: string, { docker, signal }: SourceOptions): Promise<string> {
+  const { code, output } = await captured(docker, ["pull", image], signal);
+  signal.throwIfAborted();
+  if (code === 0) return /^Digest: sha256:([0-9a-f]{64})$/m.exec(output)?.[1] ?? "";
+  const [rule, fix] = pullProblem(image, lastLine(output).replace(/^Error response from daemon: /, ""));
+  throw new SourceError(source, rule, fix);
+}
+
+/** What is wrong with an image that Docker could not pull, and what to do, by Docker's words. */
+function pullProblem(image: string, words: string): [rule: string, fix: string] {
+  const copy = "name a copy in a registry that this machine reaches, or another source (triplewide mesos list)";
+  if (/toomanyrequests|too many requests|\b429\b/i.test(words))
+    return [
+      `an image that its registry hands out now: it limits how often it is asked (${words})`,
+      `log in (docker login), wait until the limit is over, or ${copy}`,
+    ];
+  if (/manifest .*unknown|not found/i.test(words)) {
+    const digest = image.includes("@");
+    const without = image.replace(/@.*$/, "");
+    return digest
+      ? [
+          `an image that the registry has under that digest (${words})`,
+          `see which one it has now: triplewide mesos check docker://${without}`,
+        ]
+      : [`an image that the registry has (${words})`, "correct its name or its tag"];
+  }
+  if (/denied|unauthorized|authentication required/i.test(words))
+    return [`an image that Docker may pull (${words})`, "correct its name, or log in: docker login"];
+  return [`an image whose registry answers this machine's Docker (${words})`, `try again later, or ${copy}`];
 }
 
 function lastLine(output: string): string {

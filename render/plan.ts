@@ -3,6 +3,7 @@ import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { localReference } from "../cluster/images.ts";
 import { agentSize, DAEMON_MIB, daemonsMiB, executorMiB, overheadMiB } from "../cluster/memory.ts";
+import { COMPLETE_MESOS } from "../cluster/mesos-sources.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Health } from "../cluster/probe.ts";
 import { ownRegistry } from "../cluster/services/registry/registry.ts";
@@ -75,12 +76,18 @@ export function planDocument(cluster: Cluster, versions: Versions): PlanDocument
   };
 }
 
-/** Settings that a plan can do without but `up` cannot. */
-export function missingBeforeUp(cluster: Cluster): string[] {
+/**
+ * Settings that a plan can do without but `up` cannot, with the commands that set them.
+ *
+ * @param environment Name of the environment that they are to be set in.
+ */
+export function missingBeforeUp(cluster: Cluster, environment: string): string[] {
   const c = cluster.config;
-  return hasMesos(c) && c.mesosSource === undefined
-    ? ["mesosSource: where Mesos comes from (docker://…@sha256:…, https://…#sha256=… or file:///…#sha256=…)"]
-    : [];
+  if (!hasMesos(c) || c.mesosSource !== undefined) return [];
+  const env = environment === "local" ? "" : ` ENV=${environment}`;
+  return [
+    `mesosSource: where Mesos comes from. To check and pin one: make mesos USE=${COMPLETE_MESOS[0]}${env} (others: make mesos)`,
+  ];
 }
 
 /** What an executor takes and how many of them there is room for, in words. */
@@ -184,7 +191,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     }
     line();
   }
-  const missing = missingBeforeUp(cluster);
+  const missing = missingBeforeUp(cluster, environment);
   if (missing.length > 0) {
     line("Still to be set before `up`");
     for (const text of missing) line(`  ${text}`);

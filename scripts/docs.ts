@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
 import { imageGraph } from "../cluster/image-catalogue.ts";
+import { mesosReference } from "../cluster/mesos-sources.ts";
 import { MODELINE, SCHEMA_FILE, stackFileSchema } from "../config/json-schema.ts";
 import { environments, PROJECT } from "../config/load.ts";
 import { configReference, pulumiConfigBlock } from "../config/reference.ts";
@@ -9,7 +10,8 @@ import { ROOT } from "../lib/root.ts";
 
 /**
  * Writes what is made from the config schema (`docs/CONFIG.md`, the JSON Schema of stack files, its name in each of them, and
- * the `config:` block of `Pulumi.yaml`) and from the catalogue of images (`images/graph.tsv`). `--check`: compares only.
+ * the `config:` block of `Pulumi.yaml`), from the catalogue of images (`images/graph.tsv`) and from the table of sources of Mesos
+ * (`docs/MESOS.md`). `--check`: compares only.
  */
 const check = process.argv.includes("--check");
 
@@ -27,6 +29,7 @@ const wanted: [string, string][] = [
   [SCHEMA_FILE, `${JSON.stringify(stackFileSchema(PROJECT), null, 2)}\n`],
   ...environments(ROOT).map((name) => withModeline(`Pulumi.${name}.yaml`)),
   ["images/graph.tsv", imageGraph()],
+  ["docs/MESOS.md", mesosReference()],
   ["Pulumi.yaml", project.toString({ lineWidth: 120 })],
 ];
 

@@ -1,16 +1,33 @@
 #!/bin/sh
-# Does libmesos really load into this image's Java, and answer? Stops the build with the reason otherwise: a driver would fail with
-# the same words, but on somebody's first job.
+# Do the parts of Mesos that are asked for work in this image? mesos-check.sh <parts>: daemons (master and agent), java (libmesos, loaded
+# into this image's Java), or both. Stops with the reason otherwise: a driver would fail with the same words, but on somebody's first job.
 set -eu
-missing=$(ldd "$MESOS_NATIVE_JAVA_LIBRARY" | sed -n 's/^[[:space:]]*\(.*\) => not found/\1/p' | sort -u | paste -sd' ')
-if [ -n "$missing" ]; then
-    echo "Mesos: libmesos.so is linked with libraries that are not in this image: $missing. Name their Debian packages in a file RUNTIME_PACKAGES at the top of the archive." >&2
-    exit 1
-fi
-case ${1:-java} in
-    *daemons*) /opt/mesos/sbin/mesos-agent --version || { echo "Mesos: mesos-agent does not run in this image" >&2; exit 1; } ;;
+parts=${1:-java}
+fail() { echo "Mesos: $*" >&2; exit 1; }
+
+case $parts in *daemons*)
+    for program in mesos-master mesos-agent; do
+        [ -x "/opt/mesos/sbin/$program" ] || fail "it holds no sbin/$program"
+    done
+    ;;
 esac
-case ${1:-java} in
+case $parts in *java*)
+    # Some builds of Mesos have left the Java bindings out.
+    grep -q Java_org_apache_mesos_ "$MESOS_NATIVE_JAVA_LIBRARY" || fail "libmesos.so was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it. Name a build that has them in libmesosSource"
+    ;;
+esac
+said=$(ldd "$MESOS_NATIVE_JAVA_LIBRARY" 2>&1 || true)
+missing=$(echo "$said" | sed -n 's/^[[:space:]]*\(.*\) => not found/\1/p' | sort -u | paste -sd' ')
+[ -z "$missing" ] || fail "libmesos.so is linked with libraries that are not in this image: $missing. Name their Debian packages in a file RUNTIME_PACKAGES at the top of the archive."
+newer=$(echo "$said" | sed -n "s/.*version .\([A-Za-z_0-9.]*\)' not found.*/\1/p" | sort -u | paste -sd' ')
+[ -z "$newer" ] || fail "libmesos.so was built on a newer system than Debian 12, which has no $newer. Name a build for Debian 12 or older."
+case $parts in *daemons*)
+    for program in mesos-master mesos-agent; do
+        "/opt/mesos/sbin/$program" --version || fail "$program does not run in this image"
+    done
+    ;;
+esac
+case $parts in
     *java*) ;;
     *) exit 0 ;;
 esac

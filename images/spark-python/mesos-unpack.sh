@@ -1,9 +1,9 @@
 #!/bin/sh
-# Unpacks an installed Mesos: mesos-unpack.sh <folder with the archive, named by its digest> <sha256> <parts> <target>
+# Unpacks an installed Mesos: mesos-unpack.sh <folder with the archive, named by its digest> <sha256> <target> <folder for libraries>
 # The archive is a tarball of an installed prefix (wherever the prefix was) or a .deb; what counts is where lib/libmesos.so lies in it.
-# Parts that it must hold: java (libmesos with its Java bindings), daemons (master and agent), or both.
+# Libraries that came along out of a container image go to a folder of their own: mesos-install.sh takes those that are missing.
 set -eu
-folder=$1 digest=$2 parts=$3 target=$4
+folder=$1 digest=$2 target=$3 carried=$4
 fail() { echo "Mesos: $*" >&2; exit 1; }
 
 archive=$(find "$folder" -maxdepth 1 -type f -name "$digest.*" | head -n 1)
@@ -23,10 +23,12 @@ lib=$(dirname "$library")
 prefix=$(dirname "$lib")
 [ "$(basename "$prefix")" != lib ] || { lib=$prefix; prefix=$(dirname "$prefix"); } # lib/x86_64-linux-gnu
 
-mkdir -p "$target"
+mkdir -p "$target" "$carried"
+if [ -d "$prefix/carried" ]; then cp -a "$prefix/carried/." "$carried"; fi
 for folder in bin sbin lib libexec share etc; do
     if [ -d "$prefix/$folder" ]; then cp -a "$prefix/$folder" "$target/$folder"; fi
 done
+if [ -d "$prefix/lib64" ]; then mkdir -p "$target/lib" && cp -a "$prefix/lib64/." "$target/lib"; fi
 if [ ! -e "$target/lib/libmesos.so" ]; then ln -s "${library#"$lib"/}" "$target/lib/libmesos.so"; fi
 
 # What only a compiler or a debugger reads is most of it.
@@ -35,18 +37,6 @@ rm -rf "$target/lib/pkgconfig" "$target/share/doc" "$target/share/man"
 find "$target" -type f \( -name '*.so*' -o -perm -u+x \) | while read -r file; do
     if [ "$(head -c 4 "$file" | tail -c 3)" = ELF ]; then strip --strip-unneeded "$file"; fi
 done
-
-case $parts in *daemons*)
-    for program in mesos-master mesos-agent; do
-        [ -x "$target/sbin/$program" ] || fail "$(basename "$archive") holds no sbin/$program"
-    done
-    ;;
-esac
-
-# Without these Spark could not talk to it; some builds of Mesos have left the Java bindings out.
-bindings=$(readelf --wide --dyn-syms "$target/lib/libmesos.so" | grep -c ' Java_org_apache_mesos_' || true)
-case $parts in *java*) [ "$bindings" -gt 0 ] || fail "libmesos.so in $(basename "$archive") was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it. Name a build that has them in libmesosSource" ;; esac
-echo "libmesos.so exports $bindings Java bindings"
 
 # Packages of the system that it is linked with: the list of whoever built it, what a .deb depends on (Java is here already; of
 # alternatives the first), or what Mesos 1.11 needs on Debian 12. libsasl2-modules holds CRAM-MD5, by which agents and frameworks log in.

@@ -12,7 +12,7 @@ import { ROOT } from "../../lib/root.ts";
 import { SmokeFailed } from "../../local/smoke.ts";
 import { removesOnFailure } from "../../local/up.ts";
 
-const NAMES = "up down status logs smoke shell notebook plan drain recover images completion".split(" ");
+const NAMES = "up down status logs smoke shell notebook plan drain recover images mesos completion".split(" ");
 
 /** The command as a user runs it. */
 function triplewide(...args: string[]): Promise<{ code: number; out: string; err: string }> {
@@ -37,6 +37,10 @@ async function inProcess(...args: string[]): Promise<{ code: number; out: string
 
 const program = await buildProgram();
 const commands = program.commands.filter((c) => NAMES.includes(c.name()));
+/** Commands below commands, by the words that name them. */
+const BELOW = commands.flatMap((above) =>
+  above.name() === "completion" ? [] : above.commands.map((c) => `${above.name()} ${c.name()}`),
+);
 
 describe("help", () => {
   test("the program lists every command", { timeout: 60_000 }, async () => {
@@ -46,10 +50,12 @@ describe("help", () => {
     expect(commands.map((c) => c.name())).toEqual(NAMES);
   });
 
-  test.for(NAMES)("%s says its meaning, its options and an example", async (name) => {
-    const { code, out, err } = await inProcess(name, "--help");
+  test.for([...NAMES, ...BELOW])("%s says its meaning, its options and an example", async (name) => {
+    const words = name.split(" ");
+    const { code, out, err } = await inProcess(...words, "--help");
     expect({ code, err }).toEqual({ code: 0, err: "" });
-    const command = commands.find((c) => c.name() === name);
+    const above = commands.find((c) => c.name() === words[0]);
+    const command = words.length > 1 ? above?.commands.find((c) => c.name() === words[1]) : above;
     expect(out).toContain(`Usage: triplewide ${name}`);
     expect(out.replace(/\s+/g, " ")).toContain(command?.description());
     for (const option of command?.options ?? []) {
@@ -64,8 +70,8 @@ describe("help", () => {
 
   test("every example is a command line that is understood", async () => {
     const lines = await Promise.all(
-      NAMES.map(async (name) => {
-        const { out } = await inProcess(name, "--help");
+      [...NAMES, ...BELOW].map(async (name) => {
+        const { out } = await inProcess(...name.split(" "), "--help");
         return (
           out
             .split(/Examples?:\n/)[1]
@@ -84,6 +90,8 @@ describe("bad usage exits with 2 and one clear message", () => {
     [["drian"], "triplewide: unknown command 'drian'\n(Did you mean drain?)\nSee: triplewide --help\n"],
     [["plan"], "triplewide: missing required argument 'environment'\nSee: triplewide plan --help\n"],
     [["drain", "local"], "triplewide: missing required argument 'agent'\nSee: triplewide drain --help\n"],
+    [["mesos", "chekc"], "triplewide: unknown command 'chekc'\n(Did you mean check?)\nSee: triplewide mesos --help\n"],
+    [["mesos", "use"], "triplewide: missing required argument 'source'\nSee: triplewide mesos use --help\n"],
     [["recover"], "triplewide: missing required argument 'environment'\nSee: triplewide recover --help\n"],
     [
       ["plan", "local", "--jsno"],
@@ -312,8 +320,12 @@ function unknown([name = "", ...args]: string[]): string | undefined {
   const known = ["--help", "-h"];
   if (name === "" || name.startsWith("-"))
     return ["", "--version", ...known].includes(name) ? undefined : `triplewide has no option ${name}`;
-  const command = commands.find((c) => c.name() === name);
-  if (!command) return `triplewide has no command ${name}`;
+  const above = commands.find((c) => c.name() === name);
+  if (!above) return `triplewide has no command ${name}`;
+  const below = above.commands.find((c) => c.name() === args[0]);
+  if (above.commands.length > 0 && !below && !args[0]?.startsWith("-"))
+    return `triplewide ${name} has no command ${args[0]}`;
+  const command = below ?? above;
   const options = [...known, ...command.options.flatMap((option) => [option.long, option.short])];
   const strange = args.find((arg) => /^--?[a-z]/.test(arg) && !options.includes(arg.split("=")[0]));
   return strange === undefined ? undefined : `triplewide ${name} has no option ${strange}`;
@@ -354,6 +366,10 @@ describe("the documents name commands that exist", () => {
       ).toBe(true);
     expect(await misuse("make up && make supper")).toBe("there is no Make target supper");
     expect(await misuse("npm run -s recovr -- <environment>")).toBe("there is no npm script recovr");
+    expect(await misuse("triplewide mesos use file:///m.tar.gz --evn local")).toBe(
+      "triplewide mesos has no option --evn",
+    );
+    expect(await misuse("triplewide mesos lisst")).toBe("triplewide mesos has no command lisst");
     expect(await misuse("npm run plan -- local --jsn")).toBe("triplewide plan has no option --jsn");
     expect(await misuse("npx triplewide dwon --volumes")).toBe("triplewide has no command dwon");
     expect(await misuse("A=b npm exec triplewide -- down --volume")).toBe("triplewide down has no option --volume");

@@ -1,0 +1,224 @@
+/**
+ * Places that have a Mesos, as their publishers name them. `triplewide mesos list` prints them, and `docs/MESOS.md` is made from
+ * here by `make docs`.
+ */
+
+/** What of Mesos a source holds: its master and agent (`daemons`), libmesos with its Java bindings (`java`). */
+export type MesosPart = "daemons" | "java";
+
+/** A Mesos that somebody publishes, or the way to make one. */
+export interface KnownMesos {
+  name: string;
+  /** What `mesos check` and `mesos use` take, without a digest. Unset where everyone has an own address. */
+  source?: string;
+  form: "image" | ".deb" | "tarball";
+  /** What it is said to hold. */
+  holds: readonly MesosPart[];
+  /** The version that it is published as; its control groups and the rest are for `mesos check` to find out. */
+  version: string;
+  architectures: readonly ("amd64" | "arm64")[];
+  publisher: string;
+  licence: string;
+  /** When it was brought up here, and how. @default nobody has tried it here: all of the above is what its publisher says */
+  tried?: { date: string; how: string };
+  /** What else one should know. */
+  note: string;
+}
+
+const APACHE = "Apache-2.0";
+
+/** Every known source. Those that hold all that a cluster needs come first: `MESOS=auto` tries them in this order. */
+export const KNOWN_MESOS: readonly KnownMesos[] = [
+  {
+    name: "marathon",
+    source: "docker://mesosphere/marathon:v1.11.24",
+    form: "image",
+    holds: ["daemons", "java"],
+    version: "1.9 (its build names 1.9.0-2.0.1)",
+    architectures: ["amd64"],
+    publisher: "Mesosphere (D2iQ)",
+    licence: APACHE,
+    note: "Marathon's image is built on Debian 9 with a whole Mesos package in it. `marathon-standalone` pulls it anyway.",
+  },
+  {
+    name: "clusterd-image",
+    source: "docker://avhost/mesos-mini:v1.11.0-0.8.0",
+    form: "image",
+    holds: ["daemons"],
+    version: "1.11.0",
+    architectures: ["amd64", "arm64"],
+    publisher: "AVENTER (Clusterd)",
+    licence: APACHE,
+    note: "No Java bindings since 2023: `libmesosSource` has to name another. Said to need control groups version 2 since 0.6.0.",
+  },
+  {
+    name: "clusterd-deb",
+    source:
+      "deb+http://rpm.aventer.biz/Ubuntu/noble/pool/main/a/aventer-mesos/aventer-mesos_1.11.0-0.7.1.ubuntu2404_amd64.deb",
+    form: ".deb",
+    holds: ["daemons"],
+    version: "1.11.0",
+    architectures: ["amd64", "arm64"],
+    publisher: "AVENTER (Clusterd)",
+    licence: APACHE,
+    note: "For Ubuntu 24.04, whose glibc is newer than Debian 12's. For arm64 write `_arm64` at its end. No Java bindings.",
+  },
+  {
+    name: "openeuler",
+    source: "docker://openeuler/mesos:1.11.0-oe2403sp1",
+    form: "image",
+    holds: ["daemons"],
+    version: "1.11.0",
+    architectures: ["amd64", "arm64"],
+    publisher: "openEuler",
+    licence: APACHE,
+    note: "Built on openEuler 24.03, whose glibc is newer than Debian 12's. Whether it has Java bindings is not said.",
+  },
+  {
+    name: "spark-libmesos",
+    source: "docker://mesosphere/spark:2.12.0-3.0.1-scala-2.12-hadoop-3.2",
+    form: "image",
+    holds: ["java"],
+    version: "not said",
+    architectures: ["amd64"],
+    publisher: "Mesosphere (D2iQ)",
+    licence: APACHE,
+    note: "libmesos with its bindings alone, below `/opt/mesosphere/libmesos-bundle/lib`: for `libmesosSource`.",
+  },
+  {
+    name: "mesosphere-master",
+    source: "docker://mesosphere/mesos-master:1.7.1",
+    form: "image",
+    holds: ["daemons", "java"],
+    version: "1.7.1",
+    architectures: ["amd64"],
+    publisher: "Mesosphere (D2iQ)",
+    licence: APACHE,
+    note: "The last of its kind; `mesosphere/mesos-slave` holds the same package.",
+  },
+  {
+    name: "mesos-centos",
+    source: "docker://mesos/mesos-centos",
+    form: "image",
+    holds: ["daemons"],
+    version: "1.x of 2018 to 2021, by tag",
+    architectures: ["amd64"],
+    publisher: "Apache Mesos",
+    licence: APACHE,
+    note: "Built on CentOS 7. Choose a tag.",
+  },
+  {
+    name: "own build",
+    form: "tarball",
+    holds: ["daemons", "java"],
+    version: "1.11.0",
+    architectures: ["amd64", "arm64"],
+    publisher: "you",
+    licence: APACHE,
+    tried: {
+      date: "2026-11-26",
+      how: "1.11.0 with its later fixes, built on Debian 12 (amd64) with SSL, libevent and Java bindings; this project's tests of Mesos run with it",
+    },
+    note: "`file:///…/mesos.tar.gz`: how to build one stands below.",
+  },
+];
+
+/** Sources that hold everything a cluster needs, in the order in which to try them. */
+export const COMPLETE_MESOS: readonly string[] = KNOWN_MESOS.filter(
+  (known) => known.holds.includes("daemons") && known.holds.includes("java"),
+).flatMap(({ source }) => (source === undefined ? [] : [source]));
+
+/** The table as lines of text. */
+export function knownText(): string {
+  const lines = KNOWN_MESOS.map(({ name, source, form, holds, version, architectures, publisher, licence, ...known }) =>
+    [
+      `${name}: ${source ?? "file:///…/mesos.tar.gz"}`,
+      `  ${form} of Mesos ${version} for ${architectures.join(", ")}, by ${publisher}, ${licence}; holds ${heldText(holds)}`,
+      `  ${known.note.replaceAll("`", "")}`,
+      `  ${triedText(known.tried)}`,
+    ].join("\n"),
+  );
+  const more = [
+    "What a source really holds:  triplewide mesos check SOURCE",
+    "Pin it for an environment:   triplewide mesos use SOURCE [--env NAME]",
+  ];
+  return `${lines.join("\n\n")}\n\n${more.join("\n")}\n`;
+}
+
+const heldText = (holds: readonly MesosPart[]): string =>
+  holds.map((part) => ({ daemons: "master and agent", java: "libmesos with Java bindings" })[part]).join(", ");
+
+const triedText = (tried: KnownMesos["tried"]): string =>
+  tried ? `tried ${tried.date}: ${tried.how}` : "published, not tried here";
+
+/** `docs/MESOS.md`. */
+export function mesosReference(): string {
+  const rows = KNOWN_MESOS.map((known) =>
+    [
+      known.name,
+      known.source === undefined ? "`file:///…`" : `\`${known.source}\``,
+      known.form,
+      known.version,
+      known.architectures.join(", "),
+      heldText(known.holds),
+      known.publisher,
+      known.licence,
+      triedText(known.tried),
+      known.note,
+    ]
+      .join(" | ")
+      .replace(/^.*$/, (row) => `| ${row} |`),
+  );
+  return `${[
+    "# Where a Mesos comes from",
+    "",
+    "<!-- Made from cluster/mesos-sources.ts by `make docs`. Do not edit. -->",
+    "",
+    "Four of the five architectures run on Apache Mesos, which has published no binaries of its own since 2020. This project builds",
+    "none; it knows places that have one, finds out what they hold, and pins one by its digest:",
+    "",
+    "```sh",
+    "make mesos                                                    # the places below",
+    "make mesos CHECK=docker://mesosphere/marathon:v1.11.24        # fetches one and says what is in it",
+    "make mesos USE=docker://mesosphere/marathon:v1.11.24          # checks it, and pins it in Pulumi.local.yaml (ENV=…)",
+    "make up SET=architecture=docker-executors MESOS=auto          # the first of them that works here, pinned as well",
+    "```",
+    "",
+    "`make mesos` is `triplewide mesos list`, `check SOURCE` and `use SOURCE`; `--json` prints the same for programs. A source is",
+    "`docker://image:tag`, `https://…tar.gz`, `https://….deb` or `file:///…`. Where it has no digest, the one of what came is taken:",
+    "`use` writes it down with the date, and from then on nothing else is accepted. Where an image has both a tag and a digest, and",
+    "the tag names another digest by now, `check` and `use` say so.",
+    "",
+    "`check` unpacks the source beside this project's worker image (Debian 12, Java 17), installs the Debian packages that it names,",
+    "and asks the programs themselves: which version they are, whether master and agent start, whether Java loads libmesos, which",
+    "containerizers and isolators the agent knows, for which control groups it has code, and what it is linked with that is neither",
+    "in Debian nor, for an image, came along with it. It needs Docker and a mirror of Debian.",
+    "",
+    "| Name | Source | Form | Mesos | For | Holds | Publisher | Licence | Tried | Note |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ...rows,
+    "",
+    "What is said of a source that was not tried here comes from its publisher. `check` finds out whether it is so.",
+    "",
+    "## Control groups",
+    "",
+    "Agents of `docker-executors` and `marathon-standalone` start containers, and look for control groups of the version that their",
+    "Mesos has code for. A laptop of today has version 2. With a Mesos that knows version 1 alone, `vanilla` and `mesos-in-docker`",
+    "work there; the others need a Docker on control groups version 1 (`systemd.unified_cgroup_hierarchy=0` for the kernel; from",
+    "systemd 256 on `SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1` as well). Machines on OpenStack reboot into what is needed by themselves.",
+    "",
+    "## An own build",
+    "",
+    "`configure` needs the Java bindings (a JDK and Maven; no `--disable-java`), SASL's CRAM-MD5 (`libsasl2-dev`,",
+    "`libsasl2-modules`) by which agents and frameworks log in, and may have `--enable-ssl --enable-libevent`. Build it on Debian 12 or",
+    "something older: a newer glibc does not run on it. Then pack the installed prefix, with a file `RUNTIME_PACKAGES` at its top that names",
+    "the Debian packages which it is linked with:",
+    "",
+    "```sh",
+    "tar -czf mesos.tar.gz -C /usr/local/mesos .           # where Mesos was installed: --prefix=/usr/local/mesos",
+    "triplewide mesos use file://$PWD/mesos.tar.gz",
+    "```",
+    "",
+    "A file below `file:///` has to be in the guest image of OpenStack's machines as well; an address does not.",
+  ].join("\n")}\n`;
+}

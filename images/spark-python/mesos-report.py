@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Prints what an unpacked Mesos in /opt/mesos holds, and what of it works in this image, as JSON (see `MesosFacts` in mesos/check.ts).
+
+Runs as root in a build step that nothing is kept of. What it cannot find out is null. It fails, and says why, only where packages cannot
+be downloaded: that says nothing of the archive.
+"""
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+
+HOME = "/opt/mesos"
+LIBRARY = f"{HOME}/lib/libmesos.so"
+TOOLS = "/usr/local/lib/triplewide"
+CARRIED = "/run/carried"
+# ELF's numbers of machines.
+MACHINES = {62: "amd64", 183: "arm64", 3: "i386", 21: "ppc64el", 22: "s390x"}
+HERE = {"x86_64": "amd64", "aarch64": "arm64"}
+# Isolators that Mesos may have been built with.
+ISOLATORS = """
+appc/runtime cgroups/blkio cgroups/cpu cgroups/cpuset cgroups/devices cgroups/hugetlb cgroups/mem cgroups/net_cls cgroups/net_prio
+cgroups/perf_event cgroups/pids disk/du disk/xfs docker/runtime docker/volume filesystem/linux gpu/nvidia linux/capabilities linux/devices
+linux/nnp linux/seccomp namespaces/ipc namespaces/pid network/cni network/port_mapping network/ports posix/cpu posix/mem posix/rlimits
+volume/csi volume/host_path volume/image volume/sandbox_path volume/secret
+""".split()
+# Packages whose names do not follow from the library's.
+PACKAGES = {
+    "libapr-1.so.0": "libapr1",
+    "libaprutil-1.so.0": "libaprutil1",
+    "libsvn_delta-1.so.1": "libsvn1",
+    "libsvn_diff-1.so.1": "libsvn1",
+    "libsvn_subr-1.so.1": "libsvn1",
+    "libsasl2.so.2": "libsasl2-2",
+    "libnl-3.so.200": "libnl-3-200",
+    "libnl-route-3.so.200": "libnl-route-3-200",
+    "libglog.so.1": "libgoogle-glog0v6",
+    "libleveldb.so.1d": "libleveldb1d",
+    "libz.so.1": "zlib1g",
+    "libstdc++.so.6": "libstdc++6",
+    "libgcc_s.so.1": "libgcc-s1",
+}
+
+
+def run(*words, seconds=120, **more):
+    """Exit code and everything that a program says; a code of None where there is no such program or it does not end."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds, **more)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    return done.returncode, done.stdout + done.stderr
+
+
+def last_line(text):
+    return text.strip().rpartition("\n")[2].strip()
+
+
+def apt_install(packages, *options):
+    """Installs those that Debian has. Returns the names of the others."""
+    unknown = []
+    while True:
+        rest = [p for p in packages if p not in unknown]
+        code, said = run("with-net", "apt-install", *options, *rest, seconds=900) if rest else (0, "")
+        if code == 0:
+            return unknown
+        new = set(re.findall(r"(?:Unable to locate package|Couldn't find any package by \w+) '?([^'\s]+?)'?(?:\s|$)", said))
+        new |= set(re.findall(r"Package '?([^'\s]+?)'? has no installation candidate", said))
+        new = [p for p in rest if p in new]
+        if not new:
+            # A name that apt takes for a pattern is named by it in full elsewhere; anything else is the network's or the mirror's fault.
+            sys.exit(f"Mesos: its packages cannot be installed here: {last_line(said)}")
+        unknown += new
+
+
+def package_of(library):
+    """Debian's name for the package with a library of that name, by its rule: libfoo.so.3 is in libfoo3, libfoo-1.2.so.3 in libfoo-1.2-3."""
+    if library in PACKAGES:
+        return PACKAGES[library]
+    name, _, version = library.partition(".so.")
+    if not version:
+        return None
+    name = name.lower().replace("_", "-")
+    return f"{name}-{version}" if name[-1:].isdigit() else f"{name}{version}"
+
+
+def libraries():
+    """Libraries that are missing, and versions of symbols, by the file of Mesos that wants them first."""
+    missing, symbols = {}, {}
+    for path in (LIBRARY, f"{HOME}/sbin/mesos-master", f"{HOME}/sbin/mesos-agent"):
+        if not os.path.exists(path):
+            continue
+        _, said = run("ldd", path)
+        for name in re.findall(r"^\s*(\S+) => not found", said, re.M):
+            missing.setdefault(name, os.path.basename(path))
+        for symbol, wants in re.findall(r"version `(\S+)' not found \(required by (\S+)\)", said):
+            symbols.setdefault(symbol, os.path.basename(wants))
+    return missing, symbols
+
+
+def machine_of(path):
+    with open(path, "rb") as file:
+        head = file.read(20)
+    if head[:4] != b"\x7fELF":
+        return None
+    return MACHINES.get(int.from_bytes(head[18:20], "little" if head[5] == 1 else "big"), "another")
+
+
+def agent(*flags):
+    """What a Mesos agent says that is given resources which it cannot read: it ends where it has made its containerizers, or sooner."""
+    with tempfile.TemporaryDirectory() as work:
+        common = ["--ip=127.0.0.1", "--hostname=probe", "--port=0", "--master=127.0.0.1:5050", f"--work_dir={work}", "--launcher=posix"]
+        return run(f"{HOME}/sbin/mesos-agent", *common, "--no-systemd_enable_support", "--resources=none", *flags, seconds=30)[1]
+
+
+def known(flag, names, *more):
+    """Of these names, those that a flag of the agent knows; None where it does not refuse a name that nothing has."""
+    said = {name: agent(f"--{flag}={name}", *more) for name in [*names, "none/such"]}
+    refused = [name for name, text in said.items() if "Unknown or unsupported" in text]
+    return [name for name in names if name not in refused] if "none/such" in refused else None
+
+
+def control_groups():
+    """Versions of control groups that there is code for: the files of each that only it reads or writes."""
+    found = {1: False, 2: False}
+    for path in (LIBRARY, f"{HOME}/sbin/mesos-agent", f"{HOME}/sbin/mesos-slave"):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                data = file.read()
+            found[1] = found[1] or b"cpu.cfs_quota_us" in data
+            found[2] = found[2] or b"cgroup.subtree_control" in data
+    return [version for version, there in found.items() if there]
+
+
+def works(parts):
+    """Whether parts of Mesos work here, and what they or the check say."""
+    code, said = run("sh", f"{TOOLS}/mesos-check.sh", parts, seconds=300)
+    says = [line.removeprefix("Mesos: ") for line in said.splitlines() if line.startswith("Mesos: ")]
+    return {"works": code == 0, "says": says[0] if says else last_line(said)}
+
+
+def main():
+    with open(f"{HOME}/RUNTIME_PACKAGES") as file:
+        packages = " ".join(line for line in file if not line.startswith("#")).split()
+    unknown = apt_install(packages)
+    code, said = run("sh", f"{TOOLS}/mesos-install.sh", CARRIED)
+    if code != 0:
+        sys.exit(f"Mesos: {last_line(said)}")
+    missing, symbols = libraries()
+    candidates = {library: package_of(library) for library in missing}
+    names = sorted({name for name in candidates.values() if name and name not in unknown})
+    gone = apt_install(names, "--simulate") if names else []
+    daemons = works("daemons")
+    version = re.search(r"^mesos (\S+)", run(f"{HOME}/sbin/mesos-agent", "--version")[1], re.M)
+    with open(LIBRARY, "rb") as file:
+        bindings = len(set(re.findall(rb"Java_org_apache_mesos_\w+", file.read())))
+    carried = f"{HOME}/lib/carried"
+    facts = {
+        "version": version[1] if version else None,
+        "architecture": machine_of(LIBRARY),
+        "here": HERE.get(platform.machine(), platform.machine()),
+        "master": os.access(f"{HOME}/sbin/mesos-master", os.X_OK),
+        "agent": os.access(f"{HOME}/sbin/mesos-agent", os.X_OK),
+        "bindings": bindings,
+        "daemons": daemons,
+        "java": works("java"),
+        "controlGroups": control_groups(),
+        "containerizers": known("containerizers", ["mesos", "docker"]) if daemons["works"] else None,
+        "isolators": known("isolation", ISOLATORS, "--containerizers=mesos") if daemons["works"] else None,
+        "libraries": {
+            "missing": [
+                {"name": n, "of": of, "package": candidates[n] if candidates[n] in names and candidates[n] not in gone else None}
+                for n, of in missing.items()
+            ],
+            "symbols": [{"name": n, "of": of} for n, of in symbols.items()],
+            "carried": sorted(os.listdir(carried)) if os.path.isdir(carried) else [],
+        },
+        "packages": {"wanted": packages, "unknown": unknown},
+        "bytes": sum(
+            os.lstat(os.path.join(folder, name)).st_size for folder, _, files in os.walk(HOME) for name in files
+        ),
+    }
+    json.dump(facts, sys.stdout)
+
+
+main()
