@@ -46,11 +46,13 @@ import { ROOT } from "../../lib/root.ts";
 
 describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "machine-test-mesos-"));
-  /** A tarball of a Mesos prefix: what it holds says that it is this version. @returns Its sha256. */
-  function offer(file: string, version: string): string {
+  /** A tarball of a Mesos prefix that says it is 1.11.0, with code for these files of control groups. @returns Its sha256. */
+  function offer(file: string, code: string): string {
     mkdirSync(join(folder, "mesos-9.9/sbin"), { recursive: true });
+    mkdirSync(join(folder, "mesos-9.9/lib"), { recursive: true });
+    writeFileSync(join(folder, "mesos-9.9/lib/libmesos.so"), code);
     for (const program of ["mesos-master", "mesos-agent"]) {
-      writeFileSync(join(folder, "mesos-9.9/sbin", program), STAND_IN.replace("VERSION", version));
+      writeFileSync(join(folder, "mesos-9.9/sbin", program), STAND_IN.replace("VERSION", "mesos 1.11.0"));
       chmodSync(join(folder, "mesos-9.9/sbin", program), 0o755);
     }
     writeFileSync(join(folder, "mesos-9.9/RUNTIME_PACKAGES"), "# what it links to\nlibsasl2-2 zlib1g\n");
@@ -59,8 +61,8 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
       .update(readFileSync(join(folder, file)))
       .digest("hex");
   }
-  const sha256 = offer("mesos.tar.gz", "clusterd 0.6.0");
-  const oldSha256 = offer("old-mesos.tar.gz", "mesos 1.11.0");
+  const sha256 = offer("mesos.tar.gz", "cgroup.subtree_control cpu.cfs_quota_us");
+  const oldSha256 = offer("old-mesos.tar.gz", "cpu.cfs_quota_us");
 
   const cluster = describeCluster(
     validate(
@@ -206,7 +208,9 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
       (power) => !power,
     );
     await guests.docker("start", guests.container("agent-3"));
-    expect(await old.out("cat /etc/default/grub.d/90-triplewide.cfg")).toContain("unified_cgroup_hierarchy=0");
+    expect(await old.out("cat /etc/default/grub.d/90-triplewide.cfg")).toMatch(
+      /unified_cgroup_hierarchy=0 .*SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1/,
+    );
     const result = await failed(old);
     expect(result.output).toMatch(
       /mesos 1\.11\.0 needs control groups version 1, and this guest image keeps version 2 whatever its kernel is told/,

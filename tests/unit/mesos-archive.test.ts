@@ -131,21 +131,28 @@ describe("agents that start containers", () => {
   const root = mkdtempSync(join(tmpdir(), "triplewide-cgroups-"));
   afterAll(() => rmSync(root, { recursive: true }));
 
-  /** A check with a Docker that has control groups of a version, and an image with a Mesos of a version. */
-  const check = (groups: string, mesos: string): Promise<void> => {
-    const client = join(root, `docker-${groups}-${mesos}`);
-    writeFileSync(client, `#!/bin/sh\nif [ "$1" = info ]; then echo ${groups}; else echo mesos ${mesos}; fi\n`, {
-      mode: 0o755,
-    });
+  /** A check with a Docker that has control groups of a version, and an image whose libmesos has these words in it. */
+  const check = (groups: number, words: string): Promise<void> => {
+    const client = join(root, "docker");
+    const library = join(root, "libmesos.so");
+    writeFileSync(library, `\0${words}\0`);
+    const run = `for script; do :; done; echo "$script" | sed 's#/opt/mesos/lib/libmesos.so#${library}#g' | sh`;
+    writeFileSync(client, `#!/bin/sh\nif [ "$1" = info ]; then echo ${groups}; else ${run}; fi\n`, { mode: 0o755 });
     const config = configOf({ mesosSource: `file:///m.tar.gz#sha256=${OTHER}` });
     return checkControlGroups({ client, compose: [client] }, "image", config, "test");
   };
 
   test("need control groups that their Mesos knows", async () => {
-    await check("1", "1.11.0");
-    await check("2", "2.0.0");
-    await expect(check("2", "1.11.0")).rejects.toThrow(
-      /mesosSource: got .* \(it is mesos 1\.11\.0\)\. Fix: use architecture/,
+    const [one, two] = ["Failed to read cpu.cfs_quota_us", "cgroup.subtree_control"];
+    await check(1, one);
+    await check(2, two);
+    for (const groups of [1, 2]) {
+      await check(groups, `${one}\0${two}`);
+      await check(groups, "neither");
+    }
+    await expect(check(2, one)).rejects.toThrow(
+      /mesosSource: got .* version 2, which this machine's Docker has \(it has code for version 1\)\. Fix: use architecture vanilla/,
     );
+    await expect(check(1, two)).rejects.toThrow(/\(it has code for version 2\)\. Fix: name another Mesos/);
   });
 });
