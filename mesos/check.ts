@@ -5,9 +5,16 @@ import type { MesosPart } from "../cluster/mesos-sources.ts";
 import { withoutLogins } from "../config/redact.ts";
 import { UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
+import { printable } from "../lib/text.ts";
 import { fetchSource, type Pinned, pinSource, type SourceOptions } from "./archive.ts";
 
 /** What a Mesos holds, and whether it works in this project's images. */
+
+/** Whether something works, and what it says. */
+interface Works {
+  works: boolean;
+  says: string;
+}
 
 /** What `images/spark-python/mesos-report.py` finds out, in the worker image. What it cannot find out is null. */
 export interface MesosFacts {
@@ -22,9 +29,14 @@ export interface MesosFacts {
   /** Java bindings that libmesos exports. */
   bindings: number;
   /** Whether master and agent start, and what they say. */
-  daemons: { works: boolean; says: string };
+  daemons: Works;
   /** Whether Java loads libmesos, and what it says. */
-  java: { works: boolean; says: string };
+  java: Works;
+  /**
+   * Whether its agent logs in to its master, and so does a driver in Java, whose task then ends well; null where master or agent
+   * do not start. There is no driver where Java does not load libmesos.
+   */
+  trial: { agent: Works; driver: Works | null } | null;
   /** Versions of control groups that there is code for. */
   controlGroups: number[];
   containerizers: string[] | null;
@@ -166,6 +178,12 @@ export function problemsOf(facts: MesosFacts, parts: readonly MesosPart[]): Meso
     else if (linked && !facts.java.works)
       problems.push({ what: `Java does not load its libmesos: ${facts.java.says}`, fix: "name another build" });
   }
+  const { agent, driver } = facts.trial ?? {};
+  const another = "name another build (it needs SASL's CRAM-MD5, which is in libsasl2-modules)";
+  if (parts.includes("daemons") && agent && !agent.works)
+    problems.push({ what: `its agent does not log in to its master: ${agent.says}`, fix: another });
+  if (parts.includes("daemons") && parts.includes("java") && driver && !driver.works)
+    problems.push({ what: `a driver does not log in to its master and run a task: ${driver.says}`, fix: another });
   return problems;
 }
 
@@ -177,6 +195,16 @@ export function movedText({ source, moved }: Pinned): string {
   if (moved === null) return "its registry does not say whether the tag still names this digest";
   const image = source.replace(/@.*$/, "");
   return `the tag has moved: ${image} is sha256:${moved} by now. To take that one: triplewide mesos use ${image}`;
+}
+
+/** What came of starting master, agent and a driver. */
+function trialText({ trial }: MesosFacts): string {
+  if (!trial) return "";
+  const agent = trial.agent.works
+    ? "its agent logs in to its master"
+    : `its agent does not log in: ${trial.agent.says}`;
+  if (!trial.driver) return agent;
+  return `${agent}; ${trial.driver.works ? "so does a driver in Java, whose task ends well" : `a driver in Java does not: ${trial.driver.says}`}`;
 }
 
 /** A report for people. */
@@ -199,6 +227,7 @@ export function reportText(report: MesosReport): string {
     ["master", works(facts.master)],
     ["agent", works(facts.agent)],
     ["libmesos", facts.bindings > 0 ? `${facts.bindings} Java bindings; ${facts.java.says}` : "no Java bindings"],
+    ["trial", trialText(facts)],
     ["control groups", `version ${groups} (this machine's Docker has ${docker}${unfit})`],
     ["containerizers", facts.containerizers?.join(", ") ?? "not known"],
     ["isolators", facts.isolators?.join(", ") ?? "not known"],
@@ -211,5 +240,6 @@ export function reportText(report: MesosReport): string {
     report.problems.length === 0
       ? ["Usable."]
       : ["Not usable:", ...report.problems.map(({ what, fix }) => `  ${what}. Fix: ${fix}.`)];
-  return `${[report.source, ...lines, ...verdict].join("\n")}\n`;
+  // Programs of others said some of it.
+  return `${[report.source, ...lines, ...verdict].map(printable).join("\n")}\n`;
 }

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 HOME = "/opt/mesos"
 LIBRARY = f"{HOME}/lib/libmesos.so"
@@ -140,6 +141,65 @@ def works(parts):
     return {"works": code == 0, "says": says[0] if says else last_line(said)}
 
 
+def eventually(file, process, seconds, *words):
+    """The line of a program's log that has one of these words in it, or the last one where it ends or the time is over before."""
+    end = time.monotonic() + seconds
+    while True:
+        # Asked before the log is read: what it wrote in the end is there then.
+        over = process.poll() is not None or time.monotonic() > end
+        with open(file, errors="replace") as text:
+            lines = text.read().splitlines()
+        found = [line for line in lines if any(word in line for word in words)]
+        if found or over:
+            return (found or lines[-1:] or [""])[0]
+        time.sleep(0.2)
+
+
+def message(line):
+    """A line of Mesos' log without its time and place."""
+    return re.sub(r"^[IWEF]\d+ [\d:.]+ +\d+ [\w.]+:\d+\] ", "", line.strip())
+
+
+def trial(with_driver):
+    """Whether an agent, and a driver that loads libmesos into Java, log in to a master, and whether a task of the driver's ends well."""
+    with tempfile.TemporaryDirectory() as work:
+        login = {"principal": "trial", "secret": "of-a-trial"}
+        for name, content in (("all", {"credentials": [login]}), ("own", login)):
+            with open(f"{work}/{name}.json", "w") as file:
+                os.fchmod(file.fileno(), 0o600)
+                json.dump(content, file)
+        here = ["--ip=127.0.0.1", "--hostname=localhost"]
+        asks = ["--authenticate_agents", "--authenticate_frameworks", f"--credentials=file://{work}/all.json"]
+        simple = ["--launcher=posix", "--isolation=posix/cpu,posix/mem", "--containerizers=mesos", "--no-systemd_enable_support"]
+        offers = [f"--credential=file://{work}/own.json", "--resources=cpus:1;mem:512", "--no-switch_user"]
+        commands = {
+            "master": [*here, "--port=5050", f"--work_dir={work}/m", "--registry=in_memory", *asks],
+            "agent": [*here, "--port=5051", "--master=127.0.0.1:5050", f"--work_dir={work}/a", *simple, *offers],
+        }
+        running = []
+        try:
+            for name, words in commands.items():
+                with open(f"{work}/{name}.log", "w") as log:
+                    running.append(subprocess.Popen([f"{HOME}/sbin/mesos-{name}", *words], stdout=log, stderr=log))
+            # One that is refused says so and ends.
+            line = eventually(f"{work}/agent.log", running[-1], 60, "Registered with master", "EXIT with status")
+            logged_in = "Registered with master" in line
+            facts = {"agent": {"works": logged_in, "says": message(line)}, "driver": None}
+            if logged_in and with_driver:
+                java = ["java", "-Xmx512m", "-cp", "/opt/spark/jars/*", "scala.tools.nsc.MainGenericRunner", "-usejavacp", "-nc"]
+                environment = {**os.environ, "LIBPROCESS_IP": "127.0.0.1"}
+                _, said = run(*java, f"{TOOLS}/mesos-trial.scala", seconds=300, env=environment)
+                steps = re.findall(r"^trial: (.*)$", said, re.M)
+                end = steps[-1] if steps else last_line(said)
+                facts["driver"] = {"works": end.startswith("TASK_FINISHED"), "says": end}
+            return facts
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.wait(30)
+
+
 def main():
     with open(f"{HOME}/RUNTIME_PACKAGES") as file:
         packages = " ".join(line for line in file if not line.startswith("#")).split()
@@ -151,7 +211,7 @@ def main():
     candidates = {library: package_of(library) for library in missing}
     names = sorted({name for name in candidates.values() if name and name not in unknown})
     gone = apt_install(names, "--simulate") if names else []
-    daemons = works("daemons")
+    daemons, java = works("daemons"), works("java")
     version = re.search(r"^mesos (\S+)", run(f"{HOME}/sbin/mesos-agent", "--version")[1], re.M)
     with open(LIBRARY, "rb") as file:
         bindings = len(set(re.findall(rb"Java_org_apache_mesos_\w+", file.read())))
@@ -164,7 +224,8 @@ def main():
         "agent": os.access(f"{HOME}/sbin/mesos-agent", os.X_OK),
         "bindings": bindings,
         "daemons": daemons,
-        "java": works("java"),
+        "java": java,
+        "trial": trial(java["works"]) if daemons["works"] else None,
         "controlGroups": control_groups(),
         "containerizers": known("containerizers", ["mesos", "docker"]) if daemons["works"] else None,
         "isolators": known("isolation", ISOLATORS, "--containerizers=mesos") if daemons["works"] else None,

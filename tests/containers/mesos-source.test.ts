@@ -54,7 +54,9 @@ function prefix(name: string, library: Buffer, programs = ["mesos-master", "meso
   mkdirSync(join(path, "sbin"), { recursive: true });
   mkdirSync(join(path, "lib"));
   for (const program of programs)
-    writeFileSync(join(path, "sbin", program), "#!/bin/sh\necho mesos 9.9.0\n", { mode: 0o755 });
+    writeFileSync(join(path, "sbin", program), "#!/bin/sh\necho mesos 9.9.0\necho Registered with master\n", {
+      mode: 0o755,
+    });
   writeFileSync(join(path, "lib", "libmesos.so"), library, { mode: 0o755 });
   return path;
 }

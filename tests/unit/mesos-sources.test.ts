@@ -129,6 +129,7 @@ describe("what keeps a Mesos from being used", () => {
     bindings: 112,
     daemons: { works: true, says: "mesos 1.11.0" },
     java: { works: true, says: "libmesos 1.11.0 loads into Java 17" },
+    trial: { agent: { works: true, says: "" }, driver: { works: true, says: "TASK_FINISHED" } },
     controlGroups: [1],
     containerizers: ["mesos", "docker"],
     isolators: ["posix/cpu"],
@@ -158,11 +159,30 @@ describe("what keeps a Mesos from being used", () => {
     expect(what({ java: broken, libraries: { missing, symbols: [], carried: [] } })).toHaveLength(1);
   });
 
+  test("an agent or a driver that cannot log in to the master, for who needs it", () => {
+    const refused = { works: false, says: "no mechanism available" };
+    const trial = { agent: refused, driver: null };
+    expect(what({ trial })).toEqual(["its agent does not log in to its master: no mechanism available"]);
+    const driver = { agent: SOUND.daemons, driver: refused };
+    expect(what({ trial: driver })).toEqual([
+      "a driver does not log in to its master and run a task: no mechanism available",
+    ]);
+    expect(problemsOf({ ...SOUND, trial: driver }, ["daemons"])).toEqual([]);
+  });
+
   test("control groups are no reason, but it is said who cannot start containers here", () => {
     const report = { source: SOURCE, digest: DIGEST, archiveBytes: 5e7, facts: SOUND, problems: [] };
     expect(reportText({ ...report, dockerControlGroups: 1 })).toContain("version 1 (this machine's Docker has 1)");
     expect(reportText({ ...report, dockerControlGroups: 2 })).toContain(
       "this machine's Docker has 2: agents of docker-executors and marathon-standalone cannot start containers here",
     );
+  });
+
+  test("whatever a program calls itself, it moves nobody's cursor", () => {
+    const facts = { ...SOUND, version: "1.11.0\u001b[2J", java: { works: false, says: "\u001b]0;x\u0007" } };
+    const problems = problemsOf(facts, ["java"]);
+    const report = { source: SOURCE, digest: DIGEST, archiveBytes: 5e7, facts, problems, dockerControlGroups: 1 };
+    expect(reportText(report).replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+    expect(reportText(report)).toContain("1.11.0\\u{1b}[2J");
   });
 });
