@@ -22,7 +22,61 @@ NO_CATALOGUE_SAYS = (
 )
 DESCRIPTION = "        self.desc = desc if desc is not None else cast(Py4JJavaError, origin).getMessage()\n"
 
+# Modules beside a notebook or a script: executors see the same folder at the same path, and look for modules there as the driver
+# does. Packages that people installed for themselves come last, as on the driver.
+SHARED_MODULES = '''
+
+def _shared_module_folders() -> List[str]:
+    """Folders of the driver's modules that executors have too."""
+    shared = "/home/spark/work"
+    installed = os.environ.get("PYTHONUSERBASE", os.path.join(shared, ".python"))
+    folders = dict.fromkeys(os.path.abspath(folder) for folder in sys.path)
+    inside = [folder for folder in folders if (folder + os.sep).startswith(shared + os.sep)]
+    return [folder for folder in inside if not (folder + os.sep).startswith(installed + os.sep)]
+'''
+
+# A stream's folder goes to executors as it was written: a relative one would be in the folder that each of them runs in.
+QUALIFIED = '''
+
+def _qualified(spark: "SparkSession", path: str) -> str:
+    """A path as the driver means it."""
+    assert spark._jvm is not None
+    hadoop_path = spark._jvm.org.apache.hadoop.fs.Path(path)
+    configuration = spark._jsparkSession.sessionState().newHadoopConf()
+    return hadoop_path.getFileSystem(configuration).makeQualified(hadoop_path).toString()
+'''
+
 CHANGES = {
+    "pyspark/rdd.py": [
+        (
+            "\n\ndef _prepare_for_python_RDD(",
+            f"{SHARED_MODULES}\n\ndef _prepare_for_python_RDD(",
+            1,
+        ),
+        (
+            "    return pickled_command, broadcast_vars, sc.environment, sc._python_includes\n",
+            "    includes = [*(sc._python_includes or []), *_shared_module_folders()]\n"
+            "    return pickled_command, broadcast_vars, sc.environment, includes\n",
+            1,
+        ),
+    ],
+    "pyspark/sql/streaming/readwriter.py": [
+        ('__all__ = ["DataStreamReader", "DataStreamWriter"]\n', f'__all__ = ["DataStreamReader", "DataStreamWriter"]\n{QUALIFIED}', 1),
+        ("self._jwrite.start(path)", "self._jwrite.start(_qualified(self._spark, path))", 1),
+        (
+            "        self._jwrite = self._jwrite.option(key, to_str(value))\n        return self\n",
+            "        return self.options(**{key: value})\n",
+            1,
+        ),
+        (
+            "            self._jwrite = self._jwrite.option(k, to_str(options[k]))\n        return self\n\n    @overload\n    def partitionBy",
+            "            value = to_str(options[k])\n"
+            '            if k.lower() == "path" and value is not None:\n'
+            "                value = _qualified(self._spark, value)\n"
+            "            self._jwrite = self._jwrite.option(k, value)\n        return self\n\n    @overload\n    def partitionBy",
+            1,
+        ),
+    ],
     "pyspark/errors/exceptions/captured.py": [
         (
             DESCRIPTION,
