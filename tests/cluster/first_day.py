@@ -1,0 +1,215 @@
+"""What a data scientist tries on the first day, as one cell of a notebook in a folder of their own: what each step gives, or its
+error, is written to /tmp/first_day.json. Run twice, it has to give the same: files and tables are there the second time.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pyspark.pandas as ps
+from pyspark import SparkFiles
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.regression import LinearRegression
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+steps = []
+
+
+def step(function):
+    steps.append(function)
+
+
+@step
+def categories_become_text():
+    return spark.createDataFrame(pd.DataFrame({"c": pd.Categorical(["a", "b"]), "x": [1, 2]})).dtypes
+
+
+@step
+def pandas_nullable_types():
+    frame = pd.DataFrame({"i": pd.array([1, None], "Int64"), "s": pd.array(["a", None], "string"), "b": pd.array([True, None], "boolean")})
+    return [list(row) for row in spark.createDataFrame(frame).collect()]
+
+
+@step
+def pandas_on_spark_reads_what_pandas_wrote():
+    pd.DataFrame({"a": range(5)}).to_csv("by-pandas.csv", index=False)
+    return len(ps.read_csv("by-pandas.csv"))
+
+
+@step
+def pandas_reads_what_pandas_on_spark_wrote():
+    ps.DataFrame({"a": range(5)}).to_parquet("by-ps.parquet")
+    return len(pd.read_parquet("by-ps.parquet"))
+
+
+@step
+def pandas_on_spark_plots():
+    return type(ps.DataFrame({"a": range(5), "b": range(5)}).plot.line(x="a", y="b")).__name__
+
+
+@step
+def excel():
+    pd.DataFrame({"a": [1]}).to_excel("book.xlsx", index=False)
+    return int(pd.read_excel("book.xlsx").a[0])
+
+
+@step
+def text_files():
+    os.system("rm -rf lines")
+    sc.parallelize(["a", "b"] * 10, 4).saveAsTextFile("lines")
+    return sc.textFile("lines").count()
+
+
+@step
+def file_for_executors():
+    with open("told.txt", "w") as file:
+        file.write("hello")
+    sc.addFile("told.txt")
+    return sc.parallelize([1], 1).map(lambda _: open(SparkFiles.get("told.txt")).read()).collect()
+
+
+@step
+def module_beside_the_notebook():
+    os.makedirs("beside", exist_ok=True)
+    with open("beside_me.py", "w") as file:
+        file.write("from beside import deeper\n\ndef more(x):\n    return x + deeper.ONE\n")
+    with open("beside/deeper.py", "w") as file:
+        file.write("ONE = 1\n")
+    import beside_me
+
+    return [row[0] for row in spark.range(3).select(F.udf(beside_me.more, "long")("id")).collect()]
+
+
+@step
+def module_of_another_folder():
+    os.makedirs("library", exist_ok=True)
+    with open("library/of_mine.py", "w") as file:
+        file.write("def ten():\n    return 10\n")
+    sys.path.append(os.path.abspath("library"))
+    import of_mine
+
+    return sc.parallelize([1], 1).map(lambda _: of_mine.ten()).collect()
+
+
+@step
+def module_by_add_py_file():
+    with open("/tmp/by_add.py", "w") as file:
+        file.write("V = 42\n")
+    sc.addPyFile("/tmp/by_add.py")
+
+    def value(_):
+        import by_add
+
+        return by_add.V
+
+    return sc.parallelize([1], 1).map(value).collect()
+
+
+@step
+def window_and_join():
+    frame = spark.range(1000).withColumn("g", F.col("id") % 7)
+    ranked = frame.withColumn("r", F.row_number().over(Window.partitionBy("g").orderBy("id")))
+    return ranked.join(F.broadcast(spark.range(7).toDF("g")), "g").agg(F.max("r")).first()[0]
+
+
+@step
+def model_is_saved_and_read():
+    frame = spark.range(100).select(F.col("id").cast("double").alias("x"), (F.col("id") * 2 + 1).cast("double").alias("y"))
+    model = Pipeline(stages=[VectorAssembler(inputCols=["x"], outputCol="f"), LinearRegression(featuresCol="f", labelCol="y")]).fit(frame)
+    model.write().overwrite().save("model")
+    return round(PipelineModel.load("model").transform(frame).orderBy("x").first().prediction, 3)
+
+
+@step
+def model_of_scikit_learn_in_a_udf():
+    from sklearn.linear_model import LinearRegression as Line
+
+    line = sc.broadcast(Line().fit(np.arange(10).reshape(-1, 1), np.arange(10)))
+
+    @F.pandas_udf("double")
+    def predicted(s: pd.Series) -> pd.Series:
+        return pd.Series(line.value.predict(s.to_numpy().reshape(-1, 1)))
+
+    return [round(row[0], 3) for row in spark.range(3).select(predicted("id")).collect()]
+
+
+@step
+def stream_in_memory():
+    query = spark.readStream.format("rate").option("rowsPerSecond", 10).load().writeStream.format("memory").queryName("rates").start()
+    while spark.table("rates").count() == 0:
+        time.sleep(0.2)
+    query.stop()
+    return True
+
+
+@step
+def streams_to_relative_folders():
+    os.system("rm -rf arriving checkpoint checkpoint2 arrived arrived2")
+    os.makedirs("arriving")
+    pd.DataFrame({"a": [1, 2]}).to_csv("arriving/1.csv", index=False)
+    rows = spark.readStream.schema("a int").option("header", True).csv("arriving")
+    once = rows.writeStream.format("parquet").trigger(availableNow=True)
+    once.option("checkpointLocation", "checkpoint").start("arrived").awaitTermination(120)
+    once.option("checkpointLocation", "checkpoint2").option("path", "arrived2").start().awaitTermination(120)
+    return [spark.read.parquet(folder).count() for folder in ("arrived", "arrived2")]
+
+
+@step
+def formats():
+    for kind in ("json", "orc", "csv", "parquet"):
+        spark.range(10).write.mode("overwrite").format(kind).save(f"out-{kind}")
+    return [spark.read.format(kind).load(f"out-{kind}").count() for kind in ("json", "orc", "csv", "parquet")]
+
+
+@step
+def other_alphabets():
+    spark.createDataFrame([("ü😀",)], ["s"]).write.mode("overwrite").csv("alphabets")
+    return spark.read.csv("alphabets").first()[0]
+
+
+@step
+def table_by_sql():
+    spark.sql("drop table if exists by_sql")
+    spark.sql("create table by_sql as select 1 as a")
+    spark.sql("create table if not exists parted (a int, p string) using parquet partitioned by (p)")
+    spark.sql("insert overwrite parted values (1, 'x')")
+    return [spark.table("by_sql").count(), spark.table("parted").count()]
+
+
+@step
+def table_by_frame():
+    spark.range(5).write.mode("overwrite").saveAsTable("by_frame")
+    spark.range(5).write.mode("append").saveAsTable("by_frame")
+    return spark.table("by_frame").count()
+
+
+@step
+def checkpoint():
+    sc.setCheckpointDir("checkpoints")
+    return spark.range(10).checkpoint().count()
+
+
+@step
+def own_error_is_shown():
+    def bad(x):
+        raise ValueError("my own error")
+
+    try:
+        spark.range(2).select(F.udf(bad)("id")).collect()
+    except Exception as error:
+        return "ValueError: my own error" in str(error)
+
+
+results = {}
+for function in steps:
+    try:
+        results[function.__name__] = function()
+    except Exception as error:
+        results[function.__name__] = f"{type(error).__name__}: {str(error)[:1500]}"
+with open("/tmp/first_day.json", "w") as file:
+    json.dump(results, file)
