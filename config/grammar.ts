@@ -49,6 +49,20 @@ export const imageByDigest: Grammar = {
   rule: "host/path@sha256:… with 64 hexadecimal digits",
 };
 
+/** An image as Mesos hands it to Docker: without a tag, it would add one. */
+export const taggedImage: Grammar = {
+  pattern: whole(
+    `(${HOST}${PORT}/)?${PATH}((:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?${DIGEST}|:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})`,
+  ),
+  rule: "images with a tag or a digest, such as docker.elastic.co/elasticsearch/elasticsearch:8.15.3",
+};
+
+/** A folder that holds data: not one of the system, by which a container would be the machine. */
+export const taskFolder: Grammar = {
+  pattern: /^\/(srv|mnt|media|data|opt|home|var\/(lib\/spark|tmp|data))(\/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}$/,
+  rule: "folders below /srv, /mnt, /media, /data, /opt, /home, /var/data, /var/tmp or /var/lib/spark",
+};
+
 /** A login name: no colon, which would end it in HTTP. */
 export const loginName: Grammar = {
   pattern: /^[A-Za-z0-9_][A-Za-z0-9_.@+$-]{0,254}$/,

@@ -398,7 +398,13 @@ export const shape = {
     "a name of lower-case letters, digits and dashes",
   ),
   mesosFrameworks: mesos.list(NAME, "names of lower-case letters, digits and dashes", {
-    doc: "Other frameworks that may register with Mesos, by name. Each name is a principal with a secret of its own, which the client holds (`/etc/mesos/frameworks/<name>.json`, as Mesos' `--credential` takes it), and the one role that it may register in.",
+    doc: "Other frameworks that may register with Mesos, by name. Each name is a principal with a secret of its own, which the client holds (`/etc/mesos/frameworks/<name>.json`, as Mesos' `--credential` takes it), and the one role that it may register in. Its tasks run as the user `task-<name>`, which agents make, and as no other.",
+  }),
+  taskImages: mesos.list(text.taggedImage.pattern, text.taggedImage.rule, {
+    doc: "Images that tasks of other frameworks may run in beside the cluster's own, where agents start containers (`docker-executors`, `marathon-standalone`), exactly as the tasks name them. Agents refuse others, and containers whose user is root.",
+  }),
+  taskVolumes: mesos.list(text.taskFolder.pattern, text.taskFolder.rule, {
+    doc: "Folders of agents that containers of tasks may have, of whatever framework, beside those that Spark itself needs. Agents refuse others.",
   }),
   marathonWorkers: mesos.optionalInteger(0, 2000, {
     doc: "Spark workers that Marathon keeps running (`marathon-standalone`), at most one on each agent. Another number starts or ends workers and changes no machine.",

@@ -66,7 +66,7 @@ export const LEAVE_LABEL = "triplewide.leave";
 export const SCRATCH_LABEL = "triplewide.scratch";
 /** Label of the containers that a cluster's agents start, whose value is the project. */
 export const TASKS_LABEL = "triplewide.tasks";
-/** Where `mesos-docker` of our image reads who it works for. */
+/** Where `docker-guard.py` of an agent reads who it works for. */
 const CONTAINER_FILE = "/etc/triplewide/container";
 const DOCKER_SOCKET = "/var/run/docker.sock";
 

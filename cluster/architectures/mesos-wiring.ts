@@ -18,12 +18,10 @@ export function registersWithMesos(
   env: Readonly<Record<string, string>> = {},
 ): Wiring {
   const c = ctx.config;
+  const masters = ctx.addresses("mesos-master").map((host) => `${host}:${c.mesosMasterPort}`);
   return {
     master: `mesos://${mesosZk(ctx)}`,
-    coresKnownBy: {
-      kind: "mesos",
-      at: ctx.addresses("mesos-master").map((host) => `${host}:${c.mesosMasterPort}`),
-    },
+    coresKnownBy: { kind: "mesos", at: masters },
     conf: {
       // A fixed port would have to be among what Mesos offers, and only one executor of an agent could have it: executors take
       // any. The driver's own stays.
@@ -45,6 +43,8 @@ export function registersWithMesos(
     without: ["spark.blockManager.port"],
     env: {
       MESOS_NATIVE_JAVA_LIBRARY: LIBMESOS,
+      // Whom a waiting cell asks why it has no executor.
+      MESOS_MASTERS: masters.join(","),
       // libmesos announces this address to the masters; without it, 127.0.1.1.
       LIBPROCESS_IP: ctx.addresses("client")[0] ?? "",
       ...env,

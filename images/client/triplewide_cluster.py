@@ -1,7 +1,9 @@
 """What the cluster says of itself, for messages to people: whose cores are taken, and whether executors can come at all."""
 
+import base64
 import json
 import os
+import pwd
 import re
 import time
 import urllib.request
@@ -66,9 +68,44 @@ def for_how_long(hours: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{round(hours)} h"
 
 
-def why_no_executor(master: str, own: str, executor_mib: int) -> str:
-    """Why an application has no executor yet, as far as can be known from here; one sentence."""
+def last_refusal(own: str) -> Optional[str]:
+    """What Mesos says of the newest task of an application that ended badly; None where there is none, or no master answers.
+
+    MESOS_MASTERS lists the masters, `host:port,...`. The login is the driver's own.
+    """
+    conf = defaults()
+    login = f"{conf.get('spark.mesos.principal', '')}:{conf.get('spark.mesos.secret', '')}".encode()
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": f"Basic {base64.b64encode(login).decode()}"}
+    for master in filter(None, os.environ.get("MESOS_MASTERS", "").split(",")):
+        request = urllib.request.Request(f"http://{master}/api/v1", b'{"type": "GET_TASKS"}', headers)
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
+                tasks = json.load(answer)["get_tasks"].get("completed_tasks", [])
+        except (OSError, ValueError, KeyError):
+            continue  # It does not lead, or is not there.
+        ended = [task["statuses"][-1] for task in tasks if task["framework_id"]["value"] == own and task.get("statuses")]
+        bad = [status for status in ended if status["state"] in ("TASK_FAILED", "TASK_ERROR") and status.get("message")]
+        return max(bad, key=lambda status: float(status.get("timestamp", 0)))["message"] if bad else None
+    return None
+
+
+def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") -> str:
+    """Why an application of a user has no executor yet, as far as can be known from here; one sentence."""
     if not master.startswith("spark://"):
+        me = pwd.getpwuid(os.getuid()).pw_name
+        if user and user != me:
+            return (
+                f"this session asks Mesos to run its executors as {user}, and Mesos runs Spark's tasks as {me} only: take SPARK_USER out of "
+                "the environment (os.environ.pop('SPARK_USER', None)) and start the session anew"
+            )
+        refusal = last_refusal(own)
+        if refusal is not None and re.search(r"status 125\b", refusal):
+            return (
+                f"the agents refuse the executors' container ({refusal}): spark.mesos.executor.docker.* asks for what tasks may not have. "
+                "Agents give no rights, and no image, folder or network but those of the config; the executor's stderr in Mesos' pages names the option"
+            )
+        if refusal is not None:
+            return f"its executors end as soon as they start, and Mesos says of the last one: {refusal}"
         return (
             "the Mesos masters have offered no free cores and memory that suffice for one executor yet: other applications hold them, or "
             f"executors of {executor_mib} MiB do not fit on an agent, or end as soon as they start (`make status`, `make logs`)"

@@ -153,7 +153,7 @@ class Watcher:
                 "Spark has stopped using agents on which tasks or executors failed: spark.stop() and a new session uses them again"
             )
         memory = mib(conf.get("spark.executor.memory", "1g"))
-        return f"this cell waits for executors: {why_no_executor(sc.master, sc.applicationId, memory)}."
+        return f"this cell waits for executors: {why_no_executor(sc.master, sc.applicationId, memory, sc.sparkUser())}."
 
     def tell_lost(self, sc: Any, done: threading.Event) -> None:
         for executor in self.executors(sc, False):

@@ -58,8 +58,15 @@ export class TestCluster {
     return `${this.name}-${machine === "client" ? "client-jupyter" : machine}`;
   }
 
-  exec(machine: string, command: string[]): Promise<{ code: number; output: string }> {
-    return captured(this.d.client, ["exec", this.container(machine), ...command]);
+  /** Runs something in a container, as its own user unless told. */
+  exec(machine: string, command: string[], user?: string): Promise<{ code: number; output: string }> {
+    const as = user === undefined ? [] : ["--user", user];
+    return captured(this.d.client, ["exec", ...as, this.container(machine), ...command]);
+  }
+
+  /** What a container has printed. */
+  async logs(machine: string): Promise<string> {
+    return (await captured(this.d.client, ["logs", this.container(machine)])).output;
   }
 
   /**

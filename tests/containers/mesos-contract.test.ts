@@ -142,7 +142,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
       (await cluster.exec("master-1-zookeeper", ["zk", "set", "/mesos", "x"])).output;
     expect(await refusal()).toContain("Insufficient permission");
     // As an agent without a login leaves it that makes it.
-    const open = `printf 'addauth digest %s\nsetAcl /mesos world:anyone:cdrwa\n' "$(cut -d' ' -f2 /etc/zookeeper/owners)" | zk`;
+    const open = `printf 'addauth digest super:%s\nsetAcl /mesos world:anyone:cdrwa\n' "$(sed -n 's/^super //p' /etc/zookeeper/owners)" | zk`;
     await cluster.exec("master-1-zookeeper", ["bash", "-c", open]);
     expect(await refusal()).not.toContain("Insufficient permission");
     for (const n of cluster.masters) await cluster.kill(`master-${n}-zookeeper`);

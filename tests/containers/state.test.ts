@@ -22,8 +22,18 @@ async function modes(members = MEMBERS): Promise<string[]> {
   return Promise.all(members.map(mode));
 }
 
+/** Commands of somebody without a login. */
 const zk = (member: number, command: string) =>
   cluster.exec(`master-${member}-zookeeper`, ["zk", "-server", `${hosts[member - 1]}:2181`, ...command.split(" ")]);
+/** Commands of who may do everything, which the ensemble's own file names. */
+const asSuper = (member: number, ...commands: string[]) =>
+  cluster.exec(`master-${member}-zookeeper`, [
+    "bash",
+    "-c",
+    `printf '%s\\n' "addauth digest super:$(sed -n 's/^super //p' /etc/zookeeper/owners)" "$@" | zk`,
+    "bash",
+    ...commands,
+  ]);
 /** Where no test kills anything. */
 const CLIENT = "datanode-1";
 const hdfs = (...args: string[]) => cluster.exec(CLIENT, ["hdfs", "dfs", ...args]);
@@ -56,8 +66,31 @@ describe("a cluster that keeps state", () => {
     expect((await modes()).sort()).toEqual(["follower", "follower", "leader"]);
   });
 
+  test("strangers write nothing in ZooKeeper, and read nothing of Spark's and HDFS'", async () => {
+    for (const command of [
+      "create /stranger x",
+      "create /zookeeper/stranger x",
+      "setAcl / world:anyone:cdrwa",
+      "setquota -n 1 /spark",
+      "create /spark/stranger x",
+      // What the next leading master would make Java objects of.
+      "create /spark/master_status/app_stranger x",
+      "create /spark/leader_election/stranger x",
+      "ls /spark/master_status",
+      "create /hadoop-ha/stranger x",
+      "delete /hadoop-ha/cluster/ActiveBreadCrumb",
+    ]) {
+      const { code, output } = await zk(1, command);
+      expect(output, command).toMatch(/insufficient permission|NoAuth/i);
+      expect(code, command).not.toBe(0);
+    }
+    const listed = await asSuper(1, "ls /spark/master_status", "getAcl /hadoop-ha/cluster");
+    expect(listed.output).toContain("worker_");
+    expect(listed.output).not.toMatch(/'world,'anyone\s+: [a-z]*[cdwa]/);
+  });
+
   test("the ensemble loses its leader and keeps its data", async () => {
-    expect((await zk(1, "create /kept precious")).output).toContain("Created /kept");
+    expect((await asSuper(1, "create /kept precious")).output).toContain("Created /kept");
     const leader = (await modes()).indexOf("leader") + 1;
     const others = MEMBERS.filter((n) => n !== leader);
     await cluster.kill(`master-${leader}-zookeeper`);
@@ -68,7 +101,7 @@ describe("a cluster that keeps state", () => {
       (found) => found.includes("leader"),
     );
     expect((await zk(others[0] as number, "get /kept")).output).toContain("precious");
-    expect((await zk(others[1] as number, "create /after too")).output).toContain("Created /after");
+    expect((await asSuper(others[1] as number, "create /after too")).output).toContain("Created /after");
 
     const { code, output } = await cluster.cli("up", ["--no-smoke"]);
     expect(code, output).toBe(0);
@@ -82,7 +115,10 @@ describe("a cluster that keeps state", () => {
     expect((await zk(leader, "get /after")).output).toContain("too");
   });
 
-  test("Spark's masters elect another leader, and the worker moves to it", async () => {
+  test("Spark's masters elect another leader, and the worker moves to it; an entry that is not theirs is not read", async () => {
+    // As it was left by a release without logins, or by someone who came before there was one.
+    const foreign = "/spark/master_status/app_foreign";
+    expect((await asSuper(1, `create ${foreign} x world:anyone:cdrwa`)).output).toContain(`Created ${foreign}`);
     const leading = async (): Promise<number> => {
       const states = await Promise.all(
         MEMBERS.map(async (n) => {
@@ -101,6 +137,9 @@ describe("a cluster that keeps state", () => {
       (n) => n > 0 && n !== first,
     );
     expect(second).not.toBe(first);
+    expect(await cluster.logs(`master-${second}-spark-master`)).toContain(
+      `${foreign} is not the masters' own: it is not read`,
+    );
     expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);
   });
 

@@ -52,6 +52,70 @@ describe("docker-executors: each executor a container of the worker image", () =
     expect(output).toContain(says);
   });
 
+  test("with SPARK_USER=root Mesos refuses the tasks, and the notebook says why", async () => {
+    const { output } = await cluster.refused({}, "SPARK_USER", ["SPARK_USER=root"]);
+    expect(output).toContain("told: this session asks Mesos to run its executors as root");
+    expect(output).not.toContain("ran ");
+    const [leader = 0] = await cluster.leadingMasters();
+    const log = await cluster.logs(cluster.part(`master-${leader}`, "mesos-master"));
+    expect(log).toMatch(/Principal 'spark' no\w* authorized to launch task .* under user 'root'/);
+  });
+
+  test("another framework runs tasks as its own user, and as no other", async () => {
+    for (const user of ["root", "spark", "nobody"]) {
+      const { output } = await cluster.otherFramework(OTHER, OTHER, {}, user);
+      expect(output, user).toContain(`under user '${user}'`);
+      expect(output, user).not.toContain("TASK_FINISHED");
+    }
+    const own = await cluster.otherFramework(OTHER, OTHER, { command: "test $(id -un) = task-batch" });
+    expect(own.output).toContain("TASK_FINISHED");
+  });
+
+  test.each([
+    ["every right", { "spark.mesos.executor.docker.parameters": "privileged=true" }, "the option --privileged=true"],
+    ["the machine's files", { "spark.mesos.executor.docker.volumes": "/:/host:rw" }, "the volume /:/host:rw"],
+    ["the machine's processes", { "spark.mesos.executor.docker.parameters": "pid=host" }, "the option --pid=host"],
+    ["root", { "spark.mesos.executor.docker.parameters": "user=0" }, "root as the user of a task"],
+  ])("an executor that asks for %s is refused: in the notebook, and by name in its stderr", async (_, conf, reason) => {
+    const { output } = await cluster.refused(conf, "status 125");
+    expect(output).toContain("told: the agents refuse the executors' container (Container exited with status 125)");
+    expect(output).not.toContain("ran ");
+    const sandboxes = ["find", "/var/lib/mesos/agent/slaves", "-name", "stderr", "-exec", "cat", "{}", "+"];
+    const said = await Promise.all(
+      ["agent-1", "agent-2"].map((agent) => cluster.exec(cluster.part(agent, "mesos-agent"), sandboxes)),
+    );
+    expect(said.map((r) => r.output).join("\n")).toContain(`docker-guard: refused: ${reason}`);
+  });
+
+  test("another image is refused, and Mesos' message names it", async () => {
+    const { output } = await cluster.refused({ "spark.mesos.executor.docker.image": "evil:1" }, "evil:1");
+    expect(output).toContain("docker-guard: refused: the image evil:1");
+  });
+
+  test("no variable of a task reaches what agents run as root", async () => {
+    // A program that is linked with libraries writes this file before it begins, whoever it runs as.
+    const planted = async (): Promise<string> => {
+      const found = await Promise.all(
+        ["agent-1", "agent-2"].map((agent) =>
+          cluster.exec(cluster.part(agent, "mesos-agent"), ["bash", "-c", "ls -d /planted* 2>/dev/null"]),
+        ),
+      );
+      return found.map(({ output }) => output).join("");
+    };
+    const inAgent = (program: string) =>
+      cluster.exec(cluster.part("agent-1", "mesos-agent"), [
+        ...["env", "LD_DEBUG=files", "LD_DEBUG_OUTPUT=/planted", program, "--help"],
+      ]);
+    await inAgent("/opt/mesos/libexec/mesos/mesos-docker-executor");
+    expect(await planted()).toContain("/planted");
+    await cluster.exec(cluster.part("agent-1", "mesos-agent"), ["bash", "-c", "rm /planted*"]);
+    const image = localReference("spark-python", cluster.cluster.config, pinnedVersions(ROOT));
+    const env = JSON.stringify({ LD_DEBUG: "files", LD_DEBUG_OUTPUT: "/planted" });
+    const task = { command: "true", containerizer: "docker", docker_image: image, env };
+    expect((await cluster.otherFramework(OTHER, OTHER, task)).output).toMatch(/TASK_(FINISHED|FAILED)/);
+    expect(await planted()).toBe("");
+  });
+
   sharesMesos(cluster);
   survivesFaults(cluster);
   growsAndShrinks(cluster);

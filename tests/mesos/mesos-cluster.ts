@@ -3,6 +3,7 @@ import { describeCluster, loadConfig } from "../../cluster/load.ts";
 import { http, line, type Probe } from "../../cluster/probe.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos/mesos.ts";
+import { taskUser } from "../../cluster/services/mesos/principals.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -151,27 +152,54 @@ export class MesosCluster extends TestCluster {
     return { done, says: `sum is ${((tasks - 1) * tasks * (2 * tasks - 1)) / 6} by ${this.cluster.spark.master}` };
   }
 
+  /**
+   * What a notebook is told of a session that gets no executor, once that is what it says.
+   *
+   * @param says Pattern of the message; another is waited for until `timeout` ends the session.
+   */
+  refused(conf: Record<string, string>, says: string, env: string[] = []): Promise<{ code: number; output: string }> {
+    const settings = Object.entries(conf).map(([key, value]) => `.config('${key}', '${value}')`);
+    const script = [
+      "import os, re, threading, time",
+      "from pyspark.sql import SparkSession",
+      "from triplewide_cluster import why_no_executor",
+      `sc = SparkSession.builder.appName('refused')${settings.join("")}.getOrCreate().sparkContext`,
+      "def work():",
+      "    print('ran', sc.parallelize(range(2), 2).sum(), flush=True)",
+      "threading.Thread(target=work, daemon=True).start()",
+      "while True:",
+      "    text = why_no_executor(sc.master, sc.applicationId, 1024, sc.sparkUser())",
+      `    if re.search(${JSON.stringify(says)}, text): break`,
+      "    time.sleep(1)",
+      "print('told:', text, flush=True)",
+      "os._exit(0)",
+    ].join("\n");
+    return this.onClient(["env", ...env, "timeout", "150", "python3", "-c", script]);
+  }
+
   /** A job that takes all cores: left to itself, one fills an agent before Mesos gives it the next. */
   jobOnEveryAgent(tasks: number): ReturnType<MesosCluster["job"]> {
     const { agentCount, agentCpus = 1 } = this.cluster.config;
     return this.job(tasks, { "spark.cores.max": String(agentCount * agentCpus) });
   }
 
-  /** Runs a task in a framework that is not Spark: Mesos' own, which is where the daemons are. */
+  /** Runs a task in a framework that is not Spark: Mesos' own, which is where the daemons are, and as that framework's user. */
   async otherFramework(
     name: string,
     role: string,
     more: Readonly<Record<string, string>> = {},
+    user = taskUser(name),
   ): Promise<{ code: number; output: string }> {
     const login = await this.onClient(["cat", `/etc/mesos/frameworks/${name}.json`]);
     const { principal, secret } = JSON.parse(login.output);
     const [leader = 0] = await this.leadingMasters();
     const master = `${this.address(`master-${leader}`)}:${this.cluster.config.mesosMasterPort}`;
     const flags = { master, name, role, principal, secret, resources: "cpus:0.1;mem:32", command: "sleep 5", ...more };
-    return this.exec(this.part(`master-${leader}`, "mesos-master"), [
+    const command = [
       ...["timeout", "120", `${MESOS_HOME}/bin/mesos-execute`],
       ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
-    ]);
+    ];
+    return this.exec(this.part("agent-1", "mesos-agent"), command, user);
   }
 
   /** Starts a further agent inside of a machine, with a secret that is not the cluster's. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { Address4 } from "ip-address";
 import { describe, expect, test } from "vitest";
-import { mesosStartsExecutors } from "../../cluster/architectures/index.ts";
+import { architectureOf, mesosStartsExecutors } from "../../cluster/architectures/index.ts";
 import { agentNumbers } from "../../cluster/groups.ts";
 import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
@@ -81,7 +81,9 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
     const held = inCloud({ architecture, masterCount: 3 })
       .secrets.filter((s) => s.groups.includes("agent"))
       .map((s) => s.name);
-    const allowed = ["spark-auth", "mesos-agent", "mesos-agent-http", "registry"];
+    // Where Marathon runs them, Spark's masters are on agents.
+    const ofMasters = architectureOf({ architecture }).sparkMaster === "marathon" ? ["zookeeper-spark"] : [];
+    const allowed = ["spark-auth", "mesos-agent", "mesos-agent-http", "registry", ...ofMasters];
     expect(held.filter((name) => !allowed.includes(name))).toEqual([]);
   });
 
@@ -274,6 +276,48 @@ describe("further frameworks on Mesos", () => {
       secret: "{{secret:mesos-flink}}",
     });
     expect(cluster.secrets.find((secret) => secret.name === "mesos-flink")?.groups).toEqual(["client", "master"]);
+  });
+});
+
+describe("what tasks may have", () => {
+  const policyOf = (raw: Record<string, unknown>) =>
+    JSON.parse(
+      contentOf(
+        inCloud({ masterCount: 1, ...raw }).services.find((s) => s.name === "mesos-agent"),
+        "/etc/mesos/docker-policy.json",
+      ),
+    );
+
+  test.each(ARCHITECTURES.filter((architecture) => architectureOf({ architecture }).mesos !== "none"))(
+    "%s: each principal runs tasks as its own user, and nobody as root",
+    (architecture) => {
+      const cluster = inCloud({ architecture, masterCount: 3, mesosFrameworks: ["flink"] });
+      const master = cluster.services.find((s) => s.name === "mesos-master");
+      const rules: { principals: object; users: { values?: string[] } }[] = JSON.parse(
+        contentOf(master, "/etc/mesos/acls.json"),
+      ).run_tasks;
+      expect(rules.at(-1)).toEqual({ principals: { type: "ANY" }, users: { type: "NONE" } });
+      expect(rules).toContainEqual({ principals: { values: ["spark"] }, users: { values: ["spark"] } });
+      expect(rules).toContainEqual({ principals: { values: ["flink"] }, users: { values: ["task-flink"] } });
+      expect(rules.flatMap(({ users }) => users.values ?? [])).not.toContain("root");
+      expect(cluster.services.find((s) => s.name === "mesos-agent")?.command.at(-1)).toBe("task-flink");
+    },
+  );
+
+  test("agents' Docker takes the images and folders that the config names", () => {
+    const own = policyOf({ architecture: "docker-executors", dynamicAllocation: false, sharedStorage: "none" });
+    expect(own).toMatchObject({ images: ["{{image:spark-python}}"], volumes: {} });
+    const more = policyOf({
+      architecture: "marathon-standalone",
+      sharedStorage: "none",
+      taskImages: ["docker.elastic.co/elasticsearch/elasticsearch:8.15.3"],
+      taskVolumes: ["/srv/index"],
+    });
+    expect(more.images).toEqual(["{{image:spark-python}}", "docker.elastic.co/elasticsearch/elasticsearch:8.15.3"]);
+    expect(more.volumes).toEqual({
+      "/srv/index": { mode: "rw" },
+      "/etc/spark/spark-defaults.conf": { mode: "ro", role: "marathon" },
+    });
   });
 });
 

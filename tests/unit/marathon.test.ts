@@ -44,7 +44,7 @@ describe("the Spark cluster as Marathon apps", () => {
     const agent = cluster.services.find((s) => s.name === "mesos-agent");
     const file = agent?.files.find((f) => f.path === "/etc/spark/spark-defaults.conf");
     expect(file).toMatchObject({ mode: "0600", uid: 1000 });
-    expect(secretsIn(file?.content)).toEqual(["spark-auth"]);
+    expect(secretsIn(file?.content)).toEqual(["spark-auth", "zookeeper-spark"]);
     for (const id of ["/spark/master", "/spark/worker"]) {
       const app = appOf(cluster, id);
       expect(app.cmd).toContain("--properties-file /etc/spark/spark-defaults.conf");

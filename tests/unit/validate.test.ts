@@ -195,6 +195,20 @@ describe("properties", () => {
     expect(keysOf({ ...mesos, mesosFrameworks: ["flink", "flink"] })).toEqual(["mesosFrameworks"]);
   });
 
+  test.each([
+    ["taskImages", ["elasticsearch"]],
+    ["taskImages", ["--privileged"]],
+    ["taskVolumes", ["/"]],
+    ["taskVolumes", ["/etc"]],
+    ["taskVolumes", ["/run/docker.sock"]],
+    ["taskVolumes", ["/srv/../etc"]],
+    ["taskVolumes", ["/srv"]],
+    ["taskVolumes", ["/var/lib/docker"]],
+    ["taskVolumes", ["/srv/a:/etc"]],
+  ])("containers of tasks get no image without a tag and no folder of the system: %s %j", (key, value) => {
+    expect(keysOf({ ...local, architecture: "docker-executors", [key]: value })).toEqual([`${key}[0]`]);
+  });
+
   test("no text whatever makes the validator throw anything but its list", () => {
     fc.assert(
       fc.property(

@@ -2,10 +2,14 @@ import { type Context, endpoints } from "../../context.ts";
 import { runsHdfs } from "../../features.ts";
 import { allOf, anyOf, healthOf, http, type Probe, tcp } from "../../probe.ts";
 import type { File, Gate, Machine, Peer, Port, Service } from "../../types.ts";
+import { text } from "../../values.ts";
+import { HDFS_ZNODE, loginOf } from "../zookeeper/znodes.ts";
 
 /** Folder of `core-site.xml` and `hdfs-site.xml`. */
 export const HADOOP_CONF_DIR = "/etc/hadoop";
 const DATA = "/var/lib/hdfs";
+/** How the failover controllers log in to ZooKeeper. */
+const ZK_LOGIN = `${HADOOP_CONF_DIR}/zookeeper-login`;
 /** Name of the pair of namenodes where there are two: clients know it instead of a host. */
 const NAMESERVICE = "cluster";
 /** Copies of a block. Three is HDFS' own default; fewer where there are fewer datanodes. */
@@ -39,6 +43,9 @@ export function hadoopConf(ctx: Context, own: Readonly<Record<string, string>> =
   const core: Record<string, string> = { "fs.defaultFS": defaultFs(ctx), "hadoop.tmp.dir": "/tmp/hadoop" };
   if (runsHdfs(c) && namenodes(ctx).length > 1) {
     core["ha.zookeeper.quorum"] = endpoints(ctx.addresses("zookeeper"), c.zookeeperClientPort);
+    // Read by the failover controllers, which alone have that file.
+    core["ha.zookeeper.auth"] = `@${ZK_LOGIN}`;
+    core["ha.zookeeper.acl"] = "auth::rwcda";
   }
   const hdfs = { ...clientProperties(ctx), ...(runsHdfs(c) ? serverProperties(ctx) : {}), ...own };
   return [
@@ -144,6 +151,10 @@ export function zkfc(ctx: Context, machine: Machine): Service {
   const ports: Port[] = [{ name: "rpc", key: "zkfcPort", port: zkfcPort, from: ["self"] }];
   return {
     ...daemon(ctx, machine, "zkfc", ports, tcp(machine.address, zkfcPort)),
+    files: [
+      ...hadoopConf(ctx),
+      { path: ZK_LOGIN, content: { format: "text", text: text`digest:${loginOf(HDFS_ZNODE)}` }, mode: "0600" },
+    ],
     after: ["zookeeper", "namenode"],
     dirs: [],
   };

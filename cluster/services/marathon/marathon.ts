@@ -6,10 +6,11 @@ import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import type { App, Gate, Machine, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
-import { PRINCIPALS } from "../mesos/principals.ts";
-import { MARATHON_ROLE, SPARK_CONF, SPARK_USER } from "../mesos/spark-on-marathon.ts";
+import { PRINCIPALS, SPARK_TASK_USER } from "../mesos/principals.ts";
+import { MARATHON_ROLE, SPARK_CONF } from "../mesos/spark-on-marathon.ts";
 import { daemonEnv, publicAddress, SHUFFLE_DIR, SPARK_HOME, WORK_DIR, workersRegistered } from "../spark/spark.ts";
-import { MESOS_LOGIN, MESOS_ZNODE, zkUrlFor } from "../zookeeper/zookeeper.ts";
+import { MARATHON_ZNODE, MESOS_ZNODE } from "../zookeeper/znodes.ts";
+import { zkUrlOfOwner } from "../zookeeper/zookeeper.ts";
 
 const CONF = "/etc/marathon";
 /** `user:password` of Marathon's HTTP interface, on the masters. */
@@ -33,6 +34,9 @@ export function marathon(ctx: Context, machine: Machine): Service {
       String(c.marathonPort),
       "--mesos_role",
       MARATHON_ROLE,
+      // Of apps that name no user; masters let it run tasks as no other.
+      "--mesos_user",
+      SPARK_TASK_USER,
       "--mesos_authentication_principal",
       PRINCIPALS.marathon,
       "--mesos_authentication_secret_file",
@@ -41,8 +45,8 @@ export function marathon(ctx: Context, machine: Machine): Service {
     ],
     // ZooKeeper's login and the HTTP password have no file flag: they go by environment, not by command line.
     env: {
-      MARATHON_MASTER: zkUrlFor(ctx, MESOS_ZNODE, MESOS_LOGIN),
-      MARATHON_ZK: zkUrlFor(ctx, "/marathon", text`marathon:${secret("zookeeper-marathon")}`),
+      MARATHON_MASTER: zkUrlOfOwner(ctx, MESOS_ZNODE),
+      MARATHON_ZK: zkUrlOfOwner(ctx, MARATHON_ZNODE),
       MARATHON_HTTP_CREDENTIALS: text`marathon:${secret("marathon-http")}`,
       LIBPROCESS_IP: machine.address,
     },
@@ -153,7 +157,7 @@ function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more
   const openFiles = platformOf(ctx.config).taskOpenFiles;
   return {
     command: words.join(" ").trimEnd(),
-    user: SPARK_USER,
+    user: SPARK_TASK_USER,
     env: daemonEnv(ctx),
     shmMiB: SHM_MIB,
     image: "spark-python",

@@ -1,9 +1,10 @@
 import type { Context } from "../../context.ts";
+import { PROCESSES } from "../../limits.ts";
 import { agentSize, SHM_MIB } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
-import type { File, Gate, Json, Machine, Service } from "../../types.ts";
-import { secret, text, type Value } from "../../values.ts";
+import type { Directory, File, Gate, Json, Machine, Service } from "../../types.ts";
+import { image, secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
 import {
   executorPorts,
@@ -13,9 +14,17 @@ import {
   shufflePorts,
   shuffleService,
 } from "../spark/spark.ts";
-import { MESOS_LOGIN, MESOS_ZNODE, zkUrl, zkUrlFor } from "../zookeeper/zookeeper.ts";
-import { PRINCIPALS } from "./principals.ts";
-import { marathonSparkFile, marathonSparkOffer, marathonSparkPorts, TASK_PORTS } from "./spark-on-marathon.ts";
+import { MESOS_ZNODE } from "../zookeeper/znodes.ts";
+import { zkUrl, zkUrlOfOwner } from "../zookeeper/zookeeper.ts";
+import { PRINCIPALS, SPARK_TASK_USER, taskUser } from "./principals.ts";
+import {
+  MARATHON_ROLE,
+  marathonSparkFile,
+  marathonSparkOffer,
+  marathonSparkPorts,
+  SPARK_CONF,
+  TASK_PORTS,
+} from "./spark-on-marathon.ts";
 
 /** Where Mesos' files lie on every machine and in every image, whatever source it came from. */
 export const MESOS_HOME = "/opt/mesos";
@@ -24,8 +33,16 @@ export const LIBMESOS = `${MESOS_HOME}/lib/libmesos.so`;
 const CONF = "/etc/mesos";
 /** `user:password` of the operator, for gates, drains and people: root's alone, on the masters. */
 export const ADMIN_LOGIN = `${CONF}/admin`;
-/** Our image's Docker for agents whose machine is a container. */
-const NESTED_DOCKER = "/usr/local/lib/triplewide/mesos-docker";
+const LIB = "/usr/local/lib/triplewide";
+/** What an agent starts of Mesos' own programs. */
+const LIBEXEC = `${MESOS_HOME}/libexec/mesos`;
+/** The same where agents start containers: their executor is ours, which keeps the task's environment away from root. */
+const LAUNCHER = `${LIB}/launcher`;
+/** Docker as agents call it: refuses what tasks may not have. */
+const AGENT_DOCKER = `${LIB}/agent-docker`;
+/** Where an agent keeps sandboxes, and what it knows of its tasks. */
+const AGENT_DIR = "/var/lib/mesos/agent";
+const START_AGENT = `${LIB}/start-agent`;
 /** What programs of our image need to be found. Executors get nothing of their agent's own environment. */
 const IMAGE_ENV = {
   JAVA_HOME: "/opt/java",
@@ -38,7 +55,7 @@ export const mesosZk = (ctx: Context): string => zkUrl(ctx, MESOS_ZNODE);
 function zkFile(ctx: Context): File {
   return {
     path: `${CONF}/zk`,
-    content: { format: "text", text: zkUrlFor(ctx, MESOS_ZNODE, MESOS_LOGIN) },
+    content: { format: "text", text: zkUrlOfOwner(ctx, MESOS_ZNODE) },
     mode: "0600",
   };
 }
@@ -94,7 +111,13 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     ],
     // Agents offer Spark's ports to Marathon's role alone, and Mesos refuses an agent that may not.
     ...(marathon ? { reserve_resources: [{ principals: { values: [PRINCIPALS.agent] }, roles: ANY }] } : {}),
-    run_tasks: [{ principals: ANY, users: ANY }],
+    // The first rule that names a principal decides, so each of them has one that says no after that which says yes.
+    run_tasks: [
+      { principals: { values: [PRINCIPALS.spark] }, users: { values: [SPARK_TASK_USER] } },
+      ...(marathon ? [{ principals: { values: [PRINCIPALS.marathon] }, users: { values: [SPARK_TASK_USER] } }] : []),
+      ...c.mesosFrameworks.map((name) => ({ principals: { values: [name] }, users: { values: [taskUser(name)] } })),
+      { principals: ANY, users: { type: "NONE" } },
+    ],
     teardown_frameworks: [adminMay({ framework_principals: ANY })],
     update_quotas: [adminMay({ roles: ANY })],
     get_quotas: [adminMay({ roles: ANY })],
@@ -174,6 +197,39 @@ function isolation(inContainer: boolean): string {
   return ["cgroups/cpu", "cgroups/mem", ...(inContainer ? ["cgroups/devices"] : []), "filesystem/linux"].join(",");
 }
 
+/** Folders of an agent's machine that tasks write to. */
+const taskFolders = (ctx: Context): Directory[] => [
+  ...(outsideSandbox(ctx) || ctx.architecture.sparkMaster === "marathon" ? [SHUFFLE_DIR] : []),
+  ...sharedFolder(ctx.config),
+];
+
+/** What an agent that starts containers calls instead of Docker and of Mesos' executor, and what tasks may have. */
+function containerFiles(ctx: Context): File[] {
+  const script = (path: string, source: string): File => ({
+    path,
+    content: { format: "text", text: ctx.script(`cluster/services/mesos/${source}`) },
+    mode: "0755",
+  });
+  const c = ctx.config;
+  const folders = taskFolders(ctx).map(({ path }) => path);
+  const volumes = {
+    ...Object.fromEntries([...folders, ...c.taskVolumes].map((path) => [path, { mode: "rw" }])),
+    // It holds secrets.
+    ...(ctx.architecture.sparkMaster === "marathon" ? { [SPARK_CONF]: { mode: "ro", role: MARATHON_ROLE } } : {}),
+  };
+  return [
+    script(AGENT_DOCKER, "agent-docker.sh"),
+    script(`${LIB}/docker-guard.py`, "docker-guard.py"),
+    script(`${LAUNCHER}/mesos-docker-executor`, "docker-executor.sh"),
+    json("docker-policy.json", {
+      images: [image("spark-python"), ...c.taskImages],
+      volumes,
+      processes: PROCESSES,
+      workDir: AGENT_DIR,
+    }),
+  ];
+}
+
 /** A Mesos agent, with what it offers and how it starts tasks. */
 export function mesosAgent(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
@@ -196,18 +252,24 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     name: "mesos-agent",
     machine: machine.name,
     ...runtime(ctx),
-    command: [`${MESOS_HOME}/sbin/mesos-agent`],
+    command: [
+      START_AGENT,
+      docker ? LAUNCHER : "",
+      `${MESOS_HOME}/sbin/mesos-agent`,
+      LIBEXEC,
+      ...c.mesosFrameworks.map(taskUser),
+    ],
     env: {
       ...flags({
         master: `file://${CONF}/zk`,
         ip: machine.address,
         hostname: machine.address,
         port: String(c.mesosAgentPort),
-        work_dir: "/var/lib/mesos/agent",
+        work_dir: AGENT_DIR,
         runtime_dir: "/var/run/mesos",
-        launcher_dir: `${MESOS_HOME}/libexec/mesos`,
+        launcher_dir: docker ? LAUNCHER : LIBEXEC,
         containerizers: docker ? "docker,mesos" : "mesos",
-        ...(docker && nested ? { docker: NESTED_DOCKER } : {}),
+        ...(docker ? { docker: AGENT_DOCKER } : {}),
         ...(!docker && (nested || inContainer) ? { executor_environment_variables: JSON.stringify(IMAGE_ENV) } : {}),
         // Containers on a laptop have no control groups of their own to hand on.
         ...(nested
@@ -232,6 +294,12 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     files: [
       // Finding the leader needs no password: agents hold none of the masters' secrets.
       { path: `${CONF}/zk`, content: { format: "text", text: mesosZk(ctx) }, mode: "0644" },
+      {
+        path: START_AGENT,
+        content: { format: "text", text: ctx.script("cluster/services/mesos/agent.sh") },
+        mode: "0755",
+      },
+      ...(docker ? containerFiles(ctx) : []),
       json("credential.json", credential(PRINCIPALS.agent)),
       json("http-credentials.json", {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
@@ -252,11 +320,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ],
     health: healthOf(http(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,
-    dirs: [
-      { path: "/var/lib/mesos", lasts: "machine" },
-      ...(outsideSandbox(ctx) || sparkOnMarathon ? [SHUFFLE_DIR] : []),
-      ...sharedFolder(c),
-    ],
+    dirs: [{ path: "/var/lib/mesos", lasts: "machine" }, ...taskFolders(ctx)],
     after: [],
     // Executors of some architectures are processes in its container.
     shmMiB: SHM_MIB,
@@ -265,7 +329,11 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ...(inContainer ? { needs: ["host-pid", "cgroup"] } : docker && nested ? { needs: ["docker-socket"] } : {}),
     ...(docker ? { startsContainers: ["spark-python"] } : {}),
     agentProgram: `${MESOS_HOME}/sbin/mesos-agent`,
-    software: { mesos: true, ...(ctx.architecture.executorsRun === "on-machine" ? { python: true } : {}) },
+    software: {
+      mesos: true,
+      ...(docker ? { packages: ["busybox-static"] } : {}),
+      ...(ctx.architecture.executorsRun === "on-machine" ? { python: true } : {}),
+    },
     hardening: {
       // It gives sandboxes to tasks' users and becomes them. On machines it makes mounts and control groups as well.
       capabilities: nested ? ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"] : "all",

@@ -3,3 +3,9 @@ export const PRINCIPALS = { agent: "agent", spark: "spark", marathon: "marathon"
 
 /** Names of secrets in Mesos' name that are no principal's. */
 export const OTHER_LOGINS = ["agent-http"] as const;
+
+/** User of the machines that Spark's tasks, and those of Marathon, run as. */
+export const SPARK_TASK_USER = "spark";
+
+/** User of the machines that the tasks of a framework of the config run as: its own, and no name that a machine has already. */
+export const taskUser = (framework: string): string => `task-${framework}`;

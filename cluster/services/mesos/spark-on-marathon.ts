@@ -47,8 +47,7 @@ export function marathonSparkOffer(ctx: Context): string {
   return `ports(${MARATHON_ROLE}):[${ranges.join(",")}]`;
 }
 
-/** The user of our images, which has the same name and number on every machine. */
-export const SPARK_USER = "spark";
+/** Number of Spark's user, the same on every machine. */
 const SPARK_UID = 1000;
 
 /** File of an agent that Spark's master and workers read. */

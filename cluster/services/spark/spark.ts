@@ -6,6 +6,7 @@ import { sharedFolder } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Gate, Group, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
+import { SPARK_ZNODE } from "../zookeeper/znodes.ts";
 
 /** Length of each range of ports (driver, blocks, UI). As many drivers, or executors, fit on one machine. */
 export const SPARK_PORT_RANGE = 32;
@@ -63,14 +64,20 @@ export const daemonEnv = ({ config }: Context): Record<string, string> => ({
   SPARK_NO_DAEMONIZE: "1",
 });
 
-/** Keeps the list of workers and applications over a restart: in ZooKeeper where there is one. */
-export function recovery(ctx: Context): Record<string, string> {
+/**
+ * Keeps the list of workers and applications over a restart: in ZooKeeper where there is one. By a class of our image, because
+ * Spark's own mode has no login there, and makes Java objects of what anyone has written.
+ */
+export function recovery(ctx: Context): Record<string, Value> {
   const zookeepers = ctx.addresses("zookeeper");
   return zookeepers.length > 0
     ? {
-        "spark.deploy.recoveryMode": "ZOOKEEPER",
+        "spark.deploy.recoveryMode": "CUSTOM",
+        "spark.deploy.recoveryMode.factory": "triplewide.recovery.OwnedZooKeeper",
         "spark.deploy.zookeeper.url": endpoints(zookeepers, ctx.config.zookeeperClientPort),
-        "spark.deploy.zookeeper.dir": "/spark",
+        "spark.deploy.zookeeper.dir": SPARK_ZNODE.path,
+        "spark.deploy.zookeeper.user": SPARK_ZNODE.user,
+        "spark.deploy.zookeeper.password": SPARK_ZNODE.password,
       }
     : { "spark.deploy.recoveryMode": "FILESYSTEM", "spark.deploy.recoveryDirectory": "/var/lib/spark/recovery" };
 }

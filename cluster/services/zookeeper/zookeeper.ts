@@ -1,25 +1,40 @@
 import type { Context } from "../../context.ts";
+import { hasStandbyNamenode } from "../../features.ts";
 import { healthOf, line } from "../../probe.ts";
 import type { File, Machine, Service } from "../../types.ts";
-import { secret, text, type Value } from "../../values.ts";
+import { secret, type Template, text } from "../../values.ts";
+import { HDFS_ZNODE, loginOf, MARATHON_ZNODE, MESOS_ZNODE, SPARK_ZNODE, type Znode } from "./znodes.ts";
 
 const DATA = "/var/lib/zookeeper";
 const CONF = "/etc/zookeeper";
 
-/** The znode below which Mesos' masters elect their leader. */
-export const MESOS_ZNODE = "/mesos";
-/** `user:password` by which Mesos' masters log in to ZooKeeper. */
-export const MESOS_LOGIN = text`mesos:${secret("zookeeper-mesos")}`;
+/** Connections that one address may have to a member: drivers of one client are many, and each has one or two. */
+const CONNECTIONS = "200";
 
-/**
- * Owner of a znode, whichever client creates it. Mesos' agents and drivers have no login: without this, the first of them would
- * create a znode that everyone may write to. Marathon creates its own znode with an owner.
- */
-const OWNERS: File = {
-  path: `${CONF}/owners`,
-  content: { format: "text", text: text`${MESOS_ZNODE} ${MESOS_LOGIN}\n` },
-  mode: "0600",
-};
+/** What is kept in ZooKeeper in this cluster. */
+function znodes({ architecture, config }: Context): Znode[] {
+  return [
+    ...(architecture.mesos === "none" ? [] : [MESOS_ZNODE]),
+    ...(architecture.sparkMaster === "marathon" ? [MARATHON_ZNODE] : []),
+    ...(architecture.sparkMaster === "none" ? [] : [SPARK_ZNODE]),
+    ...(hasStandbyNamenode(config) ? [HDFS_ZNODE] : []),
+  ];
+}
+
+/** Owners of the znodes, whichever client comes first; the image gives each its own. */
+function owners(ctx: Context): File {
+  const lines = znodes(ctx).map(
+    (z) => text`${z.path} ${z.user} ${z.password} ${z.readable ? "readable" : "private"}${z.maker ? " maker" : ""}\n`,
+  );
+  return {
+    path: `${CONF}/owners`,
+    content: {
+      format: "text",
+      text: lines.reduce((all, one) => text`${all}${one}`, text`super ${secret("zookeeper-super")}\n`),
+    },
+    mode: "0600",
+  };
+}
 
 /** A member of the ensemble. Its number is its place among the members, so it never changes with the machine. */
 export function zookeeper(ctx: Context, machine: Machine): Service {
@@ -36,7 +51,7 @@ export function zookeeper(ctx: Context, machine: Machine): Service {
     "autopurge.snapRetainCount": "3",
     "4lw.commands.whitelist": "srvr",
     "admin.enableServer": "false",
-    maxClientCnxns: "0",
+    maxClientCnxns: CONNECTIONS,
     standaloneEnabled: String(members.length === 1),
   };
   if (members.length > 1) {
@@ -53,7 +68,7 @@ export function zookeeper(ctx: Context, machine: Machine): Service {
     env: { ZOO_MY_ID: String(members.indexOf(machine.address) + 1), JVMFLAGS: "-Xmx512m" },
     files: [
       { path: `${CONF}/zoo.cfg`, content: { format: "properties", separator: "=", properties }, mode: "0644" },
-      ...(ctx.architecture.mesos === "none" ? [] : [OWNERS]),
+      owners(ctx),
     ],
     ports: [
       {
@@ -75,13 +90,13 @@ export function zookeeper(ctx: Context, machine: Machine): Service {
 }
 
 /** `zk://h1:2181,h2:2181/path`, as Mesos and Marathon take it. */
-export function zkUrl(ctx: Context, path: string): string {
+export function zkUrl(ctx: Context, { path }: Znode): string {
   const port = ctx.config.zookeeperClientPort;
   const hosts = ctx.addresses("zookeeper").map((host) => `${host}:${port}`);
   return `zk://${hosts.join(",")}${path}`;
 }
 
-/** The same for someone who logs in. */
-export function zkUrlFor(ctx: Context, path: string, login: Value): Value {
-  return text`zk://${login}@${zkUrl(ctx, path).slice("zk://".length)}`;
+/** The same for the owner, who logs in. */
+export function zkUrlOfOwner(ctx: Context, znode: Znode): Template {
+  return text`zk://${loginOf(znode)}@${zkUrl(ctx, znode).slice("zk://".length)}`;
 }

@@ -7,7 +7,7 @@ classes=$(mktemp -d)
 trap 'rm -rf "$classes"' EXIT
 
 find src -name '*.java' | LC_ALL=C sort >"$classes.sources"
-javac -Xlint:all,-path -Werror --release 17 -cp "$jars/*" -d "$classes" @"$classes.sources"
+javac -Xlint:all,-path,-classfile -Werror --release 17 -cp "$jars/*" -d "$classes" @"$classes.sources"
 rm "$classes.sources"
 cd "$classes"
 find . -type f | sed 's,^\./,,' | LC_ALL=C sort >"$classes.files"
