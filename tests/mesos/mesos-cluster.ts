@@ -136,6 +136,8 @@ export class MesosCluster extends TestCluster {
   job(
     tasks: number,
     conf: Record<string, string> = {},
+    env: string[] = [],
+    seconds = 400,
   ): { done: Promise<{ code: number; output: string }>; says: string } {
     const settings = Object.entries(conf).map(([key, value]) => `.config('${key}', '${value}')`);
     const script = [
@@ -148,7 +150,7 @@ export class MesosCluster extends TestCluster {
       `total = spark.sparkContext.parallelize(range(${tasks}), ${tasks}).map(slow).sum()`,
       "print('sum is', total, 'by', spark.sparkContext.master)",
     ].join("\n");
-    const done = this.onClient(["timeout", "400", "python3", "-c", script]);
+    const done = this.onClient(["env", ...env, "timeout", String(seconds), "python3", "-c", script]);
     return { done, says: `sum is ${((tasks - 1) * tasks * (2 * tasks - 1)) / 6} by ${this.cluster.spark.master}` };
   }
 
