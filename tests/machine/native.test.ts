@@ -127,7 +127,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     );
 
   test("has Mesos at its place, and no Docker", async () => {
-    expect(await agent.out("/opt/mesos/sbin/mesos-agent --version")).toBe("clusterd 0.6.0");
+    expect(await agent.out("/opt/mesos/sbin/mesos-agent --version")).toBe("mesos 1.11.0");
     expect((await agent.sh("command -v docker")).code).not.toBe(0);
     expect(await agent.out("systemd-analyze verify /etc/systemd/system/triplewide-*")).toBe("");
   });
