@@ -3,9 +3,8 @@ import { infoOf } from "../config/fields.ts";
 import type { Problem } from "../config/problems.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
 import { HIDDEN } from "../config/secrets.ts";
-import { installableSpark, SPARK_RELEASES } from "../config/versions.ts";
 import type { Checkout } from "../lib/checkout.ts";
-import { architectureOf, hasMesos } from "./architectures/index.ts";
+import { architectureOf } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, zookeeperMembers } from "./groups.ts";
@@ -24,7 +23,6 @@ export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script
 
   openstackOnly(c, refuse);
   quorums(c, refuse);
-  versions(c, refuse);
   addresses(c, refuse);
   portOverlaps(c, script, refuse);
   features(c, refuse);
@@ -108,20 +106,6 @@ function zones(c: Config, refuse: Refuse): void {
     `one zone, or so many that the loss of one leaves a majority of ${members} masters or ZooKeeper members (with ${count} it takes ${lost})`,
     "name a third zone, or one only, or set antiAffinity to soft",
   );
-}
-
-function versions(c: Config, refuse: Refuse): void {
-  const release = SPARK_RELEASES[c.sparkVersion];
-  const known = installableSpark.join(", ");
-  if (release && !release.mesos && hasMesos(c)) {
-    refuse(
-      "sparkVersion",
-      `a version with Mesos support for architecture ${c.architecture} (Mesos was removed in Spark 4.0)`,
-      `use ${known}`,
-    );
-  } else if (!release?.installable) {
-    refuse("sparkVersion", `a version that the images pin (${known})`, `use ${known}`);
-  }
 }
 
 function addresses(c: Config, refuse: Refuse): void {

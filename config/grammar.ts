@@ -105,8 +105,6 @@ export const certificate: Grammar = {
   rule: "certificates in base64, each on one line",
 };
 
-export const version: Grammar = { pattern: /^[0-9]+(\.[0-9]+){1,3}$/, rule: "a version such as 3.5.9" };
-
 /** A name of a property: not `__proto__`, and nothing that ends a key in a properties file. */
 export const propertyName: Grammar = {
   pattern: /^[A-Za-z][A-Za-z0-9_.-]{0,254}$/,

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { section } from "./fields.ts";
 import * as text from "./grammar.ts";
-import { installableSpark, ZOOKEEPER_VERSIONS } from "./versions.ts";
 
 /**
  * Every config key, once. Keys are flat and camelCase so that `pulumi config set <key> <value>` is pleasant.
@@ -233,13 +232,6 @@ export const shape = {
     doc: "Whether data volumes outlive `pulumi destroy`. When true, destroy refuses and says so before it touches anything.",
   }),
 
-  sparkVersion: software.text(
-    installableSpark[0] ?? "",
-    { doc: `Spark release; one of ${installableSpark.join(", ")}. 3.5 is the last line with Mesos.` },
-    text.version.pattern,
-    text.version.rule,
-  ),
-  zookeeperVersion: software.oneOf(ZOOKEEPER_VERSIONS, ZOOKEEPER_VERSIONS[0], { doc: "ZooKeeper release." }),
   registry: software.optionalText(
     {
       doc: "Registry that machines pull images from, such as registry.example.org/team.",

@@ -9,6 +9,7 @@ import type { Health } from "../cluster/probe.ts";
 import { ownRegistry } from "../cluster/services/registry/registry.ts";
 import type { Cluster, Port, Service } from "../cluster/types.ts";
 import { type Filled, fill, type LookUp, placeholder } from "../cluster/values.ts";
+import { SPARK_VERSION } from "../config/versions.ts";
 import { type RenderedContent, renderService } from "./content.ts";
 import { type MarathonApp, renderApps } from "./marathon-apps.ts";
 import { probeCommand } from "./probe.ts";
@@ -113,7 +114,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
   const line = (text = ""): void => void out.push(text);
 
   line(
-    `${cluster.name}: ${cluster.architecture} on ${c.platform}, Spark ${c.sparkVersion} (environment ${environment})`,
+    `${cluster.name}: ${cluster.architecture} on ${c.platform}, Spark ${SPARK_VERSION} (environment ${environment})`,
   );
   line();
   line("Machines");

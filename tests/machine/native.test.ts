@@ -42,6 +42,7 @@ socketserver.TCPServer(("", ${SHUFFLE_PORT}), socketserver.BaseRequestHandler).s
 `;
 
 import { describeCluster, validate } from "../../cluster/load.ts";
+import { EXECUTOR_TARBALL } from "../../cluster/services/client/client.ts";
 import { ROOT } from "../../lib/root.ts";
 
 describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason})`}`, () => {
@@ -82,10 +83,10 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
       "env",
     ),
   );
-  const { executorHttpPort, sparkVersion } = cluster.config;
+  const { executorHttpPort } = cluster.config;
   mkdirSync(join(folder, "spark/bin"), { recursive: true });
   writeFileSync(join(folder, "spark/bin/spark-class"), SPARK_STAND_IN, { mode: 0o755 });
-  execFileSync("tar", ["-czf", `spark-${sparkVersion}.tgz`, "spark"], { cwd: folder });
+  execFileSync("tar", ["-czf", EXECUTOR_TARBALL, "spark"], { cwd: folder });
   const guests = new Guests(cluster);
   let agent: Guest;
   let wrong: Guest;

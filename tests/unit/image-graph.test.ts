@@ -21,6 +21,8 @@ import {
   mayHoldMesos,
   standsOn,
 } from "../../cluster/image-catalogue.ts";
+import { SPARK_VERSION } from "../../config/versions.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 
 /** The graph of images stands in `cluster/image-catalogue.ts`; Dockerfiles and `images/build.sh` agree with it. */
@@ -91,6 +93,10 @@ const tagOf = (name: ImageName, mesos = ""): string =>
   `triplewide/${name}:${version}${mayHoldMesos(name) ? mesos : ""}`;
 const arguments_ = (name: ImageName, mesos = ""): string[] =>
   standsOn(name).map(([argument, other]) => `${argument}=${tagOf(other, mesos)}`);
+
+test("the Spark that drivers tell executors to fetch is the one that the images are made of", () => {
+  expect(pinnedVersions(ROOT).SPARK_VERSION).toBe(SPARK_VERSION);
+});
 
 test("build.sh all builds the catalogue's images in its order, each on those it stands on", async () => {
   const done = await builds(["all"]);

@@ -18,14 +18,14 @@ const keysOf = (raw: Record<string, unknown>): string[] => problems(raw).map((p)
 
 describe("bad input", () => {
   test("every problem is reported at once, with key, value, rule and fix", () => {
-    const raw = { ...local, agentCuont: 3, masterCount: 2, agentCount: "none", jupyterPort: 80, sparkVersion: "9.9" };
+    const raw = { ...local, agentCuont: 3, masterCount: 2, agentCount: "none", jupyterPort: 80, mesosRole: "a b" };
     const found = problems(raw);
     expect(found.map((p) => p.key).sort()).toEqual([
       "agentCount",
       "agentCuont",
       "jupyterPort",
       "masterCount",
-      "sparkVersion",
+      "mesosRole",
     ]);
     for (const p of found) {
       expect(p.rule).not.toBe("");
@@ -52,8 +52,7 @@ describe("bad input", () => {
     [{ networkCidr: "10.0.0.7/16" }, "networkCidr"],
     [{ networkCidr: "10.0.0.0" }, "networkCidr"],
     [{ networkCidr: "169.254.0.0/16" }, "networkCidr"],
-    [{ architecture: "vanilla", sparkVersion: "4.0.1" }, "sparkVersion"],
-    [{ sparkVersion: "4.0.1" }, "sparkVersion"],
+    [{ sparkVersion: "3.5.9" }, "sparkVersion"],
     [{ architecture: "vanilla", executorSource: "hdfs" }, "executorSource"],
     [{ namenodeCount: 2, datanodeCount: 1 }, "namenodeCount"],
     [{ historyServer: true }, "historyServer"],

@@ -1,4 +1,5 @@
 import type { ConfigKey } from "../../../config/schema.ts";
+import { SPARK_VERSION } from "../../../config/versions.ts";
 import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { SHM_MIB } from "../../memory.ts";
@@ -147,10 +148,10 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
 export const EXECUTOR_TARBALL_DIR = "/opt/spark-dist";
 
 /** Name of the tarball that holds Spark for executors, made from the same files as the image. */
-export const executorTarball = (sparkVersion: string): string => `spark-${sparkVersion}.tgz`;
+export const EXECUTOR_TARBALL = `spark-${SPARK_VERSION}.tgz`;
 
 /** Where the tarball lies in HDFS (`vanilla` with `executorSource: hdfs`). */
-export const executorTarballInHdfs = (sparkVersion: string): string => `/spark/${executorTarball(sparkVersion)}`;
+export const EXECUTOR_TARBALL_IN_HDFS = `/spark/${EXECUTOR_TARBALL}`;
 
 /**
  * Puts the Spark tarball of its image into HDFS, unless the very same is there, and then stays: the service is the file. It
@@ -158,9 +159,8 @@ export const executorTarballInHdfs = (sparkVersion: string): string => `/spark/$
  * for everything else.
  */
 export function executorUpload(ctx: Context, machine: Machine): Service {
-  const { sparkVersion } = ctx.config;
-  const file = `${EXECUTOR_TARBALL_DIR}/${executorTarball(sparkVersion)}`;
-  const target = executorTarballInHdfs(sparkVersion);
+  const file = `${EXECUTOR_TARBALL_DIR}/${EXECUTOR_TARBALL}`;
+  const target = EXECUTOR_TARBALL_IN_HDFS;
   const script = "/etc/triplewide/executor-upload.sh";
   return {
     name: "executor-upload",
@@ -219,13 +219,12 @@ export function executorHttp(ctx: Context, machine: Machine): Service {
 /** Where executors get Spark from where they fetch it (`SPARK_EXECUTOR_URI`). */
 export function executorUri(ctx: Context): string {
   const c = ctx.config;
-  const file = executorTarball(c.sparkVersion);
   switch (c.executorSource) {
     case "hdfs":
-      return `${defaultFs(ctx)}${executorTarballInHdfs(c.sparkVersion)}`;
+      return `${defaultFs(ctx)}${EXECUTOR_TARBALL_IN_HDFS}`;
     case "http":
-      return `http://${ctx.addresses("client")[0]}:${c.executorHttpPort}/${file}`;
+      return `http://${ctx.addresses("client")[0]}:${c.executorHttpPort}/${EXECUTOR_TARBALL}`;
     case "local":
-      return `file://${EXECUTOR_TARBALL_DIR}/${file}`;
+      return `file://${EXECUTOR_TARBALL_DIR}/${EXECUTOR_TARBALL}`;
   }
 }
