@@ -34,7 +34,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     source: "docker://mesosphere/marathon:v1.11.24",
     form: "image",
     holds: ["daemons", "java"],
-    version: "1.9 (its build names 1.9.0-2.0.1)",
+    version: "1.9.0-2.0.1, as its build names it",
     architectures: ["amd64"],
     publisher: "Mesosphere (D2iQ)",
     licence: APACHE,
@@ -79,7 +79,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     source: "docker://mesosphere/spark:2.12.0-3.0.1-scala-2.12-hadoop-3.2",
     form: "image",
     holds: ["java"],
-    version: "not said",
+    version: "version not said",
     architectures: ["amd64"],
     publisher: "Mesosphere (D2iQ)",
     licence: APACHE,
@@ -133,7 +133,7 @@ export function knownText(): string {
   const lines = KNOWN_MESOS.map(({ name, source, form, holds, version, architectures, publisher, licence, ...known }) =>
     [
       `${name}: ${source ?? "file:///…/mesos.tar.gz"}`,
-      `  ${form} of Mesos ${version} for ${architectures.join(", ")}, by ${publisher}, ${licence}; holds ${heldText(holds)}`,
+      `  ${form} with Mesos (${version}) for ${architectures.join(", ")}, by ${publisher}, ${licence}; holds ${heldText(holds)}`,
       `  ${known.note.replaceAll("`", "")}`,
       `  ${triedText(known.tried)}`,
     ].join("\n"),

@@ -180,7 +180,7 @@ export async function fetchSource(value: string, options: SourceOptions): Promis
 
   const { folder, ending } = keptAs(address, options);
   if (address.startsWith("docker://")) {
-    const path = join(folder, `image-${id}.tar.gz`);
+    const path = join(folder, `${id}.image.tar.gz`);
     if (!existsSync(path)) await takeOutOfImage(value, path, options);
     return { path, sha256: await digestOf(path), id };
   }

@@ -154,6 +154,18 @@ test("a browser is led to JupyterLab by a file of this user, and no command line
   expect(readFileSync(join(ROOT, "cli", "notebook.ts"), "utf8")).not.toMatch(/xdg-open", \[url/);
 });
 
+test.for(["https://me:hunter2@example.org/m.tar.gz", "https://example.org/m.tar.gz?X-Amz-Signature=hunter2"])(
+  "a password is not written into an environment's file: %s",
+  async (source) => {
+    const before = readFileSync(join(ROOT, "Pulumi.local.yaml"), "utf8");
+    const { code, out, err } = await inProcess("mesos", "use", source);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain("Fix: triplewide mesos check it, then pulumi config set --secret triplewide:mesosSource");
+    expect(err).not.toContain("hunter2");
+    expect(readFileSync(join(ROOT, "Pulumi.local.yaml"), "utf8")).toBe(before);
+  },
+);
+
 test.for([
   ["up", "pulumi up --stack standalone"],
   ["down", "pulumi destroy --stack standalone"],
