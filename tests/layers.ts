@@ -68,6 +68,14 @@ export const layers: Layer[] = [
     missing: noDocker,
   },
   {
+    name: "examples",
+    what: "Spark's own Python examples, by spark-submit on a cluster",
+    dir: "tests/examples",
+    timeoutSeconds: 14_400,
+    byName: true,
+    missing: noDocker,
+  },
+  {
     name: "machine",
     what: "user data booted by systemd and cloud-init",
     dir: "tests/machine",

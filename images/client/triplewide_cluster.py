@@ -116,6 +116,9 @@ def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") ->
     workers = alive_workers(state)
     if not workers:
         return "no agent is registered with the Spark master: `make status` and `make logs` say why"
+    if own not in [app.get("id") for app in state.get("activeapps", [])]:
+        # A master that takes over 20 s to answer is asked again, registers the application twice and keeps the first id.
+        return "the Spark master does not know this application, as happens where it registered on a machine that was too busy: spark.stop() and begin anew"
     total = sum(worker["cores"] for worker in workers)
     free = sum(worker["coresfree"] for worker in workers)
     others = holders(state, own)

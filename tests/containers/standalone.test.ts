@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
-import { findDocker } from "../../local/docker.ts";
+import { docker, findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "./harness.ts";
 
-const cluster = new TestCluster(await findDocker(), "tw-standalone", 0, ["agentCount=2"]);
+const d = await findDocker();
+const cluster = new TestCluster(d, "tw-standalone", 0, ["agentCount=2"]);
 
 /** What a user does with files first. */
 const FILES = readFileSync(join(ROOT, "tests/cluster/files.py"), "utf8");
@@ -151,6 +152,16 @@ describe("make up, on the embedded default", () => {
     const report = JSON.parse(/^job: (.*)$/m.exec(output)?.[1] ?? "{}");
     expect(report.readable, output.slice(-2000)).toEqual([]);
     expect(report.bytes).toBeGreaterThan(20_000 * hidden.length);
+  });
+
+  test("a few of Spark's own examples run, each by spark-submit; the layer `examples` runs all", async () => {
+    await docker(d, ["cp", join(ROOT, "tests/cluster/spark_examples.py"), `${cluster.container("client")}:/tmp/`]);
+    const names = ["sql/datasource.py", "sql/arrow.py", "streaming/hdfs_wordcount.py", "ml/pipeline_example.py"];
+    const { output } = await cluster.exec("client", ["python3", "/tmp/spark_examples.py", ...names]);
+    const lines = output.split("\n").filter((line) => line.startsWith("{"));
+    const ran = lines.map((line) => JSON.parse(line) as { name: string; ok: boolean });
+    expect(ran.filter(({ ok }) => !ok)).toEqual([]);
+    expect(ran.map(({ name }) => name).sort()).toEqual([...names].sort());
   });
 
   test("a worker is killed in mid-job and the job still ends right", async () => {

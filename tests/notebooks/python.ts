@@ -76,6 +76,14 @@ export function pythonSuite(d: Docker, cluster: TestCluster): void {
       expect(said["%pip mine"]).toContain("answer 42");
     });
 
+    test("an application that the Spark master does not know is told so, not that executors are starting", async () => {
+      const ask =
+        "from triplewide_cluster import *; print(why_no_executor(defaults()['spark.master'], 'app-unknown', 1024))";
+      const run = ["env", `SPARK_MASTER_UI_PORT=${MASTER_UI}`, "python3", "-c", ask];
+      const { output } = await cluster.exec("client", run);
+      expect(output).toContain("the Spark master does not know this application");
+    });
+
     test("what people try on the first day comes out right, and again when they run it a second time", async () => {
       for (const program of ["first_day.py", "as_notebook.py"])
         await docker(d, ["cp", join(ROOT, "tests/cluster", program), `${cluster.container("client")}:/tmp/`]);
