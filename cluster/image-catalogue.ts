@@ -19,6 +19,8 @@ export interface ImageRecord {
    * containers of their own (`executors`).
    */
   readonly mesos: readonly ("daemons" | "drivers" | "executors")[];
+  /** Whether it holds Spark, and with it the jars for object stores where the config names one. */
+  readonly spark?: true;
   /** Program that the image starts by itself, so that a command must not name it again; none for images of ours. */
   readonly entrypoint?: string;
 }
@@ -28,12 +30,13 @@ const ON_BASE = { TRIPLEWIDE_BASE: "base" } as const;
 /** Every image, each after those that it stands on. */
 export const IMAGES = {
   base: { origin: "built", internal: true, standsOn: {}, mesos: [] },
-  "spark-python": { origin: "built", internal: false, standsOn: ON_BASE, mesos: ["daemons", "executors"] },
+  "spark-python": { origin: "built", internal: false, standsOn: ON_BASE, mesos: ["daemons", "executors"], spark: true },
   client: {
     origin: "built",
     internal: false,
     standsOn: { ...ON_BASE, SPARK_PYTHON_IMAGE: "spark-python" },
     mesos: ["drivers"],
+    spark: true,
   },
   zookeeper: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
   hdfs: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
@@ -52,20 +55,23 @@ export const imageRecord = (name: ImageName): ImageRecord => IMAGES[name];
 /** Whether an image may hold a Mesos. */
 export const mayHoldMesos = (name: ImageName): boolean => imageRecord(name).mesos.length > 0;
 
+/** Whether an image may hold the jars for object stores. */
+export const mayHoldS3 = (name: ImageName): boolean => imageRecord(name).spark === true;
+
 /** Images that an image stands on, by build argument. */
 export function standsOn(name: ImageName): [argument: string, image: ImageName][] {
   return Object.entries(imageRecord(name).standsOn) as [string, ImageName][];
 }
 
 /**
- * `images/graph.tsv`: a line for each image that is built, after those of the images that it stands on: its name, `mesos`
- * where it may hold one (else `-`), then `ARGUMENT=image` for each image that it stands on. Tabs part the fields.
+ * `images/graph.tsv`: a line for each image that is built, after those of the images that it stands on: its name, `mesos` and
+ * `s3` where it may hold them, with a comma between (else `-`), then `ARGUMENT=image` for each image that it stands on. Tabs part the fields.
  */
 export function imageGraph(): string {
   const lines = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "built").map((name) =>
     [
       name,
-      mayHoldMesos(name) ? "mesos" : "-",
+      [mayHoldMesos(name) ? "mesos" : "", mayHoldS3(name) ? "s3" : ""].filter(Boolean).join(",") || "-",
       ...standsOn(name).map(([argument, other]) => `${argument}=${other}`),
     ].join("\t"),
   );

@@ -17,6 +17,8 @@ export interface ImagesArgs {
   mesos: Readonly<Record<string, MesosInImage>>;
   /** Tag of the images that are built. */
   tag: string;
+  /** Appendix to an image's tag, after that of its Mesos. */
+  suffix: (image: ImageName) => string;
   /** Architecture of the machines, such as `linux/amd64`. */
   platform: pulumi.Input<string>;
   /** Registry and path that images are pushed to, as this machine reaches it. */
@@ -98,7 +100,9 @@ export class Images extends pulumi.ComponentResource {
       `${name}-${image}${own ? "" : "-for-client"}`,
       {
         // Nothing is pushed before the registry answers; a preview waits for nothing.
-        imageName: args.reachable.then(() => `${args.push}/triplewide/${image}:${args.tag}${mesos?.tag ?? ""}`),
+        imageName: args.reachable.then(
+          () => `${args.push}/triplewide/${image}:${args.tag}${mesos?.tag ?? ""}${args.suffix(image)}`,
+        ),
         build: {
           context: join(args.folder, image),
           dockerfile,

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
-import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag } from "../cluster/images.ts";
+import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag, s3Argument, s3Tag } from "../cluster/images.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { pullLogin } from "../cluster/services/registry/registry.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
@@ -219,9 +219,10 @@ export class SparkCluster extends pulumi.ComponentResource {
         needed: [...needed].sort(),
         given: c.prebuiltImages,
         folder: join(root, "images"),
-        buildArgs: { ...versions, MARATHON_IMAGE: marathonImage(c) },
+        buildArgs: { ...versions, ...s3Argument(c), MARATHON_IMAGE: marathonImage(c) },
         mesos: this.#mesos(),
         tag: versions.TRIPLEWIDE_VERSION ?? "latest",
+        suffix: (image) => s3Tag(image, c),
         platform: "linux/amd64",
         push: c.registry ?? `localhost:${port}`,
         pull: c.registry ?? `${machine?.address}:${port}`,

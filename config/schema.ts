@@ -346,7 +346,7 @@ export const shape = {
   }),
   s3Endpoint: spark.optionalText(
     {
-      doc: "Object store that `s3a://bucket/…` paths lead to: S3 or whatever speaks it, such as Swift with its S3 interface (`openstack ec2 credentials create` gives its keys) or Ceph. The images hold no jars for it, as the AWS SDK alone is 280 MB: name `hadoop-aws` 3.3.4 and `aws-java-sdk-bundle` 1.12.262 as `spark.jars` in `sparkConf`, at an address that the client reaches.",
+      doc: "Object store that `s3a://bucket/…` paths lead to: S3 or whatever speaks it, such as Swift with its S3 interface (`openstack ec2 credentials create` gives its keys) or Ceph. The images of the cluster then hold the jars for it; `prebuiltImages` are to be built with `S3=jars images/build.sh`. Where its certificate is not one of the public authorities', `trustedCertificates`.",
       derived: "no object store",
       fix: "give the address of the S3 interface, such as https://object-store.example.org, with s3AccessKey and s3SecretKey",
     },

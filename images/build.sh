@@ -24,6 +24,7 @@ Taken from the environment, if set:
   MESOS_ARCHIVE, MESOS_SHA256   a Mesos for spark-python and client: a tarball of its installed prefix or a .deb, and its digest
   MESOS_PARTS                   what it must hold: java (default; libmesos with Java bindings), daemons (master and agent), or both
   MESOS_ID                      digest that the images' tags name (default MESOS_SHA256)
+  S3=jars                       spark-python and client with the jars for s3a:// paths, tagged with -s3 at the end
 
 With a Mesos, spark-python and client are tagged <version>-mesos-<12 digits of the digest>: those without it stay as they are.
 
@@ -43,12 +44,13 @@ ORDER=()
 declare -A stands_on=()
 # By image and build argument: the image that the argument names.
 declare -A argument_image=()
-declare -A may_hold_mesos=()
+# By image: `mesos` and `s3`, where it may hold them, between commas.
+declare -A may_hold=()
 while IFS=$'\t' read -r -a fields; do
     [[ ${fields[0]:-} && ${fields[0]} != \#* ]] || continue
     image=${fields[0]}
     ORDER+=("$image")
-    [[ ${fields[1]:-} != mesos ]] || may_hold_mesos[$image]=yes
+    may_hold[$image]=,${fields[1]:-},
     stands_on[$image]=
     for field in "${fields[@]:2}"; do
         below=${field#*=}
@@ -99,6 +101,7 @@ while IFS='=' read -r key value; do
     [[ $key =~ ^[A-Z][A-Z0-9_]*$ ]] && version[$key]=$value
 done <"$here/versions.env"
 
+[[ ${S3:-none} =~ ^(none|jars)$ ]] || refuse "S3 is none or jars, not $S3"
 mesos=${MESOS_ARCHIVE:-}
 mesos_tag=
 if [[ -n $mesos ]]; then
@@ -111,7 +114,8 @@ fi
 
 tag_of() {
     local suffix=
-    [[ -z ${may_hold_mesos[$1]:-} ]] || suffix=$mesos_tag
+    [[ ${may_hold[$1]} != *,mesos,* ]] || suffix=$mesos_tag
+    [[ ${may_hold[$1]} != *,s3,* || ${S3:-none} == none ]] || suffix+=-s3
     echo "triplewide/$1:${version[TRIPLEWIDE_VERSION]}$suffix"
 }
 
@@ -257,6 +261,7 @@ arguments_of() {
             continue
         fi
         case $name in
+            S3) if [[ ${S3:-none} != none ]]; then arguments+=(--build-arg "S3=$S3"); fi ;;
             MESOS) if [[ -n $mesos ]]; then arguments+=(--build-arg MESOS=archive); fi ;;
             MESOS_SHA256) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=$MESOS_SHA256"); fi ;;
             MESOS_PARTS) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=${MESOS_PARTS:-java}"); fi ;;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { GROUPS } from "../cluster/groups.ts";
 import { IMAGE_NAMES, type ImageName, imageRecord } from "../cluster/image-catalogue.ts";
-import { localReference, mesosIn, mesosParts } from "../cluster/images.ts";
+import { localReference, mesosIn, mesosParts, s3Argument } from "../cluster/images.ts";
 import { describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import type { Cluster, Gate, Service } from "../cluster/types.ts";
@@ -159,7 +159,8 @@ export async function buildImages(
   const used = new Set(cluster.services.map((s) => s.image));
   const wanted = IMAGE_NAMES.filter((name) => used.has(name) && imageRecord(name).origin === "built");
   const build = async (names: readonly ImageName[], env: Record<string, string> = {}): Promise<void> => {
-    const code = await interactive(join(root, "images", "build.sh"), names, { signal, env });
+    const all = { ...env, ...s3Argument(cluster.config) };
+    const code = await interactive(join(root, "images", "build.sh"), names, { signal, env: all });
     signal.throwIfAborted();
     if (code !== 0) throw new UserError("the images were not built (see above); nothing was started.");
   };

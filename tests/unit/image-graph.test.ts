@@ -19,6 +19,7 @@ import {
   imageGraph,
   imageRecord,
   mayHoldMesos,
+  mayHoldS3,
   standsOn,
 } from "../../cluster/image-catalogue.ts";
 import { SPARK_VERSION } from "../../config/versions.ts";
@@ -120,6 +121,19 @@ test("only images that may hold a Mesos are tagged with its digest", async () =>
   expect(done.map(([tag]) => tag)).toEqual(built.map((name) => tagOf(name, mesos)));
   for (const [i, name] of built.entries())
     expect(done[i]?.[1]).toEqual(expect.arrayContaining(arguments_(name, mesos)));
+});
+
+test("images that hold Spark get the jars for object stores where they are asked for, and a tag of their own", async () => {
+  const done = await builds(["all"], { S3: "jars" });
+  const s3 = built.filter((name) => /^ARG S3\b/m.test(dockerfile(name)));
+  expect(s3).toEqual(["spark-python"]);
+  for (const [i, name] of built.entries()) {
+    expect(done[i]?.[0]).toBe(`${tagOf(name)}${mayHoldS3(name) ? "-s3" : ""}`);
+    expect(done[i]?.[1].includes("S3=jars")).toBe(s3.includes(name));
+  }
+  // The client stands on the one with jars.
+  expect(done[built.indexOf("client")]?.[1]).toContain(`SPARK_PYTHON_IMAGE=${tagOf("spark-python")}-s3`);
+  await expect(builds(["base"], { S3: "yes" })).rejects.toThrow("S3 is none or jars");
 });
 
 test("an image that the graph has one line for needs no other line in build.sh", async () => {
