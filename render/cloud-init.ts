@@ -198,7 +198,11 @@ function withoutCopies(files: readonly WrittenFile[]): WrittenFile[] {
   return [...byPath.values()];
 }
 
-const guestScript = (name: string, parts: GuestParts): string => parts.script(`render/cloud-init/guest/${name}`);
+/** A script without the lines that are comments, which stand in the repository: user data has little room. */
+const withoutComments = (script: string): string => script.replace(/(?<=\n|^)(?!#!)[ \t]*#(?: .*)?\n/g, "");
+
+const guestScript = (name: string, parts: GuestParts): string =>
+  withoutComments(parts.script(`render/cloud-init/guest/${name}`));
 
 const command = (name: string, parts: GuestParts): WrittenFile => ({
   path: `/usr/local/sbin/triplewide-${name}`,
@@ -417,7 +421,11 @@ function serviceFiles(
   return [
     unit(`${service.name}.service`, serviceUnit(machine, service, here, imageOf)),
     { path: envFile(service), mode: "0600", content: env },
-    ...service.files.map((f) => ({ path: hostFile(service, f, here), mode: f.mode, content: f.content })),
+    ...service.files.map((f) => ({
+      path: hostFile(service, f, here),
+      mode: f.mode,
+      content: /^07/.test(f.mode) ? withoutComments(f.content) : f.content,
+    })),
     { path: `${CONF}/health/${service.name}`, mode: "0700", content: `#!/bin/bash\nexec ${shellWords(probe)}\n` },
   ];
 }

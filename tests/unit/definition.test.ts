@@ -316,6 +316,7 @@ describe("what tasks may have", () => {
     expect(more.images).toEqual(["{{image:spark-python}}", "docker.elastic.co/elasticsearch/elasticsearch:8.15.3"]);
     expect(more.volumes).toEqual({
       "/srv/index": { mode: "rw" },
+      "/var/lib/spark/work": { mode: "rw" },
       "/etc/spark/spark-defaults.conf": { mode: "ro", role: "marathon" },
     });
   });

@@ -1,18 +1,17 @@
-"""Docker for Mesos' agents, which run what a framework asks for as root: docker-guard.py [-H SOCKET] COMMAND...
-
-What a task may have is in docker-policy.json: images, folders and files of the machine, the network. Everything else that `docker run`
-knows is refused, unless it can only make a container smaller. What is refused ends with 125, as Docker's own errors do, and a line that
-says why: Mesos puts it into the task's message where it pulls the image, and otherwise into the task's `stderr`.
-
-Where the agent's machine is a container itself (/etc/triplewide/container), its tasks' containers are that one's siblings, which Mesos
-does not know of:
-- the network of the host is the network of the machine, with its address and its ports;
-- paths of the work directory are the machine's files, not the host's;
-- processes of its tasks are none that Mesos sees: told their numbers, or none, it takes each for one that has ended, and its task for a
-  failed one a minute later. It is told the number of a process that lives as long as the `docker run` which waits for the task. Not
-  of that one itself: it is a child of Mesos' executor, which aborts when what it is told of is its own child;
-- agents share one Docker, and each shall see its own tasks only: those of others would be orphans to it, and be removed.
-"""
+# Docker for Mesos' agents, which run what a framework asks for as root: docker-guard.py [-H SOCKET] COMMAND...
+#
+# What a task may have is in docker-policy.json: images, folders and files of the machine, the network. Everything else that `docker run`
+# knows is refused, unless it can only make a container smaller. What is refused ends with 125, as Docker's own errors do, and a line that
+# says why: Mesos puts it into the task's message where it pulls the image, and otherwise into the task's `stderr`.
+#
+# Where the agent's machine is a container itself (/etc/triplewide/container), its tasks' containers are that one's siblings, which Mesos
+# does not know of:
+# - the network of the host is the network of the machine, with its address and its ports;
+# - paths of the work directory are the machine's files, not the host's;
+# - processes of its tasks are none that Mesos sees: told their numbers, or none, it takes each for one that has ended, and its task for a
+#   failed one a minute later. It is told the number of a process that lives as long as the `docker run` which waits for the task. Not
+#   of that one itself: it is a child of Mesos' executor, which aborts when what it is told of is its own child;
+# - agents share one Docker, and each shall see its own tasks only: those of others would be orphans to it, and be removed.
 
 import json
 import os
