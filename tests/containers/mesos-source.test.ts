@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
-import { docker, findDocker } from "../../local/docker.ts";
+import { docker, dockerLines, findDocker } from "../../local/docker.ts";
 import type { MesosReport } from "../../mesos/check.ts";
 import { Registry } from "../fakes/registry.ts";
 
@@ -18,7 +18,6 @@ import { Registry } from "../fakes/registry.ts";
 const d = await findDocker();
 const folder = mkdtempSync(join(tmpdir(), "triplewide-mesos-source-"));
 const base = `triplewide/base:${pinnedVersions(ROOT).TRIPLEWIDE_VERSION}`;
-const images = new Set<string>();
 let registry: Registry;
 
 /** The command in a project folder of its own, so that no file of this checkout is changed. */
@@ -78,7 +77,6 @@ async function pushed(tree: string, tag: string, more: Readonly<Record<string, B
     `FROM ${base}\nCOPY local /usr/local\nCOPY more /usr/lib/elsewhere\nRUN echo /usr/lib/elsewhere >/etc/ld.so.conf.d/a.conf && ldconfig\n`,
   );
   const image = `${registry.host}/${tag}`;
-  images.add(image);
   await docker(d, ["build", "--quiet", "--tag", image, context]);
   await docker(d, ["push", "--quiet", image]);
   return image;
@@ -94,8 +92,12 @@ beforeAll(async () => {
   expect((await captured(join(ROOT, "images", "build.sh"), ["--plain", "base"])).code).toBe(0);
 });
 afterAll(async () => {
+  const { host } = registry;
   await registry.stop();
-  for (const image of images) await captured(d.client, ["rmi", "--force", image]);
+  // Those that lost their tag to another, too.
+  const format = ["--format", "{{.ID}}", "--filter", `reference=${host}/*/*`];
+  const images = new Set(await dockerLines(d, ["images", ...format]));
+  if (images.size > 0) await docker(d, ["rmi", "--force", ...images]);
   rmSync(folder, { recursive: true, force: true });
 });
 
