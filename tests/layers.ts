@@ -61,7 +61,7 @@ export const layers: Layer[] = [
   },
   {
     name: "notebooks",
-    what: "tutorials, messages, types and refused writes on a cluster, as a notebook's user meets them",
+    what: "tables, tutorials, messages, types and refused writes on a cluster with HDFS, as a notebook's user meets them",
     dir: "tests/notebooks",
     timeoutSeconds: 1500,
     byName: true,

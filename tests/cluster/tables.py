@@ -1,7 +1,7 @@
 """What a table's user does on day one and after, run on a cluster's client: prints what came of it as JSON.
 
-    spark-submit tables.py make          makes tables, a database, a view; runs the cell that makes a table again
-    spark-submit tables.py find          in another session: finds them all, by name
+    spark-submit tables.py make          makes tables, a database, a view
+    spark-submit tables.py find          in another session: finds them all, by name, and runs the cell again that made one
     spark-submit tables.py shared A B    two sessions at a time: this one adds table A, and waits for B of the other
     spark-submit tables.py outlive FILE  looks at a table, writes /tmp/tables-ready, and looks again when FILE is there
     spark-submit tables.py missing       what is said where the catalogue does not answer
@@ -29,9 +29,13 @@ def names(database: str) -> list:
     return sorted(row.tableName for row in spark.sql(f"SHOW TABLES IN {database}").collect() if not row.isTemporary)
 
 
-if step == "make":
-    for mode in ("overwrite", "overwrite", "append"):
+def make_plain() -> None:
+    for mode in ("overwrite", "append"):
         rows.write.mode(mode).saveAsTable("plain")
+
+
+if step == "make":
+    make_plain()
     rows.write.mode("overwrite").partitionBy("day").saveAsTable("by_day")
     spark.sql("CREATE DATABASE IF NOT EXISTS team COMMENT 'of two people'")
     rows.write.mode("overwrite").format("csv").saveAsTable("team.plain")
@@ -59,6 +63,8 @@ elif step == "find":
     found["provider"] = spark.sql("DESCRIBE EXTENDED by_hand").where("col_name = 'Provider'").first().data_type
     found["hive"] = spark.table("as_hive").groupBy("day").count().count()
     found["columns"] = len(spark.table("wide").columns)
+    make_plain()
+    found["made again"] = spark.table("plain").count()
 elif step == "shared":
     mine, theirs = sys.argv[2:]
     rows.write.mode("overwrite").saveAsTable(mine)

@@ -5,6 +5,8 @@ what was there stays; to others it works, and what was written can be read.
                                                                SHARED may hold links (it need not be a shared folder)
     spark-submit write_guard.py works FOLDER                   a path or an address
 
+With TRIPLEWIDE_FORMS, names separated by semicolons, only these of the forms.
+
 Prints one JSON document: {"tried": n, "wrong": ["what is wrong", ...]}
 """
 
@@ -180,6 +182,14 @@ OVERWRITES: Dict[str, Callable[[str], Any]] = {
     "MLlib, overwrite": lambda folder: MODEL.write().overwrite().save(address(folder)),
     "MLlib's pipeline, overwrite": lambda folder: Pipeline(stages=[MODEL]).write().overwrite().save(address(folder)),
 }
+
+if "TRIPLEWIDE_FORMS" in os.environ:
+    chosen = os.environ["TRIPLEWIDE_FORMS"].split(";")
+    unknown = set(chosen) - set(FORMS) - set(OVERWRITES)
+    if unknown:
+        raise SystemExit(f"no forms of these names: {unknown}")
+    FORMS = {name: FORMS[name] for name in FORMS if name in chosen}
+    OVERWRITES = {name: OVERWRITES[name] for name in OVERWRITES if name in chosen}
 
 
 def count(folder: str) -> Callable[[], int]:

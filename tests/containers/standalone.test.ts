@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "./harness.ts";
+import { tutorials } from "./tutorials.ts";
 
 const d = await findDocker();
 const cluster = new TestCluster(d, "tw-standalone", 0, ["agentCount=2"]);
@@ -129,6 +130,8 @@ describe("make up, on the embedded default", () => {
       "executors see the file": true,
     });
   });
+
+  tutorials(cluster);
 
   test("the catalogue of tables answers on the client, and to no other machine", async () => {
     const connect = (machine: string, host: string) =>

@@ -211,11 +211,12 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     );
     await client.out("docker exec triplewide-jupyter sh -c 'echo kept >/home/spark/work/note'");
     expect(await client.out("cat /var/lib/triplewide/data/jupyter/home/spark/work/note")).toBe("kept");
+    expect(await client.out("ls /var/lib/triplewide/data/metastore/var/lib/spark/metastore")).toContain("seg0");
     expect(await registry.out("readlink /var/lib/registry")).toBe("/var/lib/triplewide/data/registry/var/lib/registry");
   });
 
   test.runIf(volumes)("no disk that holds anything is formatted", async () => {
-    await client.out("systemctl stop triplewide-jupyter && umount /var/lib/triplewide/data");
+    await client.out("systemctl stop triplewide-jupyter triplewide-metastore && umount /var/lib/triplewide/data");
     const content = {
       "a partition table": "printf 'label: gpt\\n,10M\\n' | sfdisk -q /dev/vdc",
       "a file system without our label": "mkfs.ext4 -q -L other /dev/vdc",
@@ -233,7 +234,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     // A disk that is blank but too small is not the volume either; and of two blank ones none is.
     await client.out("wipefs -qa /dev/vdc; mv /dev/kept /dev/vdb");
     expect(await client.out("triplewide-volume")).toContain("/dev/vdb is mounted");
-    await client.out("systemctl start triplewide-jupyter");
+    await client.out("systemctl start triplewide-jupyter triplewide-metastore");
     await client.ready(300);
     expect(await client.out("docker exec triplewide-jupyter cat /home/spark/work/note")).toBe("kept");
   });

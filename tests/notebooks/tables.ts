@@ -31,6 +31,7 @@ export function tablesSuite(d: Docker, cluster: TestCluster): void {
     provider: "parquet",
     hive: 5,
     columns: 1500,
+    "made again": 2000,
   };
 
   describe("tables", () => {
@@ -38,12 +39,8 @@ export function tablesSuite(d: Docker, cluster: TestCluster): void {
       await docker(d, ["cp", join(ROOT, "tests/cluster/tables.py"), `${cluster.container("client")}:/tmp/`]);
     });
 
-    test("are made, made again and appended to, in any session", async () => {
+    test("are found by name in the next session, which may make them again", async () => {
       expect(await run(["make"])).toEqual({ rows: 2000 });
-      expect(await run(["make"])).toEqual({ rows: 2000 });
-    });
-
-    test("are found by name in the next session", async () => {
       expect(await run(["find"])).toEqual(FOUND);
     });
 
@@ -84,10 +81,9 @@ export function tablesSuite(d: Docker, cluster: TestCluster): void {
       } finally {
         await docker(d, ["start", cluster.container(METASTORE)]);
       }
-      expect(await run(["find"], alone)).toMatchObject({ plain: 2000, hive: 5 });
     });
 
-    test("that are dropped leave no files", async () => {
+    test("that are dropped when the catalogue is back leave no files", async () => {
       expect(await run(["drop"], alone)).toEqual({ tables: [], files: [] });
     });
   });

@@ -11,12 +11,24 @@ interface Report {
   wrong: string[];
 }
 
+/** Some of the forms, of each kind one: for places where no more than the place differs. */
+const SOME = [
+  "write.parquet",
+  "saveAsTable",
+  "saveAsTextFile",
+  "MLlib",
+  "write.mode(overwrite)",
+  "insertInto, dynamic overwrite",
+  "saveAsTable, overwrite",
+];
+
 /** Writes that would be scattered over executors' disks. */
 export function writeGuardSuite(d: Docker, cluster: TestCluster): void {
-  async function submit(options: string[], args: string[]): Promise<Report> {
+  async function submit(options: string[], args: string[], forms?: readonly string[]): Promise<Report> {
     const words = ["--conf", "spark.sql.shuffle.partitions=2", ...options, "/tmp/write_guard.py", ...args];
     const run = 'spark-submit "$@" 2>/tmp/guard.log || tail -n 20 /tmp/guard.log';
-    const { output } = await cluster.exec("client", ["bash", "-c", run, "bash", ...words]);
+    const only = forms ? ["env", `TRIPLEWIDE_FORMS=${forms.join(";")}`] : [];
+    const { output } = await cluster.exec("client", [...only, "bash", "-c", run, "bash", ...words]);
     expect(output).toContain('{"tried"');
     return JSON.parse(output.slice(output.indexOf('{"tried"')));
   }
@@ -34,12 +46,14 @@ export function writeGuardSuite(d: Docker, cluster: TestCluster): void {
 
     test("without a shared folder the notebook's own is refused as well", async () => {
       const none = ["--conf", "spark.triplewide.sharedFolders="];
-      const report = await submit(none, ["refused", `${SHARED}/guard`, "Write to hdfs:///user/spark/results", "/tmp"]);
+      const args = ["refused", `${SHARED}/guard`, "Write to hdfs:///user/spark/results", "/tmp"];
+      const report = await submit(none, args, [...SOME, "Hive's CREATE TABLE AS"]);
       expect(report.wrong.filter((text) => !text.startsWith("left behind"))).toEqual([]);
     });
 
-    test("each form works in HDFS", async () => {
-      const report = await submit([], ["works", "hdfs:///user/spark/guard"]);
+    test("writes work in HDFS", async () => {
+      const tables = ["Hive's insertInto, overwrite", "saveAsTable, overwrite, with a path"];
+      const report = await submit([], ["works", "hdfs:///user/spark/guard"], [...SOME, ...tables]);
       expect(report.wrong).toEqual([]);
     });
 
@@ -51,7 +65,7 @@ export function writeGuardSuite(d: Docker, cluster: TestCluster): void {
     test("a driver without executors on other machines may write anywhere", async () => {
       // The catalogue makes and removes tables' folders, and does not see this one.
       const own = ["--master", "local[2]", "--conf", "spark.sql.catalogImplementation=in-memory"];
-      const report = await submit(own, ["works", "file:///tmp/guard-local"]);
+      const report = await submit(own, ["works", "file:///tmp/guard-local"], SOME);
       expect(report.wrong).toEqual([]);
     });
   });
