@@ -191,11 +191,14 @@ function image(cluster: Cluster, r: Registration): Record<string, unknown> {
   const asked = [...readFileSync(dockerfile, "utf8").matchAll(/^ARG (\w+)/gm)].map((match) => match[1] ?? "");
   const values: Readonly<Record<string, string>> = {
     ...VERSIONS,
+    S3: "jars",
     MARATHON_IMAGE: cluster.config.marathonSource.replace("docker://", ""),
     TRIPLEWIDE_BASE: `localhost:5000/triplewide/base@${DIGEST}`,
     SPARK_PYTHON_IMAGE: `localhost:5000/triplewide/spark-python@${DIGEST}`,
   };
-  const args = asked.filter((arg) => !isOfMesos(arg)).map((arg) => [arg, must(values[arg], r)]);
+  // Without an object store the image's own default counts.
+  const given = asked.filter((arg) => !isOfMesos(arg) && (arg !== "S3" || cluster.config.s3Endpoint !== undefined));
+  const args = given.map((arg) => [arg, must(values[arg], r)]);
   return {
     imageName: `localhost:5000/triplewide/${folder}:${VERSIONS.TRIPLEWIDE_VERSION}`,
     build: {
