@@ -1,6 +1,6 @@
 """Partitioned Parquet in an object store, written and read by executors: prints what came of it as JSON.
 
-    spark-submit object_store.py s3a://bucket       in the client of a cluster with s3Endpoint; makes the bucket, ends with its input
+    python3 object_store.py s3a://bucket       in the client of a cluster with s3Endpoint; makes the bucket, ends with its input
 """
 
 import json

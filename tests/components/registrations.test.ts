@@ -245,6 +245,14 @@ test("the key of an object store is the config's, and with the client alone", as
   const holders = resources.filter((r) => JSON.stringify(r.inputs).includes(given)).map((r) => r.name);
   expect(holders).toEqual(["demo-client"]);
   expect(resources.some((r) => r.name === "demo-secret-s3-secret-key")).toBe(false);
+  // Images that hold Spark have the jars for it then.
+  const image = (name: string) => byKey(resources).get(`docker:index/image:Image demo-image-${name}`)?.inputs;
+  expect(image("spark-python")).toMatchObject({
+    imageName: expect.stringMatching(/:[\d.]+-s3$/),
+    build: { args: { S3: "jars" } },
+  });
+  expect(image("client")?.imageName).toMatch(/-s3$/);
+  expect(image("zookeeper")?.imageName).toMatch(/:[\d.]+$/);
   expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
 });
 
