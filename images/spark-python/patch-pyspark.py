@@ -71,7 +71,8 @@ CHANGES = {
         (
             "            self._jwrite = self._jwrite.option(k, to_str(options[k]))\n        return self\n\n    @overload\n    def partitionBy",
             "            value = to_str(options[k])\n"
-            '            if k.lower() == "path" and value is not None:\n'
+            # Spark's checkpoints find no HDFS in `hdfs:///folder`.
+            '            if k.lower() in ("path", "checkpointlocation") and value is not None:\n'
             "                value = _qualified(self._spark, value)\n"
             "            self._jwrite = self._jwrite.option(k, value)\n        return self\n\n    @overload\n    def partitionBy",
             1,

@@ -68,7 +68,7 @@ export function pythonSuite(d: Docker, cluster: TestCluster): void {
       expect(said["!pip nothing"]).toContain(
         "add the line `a-package-that-is-not-there` to images/spark-python/requirements.in",
       );
-      expect(said["%pip mine"]).toContain("installed for drivers on this client");
+      expect(said["%pip mine"]).toContain("installed in /home/spark/work/.python, which executors read as well");
       expect(said["%pip mine"]).toContain("answer 42");
     });
 
