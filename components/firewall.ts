@@ -1,6 +1,7 @@
 import { SecGroup } from "@pulumi/openstack/networking/secGroup.js";
 import { SecGroupRule } from "@pulumi/openstack/networking/secGroupRule.js";
 import * as pulumi from "@pulumi/pulumi";
+import type { Egress } from "../cluster/quota.ts";
 import type { FirewallRule, Group } from "../cluster/types.ts";
 
 export interface FirewallArgs {
@@ -10,6 +11,8 @@ export interface FirewallArgs {
   groups: readonly Group[];
   /** Who may connect to what. Plain, for the same reason. */
   rules: readonly FirewallRule[];
+  /** What machines may connect to. Plain, for the same reason. */
+  egress: readonly Egress[];
 }
 
 /**
@@ -19,7 +22,8 @@ export interface FirewallArgs {
  * @example
  * ```ts
  * const rules = [{ group: "master", protocol: "tcp", first: 2181, last: 2181, fromGroup: "agent" }];
- * const firewall = new Firewall("lab-firewall", { clusterName: "lab", groups: ["master", "agent"], rules });
+ * const egress = [{ ethertype: "IPv4" }];
+ * const firewall = new Firewall("lab-firewall", { clusterName: "lab", groups: ["master", "agent"], rules, egress });
  * const securityGroupId = firewall.of("agent");
  * ```
  */
@@ -30,7 +34,7 @@ export class Firewall extends pulumi.ComponentResource {
     super("triplewide:index:Firewall", name, {}, opts);
 
     const groups = new Map(args.groups.map((group) => [group, this.#group(name, args.clusterName, group)]));
-    for (const group of groups.values()) this.#egress(group);
+    for (const group of groups.values()) this.#egress(group, args.egress);
     for (const rule of args.rules) this.#ingress(rule, groups);
     this.#made = groups;
 
@@ -62,9 +66,14 @@ export class Firewall extends pulumi.ComponentResource {
     return { name: `${name}-${group}`, resource };
   }
 
-  #egress(group: MadeGroup): void {
-    for (const ethertype of ["IPv4", "IPv6"]) {
-      this.#rule(`${group.name}-egress-${ethertype.toLowerCase()}`, group, { direction: "egress", ethertype });
+  #egress(group: MadeGroup, egress: readonly Egress[]): void {
+    for (const { ethertype, remoteIpPrefix } of egress) {
+      const to = remoteIpPrefix ?? ethertype.toLowerCase();
+      this.#rule(`${group.name}-egress-${to}`, group, {
+        direction: "egress",
+        ethertype,
+        ...(remoteIpPrefix === undefined ? {} : { remoteIpPrefix }),
+      });
     }
   }
 

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag, s3Argument, s3Tag } from "../cluster/images.ts";
+import { egressOf } from "../cluster/quota.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { pullLogin } from "../cluster/services/registry/registry.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
@@ -169,7 +170,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const groups = GROUP_NAMES.filter((group) => this.#machines(group).length > 0);
     return new Firewall(
       `${name}-firewall`,
-      { clusterName: cluster.name, groups, rules: cluster.firewall },
+      { clusterName: cluster.name, groups, rules: cluster.firewall, egress: egressOf(cluster.config) },
       { parent: this },
     );
   }

@@ -191,6 +191,11 @@ export const shape = {
     doc: "Networks that may reach the bastion's SSH. Nothing else is open to the outside.",
     fix: "list the networks that you administer from, such as 198.51.100.7/32",
   }),
+  egressCidrs: network.cidrs({
+    doc: "Networks outside of the cluster that its machines may connect to: mirrors, registries, an object store, proxies. The cluster's own network, the metadata service and `dnsServers` are always among them; IPv6 is not then. Set `dnsServers` where the cloud's own lie outside of the cluster's network. A machine needs its package mirror, and the sources and images of the config, to come up.",
+    derived: "anywhere",
+    fix: "list networks such as 198.51.100.0/24",
+  }),
   dnsServers: network.list(text.ipv4.pattern, "IPv4 addresses", {
     doc: "DNS servers for the new subnet.",
     derived: "the cloud's own",

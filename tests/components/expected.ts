@@ -151,17 +151,25 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
   };
 }
 
-/** Every rule that the firewall has, and the two by which each group reaches the outside, by resource name. */
+/** Every rule that the firewall has, and those by which each group reaches the outside, by resource name. */
 export function rules(cluster: Cluster): ReadonlyMap<string, Record<string, unknown>> {
   const prefix = `${cluster.name}-firewall`;
   const groups = [...new Set(cluster.machines.map((m) => m.group))];
   const ingress = cluster.firewall.map((rule) => [ruleName(prefix, rule), ruleInputs(prefix, rule)] as const);
+  const { egressCidrs, networkCidr } = cluster.config;
+  const anywhere = [
+    ["ipv4", { ethertype: "IPv4" }],
+    ["ipv6", { ethertype: "IPv6" }],
+  ] as const;
+  const listed = [networkCidr, "169.254.169.254/32", ...egressCidrs].map(
+    (cidr) => [cidr, { ethertype: "IPv4", remoteIpPrefix: cidr }] as const,
+  );
   const egress = groups.flatMap((group) =>
-    ["IPv4", "IPv6"].map(
-      (ethertype) =>
+    (egressCidrs.length > 0 ? listed : anywhere).map(
+      ([to, rule]) =>
         [
-          `${prefix}-${group}-egress-${ethertype.toLowerCase()}`,
-          { securityGroupId: idOf(`${prefix}-${group}`), direction: "egress", ethertype },
+          `${prefix}-${group}-egress-${to}`,
+          { securityGroupId: idOf(`${prefix}-${group}`), direction: "egress", ...rule },
         ] as const,
     ),
   );

@@ -58,6 +58,15 @@ test.each(ARCHITECTURES)("%s: the inputs of every resource follow from the plan"
   for (const r of resources) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
 });
 
+test("with egressCidrs machines connect to those networks, to each other and to their metadata, and nowhere else", async () => {
+  const { resources, cluster } = await run(configOf("standalone", { egressCidrs: ["198.51.100.0/24"] }));
+  const firewall = resources.filter((r) => r.type.endsWith(":SecGroupRule"));
+  expect(cluster.quota.securityGroupRules).toBe(firewall.length);
+  for (const r of firewall) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
+  const out = firewall.filter((r) => r.inputs.direction === "egress").map((r) => r.inputs.remoteIpPrefix);
+  expect([...new Set(out)].sort()).toEqual(["10.72.0.0/16", "169.254.169.254/32", "198.51.100.0/24"]);
+});
+
 test("agents' scratch volumes come and go with their agents", async () => {
   const { resources, cluster } = await run(configOf("standalone", { scratchGb: 50 }));
   expect(cluster.machines.filter((m) => m.scratchGb === 50).map((m) => m.group)).toEqual(["agent", "agent", "agent"]);

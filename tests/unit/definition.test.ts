@@ -4,10 +4,12 @@ import { describe, expect, test } from "vitest";
 import { architectureOf, mesosStartsExecutors } from "../../cluster/architectures/index.ts";
 import { agentNumbers } from "../../cluster/groups.ts";
 import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
+import { egressOf } from "../../cluster/quota.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { fill, placeholder, secretsIn } from "../../cluster/values.ts";
 import { environments } from "../../config/load.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
+import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import { publishedLinks } from "../../render/compose.ts";
 import { renderService } from "../../render/content.ts";
@@ -113,6 +115,18 @@ test("a plan for people says that everything on Docker is a container", () => {
     / {2}mesos-agent +\S+ +(\w+)/.exec(planText(cluster, VERSIONS, "test", false).split("Services")[1] ?? "")?.[1];
   expect(runsAs(define({ platform: "docker", architecture: "vanilla", agentCount: 1 }))).toBe("docker");
   expect(runsAs(inCloud({ architecture: "vanilla", agentCount: 1 }))).toBe("systemd");
+});
+
+test("networks that machines may connect to are named once each, as Neutron keeps them", () => {
+  const named = (raw: RawConfig) => egressOf(inCloud(raw).config).map((rule) => rule.remoteIpPrefix ?? rule.ethertype);
+  expect(named({})).toEqual(["IPv4", "IPv6"]);
+  const egressCidrs = ["198.51.100.7/24", "198.51.100.0/24", "10.72.0.0/16"];
+  expect(named({ egressCidrs, dnsServers: ["198.51.100.53"] })).toEqual([
+    "10.72.0.0/16",
+    "169.254.169.254/32",
+    "198.51.100.53/32",
+    "198.51.100.0/24",
+  ]);
 });
 
 test("quota counts what OpenStack counts", () => {
