@@ -1,13 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { localReference } from "../../cluster/images.ts";
 import { describeCluster, loadConfig } from "../../cluster/load.ts";
 import { http, line } from "../../cluster/probe.ts";
 import { MESOS_HOME } from "../../cluster/services/mesos/mesos.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
-import { pinnedVersions } from "../../lib/checkout.ts";
-import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { type Docker, findDocker } from "../../local/docker.ts";
 import { waitHealthy } from "../../local/health.ts";
@@ -43,8 +40,9 @@ class StandInCluster extends MesosCluster {
     const services = this.cluster.services
       .filter((service) => PARTS.includes(service.name))
       .map((service) => {
-        const [program = ""] = service.command;
-        if (!program.startsWith(MESOS_HOME)) return service;
+        // Of an agent, the last but its folder and users: a script of ours begins it.
+        const program = service.command.find((word) => word.startsWith(`${MESOS_HOME}/sbin/`));
+        if (program === undefined) return service;
         const standIn = { path: program, content: { format: "text", text: STAND_IN }, mode: "0755" } as const;
         return change({ ...service, files: [...service.files, standIn] });
       });
@@ -57,10 +55,8 @@ class StandInCluster extends MesosCluster {
     const { signal } = new AbortController();
     const project = projectOf(ROOT, this.name);
     const run: Run = { d: this.#docker, project, cluster, root: ROOT, say: () => {}, signal };
-    const versions = pinnedVersions(ROOT);
-    const images = (["spark-python", "zookeeper"] as const).map((n) => localReference(n, cluster.config, versions));
-    const there = await captured(this.#docker.client, ["image", "inspect", ...images]);
-    if (there.code !== 0) await buildImages(ROOT, cluster, new Map(), signal);
+    // Those that are there may be of another state of the files.
+    await buildImages(ROOT, cluster, new Map(), signal);
     return { run, containers: await startContainers(run) };
   }
 

@@ -355,11 +355,23 @@ class ZooKeeper:
         answer = self.ask(1, packed(path) + packed(data) + acl + struct.pack(">i", flags))
         return unpack(answer)[0].decode()
 
+    def exists(self, path):
+        try:
+            self.ask(3, packed(path) + b"\0")
+        except ZooKeeperError as error:
+            if error.code == NO_NODE:
+                return False
+            raise
+        return True
+
     def make_path(self):
+        """As Mesos does: it looks first, because who may not make a node is told that, and not that the node is there."""
         parts = self.path.strip("/").split("/")
         for count in range(1, len(parts) + 1):
+            path = "/" + "/".join(parts[:count])
             try:
-                self.create("/" + "/".join(parts[:count]), b"")
+                if not self.exists(path):
+                    self.create(path, b"")
             except ZooKeeperError as error:
                 if error.code != NODE_EXISTS:
                     raise
