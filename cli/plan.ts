@@ -1,14 +1,16 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { redactedConfig } from "../config/redact.ts";
 import { pinnedVersions } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
+import { renderPicture } from "../render/picture.ts";
 import { planDocument, planText } from "../render/plan.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 
 interface Options extends ConfigOptions {
   json: boolean;
   files: boolean;
+  picture: boolean;
 }
 
 /** `triplewide plan`. */
@@ -22,14 +24,21 @@ export function plan(): Command {
     .argument("<environment>", "name in Pulumi.<environment>.yaml")
     .option("--json", "print it for programs", false)
     .option("--files", "print every file of every service as well", false)
+    .addOption(
+      new Option("--picture", "draw machines, services and who may connect, in Mermaid's language")
+        .default(false)
+        .conflicts(["json", "files"]),
+    )
     .addOption(setOption())
     .action((environment: string, options: Options) => {
       const cluster = describeCluster(redactedConfig(loadConfig(projectFolder(), environment, options.set)));
       const versions = pinnedVersions(ROOT);
       process.stdout.write(
-        options.json
-          ? `${JSON.stringify(planDocument(cluster, versions), null, 2)}\n`
-          : planText(cluster, versions, environment, options.files),
+        options.picture
+          ? renderPicture(cluster)
+          : options.json
+            ? `${JSON.stringify(planDocument(cluster, versions), null, 2)}\n`
+            : planText(cluster, versions, environment, options.files),
       );
     });
 }

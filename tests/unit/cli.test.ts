@@ -88,6 +88,10 @@ describe("help", () => {
 describe("bad usage exits with 2 and one clear message", () => {
   test.for([
     [["drian"], "triplewide: unknown command 'drian'\n(Did you mean drain?)\nSee: triplewide --help\n"],
+    [
+      ["plan", "local", "--picture", "--json"],
+      "triplewide: option '--picture' cannot be used with option '--json'\nSee: triplewide plan --help\n",
+    ],
     [["plan"], "triplewide: missing required argument 'environment'\nSee: triplewide plan --help\n"],
     [["drain", "local"], "triplewide: missing required argument 'agent'\nSee: triplewide drain --help\n"],
     [["mesos", "chekc"], "triplewide: unknown command 'chekc'\n(Did you mean check?)\nSee: triplewide mesos --help\n"],
