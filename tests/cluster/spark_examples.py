@@ -61,7 +61,8 @@ ARGUMENTS = {
 
 # Where one may end: what is before that has run.
 MAY_FAIL_IN = {
-    "sql/datasource.py": "in jdbc_dataset_example",  # wants a PostgreSQL
+    # It reads only files that are younger than the year 2050, of which there are none to infer a schema from.
+    "sql/datasource.py": "in generic_file_source_options_example",
 }
 
 # These run until they are ended: the line of each file that arrives, and the text that says it was worked on: of what they print,

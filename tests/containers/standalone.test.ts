@@ -159,7 +159,7 @@ describe("make up, on the embedded default", () => {
 
   test("a few of Spark's own examples run, each by spark-submit; the layer `examples` runs all", async () => {
     await docker(d, ["cp", join(ROOT, "tests/cluster/spark_examples.py"), `${cluster.container("client")}:/tmp/`]);
-    const names = ["sql/datasource.py", "sql/arrow.py", "streaming/hdfs_wordcount.py", "ml/pipeline_example.py"];
+    const names = ["sql/basic.py", "sql/arrow.py", "streaming/hdfs_wordcount.py", "ml/pipeline_example.py"];
     const { output } = await cluster.exec("client", ["python3", "/tmp/spark_examples.py", ...names]);
     const lines = output.split("\n").filter((line) => line.startsWith("{"));
     const ran = lines.map((line) => JSON.parse(line) as { name: string; ok: boolean });
