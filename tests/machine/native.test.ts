@@ -145,7 +145,8 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     expect(await agent.out("java -version 2>&1")).toContain('openjdk version "17.');
     const lock = readFileSync(join(ROOT, "images/spark-python/requirements.txt"), "utf8");
     const pinned = [...lock.matchAll(/^([a-z0-9-]+)==(\S+)/gm)].map((m) => `${m[1]}==${m[2]}`);
-    const installed = await agent.out("/opt/venv/bin/pip list --format freeze");
+    // A lock names packages as the index does, `pip list` as they name themselves.
+    const installed = (await agent.out("/opt/venv/bin/pip list --format freeze")).replaceAll("_", "-").toLowerCase();
     for (const pin of pinned) expect(installed.split("\n")).toContain(pin);
     expect(
       await agent.out(
