@@ -135,7 +135,7 @@ def model_of_scikit_learn_in_a_udf():
     def predicted(s: pd.Series) -> pd.Series:
         return pd.Series(line.value.predict(s.to_numpy().reshape(-1, 1)))
 
-    return [round(row[0], 3) for row in spark.range(3).select(predicted("id")).collect()]
+    return [abs(round(row[0], 3)) for row in spark.range(3).select(predicted("id")).collect()]
 
 
 @step

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
+import { firstDay } from "./first-day.ts";
 import { eventually, TestCluster } from "./harness.ts";
 import { tutorials } from "./tutorials.ts";
 
@@ -132,6 +133,8 @@ describe("make up, on the embedded default", () => {
   });
 
   tutorials(cluster);
+
+  firstDay(cluster);
 
   test("the catalogue of tables answers on the client, and to no other machine", async () => {
     const connect = (machine: string, host: string) =>

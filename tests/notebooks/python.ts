@@ -5,38 +5,6 @@ import { type Docker, docker } from "../../local/docker.ts";
 import type { TestCluster } from "../containers/harness.ts";
 import { tutorials } from "../containers/tutorials.ts";
 
-/** What each step of `first_day.py` gives. */
-const FIRST_DAY = {
-  categories_become_text: [
-    ["c", "string"],
-    ["x", "bigint"],
-  ],
-  pandas_nullable_types: [
-    [1, "a", true],
-    [null, null, null],
-  ],
-  pandas_on_spark_reads_what_pandas_wrote: 5,
-  pandas_reads_what_pandas_on_spark_wrote: 5,
-  pandas_on_spark_plots: "Figure",
-  excel: 1,
-  text_files: 20,
-  file_for_executors: ["hello"],
-  module_beside_the_notebook: [1, 2, 3],
-  module_of_another_folder: [10],
-  module_by_add_py_file: [42],
-  window_and_join: 143,
-  model_is_saved_and_read: 1,
-  model_of_scikit_learn_in_a_udf: [0, 1, 2],
-  stream_in_memory: true,
-  streams_to_relative_folders: [2, 2],
-  formats: [10, 10, 10, 10],
-  other_alphabets: "ü😀",
-  table_by_sql: [1, 1],
-  table_by_frame: 10,
-  checkpoint: 10,
-  own_error_is_shown: true,
-};
-
 /** Types, messages and tutorials. */
 export function pythonSuite(d: Docker, cluster: TestCluster): void {
   describe("Python on a cluster", () => {
@@ -77,18 +45,6 @@ export function pythonSuite(d: Docker, cluster: TestCluster): void {
         "from triplewide_cluster import *; print(why_no_executor(defaults()['spark.master'], 'app-unknown', 1024))";
       const { output } = await cluster.exec("client", ["python3", "-c", ask]);
       expect(output).toContain("the Spark master does not know this application");
-    });
-
-    test("what people try on the first day comes out right, and again when they run it a second time", async () => {
-      for (const program of ["first_day.py", "as_notebook.py"])
-        await docker(d, ["cp", join(ROOT, "tests/cluster", program), `${cluster.container("client")}:/tmp/`]);
-      for (const time of ["first", "second"]) {
-        const run = ["python3", "/tmp/as_notebook.py", "/tmp/first_day.py", "/home/spark/work/first-day"];
-        const { code, output } = await cluster.exec("client", run);
-        expect(code, output.slice(-3000)).toBe(0);
-        const said = await cluster.exec("client", ["cat", "/tmp/first_day.json"]);
-        expect(JSON.parse(said.output), time).toEqual(FIRST_DAY);
-      }
     });
 
     tutorials(cluster);

@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ROOT } from "../../lib/root.ts";
+import type { TestCluster } from "./harness.ts";
+
+/** What each step of `first_day.py` gives. */
+const FIRST_DAY = {
+  categories_become_text: [
+    ["c", "string"],
+    ["x", "bigint"],
+  ],
+  pandas_nullable_types: [
+    [1, "a", true],
+    [null, null, null],
+  ],
+  pandas_on_spark_reads_what_pandas_wrote: 5,
+  pandas_reads_what_pandas_on_spark_wrote: 5,
+  pandas_on_spark_plots: "Figure",
+  excel: 1,
+  text_files: 20,
+  file_for_executors: ["hello"],
+  module_beside_the_notebook: [1, 2, 3],
+  module_of_another_folder: [10],
+  module_by_add_py_file: [42],
+  window_and_join: 143,
+  model_is_saved_and_read: 1,
+  model_of_scikit_learn_in_a_udf: [0, 1, 2],
+  stream_in_memory: true,
+  streams_to_relative_folders: [2, 2],
+  formats: [10, 10, 10, 10],
+  other_alphabets: "ü😀",
+  table_by_sql: [1, 1],
+  table_by_frame: 10,
+  checkpoint: 10,
+  own_error_is_shown: true,
+};
+
+/** Runs `first_day.py` as a notebook in a folder of its own, two times. For a cluster without HDFS: a relative path is a file then. */
+export function firstDay(cluster: TestCluster): void {
+  test("what people try on the first day comes out right, and again when they run it a second time", async () => {
+    for (const program of ["first_day.py", "as_notebook.py"]) {
+      const text = readFileSync(join(ROOT, "tests/cluster", program), "utf8");
+      const save = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])";
+      await cluster.exec("client", ["python3", "-c", save, `/tmp/${program}`, text]);
+    }
+    for (const time of ["first", "second"]) {
+      const run = ["python3", "/tmp/as_notebook.py", "/tmp/first_day.py", "/home/spark/work/first-day"];
+      const { code, output } = await cluster.exec("client", run);
+      expect(code, output.slice(-3000)).toBe(0);
+      const said = await cluster.exec("client", ["cat", "/tmp/first_day.json"]);
+      expect(JSON.parse(said.output), time).toEqual(FIRST_DAY);
+    }
+  });
+}
