@@ -155,7 +155,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
   });
 
   test("an agent with a wrong secret is refused", async () => {
-    const { code, output } = await cluster.strangeAgent();
+    const { code, output } = await cluster.strangeAgent("agent-1");
     expect(output).toContain("refused authentication");
     expect(code).toBe(1);
   });

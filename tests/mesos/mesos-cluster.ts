@@ -205,7 +205,7 @@ export class MesosCluster extends TestCluster {
   }
 
   /** Starts a further agent inside of a machine, with a secret that is not the cluster's. */
-  strangeAgent(): Promise<{ code: number; output: string }> {
+  strangeAgent(container = this.part("agent-1", "mesos-agent")): Promise<{ code: number; output: string }> {
     const script = [
       'printf \'{"principal": "agent", "secret": "guessed"}\' >/tmp/guessed',
       "export MESOS_credential=file:///tmp/guessed MESOS_work_dir=/tmp/strange MESOS_runtime_dir=/tmp/strange-run MESOS_port=5999",
@@ -213,7 +213,7 @@ export class MesosCluster extends TestCluster {
       "export MESOS_containerizers=mesos",
       `timeout 60 ${MESOS_HOME}/sbin/mesos-agent`,
     ].join("\n");
-    return this.exec("agent-1", ["bash", "-c", script]);
+    return this.exec(container, ["bash", "-c", script]);
   }
 }
 

@@ -157,13 +157,20 @@ test.each([
   [["build", "."]],
   [["volume", "rm", "x"]],
   [["-H", "tcp://other", "ps"]],
+  [["inspect", "--type=container", "registry"]],
+  [["inspect", "--type=volume", "mesos-1"]],
 ])("nothing else of Docker is to be had: %j", (words) => {
   expect(guard(...words).code).toBe(125);
 });
 
-test.each([[["ps", "-a"]], [["exec", "mesos-1", "sh"]], [["rm", "-f", "-v", "mesos-1"]], [["inspect", "mesos-1"]]])(
-  "what agents need is: %j",
-  (words) => {
-    expect(guard(...words).code).toBe(0);
-  },
-);
+test.each([
+  [["ps", "-a"]],
+  [["exec", "mesos-1", "sh"]],
+  [["rm", "-f", "-v", "mesos-1"]],
+  [["inspect", "mesos-1"]],
+  // An agent that comes back looks for its tasks so.
+  [["inspect", "--type=container", "mesos-1"]],
+  [["inspect", "--type=image", IMAGE]],
+])("what agents need is: %j", (words) => {
+  expect(guard(...words).code).toBe(0);
+});

@@ -68,11 +68,12 @@ class Guard:
         if name == "ps" and rest in ([], ["-a"]):
             mine = ["--filter", f"label=triplewide.machine={self.container['MACHINE']}"] if self.container else []
             return [*self.docker, name, *mine, *rest]
-        if name == "inspect" and len(rest) == 1:
-            if not TASK.fullmatch(rest[0]):
-                self.check_image(rest[0])
+        if name == "inspect" and (len(rest) == 1 or len(rest) == 2 and rest[0] in ("--type=container", "--type=image")):
+            # With a type where an agent looks for the tasks of before its restart.
+            if not TASK.fullmatch(rest[-1]):
+                self.check_image(rest[-1])
             elif self.container:
-                return self.inspect(rest[0])
+                return self.inspect(rest)
             return [*self.docker, name, *rest]
         if name == "pull" and len(rest) == 1:
             self.check_image(rest[0])
@@ -89,9 +90,10 @@ class Guard:
         if image not in self.policy["images"]:
             refuse(f"the image {image}; agents run {', '.join(self.policy['images'])} (config key taskImages names others)")
 
-    def inspect(self, name):
-        waiting = subprocess.run(["pgrep", "-o", "-f", f"^mesos-task {re.escape(name)} "], capture_output=True, text=True).stdout.strip()
-        found = subprocess.run([*self.docker, "inspect", name], stdout=subprocess.PIPE, text=True)
+    def inspect(self, words):
+        task = f"^mesos-task {re.escape(words[-1])} "
+        waiting = subprocess.run(["pgrep", "-o", "-f", task], capture_output=True, text=True).stdout.strip()
+        found = subprocess.run([*self.docker, "inspect", *words], stdout=subprocess.PIPE, text=True)
         sys.stdout.write(re.sub(r'(?m)^( *"Pid": )[0-9]+', rf"\g<1>{waiting or 0}", found.stdout))
         sys.stdout.flush()
         sys.exit(found.returncode)
