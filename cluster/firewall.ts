@@ -1,3 +1,4 @@
+import { Address4 } from "ip-address";
 import type { Config } from "../config/schema.ts";
 import { GROUPS } from "./groups.ts";
 import type { FirewallRule, Group, Machine, Peer, Service } from "./types.ts";
@@ -42,7 +43,28 @@ export function firewall(c: Config, machines: readonly Machine[], services: read
   return [...rules.values()];
 }
 
-function peers(from: readonly Peer[], self: Group, groups: readonly Group[]): Group[] {
+/** The groups among these that may connect to a port of the group `self`. */
+export function peers(from: readonly Peer[], self: Group, groups: readonly Group[]): Group[] {
   const named = new Set(from.map((peer) => (peer === "self" ? self : peer)));
   return groups.filter((group) => named.has(group));
+}
+
+/** What each machine may connect to: a network, or all that there is of a version of IP. */
+export type Egress =
+  | { ethertype: "IPv4"; remoteIpPrefix: string }
+  | { ethertype: "IPv4" | "IPv6"; remoteIpPrefix?: never };
+
+/** Where machines get their user data from, on every cloud. */
+const METADATA = "169.254.169.254/32";
+
+/** A network without what its address says of a host in it. */
+const networkOf = (address: Address4): string => `${address.startAddress().correctForm()}/${address.subnetMask}`;
+
+/** The rules of each security group for what its machines connect to. */
+export function egressOf(c: Pick<Config, "egressCidrs" | "networkCidr" | "dnsServers">): Egress[] {
+  if (c.egressCidrs.length === 0) return [{ ethertype: "IPv4" }, { ethertype: "IPv6" }];
+  const own = [c.networkCidr, METADATA, ...c.dnsServers.map((server) => `${server}/32`)];
+  // As Neutron keeps them: it refuses a rule that says the same as another.
+  const networks = [...own, ...c.egressCidrs].map((cidr) => new Address4(cidr)).map(networkOf);
+  return [...new Set(networks)].map((remoteIpPrefix) => ({ ethertype: "IPv4", remoteIpPrefix }));
 }

@@ -1,27 +1,7 @@
-import { Address4 } from "ip-address";
 import type { Config } from "../config/schema.ts";
+import { egressOf } from "./firewall.ts";
 import { platformOf } from "./platforms.ts";
 import type { FirewallRule, Machine, Quota } from "./types.ts";
-
-/** What each machine may connect to: a network, or all that there is of a version of IP. */
-export type Egress =
-  | { ethertype: "IPv4"; remoteIpPrefix: string }
-  | { ethertype: "IPv4" | "IPv6"; remoteIpPrefix?: never };
-
-/** Where machines get their user data from, on every cloud. */
-const METADATA = "169.254.169.254/32";
-
-/** A network without what its address says of a host in it. */
-const networkOf = (address: Address4): string => `${address.startAddress().correctForm()}/${address.subnetMask}`;
-
-/** The rules of each security group for what its machines connect to. */
-export function egressOf(c: Pick<Config, "egressCidrs" | "networkCidr" | "dnsServers">): Egress[] {
-  if (c.egressCidrs.length === 0) return [{ ethertype: "IPv4" }, { ethertype: "IPv6" }];
-  const own = [c.networkCidr, METADATA, ...c.dnsServers.map((server) => `${server}/32`)];
-  // As Neutron keeps them: it refuses a rule that says the same as another.
-  const networks = [...own, ...c.egressCidrs].map((cidr) => new Address4(cidr)).map(networkOf);
-  return [...new Set(networks)].map((remoteIpPrefix) => ({ ethertype: "IPv4", remoteIpPrefix }));
-}
 
 /** What the cluster takes of an OpenStack project's quota; nothing on platform `docker`. */
 export function quotaOf(c: Config, machines: readonly Machine[], firewall: readonly FirewallRule[]): Quota {

@@ -1,7 +1,7 @@
 import { SecGroup } from "@pulumi/openstack/networking/secGroup.js";
 import { SecGroupRule } from "@pulumi/openstack/networking/secGroupRule.js";
 import * as pulumi from "@pulumi/pulumi";
-import type { Egress } from "../cluster/quota.ts";
+import type { Egress } from "../cluster/firewall.ts";
 import type { FirewallRule, Group } from "../cluster/types.ts";
 
 export interface FirewallArgs {

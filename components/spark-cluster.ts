@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { egressOf } from "../cluster/firewall.ts";
 import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag, s3Argument, s3Tag } from "../cluster/images.ts";
-import { egressOf } from "../cluster/quota.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { pullLogin } from "../cluster/services/registry/registry.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";

@@ -1,5 +1,6 @@
+import { peers } from "../cluster/firewall.ts";
 import { GROUP_NAMES } from "../cluster/groups.ts";
-import type { Cluster, Group, Peer } from "../cluster/types.ts";
+import type { Cluster, Group } from "../cluster/types.ts";
 
 /**
  * The cluster as a picture: a box for each group of machines with its services, and an arrow for whoever may connect, with the ports.
@@ -16,7 +17,7 @@ export function renderPicture(cluster: Cluster): string {
     for (const service of services) lines.push(`    ${group}-${service}[${text(service)}]`);
     lines.push("  end");
   }
-  for (const [from, to, ports] of connections(cluster)) lines.push(`  ${from} -->|${text(ports)}| ${to}`);
+  for (const [from, to, ports] of connections(cluster, groups)) lines.push(`  ${from} -->|${text(ports)}| ${to}`);
   return `${lines.join("\n")}\n`;
 }
 
@@ -37,9 +38,8 @@ function servicesOf(cluster: Cluster, group: Group): string[] {
 }
 
 /** From whom, to which service, at which ports; each once, however many machines there are. */
-function connections(cluster: Cluster): [from: string, to: string, ports: string][] {
+function connections(cluster: Cluster, groups: readonly Group[]): [from: string, to: string, ports: string][] {
   const groupOf = new Map(cluster.machines.map(({ name, group }) => [name, group]));
-  const there = new Set(groupOf.values());
   const ports = new Map<string, Set<string>>();
   const connect = (from: string, to: string, port: number, last?: number): void => {
     const key = `${from} ${to}`;
@@ -49,9 +49,7 @@ function connections(cluster: Cluster): [from: string, to: string, ports: string
     const group = groupOf.get(service.machine);
     if (group === undefined) continue;
     for (const { port, last, from } of service.ports) {
-      for (const peer of from.map((one: Peer) => (one === "self" ? group : one))) {
-        if (there.has(peer)) connect(peer, `${group}-${service.name}`, port, last);
-      }
+      for (const peer of peers(from, group, groups)) connect(peer, `${group}-${service.name}`, port, last);
     }
   }
   for (const { group, first, last, fromCidr, protocol } of cluster.firewall) {
