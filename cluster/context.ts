@@ -2,7 +2,7 @@ import type { Config } from "../config/schema.ts";
 import type { Checkout } from "../lib/checkout.ts";
 import type { ArchitectureFacts } from "./architectures/facts.ts";
 import { type PlatformRecord, platformOf } from "./platforms.ts";
-import type { Machine, Role, SparkWiring } from "./types.ts";
+import type { File, Machine, Role, SparkWiring } from "./types.ts";
 
 /** What every service builder reads: the config, and who lives where. */
 export interface Context {
@@ -50,3 +50,14 @@ export function makeContext(
 export function endpoints(hosts: readonly string[], port: number): string {
   return hosts.map((host) => `${host}:${port}`).join(",");
 }
+
+/**
+ * A script of the repository as a file of a service.
+ *
+ * @param source Its path in the repository.
+ */
+export const scriptFile = (ctx: Context, path: string, source: string, mode = "0755"): File => ({
+  path,
+  content: { format: "text", text: ctx.script(source) },
+  mode,
+});

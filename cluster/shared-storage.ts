@@ -19,5 +19,9 @@ export const hasSharedStorage = (c: Pick<Config, "sharedStorage">): boolean => c
 export const sharedFolder = (c: Pick<Config, "sharedStorage">): Directory[] =>
   hasSharedStorage(c) ? [{ path: SHARED_FOLDER, lasts: "data", shared: "cluster", keeper: SHARED_KEEPER }] : [];
 
+/** The same folder as services of the client have it: also where nobody else does. */
+export const clientFolder = (c: Pick<Config, "sharedStorage">): Directory[] =>
+  hasSharedStorage(c) ? sharedFolder(c) : [{ path: SHARED_FOLDER, lasts: "data", keeper: SHARED_KEEPER }];
+
 /** Whether a machine is the one whose data the folder is. */
 export const keepsSharedFolder = (machine: Pick<Machine, "name">): boolean => machine.name === SHARED_KEEPER.machine;

@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { type Limits, limitsOf, TMP_OPTIONS } from "../cluster/limits.ts";
+import { SPARK_UID } from "../cluster/services/spark/spark.ts";
 import type { Cluster, File, Machine, Port, Service } from "../cluster/types.ts";
 import type { LookUp } from "../cluster/values.ts";
 import type { ConfigKey } from "../config/schema.ts";
@@ -232,9 +233,6 @@ function onNetwork(machine: Machine, published: Port[], bindAddress: string): ob
     ...(published.length > 0 ? { ports: published.map((p) => `${bindAddress}:${p.port}:${p.port}`) } : {}),
   };
 }
-
-/** User of the image of the container that holds a machine's network. */
-const SPARK_UID = 1000;
 
 function holder(cluster: Cluster, machine: Machine, published: Port[], image: string): object {
   return {

@@ -1,14 +1,13 @@
 import type { Context } from "../context.ts";
 import { SHM_MIB } from "../memory.ts";
-import { agentsRegistered } from "../services/mesos/mesos.ts";
-import { outsideSandbox, SHUFFLE_DIR, SPARK_HOME } from "../services/spark/spark.ts";
-import { sharedFolder } from "../shared-storage.ts";
+import { agentsRegistered, taskFolders } from "../services/mesos/mesos.ts";
+import { SPARK_HOME } from "../services/spark/spark.ts";
 import { image } from "../values.ts";
 import { registersWithMesos } from "./mesos-wiring.ts";
 import type { ArchitectureRecord, Wiring } from "./record.ts";
 
 function wire(ctx: Context): Wiring {
-  const folders = [...(outsideSandbox(ctx) ? [SHUFFLE_DIR] : []), ...sharedFolder(ctx.config)];
+  const folders = taskFolders(ctx);
   return registersWithMesos(ctx, {
     "spark.mesos.executor.docker.image": image("spark-python"),
     "spark.mesos.executor.docker.forcePullImage": "false",

@@ -1,5 +1,6 @@
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { limitsOf, TMP_OPTIONS } from "../../cluster/limits.ts";
+import { SPARK_UID } from "../../cluster/services/spark/spark.ts";
 import type { Machine } from "../../cluster/types.ts";
 import { shellWord } from "../../lib/quote.ts";
 import { containerCommand, containerImage } from "../container.ts";
@@ -66,9 +67,6 @@ export function serviceUnit(
   };
 }
 
-/** Spark's user, whose the shared folder is on every machine. */
-const SHARED_OWNER = 1000;
-
 /** Makes a folder be at another path too, once: a link will not do for those that refuse to follow links. */
 const bindMount = (from: string, to: string): string[] => [
   "/usr/bin/bash",
@@ -90,7 +88,7 @@ function prepareFiles(machine: Machine, service: RenderedService, here: readonly
       continue;
     }
     // Root's services start others, as other users, inside of theirs. What the cluster shares is Spark's user's.
-    const owner = dir.shared === "cluster" ? SHARED_OWNER : service.uid;
+    const owner = dir.shared === "cluster" ? SPARK_UID : service.uid;
     const mode = owner === 0 ? "0755" : "0700";
     commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${owner}`, "-g", `${owner}`, host]);
     if (dir.shared === "cluster") {

@@ -1,18 +1,25 @@
 import type { ConfigKey } from "../../../config/schema.ts";
 import { SPARK_VERSION } from "../../../config/versions.ts";
-import type { Context, WiredContext } from "../../context.ts";
+import { type Context, scriptFile, type WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { SHM_MIB } from "../../memory.ts";
 import { packageFiles, trustEnv, trusting } from "../../packages.ts";
 import { healthOf, http } from "../../probe.ts";
-import { hasSharedStorage, SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
+import { clientFolder, hasSharedStorage, SHARED_FOLDER } from "../../shared-storage.ts";
 import { FAIR_SHARE } from "../../sharing.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
 import { frameworkLogins } from "../mesos/mesos.ts";
-import { EPHEMERAL_PORTS, SPARK_CONF_DIR, SPARK_HOME, SPARK_PORT_RANGE, sparkDefaults } from "../spark/spark.ts";
+import {
+  EPHEMERAL_PORTS,
+  SPARK_CONF_DIR,
+  SPARK_HOME,
+  SPARK_PORT_RANGE,
+  SPARK_UID,
+  sparkDefaults,
+} from "../spark/spark.ts";
 
 const TOKEN_FILE = "/run/secrets/jupyter-token";
 
@@ -29,15 +36,7 @@ function driverFiles(ctx: WiredContext): File[] {
       },
       mode: "0644",
     },
-    ...(ctx.spark.share
-      ? [
-          {
-            path: FAIR_SHARE,
-            content: { format: "text", text: ctx.script("cluster/services/client/fair-share.sh") },
-            mode: "0644",
-          } satisfies File,
-        ]
-      : []),
+    ...(ctx.spark.share ? [scriptFile(ctx, FAIR_SHARE, "cluster/services/client/fair-share.sh", "0644")] : []),
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
     ...packageFiles(ctx.config),
   ];
@@ -100,9 +99,9 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
         : [{ name: "libprocess", ...EPHEMERAL_PORTS, from: ["master", "agent"] } satisfies Port]),
     ],
     health: healthOf(http(machine.address, c.jupyterPort, "/api", '"version"')),
-    uid: 1000,
+    uid: SPARK_UID,
     shmMiB: SHM_MIB,
-    dirs: hasSharedStorage(c) ? sharedFolder(c) : [{ path: SHARED_FOLDER, lasts: "data" }],
+    dirs: clientFolder(c),
     after: [],
     // People's programs write to their home, and drivers spill to `/tmp`.
     hardening: { writesRoot: true },
@@ -137,7 +136,7 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
     ],
     ports: [{ name: "ui", key: "historyServerPort", port: c.historyServerPort, from: ["bastion"], link: "http" }],
     health: healthOf(http(machine.address, c.historyServerPort, "/api/v1/applications", "^HTTP/1.[01] 200")),
-    uid: 1000,
+    uid: SPARK_UID,
     dirs: [],
     memoryMiB: 2048,
     after: [],
@@ -172,15 +171,11 @@ export function executorUpload(ctx: Context, machine: Machine): Service {
     files: [
       ...hadoopConf(ctx),
       fetcherClient(ctx),
-      {
-        path: script,
-        content: { format: "text", text: ctx.script("cluster/services/client/executor-upload.sh") },
-        mode: "0755",
-      },
+      scriptFile(ctx, script, "cluster/services/client/executor-upload.sh"),
     ],
     ports: [],
     health: healthOf(fileInHdfs(ctx, target)),
-    uid: 1000,
+    uid: SPARK_UID,
     dirs: [],
     memoryMiB: 512,
     after: [],
@@ -209,7 +204,7 @@ export function executorHttp(ctx: Context, machine: Machine): Service {
     files: [],
     ports: [{ name: "http", key: "executorHttpPort", port: c.executorHttpPort, from: ["agent"] }],
     health: healthOf(http(machine.address, c.executorHttpPort, "/", "^HTTP/1.[01] 200")),
-    uid: 1000,
+    uid: SPARK_UID,
     dirs: [],
     memoryMiB: 256,
     after: [],

@@ -1,4 +1,4 @@
-import type { Context } from "../../context.ts";
+import { type Context, scriptFile } from "../../context.ts";
 import { PROCESSES } from "../../limits.ts";
 import { agentSize, SHM_MIB } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
@@ -34,6 +34,8 @@ const CONF = "/etc/mesos";
 /** `user:password` of the operator, for gates, drains and people: root's alone, on the masters. */
 export const ADMIN_LOGIN = `${CONF}/admin`;
 const LIB = "/usr/local/lib/triplewide";
+/** Where the scripts of these services lie in the repository. */
+const SCRIPTS = "cluster/services/mesos";
 /** What an agent starts of Mesos' own programs. */
 const LIBEXEC = `${MESOS_HOME}/libexec/mesos`;
 /** The same where agents start containers: their executor is ours, which keeps the task's environment away from root. */
@@ -198,18 +200,13 @@ function isolation(inContainer: boolean): string {
 }
 
 /** Folders of an agent's machine that tasks write to. */
-const taskFolders = (ctx: Context): Directory[] => [
+export const taskFolders = (ctx: Context): Directory[] => [
   ...(outsideSandbox(ctx) || ctx.architecture.sparkMaster === "marathon" ? [SHUFFLE_DIR] : []),
   ...sharedFolder(ctx.config),
 ];
 
 /** What an agent that starts containers calls instead of Docker and of Mesos' executor, and what tasks may have. */
 function containerFiles(ctx: Context): File[] {
-  const script = (path: string, source: string): File => ({
-    path,
-    content: { format: "text", text: ctx.script(`cluster/services/mesos/${source}`) },
-    mode: "0755",
-  });
   const c = ctx.config;
   const folders = taskFolders(ctx).map(({ path }) => path);
   const volumes = {
@@ -218,9 +215,9 @@ function containerFiles(ctx: Context): File[] {
     ...(ctx.architecture.sparkMaster === "marathon" ? { [SPARK_CONF]: { mode: "ro", role: MARATHON_ROLE } } : {}),
   };
   return [
-    script(AGENT_DOCKER, "agent-docker.sh"),
-    script(`${LIB}/docker-guard.py`, "docker-guard.py"),
-    script(`${LAUNCHER}/mesos-docker-executor`, "docker-executor.sh"),
+    scriptFile(ctx, AGENT_DOCKER, `${SCRIPTS}/agent-docker.sh`),
+    scriptFile(ctx, `${LIB}/docker-guard.py`, `${SCRIPTS}/docker-guard.py`),
+    scriptFile(ctx, `${LAUNCHER}/mesos-docker-executor`, `${SCRIPTS}/docker-executor.sh`),
     json("docker-policy.json", {
       images: [image("spark-python"), ...c.taskImages],
       volumes,
@@ -294,11 +291,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     files: [
       // Finding the leader needs no password: agents hold none of the masters' secrets.
       { path: `${CONF}/zk`, content: { format: "text", text: mesosZk(ctx) }, mode: "0644" },
-      {
-        path: START_AGENT,
-        content: { format: "text", text: ctx.script("cluster/services/mesos/agent.sh") },
-        mode: "0755",
-      },
+      scriptFile(ctx, START_AGENT, `${SCRIPTS}/agent.sh`),
       ...(docker ? containerFiles(ctx) : []),
       json("credential.json", credential(PRINCIPALS.agent)),
       json("http-credentials.json", {
@@ -348,12 +341,11 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
 export function agentShuffleService(ctx: Context, machine: Machine, executorUri: string): Service {
   const service = shuffleService(ctx, machine);
   if (ctx.architecture.executorsRun !== "on-machine" || ctx.platform.machinesAreContainers) return service;
-  const path = "/usr/local/lib/triplewide/bring-spark";
-  const text = ctx.script("cluster/services/mesos/bring-spark.sh");
+  const path = `${LIB}/bring-spark`;
   return {
     ...service,
     runtime: "systemd",
-    files: [...service.files, { path, content: { format: "text", text }, mode: "0755" }],
+    files: [...service.files, scriptFile(ctx, path, `${SCRIPTS}/bring-spark.sh`)],
     // Where only root may write: tasks of every user may write to the folder that the service shares with executors.
     prepare: [path, executorUri, SPARK_HOME, `${FETCHER_HOME}/bin/hadoop`],
   };

@@ -4,6 +4,7 @@ import {
   masterProperties,
   recovery,
   SPARK_CONF_DIR,
+  SPARK_UID,
   sharedSecret,
   sparkDefaults,
   workerProperties,
@@ -46,9 +47,6 @@ export function marathonSparkOffer(ctx: Context): string {
   const ranges = marathonSparkPorts(ctx).map(({ port }) => `${port}-${port}`);
   return `ports(${MARATHON_ROLE}):[${ranges.join(",")}]`;
 }
-
-/** Number of Spark's user, the same on every machine. */
-const SPARK_UID = 1000;
 
 /** File of an agent that Spark's master and workers read. */
 export const SPARK_CONF = `${SPARK_CONF_DIR}/spark-defaults.conf`;

@@ -2,11 +2,11 @@ import type { Config } from "../../../config/schema.ts";
 import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { healthOf, tcp } from "../../probe.ts";
-import { hasSharedStorage, SHARED_FOLDER, SHARED_KEEPER, sharedFolder } from "../../shared-storage.ts";
+import { clientFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import type { Value } from "../../values.ts";
 import { HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
-import { SPARK_CONF_DIR, SPARK_HOME } from "../spark/spark.ts";
+import { SPARK_CONF_DIR, SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
 /**
  * The catalogue of tables: Hive's metastore, which every driver on the client asks. It asks nobody who they are, hence listens on
@@ -92,14 +92,9 @@ export function metastore(ctx: WiredContext, machine: Machine): Service {
     ],
     ports: [{ name: "thrift", key: "metastorePort", port: c.metastorePort, from: [] }],
     health: healthOf(tcp(HOST, c.metastorePort)),
-    uid: 1000,
+    uid: SPARK_UID,
     memoryMiB: METASTORE_MIB,
-    dirs: [
-      { path: DATA, lasts: "data" },
-      ...(hasSharedStorage(c)
-        ? sharedFolder(c)
-        : [{ path: SHARED_FOLDER, lasts: "data", keeper: SHARED_KEEPER } as const]),
-    ],
+    dirs: [{ path: DATA, lasts: "data" }, ...clientFolder(c)],
     after: [],
   };
 }

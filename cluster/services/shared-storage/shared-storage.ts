@@ -2,14 +2,12 @@ import type { Context } from "../../context.ts";
 import { healthOf, tcp } from "../../probe.ts";
 import { SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
+import { SPARK_UID } from "../spark/spark.ts";
 
 /** NFS' own port; version 4 needs no other. */
 export const NFS_PORT = 2049;
 
 const CONF = "/etc/triplewide/ganesha.conf";
-
-/** Spark's user in every image, and the owner of all that is in the folder. */
-const OWNER = 1000;
 
 /**
  * Serves the shared folder by NFS 4 to the other machines of the cluster. Ganesha, because it needs nothing of the machine's
@@ -34,8 +32,8 @@ EXPORT {
   Pseudo = ${SHARED_FOLDER};
   Access_Type = NONE;
   Squash = All_Squash;
-  Anonymous_Uid = ${OWNER};
-  Anonymous_Gid = ${OWNER};
+  Anonymous_Uid = ${SPARK_UID};
+  Anonymous_Gid = ${SPARK_UID};
   SecType = sys;
   FSAL { Name = VFS; }
   CLIENT {

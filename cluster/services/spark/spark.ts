@@ -11,6 +11,8 @@ import { SPARK_ZNODE } from "../zookeeper/znodes.ts";
 /** Length of each range of ports (driver, blocks, UI). As many drivers, or executors, fit on one machine. */
 export const SPARK_PORT_RANGE = 32;
 
+/** Number of Spark's user in every image and on every machine, whose the shared folder is. */
+export const SPARK_UID = 1000;
 /** Where Spark is in every image. */
 export const SPARK_HOME = "/opt/spark";
 /** Folder of `spark-defaults.conf` and `spark-env.sh`. */
@@ -116,7 +118,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
     ],
     // A leader that takes over waits a minute (spark.worker.timeout) for workers that will not come back. It is healthy meanwhile.
     health: healthOf(http(machine.address, c.sparkMasterUiPort, "/json/", MASTER_SERVES)),
-    uid: 1000,
+    uid: SPARK_UID,
     dirs: [{ path: "/var/lib/spark", lasts: "data" }],
     memoryMiB: 2 * DAEMON_MIB,
     after: ["zookeeper"],
@@ -160,7 +162,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       ...shufflePorts(ctx),
     ],
     health: healthOf(http(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
-    uid: 1000,
+    uid: SPARK_UID,
     shmMiB: SHM_MIB,
     dirs: [SHUFFLE_DIR, ...sharedFolder(c)],
     after: [],
@@ -228,8 +230,8 @@ export const ownShuffleService = ({ config, architecture }: Context): boolean =>
   config.dynamicAllocation && architecture.executorsStartedBy === "mesos";
 
 /** Whether executors that Mesos starts have a folder outside of their sandboxes for what they leave on disks. */
-export const outsideSandbox = (ctx: Context): boolean =>
-  ctx.architecture.executorsStartedBy === "mesos" && (ownShuffleService(ctx) || ctx.config.scratchGb !== undefined);
+export const outsideSandbox = ({ config, architecture }: Context): boolean =>
+  architecture.executorsStartedBy === "mesos" && (config.dynamicAllocation || config.scratchGb !== undefined);
 
 /**
  * Where executors leave their shuffle files and the agent's shuffle service finds them, on whatever each of them runs. The
@@ -259,7 +261,7 @@ export function shuffleService(ctx: Context, machine: Machine): Service {
     ],
     ports: shufflePorts(ctx),
     health: healthOf(tcp(machine.address, c.shuffleServicePort)),
-    uid: 1000,
+    uid: SPARK_UID,
     dirs: [SHUFFLE_DIR],
     memoryMiB: 2 * DAEMON_MIB,
     after: [],
