@@ -7,6 +7,7 @@ import json
 import os
 import sys
 
+from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 
 word = sys.argv[1]
@@ -20,7 +21,7 @@ told = sc.broadcast([word] * 100)
 groups = rows.mapValues(lambda value: value + told.value[0]).groupByKey(8).cache()
 assert groups.mapValues(len).collectAsMap()[0] == 2858
 # Blocks that are kept on disks.
-assert rows.persist(__import__("pyspark").StorageLevel.DISK_ONLY).count() == 20_000
+assert rows.persist(StorageLevel.DISK_ONLY).count() == 20_000
 
 
 def files(_: object) -> list[tuple[str, int, bool]]:

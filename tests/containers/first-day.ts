@@ -1,7 +1,4 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ROOT } from "../../lib/root.ts";
 import type { TestCluster } from "./harness.ts";
 
 /** What each step of `first_day.py` gives. */
@@ -39,11 +36,7 @@ const FIRST_DAY = {
 /** Runs `first_day.py` as a notebook in a folder of its own, two times. For a cluster without HDFS: a relative path is a file then. */
 export function firstDay(cluster: TestCluster): void {
   test("what people try on the first day comes out right, and again when they run it a second time", async () => {
-    for (const program of ["first_day.py", "as_notebook.py"]) {
-      const text = readFileSync(join(ROOT, "tests/cluster", program), "utf8");
-      const save = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])";
-      await cluster.exec("client", ["python3", "-c", save, `/tmp/${program}`, text]);
-    }
+    await cluster.bring("first_day.py", "as_notebook.py");
     for (const time of ["first", "second"]) {
       const run = ["python3", "/tmp/as_notebook.py", "/tmp/first_day.py", "/home/spark/work/first-day"];
       const { code, output } = await cluster.exec("client", run);

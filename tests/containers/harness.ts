@@ -64,6 +64,12 @@ export class TestCluster {
     return captured(this.d.client, ["exec", ...as, this.container(machine), ...command]);
   }
 
+  /** Puts programs of `tests/cluster` into the client's `/tmp`. */
+  async bring(...programs: readonly string[]): Promise<void> {
+    for (const program of programs)
+      await docker(this.d, ["cp", join(ROOT, "tests/cluster", program), `${this.container("client")}:/tmp/`]);
+  }
+
   /** What a container has printed. */
   async logs(machine: string): Promise<string> {
     return (await captured(this.d.client, ["logs", this.container(machine)])).output;

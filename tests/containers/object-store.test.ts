@@ -66,7 +66,7 @@ afterAll(async () => {
 
 test("executors write and read partitioned Parquet in an object store, and no one sees the login", async () => {
   const client = cluster.container("client");
-  await docker(d, ["cp", join(ROOT, "tests/cluster/object_store.py"), `${client}:/tmp/`]);
+  await cluster.bring("object_store.py");
   const command = "python3 /tmp/object_store.py s3a://bucket 2>/tmp/log || { tail -n 40 /tmp/log; exit 1; }";
   const job = spawn(d.client, ["exec", "--interactive", client, "bash", "-c", command]);
   const ended = new Promise<number | null>((resolve) => job.on("close", resolve));

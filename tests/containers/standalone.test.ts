@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
-import { docker, findDocker } from "../../local/docker.ts";
+import { findDocker } from "../../local/docker.ts";
 import { firstDay } from "./first-day.ts";
 import { eventually, TestCluster } from "./harness.ts";
 import { tutorials } from "./tutorials.ts";
@@ -161,7 +161,7 @@ describe("make up, on the embedded default", () => {
   });
 
   test("a few of Spark's own examples run, each by spark-submit; the layer `examples` runs all", async () => {
-    await docker(d, ["cp", join(ROOT, "tests/cluster/spark_examples.py"), `${cluster.container("client")}:/tmp/`]);
+    await cluster.bring("spark_examples.py");
     const names = ["sql/basic.py", "sql/arrow.py", "streaming/hdfs_wordcount.py", "ml/pipeline_example.py"];
     const { output } = await cluster.exec("client", ["python3", "/tmp/spark_examples.py", ...names]);
     const lines = output.split("\n").filter((line) => line.startsWith("{"));

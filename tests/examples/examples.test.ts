@@ -1,7 +1,5 @@
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ROOT } from "../../lib/root.ts";
-import { docker, findDocker } from "../../local/docker.ts";
+import { findDocker } from "../../local/docker.ts";
 import { TestCluster } from "../containers/harness.ts";
 
 const d = await findDocker();
@@ -17,7 +15,7 @@ afterAll(async () => {
 }, 300_000);
 
 test("Spark's own Python examples run on the cluster, each by spark-submit", async () => {
-  await docker(d, ["cp", join(ROOT, "tests/cluster/spark_examples.py"), `${cluster.container("client")}:/tmp/`]);
+  await cluster.bring("spark_examples.py");
   const { code, output } = await cluster.exec("client", ["python3", "/tmp/spark_examples.py"]);
   expect(code, output.slice(-2000)).toBe(0);
   const results = output

@@ -21,7 +21,7 @@ describe("a cluster as a notebook's user meets it", () => {
   });
 
   tablesSuite(d, cluster);
-  pythonSuite(d, cluster);
-  writeGuardSuite(d, cluster);
+  pythonSuite(cluster);
+  writeGuardSuite(cluster);
   packagesSuite(d, cluster);
 });

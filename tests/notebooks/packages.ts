@@ -4,18 +4,11 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker } from "../../local/docker.ts";
 import type { TestCluster } from "../containers/harness.ts";
 
 /** Jars of Maven in a session. The last test changes the cluster's config. */
 export function packagesSuite(d: Docker, cluster: TestCluster): void {
-  /** Puts programs of `tests/cluster` into the client. */
-  async function client(programs: readonly string[]): Promise<void> {
-    for (const program of programs)
-      await docker(d, ["cp", join(ROOT, "tests/cluster", program), `${cluster.container("client")}:/tmp/`]);
-  }
-
   /** What the cells of `jars_packages.py` say, by their name. */
   async function saidBy(words: readonly string[]): Promise<Record<string, string>> {
     const { output } = await cluster.exec("client", ["python3", "/tmp/jars_packages.py", ...words]);
@@ -41,7 +34,7 @@ export function packagesSuite(d: Docker, cluster: TestCluster): void {
 
   describe("packages of Maven", () => {
     test("jars of Maven come with a session, also where one ran before, and executors have them", async () => {
-      await client(["jars_packages.py", "notebook_messages.py"]);
+      await cluster.bring("jars_packages.py", "notebook_messages.py");
       const said = await saidBy(["delta"]);
       expect(said.ignored).toContain("only a new session takes spark.jars.packages");
       expect(said["no jars"]).toContain("its jars are not in this session");
@@ -55,7 +48,7 @@ export function packagesSuite(d: Docker, cluster: TestCluster): void {
     });
 
     test("with mavenMirror, jars come from there alone", async () => {
-      await client(["jars_packages.py", "notebook_messages.py"]);
+      await cluster.bring("jars_packages.py", "notebook_messages.py");
       const asked: string[] = [];
       const files = new Map(
         await repository("org/example", "greeting", "1.0", "def hello():\n    return 'from the mirror'\n"),
@@ -71,7 +64,7 @@ export function packagesSuite(d: Docker, cluster: TestCluster): void {
         const settings = ["--set", `mavenMirror=http://${cluster.gateway}:${port}/maven`];
         const { code, output } = await cluster.cli("up", ["--no-smoke", ...settings]);
         expect(code, output).toBe(0);
-        await client(["jars_packages.py", "notebook_messages.py"]);
+        await cluster.bring("jars_packages.py", "notebook_messages.py");
         const { modules } = await saidBy(["org.example:greeting:1.0", "greeting"]);
         expect(modules).toContain("['from the mirror']");
         expect(modules).not.toMatch(/found .* in (central|spark-packages)/);

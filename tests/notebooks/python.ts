@@ -1,15 +1,12 @@
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ROOT } from "../../lib/root.ts";
-import { type Docker, docker } from "../../local/docker.ts";
 import type { TestCluster } from "../containers/harness.ts";
 import { tutorials } from "../containers/tutorials.ts";
 
 /** Types, messages and tutorials. */
-export function pythonSuite(d: Docker, cluster: TestCluster): void {
+export function pythonSuite(cluster: TestCluster): void {
   describe("Python on a cluster", () => {
     test("every type, each way between Spark and Python, with Arrow and without, is as Spark 3.5 documents", async () => {
-      await docker(d, ["cp", join(ROOT, "tests/cluster/types_table.py"), `${cluster.container("client")}:/tmp/`]);
+      await cluster.bring("types_table.py");
       const run =
         "spark-submit --conf spark.sql.shuffle.partitions=2 /tmp/types_table.py 2>/tmp/types.log || tail -n 20 /tmp/types.log";
       const { output } = await cluster.exec("client", ["bash", "-c", run]);
@@ -19,7 +16,7 @@ export function pythonSuite(d: Docker, cluster: TestCluster): void {
     });
 
     test("a notebook says why a cell waits, why an executor is gone, and what an install means for executors", async () => {
-      await docker(d, ["cp", join(ROOT, "tests/cluster/notebook_messages.py"), `${cluster.container("client")}:/tmp/`]);
+      await cluster.bring("notebook_messages.py");
       const { output } = await cluster.exec("client", ["python3", "/tmp/notebook_messages.py"]);
       const said: Record<string, string> = JSON.parse(output.slice(output.lastIndexOf('{\n "waits"')));
       expect(said.waits).toMatch(

@@ -1,6 +1,4 @@
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker } from "../../local/docker.ts";
 import { eventually, type TestCluster } from "../containers/harness.ts";
 
@@ -36,7 +34,7 @@ export function tablesSuite(d: Docker, cluster: TestCluster): void {
 
   describe("tables", () => {
     beforeAll(async () => {
-      await docker(d, ["cp", join(ROOT, "tests/cluster/tables.py"), `${cluster.container("client")}:/tmp/`]);
+      await cluster.bring("tables.py");
     });
 
     test("are found by name in the next session, which may make them again", async () => {

@@ -1,7 +1,4 @@
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { ROOT } from "../../lib/root.ts";
-import { type Docker, docker } from "../../local/docker.ts";
 import type { TestCluster } from "../containers/harness.ts";
 
 const SHARED = "/home/spark/work";
@@ -23,7 +20,7 @@ const SOME = [
 ];
 
 /** Writes that would be scattered over executors' disks. */
-export function writeGuardSuite(d: Docker, cluster: TestCluster): void {
+export function writeGuardSuite(cluster: TestCluster): void {
   async function submit(options: string[], args: string[], forms?: readonly string[]): Promise<Report> {
     const words = ["--conf", "spark.sql.shuffle.partitions=2", ...options, "/tmp/write_guard.py", ...args];
     const run = 'spark-submit "$@" 2>/tmp/guard.log || tail -n 20 /tmp/guard.log';
@@ -35,7 +32,7 @@ export function writeGuardSuite(d: Docker, cluster: TestCluster): void {
 
   describe("writes that would be scattered over executors", () => {
     beforeAll(async () => {
-      await docker(d, ["cp", join(ROOT, "tests/cluster/write_guard.py"), `${cluster.container("client")}:/tmp/`]);
+      await cluster.bring("write_guard.py");
     });
 
     test("each form is refused before it runs, says what works, leaves nothing and keeps what was there", async () => {
