@@ -10,7 +10,7 @@ import type { Config } from "../config/schema.ts";
 import { pinnedVersions } from "../lib/checkout.ts";
 import { UserError } from "../lib/errors.ts";
 import { captured, interactive } from "../lib/exec.ts";
-import { applyApps, MarathonError } from "../marathon/apply.ts";
+import { applyApps } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
 import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
@@ -232,20 +232,16 @@ async function runApps(root: string, cluster: Cluster, project: Project, signal:
   if (cluster.apps.length === 0) return [];
   const versions = pinnedVersions(root);
   const login = `marathon:${readSecret(project, "marathon-http")}`;
-  try {
-    const { put, remove } = await applyApps({
-      http: direct(`${c.bindAddress}:${c.marathonPort}`, login, signal),
-      apps: renderApps(cluster, (ref) =>
-        ref.kind === "image" ? localReference(ref.name, c, versions) : placeholder(ref),
-      ),
-      timeoutSeconds: c.readyTimeoutSeconds,
-      report: (line) => say(`  ${line}`),
-      signal,
-    });
-    return [...put.map((app) => app.id), ...remove];
-  } catch (error) {
-    throw error instanceof MarathonError ? new UserError(error.message) : error;
-  }
+  const { put, remove } = await applyApps({
+    http: direct(`${c.bindAddress}:${c.marathonPort}`, login, signal),
+    apps: renderApps(cluster, (ref) =>
+      ref.kind === "image" ? localReference(ref.name, c, versions) : placeholder(ref),
+    ),
+    timeoutSeconds: c.readyTimeoutSeconds,
+    report: (line) => say(`  ${line}`),
+    signal,
+  });
+  return [...put.map((app) => app.id), ...remove];
 }
 
 /** Where a gate's command finds the files that it reads: in the container of the service that has them. */

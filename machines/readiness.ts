@@ -1,3 +1,4 @@
+import { UserError } from "../lib/errors.ts";
 import { type Ssh, type SshResult, type SshTarget, UNREACHABLE } from "./ssh.ts";
 
 /**
@@ -17,7 +18,7 @@ export interface NotReady {
 }
 
 /** Thrown when machines did not become ready; the message names each, why, and its last log lines. */
-export class NotReadyError extends Error {
+export class NotReadyError extends UserError {
   override name = "NotReadyError";
   readonly machines: readonly NotReady[];
   constructor(reason: string, machines: readonly NotReady[]) {

@@ -1,4 +1,4 @@
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, UserError } from "../lib/errors.ts";
 
 /**
  * In which order machines of one group are replaced, and when the next replacement may begin. The Pulumi program acquires
@@ -7,7 +7,7 @@ import { messageOf } from "../lib/errors.ts";
  */
 
 /** Why a rollout stopped. The message names the member at fault and says what became of the others. */
-export class RolloutError extends Error {
+export class RolloutError extends UserError {
   override name = "RolloutError";
 }
 

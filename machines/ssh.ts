@@ -4,6 +4,7 @@ import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { UserError } from "../lib/errors.ts";
 import { shellQuote } from "../lib/quote.ts";
 
 /**
@@ -61,7 +62,7 @@ export interface Forward {
 }
 
 /** Thrown where SSH cannot work at all, or a tunnel cannot be made; says what to do. */
-export class SshError extends Error {
+export class SshError extends UserError {
   override name = "SshError";
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { UserError } from "../lib/errors.ts";
 import type { MarathonApp } from "../render/marathon-apps.ts";
 import { type Changes, changes, hasSurplus, isOurs, isUnseen, pending, type RunningApp } from "./changes.ts";
 
@@ -22,7 +23,7 @@ export interface MarathonAnswer {
 }
 
 /** Thrown when Marathon refuses an app, or does not get it to run; says which app and why. */
-export class MarathonError extends Error {
+export class MarathonError extends UserError {
   override name = "MarathonError";
 }
 

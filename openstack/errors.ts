@@ -1,5 +1,7 @@
+import { UserError } from "../lib/errors.ts";
+
 /** Anything that goes wrong with a cloud. The message is for people and names the setting to change where there is one. */
-export class CloudError extends Error {
+export class CloudError extends UserError {
   override name = "CloudError";
   /** HTTP status of the cloud's answer; 0 when there was none. */
   readonly status: number;

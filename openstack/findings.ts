@@ -1,4 +1,5 @@
 import { redacted, withoutLogins } from "../config/redact.ts";
+import { UserError } from "../lib/errors.ts";
 
 /** One thing that would make an update fail. */
 export interface PreflightProblem {
@@ -12,7 +13,7 @@ export interface PreflightProblem {
 }
 
 /** Thrown before anything is created; the message lists every problem. */
-export class PreflightError extends Error {
+export class PreflightError extends UserError {
   override name = "PreflightError";
   readonly problems: readonly PreflightProblem[];
   readonly warnings: readonly string[];

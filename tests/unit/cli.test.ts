@@ -11,6 +11,10 @@ import { describeError, UsageError, UserError } from "../../lib/errors.ts";
 import { ROOT } from "../../lib/root.ts";
 import { SmokeFailed } from "../../local/smoke.ts";
 import { removesOnFailure } from "../../local/up.ts";
+import { RolloutError } from "../../machines/rollout.ts";
+import { SshError } from "../../machines/ssh.ts";
+import { MarathonError } from "../../marathon/apply.ts";
+import { CloudError } from "../../openstack/errors.ts";
 
 const NAMES = "up down status logs smoke shell notebook plan drain recover images mesos completion".split(" ");
 
@@ -253,6 +257,10 @@ describe("errors", () => {
     const ours = new Error("never");
     expect(describeError(ours)).toEqual({ text: ours.stack, exitCode: 1 });
     expect(describeError("text")).toEqual({ text: "text", exitCode: 1 });
+  });
+
+  test.for([CloudError, SshError, MarathonError, RolloutError])("%o is a user's", (Kind) => {
+    expect(describeError(new Kind("nobody answers"))).toEqual({ text: "nobody answers", exitCode: 1 });
   });
 
   test("a failed smoke job leaves a new cluster running; whatever else fails removes it, whatever its words", () => {
