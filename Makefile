@@ -9,6 +9,7 @@
 #   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
 #   make mesos                where a Mesos comes from; CHECK=SOURCE says what it holds, USE=SOURCE [ENV=local] pins it;
 #                             MESOS=auto or MESOS=SOURCE with `make up` pins one first where none is
+#   make site                 the documents as a site, in site/dist
 #   make test                 every test that can run here  make verify           lint, format, types, docs
 ENV ?= local
 SET ?=
@@ -22,7 +23,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
 triplewide = exec node cli/main.ts
 
-.PHONY: help up down smoke shell notebook logs status drain plan recover images mesos lock test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain plan recover images mesos lock site test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -66,6 +67,10 @@ mesos: packages $(if $(CHECK)$(USE),docker)
 # requirements.txt from requirements.in, without building images.
 lock: docker
 	@exec images/build.sh --lock
+
+# The documents as a site; its packages are its own.
+site: packages
+	@cd site && npm ci --no-fund --no-audit --loglevel=error && npm run --silent build
 
 # The part without containers; under a minute.
 test-unit: packages

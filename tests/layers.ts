@@ -53,6 +53,13 @@ export const layers: Layer[] = [
     missing: nothing,
   },
   {
+    name: "site",
+    what: "the documents as a site, with every link and anchor",
+    dir: "tests/site",
+    timeoutSeconds: 600,
+    missing: nothing,
+  },
+  {
     name: "containers",
     what: "real Spark, Jupyter, ZooKeeper and HDFS in containers; Mesos' wiring against a stand-in",
     dir: "tests/containers",
