@@ -7,6 +7,7 @@
 #   make drain AGENT=agent-2  take a Mesos agent out of service, wait until it is empty (BACK=1: give it back)
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
 #   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
+#   make doctor               what would stop an up here; BUNDLE=report.tar.gz: logs and states without secrets
 #   make mesos                where a Mesos comes from; CHECK=SOURCE says what it holds, USE=SOURCE [ENV=local] pins it;
 #                             MESOS=auto or MESOS=SOURCE with `make up` pins one first where none is
 #   make site                 the documents as a site, in site/dist
@@ -23,7 +24,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
 triplewide = exec node cli/main.ts
 
-.PHONY: help up down smoke shell notebook logs status drain plan recover images mesos lock site test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain plan doctor recover images mesos lock site test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -53,6 +54,9 @@ drain: packages
 
 plan: packages
 	@$(triplewide) plan '$(ENV)' $(settings) $(if $(JSON),--json)
+
+doctor: packages
+	@$(triplewide) doctor --env '$(ENV)' $(settings) $(if $(JSON),--json) $(if $(BUNDLE),--bundle '$(BUNDLE)')
 
 # After a `pulumi up` that was killed.
 recover: packages

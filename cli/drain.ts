@@ -36,8 +36,11 @@ async function onThisDocker(cluster: Cluster): Promise<Run> {
     captured(d.client, ["exec", containerName(cluster, masterService(cluster, master.name)), ...command]);
 }
 
-/** Through the bastion, with the key that the stack made. */
-async function onMachines(cluster: Cluster, environment: string): Promise<{ run: Run; close: () => Promise<void> }> {
+/** Commands on machines of a stack, as root: through the bastion, with the key that the stack made. */
+export async function onMachines(
+  cluster: Cluster,
+  environment: string,
+): Promise<{ run: Run; close: () => Promise<void> }> {
   const outputs = await pulumi(
     projectFolder(),
     ["stack", "output", "--json", "--show-secrets", "--stack", environment],

@@ -15,6 +15,7 @@ const COMMANDS = {
   notebook: async () => (await import("./notebook.ts")).notebook(),
   plan: async () => (await import("./plan.ts")).plan(),
   drain: async () => (await import("./drain.ts")).drain(),
+  doctor: async () => (await import("./doctor.ts")).doctor(),
   recover: async () => (await import("./recover.ts")).recover(),
   images: async () => (await import("./images.ts")).images(),
   mesos: async () => (await import("./mesos.ts")).mesos(),

@@ -61,6 +61,11 @@ export function readSecret(p: Project, name: string): string | undefined {
   return existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8"))[name] : undefined;
 }
 
+/** Every secret of a cluster that was written. */
+export function secretsOf(p: Project): string[] {
+  return existsSync(secretsFile(p)) ? Object.values(JSON.parse(readFileSync(secretsFile(p), "utf8"))) : [];
+}
+
 /** Writes the Compose file and everything that it mounts. */
 export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Record<string, string>>): void {
   mkdirSync(p.dir, { recursive: true, mode: 0o700 });

@@ -35,6 +35,10 @@ interface Token {
   expires: number;
   projectId: string;
   projectName: string;
+  /** Names of the roles that the credentials have in the project. */
+  roles: readonly string[];
+  /** Seconds by which the cloud's clock is ahead of this machine's; undefined where it does not say. */
+  aheadSeconds: number | undefined;
   catalog: CatalogEntry[];
 }
 
@@ -91,6 +95,16 @@ export class Cloud {
   /** Name of that project. */
   async projectName(): Promise<string> {
     return (await this.#authenticated()).projectName;
+  }
+
+  /** Names of the roles that the credentials have in that project; empty where the cloud does not say. */
+  async roles(): Promise<readonly string[]> {
+    return (await this.#authenticated()).roles;
+  }
+
+  /** Seconds by which the cloud's clock is ahead of this machine's (less than 0: behind); undefined where it does not say. */
+  async clockAheadSeconds(): Promise<number | undefined> {
+    return (await this.#authenticated()).aheadSeconds;
   }
 
   /** Whether the catalog lists a service in our region. */
@@ -221,16 +235,25 @@ export class Cloud {
       );
     }
     const { token } = JSON.parse(answer.body) as {
-      token: { expires_at: string; catalog?: CatalogEntry[]; project?: { id: string; name: string } };
+      token: {
+        expires_at: string;
+        catalog?: CatalogEntry[];
+        project?: { id: string; name: string };
+        roles?: { name: string }[];
+      };
     };
     if (!token.project) {
       throw new CloudError(`the credentials name no project: set ${c.setting("project_name")}`);
     }
+    // Keystone answers when it has checked the password: its clock is compared with ours at that moment.
+    const theirs = Date.parse(String(answer.headers.date));
     const parsed: Token = {
       id,
       expires: Date.parse(token.expires_at),
       projectId: token.project.id,
       projectName: token.project.name,
+      roles: (token.roles ?? []).map((role) => role.name),
+      aheadSeconds: Number.isNaN(theirs) ? undefined : Math.round((theirs - Date.now()) / 1000),
       catalog: token.catalog ?? [],
     };
     checkRegion(parsed, c);

@@ -77,6 +77,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   };
   const projectId = await guard(cloud.projectId(), "", "credentials");
   if (projectId === "") return undefined;
+  await checkProject(cloud, findings);
 
   const [flavors, image, externalNetwork, existing] = await Promise.all([
     guard(listFlavors(cloud), []),
@@ -106,6 +107,24 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     externalNetworkName: externalNetwork?.name ?? "",
     existing,
   };
+}
+
+/** Seconds that two clocks may differ without harm: certificates and signed requests allow for some minutes. */
+export const CLOCK_SECONDS = 60;
+
+/** Whether the credentials may make something, and whether both sides have the same time. */
+async function checkProject(cloud: Cloud, findings: Findings): Promise<void> {
+  const roles = await cloud.roles();
+  if (roles.length > 0 && roles.every((role) => role === "reader")) {
+    const fix = "ask for the role member, or make the application credential with it";
+    findings.refuse("credentials", undefined, `their only role in ${await cloud.projectName()} is reader`, fix);
+  }
+  const ahead = (await cloud.clockAheadSeconds()) ?? 0;
+  if (Math.abs(ahead) <= CLOCK_SECONDS) return;
+  const where = ahead > 0 ? "behind" : "ahead of";
+  findings.warn(
+    `clock: this machine is ${Math.abs(ahead)} s ${where} the cloud; tokens, certificates and signed requests may be refused. Fix: timedatectl set-ntp true`,
+  );
 }
 
 /** Names offered in place of one that does not exist, the most alike first. */

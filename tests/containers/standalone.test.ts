@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -48,6 +49,28 @@ describe("make up, on the embedded default", () => {
     expect(output).toMatch(/JupyterLab +http:\/\/127\.0\.0\.1:18888\/lab\?token=[A-Za-z0-9]{32}/);
     expect(output).toContain("spark://10.98.0.16:17077");
     expect(code).toBe(0);
+  });
+
+  test("doctor finds nothing that stops an up, and its bundle has every log and no secret", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "triplewide-bundle-"));
+    try {
+      const bundle = join(folder, "b.tar.gz");
+      const { code, output } = await cluster.cli("doctor", ["--bundle", bundle]);
+      expect({ code, output }).toMatchObject({
+        code: 0,
+        output: expect.stringContaining("Nothing was found that stops"),
+      });
+      const text = execFileSync("tar", ["-xzOf", bundle], { encoding: "utf8", maxBuffer: 2 ** 28 });
+      expect(text).toContain("Starting Spark worker");
+      expect(text).toContain("Jupyter Server");
+      const secrets = Object.values(
+        JSON.parse(readFileSync(join(ROOT, ".triplewide", cluster.name, "secrets.json"), "utf8")),
+      );
+      expect(secrets.length).toBeGreaterThan(1);
+      for (const secret of secrets) expect(text).not.toContain(secret);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("who breaks into a container is nobody in it: no capability, no way to gain one, no program to change", async () => {

@@ -27,6 +27,10 @@ function initialState() {
     /** Items per page, whatever a client asks for. */
     pageSize: 1000,
     tokenSeconds: 3600,
+    /** Roles of the user in the project. */
+    roles: ["member", "reader"],
+    /** Seconds by which the cloud's clock is ahead. */
+    aheadSeconds: 0,
     images: [
       { id: IDS.image, name: "debian-12", status: "active", min_ram: 512, min_disk: 3, size: 400_000_000 },
     ] as Item[],
@@ -205,8 +209,18 @@ export class FakeOpenStack {
     this.#tokens.add(id);
     const expires = new Date(Date.now() + this.state.tokenSeconds * 1000).toISOString();
     const scoped =
-      project || credential ? { project: { id: IDS.project, name: "demo" }, catalog: this.#catalog() } : {};
-    send(response, 201, { token: { expires_at: expires, ...scoped } }, { "x-subject-token": id });
+      project || credential
+        ? {
+            project: { id: IDS.project, name: "demo" },
+            catalog: this.#catalog(),
+            roles: this.state.roles.map((name) => ({ id: name, name })),
+          }
+        : {};
+    send(response, 201, { token: { expires_at: expires, ...scoped } }, { "x-subject-token": id, date: this.#date() });
+  }
+
+  #date(): string {
+    return new Date(Date.now() + this.state.aheadSeconds * 1000).toUTCString();
   }
 
   #catalog(): Item[] {

@@ -16,7 +16,7 @@ import { SshError } from "../../machines/ssh.ts";
 import { MarathonError } from "../../marathon/apply.ts";
 import { CloudError } from "../../openstack/errors.ts";
 
-const NAMES = "up down status logs smoke shell notebook plan drain recover images mesos completion".split(" ");
+const NAMES = "up down status logs smoke shell notebook plan drain doctor recover images mesos completion".split(" ");
 
 /** The command as a user runs it. */
 function triplewide(...args: string[]): Promise<{ code: number; out: string; err: string }> {

@@ -1,0 +1,329 @@
+import { existsSync, readFileSync, realpathSync, statfsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, relative } from "node:path";
+import { Address4 } from "ip-address";
+import { IMAGE_NAMES, type ImageName, imageRecord } from "../cluster/image-catalogue.ts";
+import { localReference } from "../cluster/images.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import type { Cluster } from "../cluster/types.ts";
+import { pinnedVersions } from "../lib/checkout.ts";
+import { type Check, ok, problem, warning } from "../lib/checks.ts";
+import { messageOf } from "../lib/errors.ts";
+import { captured } from "../lib/exec.ts";
+import { publishedLinks } from "../render/compose.ts";
+import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
+import { takenPorts } from "./ports.ts";
+import { find, otherHome, projectOf } from "./project.ts";
+
+/** What of this machine would stop an `up`. Changes nothing. */
+
+/** What `docker info` says, as far as it is looked at. */
+export interface DockerInfo {
+  ServerVersion?: string;
+  OperatingSystem?: string;
+  Architecture?: string;
+  DockerRootDir?: string;
+  Driver?: string;
+  CgroupVersion?: string;
+  MemTotal?: number;
+  NCPU?: number;
+  SecurityOptions?: readonly string[] | null;
+}
+
+/** Facts about this machine's Docker that no single command says. */
+export interface DockerFacts {
+  info: DockerInfo;
+  /** Path of the client, with links followed. */
+  client: string;
+  /** Address of the daemon, such as `unix:///var/run/docker.sock`. */
+  endpoint: string;
+  /** First line of Compose's version. */
+  compose: string;
+  /** Folder of the checkout. */
+  root: string;
+  home: string;
+  /** Free bytes where Docker keeps its data; undefined where this user cannot see that. */
+  freeBytes: number | undefined;
+  /** Images of the cluster that are built on this Docker. */
+  built: readonly string[];
+  /** Those of them that are not built yet. */
+  toBuild: readonly string[];
+  /** Networks that Docker has, those of this cluster left out. */
+  networks: readonly { name: string; cidr: string }[];
+  /** Whether this cluster runs here already. */
+  running: boolean;
+}
+
+const GIB = 1024 ** 3;
+/** What images, their layers and the caches of their builds take: 5 GB of images, and the build's own layers. */
+const BUILD_GIB = 12;
+/** What a cluster writes without a job's data. */
+const RUN_GIB = 2;
+
+/** Judges this machine's Docker. Pure: what was found is given. */
+export function judgeDocker(cluster: Cluster | undefined, facts: DockerFacts): Check[] {
+  const { info } = facts;
+  const options = (info.SecurityOptions ?? []).map((text) => /name=([^,]+)/.exec(text)?.[1] ?? text);
+  const containers = cluster !== undefined && platformOf(cluster.config).machinesAreContainers;
+  const checks: Check[] = [];
+  if (!info.ServerVersion)
+    return [problem("Docker", "what answers is not Docker's daemon (Podman?)", "install Docker Engine")];
+  const about = [info.OperatingSystem, info.Architecture, info.Driver, `control groups ${info.CgroupVersion}`];
+  checks.push(ok("Docker", `${info.ServerVersion}, ${about.filter(Boolean).join(", ")}`));
+  checks.push(ok("Compose", facts.compose));
+
+  const desktop = /Docker Desktop/.test(info.OperatingSystem ?? "");
+  const remote = !/^(unix|npipe):\/\//.test(facts.endpoint);
+  if (remote && containers)
+    checks.push(
+      problem(
+        "Docker context",
+        `${facts.endpoint} is another machine, which has no files of this one, and containers need them`,
+        "docker context use default, and unset DOCKER_HOST",
+      ),
+    );
+  if ((remote || desktop) && cluster !== undefined && !containers && facts.built.length > 0)
+    checks.push(
+      problem(
+        "Docker context",
+        `${desktop ? "Docker Desktop" : facts.endpoint} does not reach a tunnel that ends at this machine's localhost, by which images are pushed`,
+        "set registry to one that Docker reaches, or prebuiltImages, or run from a machine with Docker Engine",
+      ),
+    );
+  if (/\/snap\//.test(facts.client) || /\/snap\//.test(info.DockerRootDir ?? "")) {
+    const [first = ""] = relative(facts.home, facts.root).split("/");
+    checks.push(
+      first.startsWith(".")
+        ? problem(
+            "Docker from snap",
+            `it may read no files outside of ${facts.home}, nor in a hidden folder there, and the checkout is ${facts.root}`,
+            "move the checkout, or install Docker Engine from the distribution",
+          )
+        : warning("Docker from snap", `it may read files below ${facts.home} alone; this has not been tested`),
+    );
+  }
+  if (options.includes("rootless")) {
+    const socket = cluster?.services.some((s) => s.needs?.includes("docker-socket"));
+    checks.push(
+      containers && socket
+        ? problem(
+            "rootless Docker",
+            "agents start containers by /var/run/docker.sock, which a rootless Docker does not have",
+            "use architecture standalone, vanilla or mesos-in-docker here, or a Docker that runs as root",
+          )
+        : warning("rootless Docker", "limits of memory need control groups version 2; this has not been tested"),
+    );
+  }
+  if (options.includes("selinux") && containers)
+    checks.push(
+      warning(
+        "SELinux",
+        "it keeps containers from files that are not labelled for them; this has not been tested",
+        `mkdir -p .triplewide && chcon -Rt container_file_t .triplewide (in ${facts.root})`,
+      ),
+    );
+
+  const need = facts.toBuild.length > 0 ? BUILD_GIB : RUN_GIB;
+  const why = facts.toBuild.length > 0 ? `building ${facts.toBuild.join(", ")} takes` : "a cluster takes";
+  if (facts.freeBytes === undefined)
+    checks.push(ok("disk", `${info.DockerRootDir} is not seen from here; ${why} about ${need} GiB there`));
+  else {
+    const free = `${Math.floor(facts.freeBytes / GIB)} GiB free in ${info.DockerRootDir}; ${why} about ${need}`;
+    const fix = "docker system df shows what takes it, docker builder prune removes caches of builds";
+    checks.push(facts.freeBytes < need * GIB ? problem("disk", free, fix) : ok("disk", free));
+  }
+  if (containers) checks.push(...judgeCluster(cluster, facts));
+  return checks;
+}
+
+/** What the cluster needs of a Docker that holds all of its machines. */
+function judgeCluster(cluster: Cluster, { info, networks, running }: DockerFacts): Check[] {
+  const c = cluster.config;
+  const checks: Check[] = [];
+  const wanted = c.agentCount * (c.agentMemoryMiB ?? 0) + c.driverMemoryMiB;
+  const has = Math.floor((info.MemTotal ?? 0) / 1024 ** 2);
+  if (has > 0)
+    checks.push(
+      wanted > has
+        ? warning(
+            "memory",
+            `Docker has ${has} MiB; agents and one driver may take ${wanted}`,
+            "lower agentCount or agentMemoryMiB",
+          )
+        : ok("memory", `Docker has ${has} MiB; agents and one driver may take ${wanted}`),
+    );
+  const own = new Address4(c.networkCidr);
+  const overlaps = (cidr: string): boolean => {
+    const other = new Address4(cidr);
+    return own.isInSubnet(other) || other.isInSubnet(own);
+  };
+  const [overlap] = networks.filter(({ cidr }) => overlaps(cidr));
+  if (overlap && !running)
+    checks.push(
+      problem(
+        "networkCidr",
+        `${c.networkCidr} overlaps ${overlap.cidr} of Docker's network ${overlap.name}`,
+        "choose another networkCidr, such as 10.73.0.0/16",
+      ),
+    );
+  else checks.push(ok("networkCidr", `${c.networkCidr} overlaps no network of Docker's`));
+  return checks;
+}
+
+/** Looks at this machine's Docker. */
+export async function checkDocker(root: string, cluster: Cluster | undefined): Promise<Check[]> {
+  let d: Docker;
+  try {
+    d = await findDocker();
+  } catch (error) {
+    return [problem("Docker", messageOf(error).replaceAll("\n", " "))];
+  }
+  const info = JSON.parse(await docker(d, ["info", "--format", "{{json .}}"])) as DockerInfo;
+  const project = cluster && projectOf(root, cluster.name);
+  const there = project && (await find(d, project));
+  const running = (there?.containers.length ?? 0) > 0;
+  const [program, ...first] = d.compose;
+  const facts: DockerFacts = {
+    info,
+    client: realpathSync(d.client),
+    endpoint: await docker(d, ["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).catch(() => "unix://"),
+    compose: (await captured(program, [...first, "version"])).output.split("\n")[0] ?? "",
+    root,
+    home: homedir(),
+    freeBytes: freeBytes(info.DockerRootDir),
+    built: cluster ? builtHere(cluster) : [],
+    toBuild: cluster ? await toBuild(d, root, cluster) : [],
+    networks: await networksOf(d, project?.name),
+    running,
+  };
+  const checks = judgeDocker(cluster, facts);
+  if (!cluster || !project || !there || !platformOf(cluster.config).machinesAreContainers) return checks;
+  const home = await otherHome(d, project, there);
+  if (home !== undefined)
+    checks.push(
+      problem(
+        "clusterName",
+        `a cluster named ${cluster.name} that was brought up in ${home} is here`,
+        "make down there, or choose another clusterName, networkCidr and ports here",
+      ),
+    );
+  const taken = running ? [] : await takenPorts(publishedLinks(cluster));
+  for (const { key, address, port } of taken)
+    checks.push(
+      problem(key ?? "port", `${address}:${port} is taken by another program`, "stop it, or choose another port"),
+    );
+  if (taken.length === 0) checks.push(ok("ports", running ? "the cluster runs, with its ports" : "all are free"));
+  return checks;
+}
+
+/** Free bytes of the file system that holds a folder; undefined where this user cannot see it. */
+function freeBytes(folder: string | undefined): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(folder ?? "");
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Images of the cluster's services that come of this checkout. */
+function builtHere(cluster: Cluster): ImageName[] {
+  const used = new Set(cluster.services.map((s) => s.image));
+  return IMAGE_NAMES.filter(
+    (name) => used.has(name) && imageRecord(name).origin === "built" && !(name in cluster.config.prebuiltImages),
+  );
+}
+
+/** Those of them that this Docker does not have yet. */
+async function toBuild(d: Docker, root: string, cluster: Cluster): Promise<string[]> {
+  const there = new Set(await dockerLines(d, ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]));
+  const versions = pinnedVersions(root);
+  return builtHere(cluster).filter((name) => !there.has(localReference(name, cluster.config, versions)));
+}
+
+/** Networks of this Docker with their addresses, without those of one Compose project. */
+async function networksOf(d: Docker, project: string | undefined): Promise<DockerFacts["networks"]> {
+  const ids = await dockerLines(d, ["network", "ls", "-q"]);
+  if (ids.length === 0) return [];
+  // One may go while it is looked at.
+  const text = await docker(d, ["network", "inspect", ...ids]).catch(() => "[]");
+  const all = JSON.parse(text) as {
+    Name: string;
+    Labels?: Record<string, string> | null;
+    IPAM?: { Config?: { Subnet?: string }[] | null };
+  }[];
+  return all
+    .filter((n) => n.Labels?.["com.docker.compose.project"] !== project || project === undefined)
+    .flatMap((n) =>
+      (n.IPAM?.Config ?? []).flatMap(({ Subnet: cidr = "" }) =>
+        Address4.isValid(cidr) ? [{ name: n.Name, cidr }] : [],
+      ),
+    );
+}
+
+/** Whether Node is new enough for `package.json`. */
+export function checkNode(root: string, version = process.versions.node): Check {
+  const { engines } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { engines: { node: string } };
+  const [major = 0, minor = 0] = (/\d+\.\d+/.exec(engines.node)?.[0] ?? "").split(".").map(Number);
+  const [a = 0, b = 0] = version.split(".").map(Number);
+  if (a > major || (a === major && b >= minor)) return ok("Node", version);
+  return problem("Node", `${version}, and ${engines.node} is needed`, "make packages installs one for this checkout");
+}
+
+/** Whether Pulumi and the plugins that the packages need are here, and where states go. */
+export async function checkPulumi(root: string, environment: string): Promise<Check[]> {
+  const ask = async (...args: string[]): Promise<string | undefined> => {
+    const { code, output } = await captured("pulumi", args, undefined, { PULUMI_SKIP_UPDATE_CHECK: "true" });
+    return code === 0 ? output.trim() : undefined;
+  };
+  let version: string | undefined;
+  try {
+    version = await ask("version");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  if (version === undefined)
+    return [problem("Pulumi", "there is no pulumi on PATH", "install its CLI: https://www.pulumi.com/docs/install/")];
+  const checks = [ok("Pulumi", version)];
+  const listed = await ask("plugin", "ls", "--json");
+  const plugins = JSON.parse(listed ?? "[]") as { name: string; kind: string; version?: string }[];
+  const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    dependencies: Record<string, string>;
+  };
+  for (const name of ["openstack", "docker", "random"]) {
+    const wanted = dependencies[`@pulumi/${name}`] ?? "";
+    const there = plugins.some((p) => p.kind === "resource" && p.name === name && p.version === wanted);
+    checks.push(
+      there
+        ? ok("plugin", `${name} ${wanted}`)
+        : warning(
+            "plugin",
+            `${name} ${wanted} is not here; pulumi up downloads it`,
+            `pulumi plugin install resource ${name} ${wanted}`,
+          ),
+    );
+  }
+  const state = await captured("pulumi", ["stack", "ls", "--json"], undefined, { PULUMI_SKIP_UPDATE_CHECK: "true" });
+  if (state.code !== 0)
+    checks.push(problem("state", (state.output.trim().split("\n")[0] ?? "").replace(/^error: /, ""), "pulumi login"));
+  else if (!new RegExp(`"name": "(.*/)?${environment}"`).test(state.output))
+    checks.push(warning("state", `there is no stack ${environment} yet`, `pulumi stack init ${environment}`));
+  else checks.push(ok("state", `stack ${environment} is there`));
+  return checks;
+}
+
+/** Whether there is an SSH client, which reaches the machines of a cloud. */
+export async function checkSsh(): Promise<Check> {
+  try {
+    const { output } = await captured("ssh", ["-V"]);
+    return ok("SSH", output.trim());
+  } catch {
+    return problem("SSH", "this machine has no ssh", "install OpenSSH's client (openssh-client)");
+  }
+}
+
+/** Whether the checkout is complete. */
+export const checkPackages = (root: string): Check =>
+  existsSync(join(root, "node_modules", ".ready"))
+    ? ok("packages", "installed")
+    : warning("packages", "not installed by make, or not completely", "make packages");

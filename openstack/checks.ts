@@ -1,0 +1,61 @@
+import type { Cluster } from "../cluster/types.ts";
+import { type Check, ok, problem, warning } from "../lib/checks.ts";
+import { Cloud } from "./cloud.ts";
+import { CloudError } from "./errors.ts";
+import { CLOCK_SECONDS, PreflightError, preflight } from "./preflight.ts";
+
+/** What of a cloud would stop an `up`: the preflight, as a list that also says what holds. Changes nothing. */
+
+/** @param folder Folder whose `clouds.yaml` comes first. */
+export async function checkCloud(cluster: Cluster, folder: string): Promise<Check[]> {
+  try {
+    const cloud = Cloud.fromEnvironment({ folder });
+    try {
+      return await cloudChecks(cluster, cloud);
+    } finally {
+      cloud.close();
+    }
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error;
+    return [problem("credentials", error.message)];
+  }
+}
+
+/** The checks of one cloud. */
+export async function cloudChecks(cluster: Cluster, cloud: Cloud): Promise<Check[]> {
+  const checks: Check[] = [];
+  let facts: Awaited<ReturnType<typeof preflight>> | undefined;
+  let found: PreflightError | undefined;
+  try {
+    facts = await preflight(cluster, cloud);
+  } catch (error) {
+    if (!(error instanceof PreflightError)) throw error;
+    found = error;
+  }
+  const problems = found?.problems ?? [];
+  if (!problems.some((p) => p.key === "credentials")) {
+    const { region } = cloud.credentials;
+    const roles = (await cloud.roles()).join(", ");
+    const where = `project ${await cloud.projectName()}${region && `, region ${region}`}`;
+    checks.push(ok("credentials", `${where}${roles && `, roles ${roles}`}`));
+    const ahead = await cloud.clockAheadSeconds();
+    if (ahead !== undefined && Math.abs(ahead) <= CLOCK_SECONDS) checks.push(ok("clock", "agrees with the cloud's"));
+  }
+  if (facts) {
+    const flavors = Object.values(facts.flavors).map((f) => `${f.name} (${f.vcpus} vCPUs, ${f.ramMiB} MiB)`);
+    checks.push(ok("image", `${cluster.config.image} is ${facts.imageId}`));
+    checks.push(ok("flavors", flavors.join(", ")));
+    if (facts.externalNetworkName) checks.push(ok("network", `${facts.externalNetworkName} leads outside`));
+    checks.push(ok("quota", "has room, as have zones, volumes and networks; the config's sources answer"));
+  }
+  for (const { key, value, wrong, fix } of problems) {
+    const got = value === undefined ? "" : `${JSON.stringify(value)}: `;
+    checks.push(problem(key, got + wrong, fix));
+  }
+  for (const text of facts?.warnings ?? found?.warnings ?? []) {
+    const [, what = "cloud", said = text] = /^([A-Za-z]+): ([\s\S]*)$/.exec(text) ?? [];
+    const [found = said, ...fix] = said.split(". Fix: ");
+    checks.push(warning(what, found, fix.join(". Fix: ")));
+  }
+  return checks;
+}
