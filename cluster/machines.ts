@@ -25,6 +25,7 @@ export function placeMachines(c: Config): Machine[] {
         volumeGb: volume ? c[volumeKey] : undefined,
         scratchGb: servers && scratchKey !== undefined ? c[scratchKey] : undefined,
         availabilityZone: zones[(number - 1) % zones.length],
+        volumeZone: c.volumeZones[(number - 1) % c.volumeZones.length],
       };
     });
   });

@@ -14,7 +14,7 @@ export interface PlatformRecord {
   /** Whether secret values of the config must stand there unencrypted, because nothing on this platform can decrypt them. */
   plainSecrets: boolean;
   /** Networks that the platform itself takes, and for what. */
-  takenNetworks: readonly (readonly [cidr: string, what: string])[];
+  takenNetworks: (c: Pick<Config, "dockerCidr">) => readonly (readonly [cidr: string, what: string])[];
   /** Where a browser finds the published pages; `undefined` where that is not known. */
   pageAddress: (c: Pick<Config, "bindAddress">) => string | undefined;
   /** Files and sockets that a task of Marathon may have open. @default Docker's own limit, which may not be raised */
@@ -28,7 +28,7 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     pullsImages: true,
     machinesAreContainers: false,
     plainSecrets: false,
-    takenNetworks: [["172.17.0.0/16", "Docker's own bridge on every machine"]],
+    takenNetworks: ({ dockerCidr }) => [[dockerCidr, "dockerCidr, Docker's own bridge on every machine"]],
     // The near end of a tunnel.
     pageAddress: () => "127.0.0.1",
     taskOpenFiles: 65536,
@@ -38,7 +38,7 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     pullsImages: false,
     machinesAreContainers: true,
     plainSecrets: true,
-    takenNetworks: [],
+    takenNetworks: () => [],
     pageAddress: ({ bindAddress }) => (bindAddress === "0.0.0.0" ? undefined : bindAddress),
   },
 };

@@ -15,7 +15,8 @@ export function quotaOf(c: Config, machines: readonly Machine[], firewall: reado
       return sum === null || !flavor ? null : sum + flavor[size];
     }, 0);
   const groups = new Set(machines.map((m) => m.group)).size;
-  const volumes = machines.flatMap((m) => m.volumeGb ?? m.scratchGb ?? []);
+  const boot = c.bootVolumeGb === undefined ? [] : machines.map(() => c.bootVolumeGb ?? 0);
+  const volumes = [...machines.flatMap((m) => m.volumeGb ?? m.scratchGb ?? []), ...boot];
   const newNetwork = c.existingNetworkId === undefined;
   return {
     instances: machines.length,

@@ -66,6 +66,7 @@ function quorums(c: Config, refuse: Refuse): void {
     );
   }
   zones(c, refuse);
+  volumeZones(c, refuse);
   if (c.namenodeCount === 2) {
     if (!runsHdfs(c)) refuse("namenodeCount", "1 where there is no HDFS", "set datanodeCount to 1 or more");
     if (c.masterCount < 3) {
@@ -87,6 +88,15 @@ function quorums(c: Config, refuse: Refuse): void {
   }
   unrepeated(c, "removedAgents", refuse);
   unrepeated(c, "existingNamenodes", refuse);
+}
+
+/** Data volumes are made in the zone that stands at the place of their machine's. */
+function volumeZones(c: Config, refuse: Refuse): void {
+  const [compute, volume] = [c.availabilityZones.length, c.volumeZones.length];
+  if (volume === 0 || volume === Math.max(1, compute)) return;
+  const rule =
+    compute === 0 ? "one zone where availabilityZones is empty" : `as many as availabilityZones (${compute})`;
+  refuse("volumeZones", rule, "name a zone of Cinder for each of availabilityZones, in their order");
 }
 
 function unrepeated(c: Config, key: "removedAgents" | "existingNamenodes" | "mesosFrameworks", refuse: Refuse): void {
@@ -132,13 +142,14 @@ function addresses(c: Config, refuse: Refuse): void {
   const taken = [
     ["169.254.0.0/16", "link-local addresses, where the metadata service is"],
     ["127.0.0.0/8", "the loopback addresses"],
-    ...platformOf(c).takenNetworks,
+    ...platformOf(c).takenNetworks(c),
   ] as const;
   for (const [cidr, what] of taken) {
     if (overlap(c.networkCidr, cidr)) {
       refuse("networkCidr", `apart from ${cidr} (${what})`, "use another private network, such as 10.72.0.0/16");
     }
   }
+  if (platformOf(c).servers) dockerBridge(c, refuse);
   const admins = addressesIn(c.adminCidrs);
   if (admins > MOST_ADMIN_ADDRESSES) {
     const rule = `together at most ${MOST_ADMIN_ADDRESSES} addresses, four networks such as 10.0.0.0/8 (they are ${admins})`;
@@ -150,6 +161,29 @@ function addresses(c: Config, refuse: Refuse): void {
     }
   }
 }
+
+/** Machines reach nothing in the network of Docker's bridge, so nothing that the config names may lie there. */
+function dockerBridge(c: Config, refuse: Refuse): void {
+  const hostOf = (address: string | undefined): string =>
+    /^(?:[a-z+]+:\/\/)?(?:[^@/]*@)?([^:/#?]+)/.exec(address ?? "")?.[1] ?? "";
+  const named: [ConfigKey, readonly string[]][] = [
+    // One in which the bridge is a part names more than it means.
+    ["egressCidrs", c.egressCidrs.filter((cidr) => !new Address4(c.dockerCidr).isInSubnet(new Address4(cidr)))],
+    ["dnsServers", c.dnsServers],
+    ["existingNamenodes", c.existingNamenodes],
+    ...(["registry", "s3Endpoint", "aptMirror", "pythonIndex", "mavenMirror", "mesosSource"] as const).map(
+      (key): [ConfigKey, readonly string[]] => [key, [hostOf(c[key])]],
+    ),
+  ];
+  for (const [key, values] of named) {
+    for (const value of values.filter((v) => isAddress(v) && overlap(v, c.dockerCidr))) {
+      const fix = "set dockerCidr to a private network that nothing else uses, such as 10.200.0.0/24";
+      refuse("dockerCidr", `apart from ${value} (${key}), which machines could not reach`, fix);
+    }
+  }
+}
+
+const isAddress = (text: string): boolean => /^[\d./]+$/.test(text) && Address4.isValid(text);
 
 /** More is not where people administer from, but a good part of the internet, in however many pieces. */
 const MOST_ADMIN_ADDRESSES = 4 * 2 ** 24;

@@ -44,6 +44,8 @@ export interface Machine {
   scratchGb: number | undefined;
   /** OpenStack availability zone. @default the cloud's own choice */
   availabilityZone: string | undefined;
+  /** Cinder's availability zone of the data volume; `undefined`: Cinder's default. */
+  volumeZone: string | undefined;
 }
 
 /** Values that a JSON file may hold. */

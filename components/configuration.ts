@@ -21,6 +21,10 @@ export interface InstanceSettings {
   volumeGb: number;
   /** Size of the volume that comes and goes with the machine, in GB; 0: none. */
   scratchGb: number;
+  /** Size of the volume that the machine boots from, in GB; 0: it boots from its flavor's disk. */
+  bootVolumeGb: number;
+  /** Whether it has a config drive. */
+  configDrive: boolean;
   /** Policy of the machine's server group; empty where it is in none. */
   antiAffinity: string;
 }
@@ -31,9 +35,11 @@ export interface InstanceSettings {
  * @param userData With secrets and image digests filled in.
  */
 export function configure(userData: string, settings: InstanceSettings): Configuration {
-  const { imageId, flavor, keyName, availabilityZone, volumeGb, scratchGb, antiAffinity } = settings;
+  const { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity } = settings;
   const parts = [userData, imageId, flavor, keyName, availabilityZone, String(volumeGb > 0), antiAffinity];
   // Only where there is one: machines of a cluster without must not change.
-  if (scratchGb > 0) parts.push(`scratch ${scratchGb}`);
+  if (settings.scratchGb > 0) parts.push(`scratch ${settings.scratchGb}`);
+  if (settings.bootVolumeGb > 0) parts.push(`boot volume ${settings.bootVolumeGb}`);
+  if (settings.configDrive) parts.push("config drive");
   return { userData, hash: createHash("sha256").update(JSON.stringify(parts)).digest("hex") };
 }

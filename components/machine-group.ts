@@ -4,7 +4,15 @@ import { ServerGroup } from "@pulumi/openstack/compute/serverGroup.js";
 import { Port } from "@pulumi/openstack/networking/port.js";
 import * as pulumi from "@pulumi/pulumi";
 import type { Group, Machine } from "../cluster/types.ts";
-import { CLUSTER_KEY, CONFIG_KEY, type ExistingMachine, REPLACES_KEY, resourceName } from "../openstack/inventory.ts";
+import {
+  CLUSTER_KEY,
+  CONFIG_KEY,
+  type ExistingMachine,
+  IMAGE_ID_KEY,
+  IMAGE_KEY,
+  REPLACES_KEY,
+  resourceName,
+} from "../openstack/inventory.ts";
 import type { ServerGroup as ServerGroupPlan } from "../openstack/server-groups.ts";
 import type { Configuration } from "./configuration.ts";
 import { GroupUpdate } from "./group-update.ts";
@@ -30,6 +38,15 @@ export interface MachineGroupArgs {
   routerInterfaces: readonly pulumi.Resource[];
   /** Guest image. */
   imageId: pulumi.Input<string>;
+  /** What the config calls it, by which the next update knows whether another one is meant. */
+  image: string;
+  /**
+   * GB of the volume that each machine boots from.
+   * @default machines boot from their flavor's disk
+   */
+  bootVolumeGb?: number;
+  /** Whether machines get user data, address and keys by a config drive. */
+  configDrive: boolean;
   /** Id of each flavor that a machine names. */
   flavorIds: Readonly<Record<string, string>>;
   /** Nova's name of the key pair. */
@@ -141,10 +158,12 @@ export class MachineGroup extends pulumi.ComponentResource {
         name: `${resourceName(args.clusterName, machine.name)}-data`,
         size: gigabytes,
         ...(args.volumeType ? { volumeType: args.volumeType } : {}),
+        ...(machine.volumeZone ? { availabilityZone: machine.volumeZone } : {}),
         // A larger volume is no reason to take its machine away.
         enableOnlineResize: true,
       },
-      { parent: this, protect: args.protectData },
+      // Moving a volume to another zone would make an empty one.
+      { parent: this, protect: args.protectData, ignoreChanges: ["availabilityZone"] },
     );
   }
 
@@ -153,55 +172,30 @@ export class MachineGroup extends pulumi.ComponentResource {
     const { port, volume, serverGroup, faults, configuration } = parts;
     const flavorId = args.flavorIds[machine.flavor ?? ""];
     if (!flavorId) throw new Error(`${machine.name}: no id is known for the flavor ${machine.flavor}`);
+    const disks = disksOf(machine, args, volume);
     const generation = generationOf(args.operations.existing.get(machine.name));
     return new Instance(
       child,
       {
         name,
-        imageId: args.imageId,
+        // What boots from a volume has its image there, and the provider would see another one at every refresh.
+        ...(args.bootVolumeGb === undefined ? { imageId: args.imageId } : {}),
         flavorId,
         keyPair: args.keyName,
         networks: [{ port: port.id }],
         userData: pulumi.secret(configuration.apply(({ userData }) => userData)),
         metadata: {
           [CLUSTER_KEY]: args.clusterName,
+          [IMAGE_KEY]: args.image,
+          ...(args.bootVolumeGb === undefined ? {} : { [IMAGE_ID_KEY]: args.imageId }),
           [CONFIG_KEY]: pulumi.unsecret(configuration.apply(({ hash }) => hash)),
           ...(generation === FIRST ? {} : { [REPLACES_KEY]: generation }),
         },
         ...(machine.availabilityZone ? { availabilityZone: machine.availabilityZone } : {}),
         ...(serverGroup ? { schedulerHints: [{ group: serverGroup.id }] } : {}),
-        ...(machine.scratchGb !== undefined
-          ? {
-              blockDevices: [
-                rootDisk(args.imageId),
-                {
-                  sourceType: "blank",
-                  destinationType: "volume",
-                  volumeSize: machine.scratchGb,
-                  ...(args.volumeType ? { volumeType: args.volumeType } : {}),
-                  bootIndex: -1,
-                  deleteOnTermination: true,
-                },
-              ],
-            }
-          : {}),
-        ...(volume
-          ? {
-              // Part of the server rather than attached later: the machine never runs without its volume, and the
-              // volume is never detached from a running machine, because the server is shut down first.
-              blockDevices: [
-                rootDisk(args.imageId),
-                {
-                  sourceType: "volume",
-                  uuid: volume.id,
-                  destinationType: "volume",
-                  bootIndex: -1,
-                  deleteOnTermination: false,
-                },
-              ],
-              stopBeforeDestroy: true,
-            }
-          : {}),
+        ...(args.configDrive ? { configDrive: true } : {}),
+        ...(disks.length > 0 ? { blockDevices: disks } : {}),
+        ...(volume ? { stopBeforeDestroy: true } : {}),
       },
       {
         parent: this,
@@ -217,14 +211,29 @@ export class MachineGroup extends pulumi.ComponentResource {
   }
 }
 
-/** The machine's own disk, made from the guest image; it has to be named where there are others. */
-const rootDisk = (imageId: pulumi.Input<string>) => ({
-  sourceType: "image",
-  uuid: imageId,
-  destinationType: "local",
-  bootIndex: 0,
-  deleteOnTermination: true,
-});
+/** The machine's disks; none where there is only the flavor's, which then need not be named. */
+function disksOf(machine: Machine, args: MachineGroupArgs, volume: Volume | undefined) {
+  const volumeType = args.volumeType ? { volumeType: args.volumeType } : {};
+  const own = args.bootVolumeGb === undefined;
+  const root = {
+    sourceType: "image",
+    uuid: args.imageId,
+    bootIndex: 0,
+    deleteOnTermination: true,
+    ...(own
+      ? { destinationType: "local" }
+      : { destinationType: "volume", volumeSize: args.bootVolumeGb ?? 0, ...volumeType }),
+  };
+  if (volume) {
+    // Part of the server rather than attached later: the machine never runs without its volume, and the volume is never
+    // detached from a running machine, because the server is shut down first.
+    const data = { sourceType: "volume", uuid: volume.id, destinationType: "volume" };
+    return [root, { ...data, bootIndex: -1, deleteOnTermination: false }];
+  }
+  if (machine.scratchGb === undefined) return own ? [] : [root];
+  const blank = { sourceType: "blank", destinationType: "volume", volumeSize: machine.scratchGb, ...volumeType };
+  return [root, { ...blank, bootIndex: -1, deleteOnTermination: true }];
+}
 
 interface Parts {
   port: Port;

@@ -277,6 +277,9 @@ export class SparkCluster extends pulumi.ComponentResource {
       securityGroupId: firewall.of(group),
       routerInterfaces: network.routerInterfaces,
       imageId,
+      image: c.image ?? "",
+      ...(c.bootVolumeGb === undefined ? {} : { bootVolumeGb: c.bootVolumeGb }),
+      configDrive: c.configDrive,
       flavorIds,
       keyName: keyPair.keyName,
       serverGroups: serverGroups(cluster).filter((g) => this.#isIn(group, g.members)),
@@ -302,7 +305,9 @@ export class SparkCluster extends pulumi.ComponentResource {
             const { flavor = "", availabilityZone = "", volumeGb = 0, scratchGb = 0 } = machine;
             const antiAffinity = policies.get(machine.name) ?? "";
             const keyName = c.keyPair ?? cluster.name;
-            const settings = { imageId, flavor, keyName, availabilityZone, volumeGb, scratchGb, antiAffinity };
+            const { bootVolumeGb = 0, configDrive } = c;
+            const disks = { volumeGb, scratchGb, bootVolumeGb, configDrive };
+            const settings = { imageId, flavor, keyName, availabilityZone, ...disks, antiAffinity };
             return [machine.name, configure(renderUserData(cluster, machine, this.#checkout, lookUp), settings)];
           }),
         ),

@@ -89,7 +89,7 @@ export const shape = {
   image: machine.optionalText(
     {
       userMustSet: true,
-      doc: "Guest image, by name or id: Debian 12 or Ubuntu 22.04 and later, with cloud-init.",
+      doc: "Guest image, by name or id: Debian 12 or Ubuntu 22.04 and later, with cloud-init. A name is looked up when the cluster is made and means that image from then on: where the cloud gives the name to a newer one, the preview says so, and the newer one's id here moves every machine to it.",
       fix: "name an image: openstack image list",
     },
     text.cloudName.pattern,
@@ -145,6 +145,13 @@ export const shape = {
     doc: "Availability zones over which each group of machines is spread evenly. With several masters and `antiAffinity: hard`, two zones are refused: the loss of one could take the majority.",
     derived: "the cloud's default zone",
   }),
+  bootVolumeGb: machine.optionalInteger(1, 16384, {
+    doc: "GB of a Cinder volume of `volumeType` that each machine boots from, made from the image and deleted with the machine: for clouds whose flavors have no disk, or that boot from volumes only.",
+    derived: "machines boot from their flavor's disk",
+  }),
+  configDrive: machine.boolean(false, {
+    doc: "Whether machines get their user data, address and keys by a config drive: for clouds without a metadata service, or subnets without DHCP.",
+  }),
   keyPair: machine.optionalText(
     {
       doc: "Name of an existing Nova key pair.",
@@ -196,6 +203,10 @@ export const shape = {
     derived: "anywhere",
     fix: "list networks such as 198.51.100.0/24",
   }),
+  dockerCidr: network.cidr("172.17.0.0/16", {
+    doc: "Addresses of Docker's own bridge on the machines of an OpenStack. No service of the cluster uses it, but what lies there is out of the machines' reach.",
+    fix: "use a private network that nothing else uses, such as 10.200.0.0/24",
+  }),
   dnsServers: network.list(text.ipv4.pattern, "IPv4 addresses", {
     doc: "DNS servers for the new subnet.",
     derived: "the cloud's own",
@@ -223,6 +234,10 @@ export const shape = {
     text.cloudName.pattern,
     text.cloudName.rule,
   ),
+  volumeZones: storage.list(IDENTIFIER, "availability zone names", {
+    doc: "Availability zones of Cinder for the data volumes, one for each of `availabilityZones` in their order: for clouds where a machine can have volumes of its own zone only. A volume stays in the zone that it was made in.",
+    derived: "Cinder's default zone",
+  }),
   masterVolumeGb: storage.integer(1, 16384, 10, {
     doc: "GB of a master's volume: ZooKeeper, Mesos' replicated log, namenode.",
   }),

@@ -8,6 +8,11 @@ export const CONFIG_KEY = "triplewide-config";
 /** Metadata key on a server that took the place of a broken one: the id of that one. */
 export const REPLACES_KEY = "triplewide-replaces";
 
+/** Metadata key on each server that holds what the config called the server's image. */
+export const IMAGE_KEY = "triplewide-image";
+/** Metadata key on servers that boot from a volume: the id of their image, which Nova does not know then. */
+export const IMAGE_ID_KEY = "triplewide-image-id";
+
 /** A machine of the cluster that the cloud holds already, or a part of one. */
 export interface ExistingMachine {
   /** Absent while there is only the machine's port. */
@@ -20,6 +25,12 @@ export interface ExistingMachine {
   replaces?: string;
   /** Flavor id of the server. */
   flavorId?: string;
+  /** Id of the image that the server was made from. */
+  imageId?: string;
+  /** What the config called that image; absent on servers of before this was kept. */
+  image?: string;
+  /** When the server was made, as Nova says it. */
+  created?: string;
   portId?: string;
   /** What Nova says about a server in ERROR. */
   fault?: string;
@@ -47,6 +58,8 @@ interface Server {
   created: string;
   metadata?: Record<string, string>;
   flavor?: { id?: string };
+  /** Nova sends an empty text where it boots from a volume. */
+  image?: { id?: string } | null;
   fault?: { message?: string };
 }
 
@@ -80,6 +93,8 @@ export async function existingMachines(cloud: Cloud, clusterName: string): Promi
   for (const server of ours.toSorted((a, b) => a.created.localeCompare(b.created))) {
     const machine = machineOf(clusterName, server.name) ?? "";
     const { [CONFIG_KEY]: configHash, [REPLACES_KEY]: replaces } = server.metadata ?? {};
+    const imageId = server.image?.id ?? server.metadata?.[IMAGE_ID_KEY];
+    const image = server.metadata?.[IMAGE_KEY];
     const portId = machines.get(machine)?.portId;
     const fault = faults.get(server.id);
     machines.set(machine, {
@@ -88,6 +103,9 @@ export async function existingMachines(cloud: Cloud, clusterName: string): Promi
       ...(configHash ? { configHash } : {}),
       ...(replaces ? { replaces } : {}),
       ...(server.flavor?.id ? { flavorId: server.flavor.id } : {}),
+      ...(imageId ? { imageId } : {}),
+      ...(image ? { image } : {}),
+      ...(server.created ? { created: server.created } : {}),
       ...(portId ? { portId } : {}),
       ...(fault ? { fault } : {}),
     });

@@ -79,11 +79,15 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   if (projectId === "") return undefined;
   await checkProject(cloud, findings);
 
+  const machines = guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>());
   const [flavors, image, externalNetwork, existing] = await Promise.all([
     guard(listFlavors(cloud), []),
-    guard(findImage(cloud, c, findings), undefined),
+    guard(
+      machines.then((there) => findImage(cloud, cluster, there, findings)),
+      undefined,
+    ),
     guard(findExternalNetwork(cloud, c, findings), undefined),
-    guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>()),
+    machines,
     guard(checkKeyPair(cloud, c, findings), undefined),
     guard(checkZones(cloud, c, findings), undefined),
     guard(checkVolumes(cloud, cluster, findings), undefined),
@@ -177,8 +181,43 @@ interface Image {
   virtual_size?: number | null;
 }
 
-async function findImage(cloud: Cloud, c: Config, findings: Findings): Promise<Image | undefined> {
-  const wanted = required(c, "image");
+/** The image that machines are made from: the one that they have, as long as the config calls it the same. */
+async function findImage(
+  cloud: Cloud,
+  cluster: Cluster,
+  existing: ReadonlyMap<string, ExistingMachine>,
+  findings: Findings,
+): Promise<Image | undefined> {
+  const wanted = required(cluster.config, "image");
+  const servers = [...existing.values()].filter((m) => m.imageId !== undefined && m.status !== "ERROR");
+  const newest = servers.sort((a, b) => (a.created ?? "").localeCompare(b.created ?? "")).at(-1);
+  if (newest?.imageId === undefined || UUID.test(wanted)) return lookUpImage(cloud, wanted, findings);
+  const there = await cloud.find<Image>("image", `/images/${newest.imageId}`);
+  // Servers of before the name was kept: the image's own name, which a cloud may have changed since.
+  if ((newest.image ?? there?.name) !== wanted) return lookUpImage(cloud, wanted, findings);
+  const others = await cloud.list<Image>("image", "/images", "images", { name: wanted, status: "active" });
+  const newer = others.filter((i) => i.id !== newest.imageId && i.status === "active").map((i) => i.id);
+  const move = "To move every machine to another one, set image to its id";
+  if (there?.status !== "active") {
+    const gone = `the image ${newest.imageId} that its machines have is ${there?.status ?? "not there any more"}`;
+    const complete = cluster.machines.every(
+      (m) => existing.get(m.name)?.serverId && existing.get(m.name)?.status !== "ERROR",
+    );
+    if (!complete) {
+      const fix = `set image to the id of another one${newer.length > 0 ? `, such as ${newer[0]}` : ""}; every machine is then replaced`;
+      findings.refuse("image", wanted, `${gone}, so that no machine can be made`, fix);
+      return undefined;
+    }
+    findings.warn(`image: ${gone}; machines that have to be made anew cannot be. ${move}`);
+    return { ...(there ?? {}), id: newest.imageId, name: wanted, status: "active" };
+  }
+  if (newer.length > 0) {
+    findings.warn(`image: ${wanted} now also means ${newer.join(", ")}; machines keep ${newest.imageId}. ${move}`);
+  }
+  return there;
+}
+
+async function lookUpImage(cloud: Cloud, wanted: string, findings: Findings): Promise<Image | undefined> {
   const named = await cloud.list<Image>("image", "/images", "images", { name: wanted });
   const [byId] = named.length > 0 ? [] : [await findById<Image>(cloud, "image", "/images", wanted)];
   const active = (byId ? [byId] : named).filter((i) => i.status === "active");
@@ -230,8 +269,17 @@ function checkSizes(
     if (image) {
       const disk = Math.max(image.min_disk ?? 0, Math.ceil(Math.max(image.virtual_size ?? 0, image.size ?? 0) / GIB));
       const ram = image.min_ram ?? 0;
-      if (flavor.diskGb === 0) {
-        findings.warn(`${key}: ${name} has no disk of its own, and many clouds then refuse to start it from an image`);
+      if (c.bootVolumeGb !== undefined) {
+        if (c.bootVolumeGb < disk)
+          findings.refuse(
+            "bootVolumeGb",
+            c.bootVolumeGb,
+            `image ${image.name} needs ${disk} GB`,
+            `use ${disk} or more`,
+          );
+      } else if (flavor.diskGb === 0) {
+        const fix = `set bootVolumeGb to ${Math.max(20, disk)}, or use a flavor with a disk`;
+        findings.refuse(key, name, "it has no disk of its own to boot from", fix);
       } else if (flavor.diskGb < disk) {
         findings.refuse(key, name, `it has ${flavor.diskGb} GB of disk, and image ${image.name} needs ${disk}`, larger);
       }
@@ -255,6 +303,7 @@ function checkSizes(
 interface Network {
   id: string;
   name: string;
+  project_id?: string;
   "router:external"?: boolean;
   port_security_enabled?: boolean;
 }
@@ -314,11 +363,15 @@ async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings):
       const without = "state then lies on the machines' own disks and goes when a machine is replaced";
       findings.refuse("dataVolumes", true, none, `set dataVolumes to false; ${without}`);
     }
+    if (c.bootVolumeGb !== undefined) {
+      findings.refuse("bootVolumeGb", c.bootVolumeGb, none, "remove it, and use flavors with a disk");
+    }
     if (c.scratchGb !== undefined) {
       findings.refuse("scratchGb", c.scratchGb, none, "remove it, and name an agentFlavor with a larger disk");
     }
     return;
   }
+  if (cluster.machines.some((m) => m.volumeGb !== undefined)) await checkVolumeZones(cloud, c, findings);
   if (c.volumeType === undefined) return;
   const types = await cloud.list<{ id: string; name: string }>("volume", "/types", "volume_types");
   if (types.some((t) => t.name === c.volumeType || t.id === c.volumeType)) return;
@@ -326,11 +379,30 @@ async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings):
   findings.refuse("volumeType", c.volumeType, "there is no such volume type", instead(c.volumeType, names));
 }
 
+/** Whether the zones of data volumes are there; which of them a zone's machines can have, no cloud tells. */
+async function checkVolumeZones(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
+  if (c.availabilityZones.length === 0 && c.volumeZones.length === 0) return;
+  const answer = await cloud.find<{ availabilityZoneInfo: { zoneName: string; zoneState: { available: boolean } }[] }>(
+    "volume",
+    "/os-availability-zone",
+  );
+  if (!answer) return;
+  const names = answer.availabilityZoneInfo.filter((z) => z.zoneState.available).map((z) => z.zoneName);
+  for (const zone of c.volumeZones.filter((z) => !names.includes(z)))
+    findings.refuse("volumeZones", zone, "Cinder has no such zone now", instead(zone, names));
+  if (c.volumeZones.length === 0 && names.length > 1)
+    findings.warn(
+      `volumeZones: Cinder has the zones ${names.join(", ")}, and data volumes go to its default one; where machines can have volumes of their own zone only, name one for each of availabilityZones`,
+    );
+}
+
 interface Subnet {
   network_id: string;
   cidr: string;
   ip_version: number;
   gateway_ip?: string | null;
+  enable_dhcp?: boolean;
+  dns_nameservers?: string[];
 }
 
 /** Checks that an existing network contains `networkCidr`, and that none of the machines' addresses is in use. */
@@ -367,6 +439,7 @@ async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Fi
     findings.refuse("networkCidr", c.networkCidr, `existingSubnetId has the addresses ${cidr}`, fix);
     return;
   }
+  await checkForeign(cloud, network.network, subnet.subnet, c, findings);
   const ports = await cloud.list<{ name: string; fixed_ips?: { ip_address: string }[] }>("network", "/ports", "ports", {
     network_id: c.existingNetworkId,
     fields: ["id", "name", "fixed_ips"],
@@ -383,4 +456,29 @@ async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Fi
     const fix = `use another part of ${cidr}, in which no address is in use`;
     findings.refuse("networkCidr", c.networkCidr, `in use by others: ${[...new Set(taken)].join(", ")}`, fix);
   }
+}
+
+/** What a network that others run may lack. */
+async function checkForeign(
+  cloud: Cloud,
+  network: Network,
+  subnet: Subnet,
+  c: Config,
+  findings: Findings,
+): Promise<void> {
+  if (network.project_id && network.project_id !== (await cloud.projectId()))
+    findings.warn(
+      `existingNetworkId: ${network.name} belongs to another project, and most clouds let only its owner choose addresses in it (policy create_port:fixed_ips): use a network of this project, or ask for that policy`,
+    );
+  if (subnet.enable_dhcp === false && !c.configDrive)
+    findings.refuse(
+      "configDrive",
+      false,
+      "existingSubnetId has no DHCP, so that machines learn neither their address nor their user data",
+      "set configDrive to true, or enable it (openstack subnet set --dhcp)",
+    );
+  if (subnet.dns_nameservers?.length === 0)
+    findings.warn(
+      `existingSubnetId: it names no DNS servers, and not every cloud has one of its own: openstack subnet set --dns-nameserver`,
+    );
 }

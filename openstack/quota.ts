@@ -184,6 +184,10 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
   let [count, gigabytes] = [0, 0];
   for (const { name, volumeGb, scratchGb } of cluster.machines) {
     const size = sizes.get(resourceName(cluster.name, name));
+    if (c.bootVolumeGb !== undefined && existing.get(name)?.serverId === undefined) {
+      count++;
+      gigabytes += c.bootVolumeGb;
+    }
     // It has no name of its own, and is there whenever its machine is.
     if (scratchGb !== undefined && existing.get(name)?.serverId === undefined) {
       count++;
@@ -195,12 +199,21 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
   }
   const a = limits.absolute;
   const [volumesKey, none] =
-    c.scratchGb === undefined
-      ? (["dataVolumes", "set dataVolumes to false"] as const)
-      : (["scratchGb", "remove it, so that agents use their own disks"] as const);
+    c.bootVolumeGb !== undefined
+      ? (["bootVolumeGb", "remove it, and use flavors with a disk"] as const)
+      : c.scratchGb === undefined
+        ? (["dataVolumes", "set dataVolumes to false"] as const)
+        : (["scratchGb", "remove it, so that agents use their own disks"] as const);
   const volumesLimit = limitOf(a.maxTotalVolumes, a.totalVolumesUsed);
   compare(findings, "volumes", count, volumesLimit, volumesKey, c[volumesKey], none);
-  const key = c.scratchGb !== undefined ? "scratchGb" : c.datanodeCount > 0 ? "datanodeVolumeGb" : "masterVolumeGb";
+  const key =
+    c.bootVolumeGb !== undefined
+      ? "bootVolumeGb"
+      : c.scratchGb !== undefined
+        ? "scratchGb"
+        : c.datanodeCount > 0
+          ? "datanodeVolumeGb"
+          : "masterVolumeGb";
   const limit = limitOf(a.maxTotalVolumeGigabytes, a.totalGigabytesUsed);
   compare(findings, "GB of volumes", gigabytes, limit, key, c[key], "use smaller volumes");
 }

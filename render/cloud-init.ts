@@ -1,4 +1,5 @@
 import { Scalar, stringify } from "yaml";
+import { addressAt } from "../cluster/addresses.ts";
 import { hasRegistry } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
@@ -388,6 +389,12 @@ function machineEnv(
   ].join("");
 }
 
+/** What Docker takes for its bridge where it is not told. */
+const DOCKERS_OWN = "172.17.0.0/16";
+
+/** First address of a network with the network's length: where Docker's bridge is. */
+const firstAddress = (cidr: string): string => `${addressAt(cidr, 1)}/${cidr.split("/")[1]}`;
+
 /** Docker's settings, and the password by which images are pulled. */
 function docker(cluster: Cluster, parts: GuestParts, lookUp: LookUp): WrittenFile[] {
   const login: PullLogin | undefined = pullLogin(cluster);
@@ -395,6 +402,7 @@ function docker(cluster: Cluster, parts: GuestParts, lookUp: LookUp): WrittenFil
     "log-driver": "local",
     "log-opts": { "max-size": "20m", "max-file": "5" },
     "live-restore": true,
+    ...(cluster.config.dockerCidr === DOCKERS_OWN ? {} : { bip: firstAddress(cluster.config.dockerCidr) }),
     // The cluster's own registry speaks plain HTTP, inside the private network.
     ...(hasRegistry(cluster.config) && login ? { "insecure-registries": [login.server] } : {}),
   };

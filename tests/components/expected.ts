@@ -115,7 +115,11 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
     // Its port and no network beside it: the address and the firewall are the port's.
     networks: [{ port: idOf(name) }],
     userData: { secret: ELSEWHERE },
-    metadata: { "triplewide-cluster": cluster.name, "triplewide-config": ELSEWHERE },
+    metadata: {
+      "triplewide-cluster": cluster.name,
+      "triplewide-config": ELSEWHERE,
+      "triplewide-image": cluster.config.image,
+    },
     ...(group ? { schedulerHints: [{ group: idOf(`${cluster.name}-${group.name}`) }] } : {}),
     ...(m.scratchGb !== undefined
       ? {

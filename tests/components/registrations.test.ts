@@ -10,7 +10,7 @@ import { ROOT } from "../../lib/root.ts";
 import { renderUserData } from "../../render/cloud-init.ts";
 import { MESOS_SOURCE } from "../fixtures/configs.ts";
 import { actualInputs, expectedInputs, rules } from "./expected.ts";
-import { archiveOf, configOf, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";
+import { archiveOf, configOf, IMAGE_ID, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";
 import { summary } from "./summary.ts";
 
 /** What the engine is told, for every architecture. */
@@ -73,6 +73,45 @@ test("agents' scratch volumes come and go with their agents", async () => {
   for (const r of resources) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
   const without = await runOf("standalone");
   expect(resources.map(key).sort()).toEqual(without.resources.map(key).sort());
+});
+
+test("machines boot from volumes, with config drives, and their data lies in the zones of volumes, where that is said", async () => {
+  const settings = {
+    bootVolumeGb: 30,
+    configDrive: true,
+    volumeType: "ssd",
+    scratchGb: 50,
+    availabilityZones: ["east", "west"],
+    volumeZones: ["cinder-east", "cinder-west"],
+    antiAffinity: "soft",
+  };
+  const { resources } = await run(configOf("standalone", settings));
+  const instances = resources.filter((r) => r.type.endsWith(":Instance"));
+  expect(instances.length).toBeGreaterThan(4);
+  for (const { inputs, name } of instances) {
+    expect(inputs.imageId, name).toBeUndefined();
+    expect(inputs.configDrive, name).toBe(true);
+    const [root, ...others] = inputs.blockDevices as Record<string, unknown>[];
+    expect(root, name).toEqual({
+      sourceType: "image",
+      uuid: IMAGE_ID,
+      destinationType: "volume",
+      volumeSize: 30,
+      volumeType: "ssd",
+      bootIndex: 0,
+      deleteOnTermination: true,
+    });
+    const kept = others.map((d) => d.deleteOnTermination);
+    expect(kept, name).toEqual(/agent/.test(name) ? [true] : /bastion/.test(name) ? [] : [false]);
+    expect(inputs.metadata, name).toMatchObject({ "triplewide-image": "debian-12", "triplewide-image-id": IMAGE_ID });
+  }
+  const volumes = resources.filter((r) => r.type.endsWith(":Volume"));
+  for (const { inputs, name, options } of volumes) {
+    const zone = instances.find((i) => i.name === name)?.inputs.availabilityZone;
+    expect(inputs.availabilityZone, name).toBe(`cinder-${zone}`);
+    expect(options.ignoreChanges).toEqual(["availabilityZone"]);
+  }
+  expect(volumes.length).toBeGreaterThan(1);
 });
 
 test.each(ARCHITECTURES)("%s: every machine has its port and its instance, and no other has", async (architecture) => {
@@ -208,7 +247,11 @@ test("a first preview knows nothing of secrets and digests, and registers all th
   expect(sorted(preview.resources).map(key)).toEqual(sorted(up.resources).map(key));
   const instance = byKey(preview.resources).get("openstack:compute/instance:Instance demo-agent-1");
   expect(instance?.inputs.userData).toBe(UNKNOWN);
-  expect(instance?.inputs.metadata).toEqual({ "triplewide-cluster": "demo", "triplewide-config": UNKNOWN });
+  expect(instance?.inputs.metadata).toEqual({
+    "triplewide-cluster": "demo",
+    "triplewide-config": UNKNOWN,
+    "triplewide-image": "debian-12",
+  });
   expect(preview.outputs.jupyterToken).toEqual({ secret: UNKNOWN });
   expect(preview.outputs.masterUrl).toBe(up.outputs.masterUrl);
 });

@@ -21,7 +21,8 @@ export interface Fault {
 }
 
 const PROJECT = "5f705a1c2b3d4e5f8a9b0c1d2e3f4a5b";
-const IMAGE = "11111111-1111-4111-8111-111111111111";
+/** The image that the cloud has from the start. */
+export const IMAGE = "11111111-1111-4111-8111-111111111111";
 const EXTERNAL = "22222222-2222-4222-8222-222222222222";
 
 /** Collections by their path, with the name that one item has in a body. */
@@ -48,6 +49,8 @@ export class FakeCloud {
   readonly doomed = new Set<string>();
   /** Names of servers that come up when they are next made, and then fall into ERROR in the lists of the cloud. */
   readonly failsOnceUp = new Set<string>();
+  /** Images that the cloud has: name by id. */
+  readonly images = new Map([[IMAGE, "debian-12"]]);
   readonly #fallen = new Set<string>();
   readonly #items = new Map<string, Map<string, Item>>(Object.keys(KINDS).map((path) => [path, new Map()]));
   readonly #server: Server;
@@ -139,9 +142,12 @@ export class FakeCloud {
     if (path === "/identity/v3/auth/tokens") return [201, { token: this.#token() }, { "x-subject-token": "token" }];
     if (path === "/image/v2/images") {
       const name = query.get("name");
-      return [200, { images: [image()].filter((one) => name === null || one.name === name) }];
+      const images = [...this.images].map(([id, known]) => image(id, known));
+      return [200, { images: images.filter((one) => name === null || one.name === name) }];
     }
-    if (path === `/image/v2/images/${IMAGE}` || path === `/compute/v2.1/images/${IMAGE}`) return [200, image()];
+    const [, asked = ""] = /^\/(?:image\/v2|compute\/v2\.1)\/images\/(.*)$/.exec(path) ?? [];
+    const known = this.images.get(asked);
+    if (known !== undefined) return [200, image(asked, known)];
     if (path.endsWith("/limits")) return [200, { limits: { absolute: {} } }];
     if (path.startsWith("/network/v2.0/quotas")) return [200, { quota: {} }];
     if (path === "/compute/v2.1/os-availability-zone") return [200, { availabilityZoneInfo: [] }];
@@ -256,7 +262,8 @@ export class FakeCloud {
       status: failed ? "ERROR" : "ACTIVE",
       ...(failed ? { fault: { code: 500, message: "No valid host was found." } } : {}),
       metadata: given.metadata ?? {},
-      image: { id: given.imageRef },
+      // As Nova does for those that boot from a volume.
+      image: given.imageRef ? { id: given.imageRef } : "",
       flavor: { id: given.flavorRef },
       created: new Date().toISOString(),
       updated: new Date().toISOString(),
@@ -369,14 +376,14 @@ function collectionKey(collection: string): string {
   return (collection.split("/").at(-1) ?? "").replace("os-", "").replaceAll("-", "_");
 }
 
-function image(): { id: string; name: string } & Record<string, unknown> {
+function image(id: string, name: string): { id: string; name: string } & Record<string, unknown> {
   return {
-    id: IMAGE,
-    name: "debian-12",
+    id,
+    name,
     status: "active",
     min_ram: 0,
     min_disk: 0,
     size: 400_000_000,
-    image: { id: IMAGE, name: "debian-12" },
+    image: { id, name },
   };
 }

@@ -55,6 +55,7 @@ function initialState() {
     floatingIps: [] as Item[],
     securityGroups: [{ id: "default", name: "default", security_group_rules: [{}, {}] }] as Item[],
     volumes: [] as Item[],
+    volumeZones: [{ zoneName: "nova", zoneState: { available: true } }] as Item[],
     volumeTypes: [{ id: "lvm-id", name: "lvm" }] as Item[],
     computeLimits: {
       maxTotalInstances: 100,
@@ -260,6 +261,7 @@ export class FakeOpenStack {
     };
     const documents: Record<string, Item> = {
       "/compute/v2.1/limits": { limits: { rate: [], absolute: s.computeLimits } },
+      "/volume/os-availability-zone": { availabilityZoneInfo: s.volumeZones },
       "/volume/limits": { limits: { rate: [], absolute: s.volumeLimits } },
       [`/network/v2.0/quotas/${IDS.project}/details`]: { quota: s.networkQuota },
     };

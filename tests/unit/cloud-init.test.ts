@@ -226,6 +226,9 @@ describe("secrets", () => {
       "REGISTRY=registry.example.org\nREGISTRY_USER=robot\n",
     );
     expect(fileOf(given, "agent-1", "/etc/docker/daemon.json")).not.toContain("insecure-registries");
+    expect(fileOf(given, "agent-1", "/etc/docker/daemon.json")).not.toContain("bip");
+    const moved = clusterOf("standalone", { dockerCidr: "10.200.0.0/24" });
+    expect(JSON.parse(fileOf(moved, "agent-1", "/etc/docker/daemon.json"))).toMatchObject({ bip: "10.200.0.1/24" });
   });
 });
 

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -21,6 +21,30 @@ function run(script: string, args: string[], programs: Record<string, string>): 
   });
   return { code: status, said: `${stdout}${stderr}`.trim() };
 }
+
+test.for([
+  [1450, { mtu: 1450, "live-restore": true }],
+  [1500, { "live-restore": true }],
+  [9000, { "live-restore": true }],
+] as const)("Docker's networks follow an interface with an MTU of %i", ([mtu, settings]) => {
+  const file = join(folder, "daemon.json");
+  writeFileSync(file, JSON.stringify({ "live-restore": true }, null, 2));
+  const boot = readFileSync(join(ROOT, "render/cloud-init/guest/boot"), "utf8");
+  const [body = ""] = /^fit_mtu\(\) \{\n[\s\S]*?\n\}$/m.exec(boot) ?? [];
+  writeFileSync(join(folder, "fit"), `set -Eeuo pipefail\n${body}\nfit_mtu ${file}\nfit_mtu ${file}\n`);
+  const ip = `case "$*" in
+    "-4 route show default") echo "default via 10.0.0.1 dev ens3 proto dhcp src 10.0.0.9 metric 100";;
+    "-o link show ens3") echo "2: ens3: <BROADCAST,UP> mtu ${mtu} qdisc fq_codel state UP mode DEFAULT group default";;
+    *) exit 1;; esac`;
+  writeFileSync(join(folder, "ip"), `#!/bin/bash\n${ip}\n`);
+  chmodSync(join(folder, "ip"), 0o755);
+  const { status, stderr } = spawnSync("bash", [join(folder, "fit")], {
+    env: { PATH: `${folder}:${process.env.PATH}` },
+    encoding: "utf8",
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(settings);
+});
 
 describe("triplewide-executor-image", () => {
   const check = (docker: string, python = "3.11", pull = "exit 0") =>

@@ -29,6 +29,7 @@ test("a machine is its server, with what it was made from; a port alone is a mac
       status: "ACTIVE",
       configHash: "hash-1",
       flavorId: "2",
+      created: "2026-01-01T00:00:00Z",
       portId: "port-lab-master-1",
     },
     "master-2": { status: "MISSING", portId: "port-lab-master-2" },
@@ -37,6 +38,7 @@ test("a machine is its server, with what it was made from; a port alone is a mac
       status: "ERROR",
       replaces: "old-id",
       flavorId: "2",
+      created: "2026-01-01T00:00:00Z",
       fault: "No valid host",
     },
   });

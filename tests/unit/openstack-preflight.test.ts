@@ -130,12 +130,103 @@ describe("images", () => {
     ]);
   });
 
-  test("on flavors without a disk are doubtful, not impossible", async () => {
+  test("need a volume to boot from where the flavor has no disk, large enough for the image", async () => {
     fake.state.flavors.push({ id: "9", name: "b1.none", vcpus: 2, ram: 4096, disk: 0 });
-    expect((await check({ bastionFlavor: "b1.none" })).warnings).toEqual([
-      "bastionFlavor: b1.none has no disk of its own, and many clouds then refuse to start it from an image",
+    expect(await problems({ bastionFlavor: "b1.none" })).toEqual([
+      `  bastionFlavor: got "b1.none"; it has no disk of its own to boot from. Fix: set bootVolumeGb to 20, or use a flavor with a disk.`,
+    ]);
+    expect((await check({ bastionFlavor: "b1.none", bootVolumeGb: 10 })).warnings).toEqual([]);
+    expect(await problems({ bootVolumeGb: 2 })).toEqual([
+      "  bootVolumeGb: got 2; image debian-12 needs 3 GB. Fix: use 3 or more.",
+    ]);
+    fake.state.services = ["compute", "network", "image"];
+    expect(await problems({ bootVolumeGb: 10, dataVolumes: false })).toEqual([
+      "  bootVolumeGb: got 10; this cloud has no volume service (Cinder). Fix: remove it, and use flavors with a disk.",
     ]);
   });
+
+  test("of boot volumes count for the quota, once", async () => {
+    const over = { agentCount: 2, bootVolumeGb: 10 };
+    // bastion, registry, master-1, client and two agents; two of them with a data volume.
+    Object.assign(fake.state.volumeLimits, { maxTotalVolumes: 7, maxTotalVolumeGigabytes: 99 });
+    const found = await problems(over);
+    expect(found.join()).toContain("bootVolumeGb: got 10; 8 more volumes needed, but the quota leaves 7");
+    expect(found.join()).toContain("bootVolumeGb: got 10; 100 more GB of volumes needed");
+    for (const m of clusterOf(over).machines) fake.addServer("lab", m.name);
+    expect((await check({ ...over, bootVolumeGb: 60 })).warnings).toEqual([]);
+  });
+});
+
+describe("an image's name", () => {
+  const NEWER = "77777777-7777-4777-8777-777777777777";
+  const made = (over: Record<string, unknown> = {}): void => {
+    for (const m of clusterOf().machines) {
+      const metadata = { "triplewide-cluster": "lab", "triplewide-config": "h", "triplewide-image": "debian-12" };
+      fake.addServer("lab", m.name, { image: { id: IDS.image }, metadata, ...over });
+    }
+  };
+  /** As clouds do it: the name goes to a newer image, and the one before gets another name. */
+  const publish = (old: Record<string, unknown> | undefined): void => {
+    const image = { id: IDS.image, name: "debian-12", status: "active" };
+    fake.state.images = [{ ...image, id: NEWER }, ...(old ? [{ ...image, ...old }] : [])];
+  };
+
+  test("means the image that it meant first, whatever the cloud calls it since", async () => {
+    made();
+    expect(await check()).toMatchObject({ imageId: IDS.image, warnings: [] });
+    const warning = `image: debian-12 now also means ${NEWER}; machines keep ${IDS.image}. To move every machine to another one, set image to its id`;
+    for (const name of ["debian-12-until-may", "debian-12"]) {
+      publish({ name });
+      expect(await check()).toMatchObject({ imageId: IDS.image, warnings: [warning] });
+    }
+  });
+
+  test("is moved by an id, and by another name", async () => {
+    made();
+    publish({ name: "debian-12-until-may" });
+    expect((await check({ image: NEWER })).imageId).toBe(NEWER);
+    fake.state.images.push({ ...fake.state.images[0], id: "ubuntu", name: "ubuntu-24.04" });
+    expect((await check({ image: "ubuntu-24.04" })).imageId).toBe("ubuntu");
+  });
+
+  test("is known of machines that boot from a volume, and of those from before it was kept", async () => {
+    const metadata = { "triplewide-cluster": "lab", "triplewide-image": "debian-12", "triplewide-image-id": IDS.image };
+    made({ image: "", metadata });
+    publish({ name: "old" });
+    expect((await check()).imageId).toBe(IDS.image);
+    fake.state.servers = [];
+    made({ metadata: { "triplewide-cluster": "lab" } });
+    publish({ name: "debian-12" });
+    expect((await check()).imageId).toBe(IDS.image);
+  });
+
+  test("whose image is gone stops machines from being made, not those that run", async () => {
+    made();
+    publish(undefined);
+    expect(await check()).toMatchObject({
+      imageId: IDS.image,
+      warnings: [expect.stringContaining(`the image ${IDS.image} that its machines have is not there any more`)],
+    });
+    expect(await problems({ agentCount: 3 })).toEqual([
+      expect.stringMatching(
+        `image: got "debian-12"; the image ${IDS.image} .* so that no machine can be made. Fix: set image to the id of another one, such as ${NEWER}`,
+      ),
+    ]);
+  });
+});
+
+test("zones of volumes are looked up, and asked for where there are several", async () => {
+  fake.state.zones.push({ zoneName: "east", zoneState: { available: true } });
+  expect((await check({ availabilityZones: ["nova", "east"] })).warnings).toEqual([]);
+  fake.state.volumeZones.push({ zoneName: "cinder-east", zoneState: { available: true } });
+  expect((await check({ availabilityZones: ["nova", "east"] })).warnings).toEqual([
+    expect.stringMatching(/^volumeZones: Cinder has the zones nova, cinder-east, and data volumes go to its default/),
+  ]);
+  const over = { availabilityZones: ["nova", "east"], volumeZones: ["nova", "cinder-east"] };
+  expect((await check(over)).warnings).toEqual([]);
+  expect(await problems({ ...over, volumeZones: ["nova", "mars"] })).toEqual([
+    expect.stringMatching(/volumeZones: got "mars"; Cinder has no such zone now. Fix: use nova/),
+  ]);
 });
 
 test("agents may not promise more memory than they have, and told sizes should be true", async () => {
@@ -182,6 +273,22 @@ describe("an existing network", () => {
     network.port_security_enabled = false;
     expect(await problems(existing)).toEqual([
       expect.stringMatching(/existingNetworkId: got .*its port security is off.*--enable-port-security/),
+    ]);
+  });
+
+  test("without DHCP needs config drives; of others or without DNS it is doubtful", async () => {
+    const [subnet] = fake.state.subnets as [Record<string, unknown>];
+    const network = fake.state.networks.find((n) => n.id === IDS.network) as Record<string, unknown>;
+    Object.assign(subnet, { enable_dhcp: false, dns_nameservers: ["10.0.0.2"] });
+    expect(await problems(existing)).toEqual([
+      expect.stringMatching(/configDrive: got false; existingSubnetId has no DHCP.*Fix: set configDrive to true/),
+    ]);
+    expect((await check({ ...existing, configDrive: true })).warnings).toEqual([]);
+    Object.assign(subnet, { enable_dhcp: true, dns_nameservers: [] });
+    network.project_id = "of-others";
+    expect((await check(existing)).warnings.sort()).toEqual([
+      expect.stringMatching(/^existingNetworkId: office belongs to another project.*create_port:fixed_ips/),
+      expect.stringMatching(/^existingSubnetId: it names no DNS servers.*--dns-nameserver/),
     ]);
   });
 

@@ -222,3 +222,44 @@ describe("properties", () => {
     );
   });
 });
+
+describe("Docker's bridge on machines", () => {
+  const cloud = { ...CLOUD, architecture: "standalone" };
+  const refused = (raw: Record<string, unknown>): string[] =>
+    problems({ ...cloud, ...raw }).map(({ key, value, rule }) => `${key} ${value}: ${rule}`);
+
+  test.each([
+    [{ dnsServers: ["172.17.0.53"] }, "172.17.0.53 (dnsServers)"],
+    [{ egressCidrs: ["172.17.8.0/24"], dnsServers: ["10.0.0.2"] }, "172.17.8.0/24 (egressCidrs)"],
+    [{ existingNamenodes: ["172.17.9.9"] }, "172.17.9.9 (existingNamenodes)"],
+    [{ registry: "172.17.1.2:5000/team" }, "172.17.1.2 (registry)"],
+    [{ aptMirror: "http://me@172.17.1.2/debian" }, "172.17.1.2 (aptMirror)"],
+  ])("may not hide what %j names", (raw, what) => {
+    expect(refused(raw)).toEqual([`dockerCidr 172.17.0.0/16: apart from ${what}, which machines could not reach`]);
+    expect(refused({ ...raw, dockerCidr: "10.200.0.0/24" })).toEqual([]);
+  });
+
+  test("lies outside of the cluster's network, wherever it is, and names are not looked up", () => {
+    expect(refused({ networkCidr: "172.17.0.0/16" })).toEqual([
+      "networkCidr 172.17.0.0/16: apart from 172.17.0.0/16 (dockerCidr, Docker's own bridge on every machine)",
+    ]);
+    expect(refused({ networkCidr: "172.17.0.0/16", dockerCidr: "10.200.0.0/24" })).toEqual([]);
+    expect(refused({ dockerCidr: "10.72.9.0/24" })).toEqual([
+      expect.stringMatching(/^networkCidr 10\.72\.0\.0\/16: apart/),
+    ]);
+    expect(refused({ registry: "registry.example.org", aptMirror: "https://172.17.example.org/" })).toEqual([]);
+    expect(refused({ egressCidrs: ["172.16.0.0/12"], dnsServers: ["10.0.0.2"] })).toEqual([]);
+    expect(problems({ ...local, dnsServers: ["172.17.0.2"] })).toEqual([]);
+  });
+});
+
+test("there are as many zones of volumes as of machines", () => {
+  const rules = (raw: Record<string, unknown>): string[] =>
+    problems({ ...CLOUD, architecture: "standalone", ...raw }).map(({ key, rule }) => `${key}: ${rule}`);
+  expect(rules({ volumeZones: ["cinder"] })).toEqual([]);
+  expect(rules({ volumeZones: ["cinder"], availabilityZones: ["a"] })).toEqual([]);
+  expect(rules({ volumeZones: ["x", "y"] })).toEqual(["volumeZones: one zone where availabilityZones is empty"]);
+  expect(rules({ volumeZones: ["x"], availabilityZones: ["a", "b"], antiAffinity: "soft" })).toEqual([
+    "volumeZones: as many as availabilityZones (2)",
+  ]);
+});

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { DEMO } from "./demo.ts";
+import { FakeCloud, IMAGE } from "./fake-cloud.ts";
+import { Stack } from "./stack.ts";
+
+/** What differs between clouds, on the real engine with the real provider. */
+
+const NEWER = "77777777-7777-4777-8777-777777777777";
+
+test("machines keep the image that its name meant first, also on volumes, and move to another by its id", async () => {
+  const cloud = await FakeCloud.start();
+  const settings = { agentCount: 1, dataVolumes: false, bootVolumeGb: 30, configDrive: true };
+  const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
+  const stack = new Stack({ config: { ...DEMO, ...settings }, env });
+  try {
+    await stack.init();
+    const up = await stack.up();
+    expect(up.code, up.text).toBe(0);
+    expect(cloud.server("demo-agent-1")).toMatchObject({ image: "", config_drive: true });
+
+    // As clouds publish: the name goes to the new image.
+    cloud.images.set(IMAGE, "debian-12-until-may").set(NEWER, "debian-12");
+    const again = await stack.up("--refresh");
+    expect(again.code, again.text).toBe(0);
+    expect(again.changes.filter((line) => !line.startsWith("refresh"))).toEqual([]);
+    expect(again.text).toContain(`debian-12 now also means ${NEWER}; machines keep ${IMAGE}`);
+
+    stack.configure({ image: NEWER });
+    const { changes } = await stack.preview();
+    const machines = ["agent-1", "bastion", "client", "master-1"].map((name) => `replace Instance demo-${name}`);
+    expect(changes).toEqual(expect.arrayContaining(machines));
+    expect(changes.filter((line) => line.includes(" Port "))).toEqual([]);
+  } finally {
+    stack.remove();
+    await cloud.stop();
+  }
+});
