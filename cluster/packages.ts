@@ -15,18 +15,16 @@ const TRUST_FOLDER = `${SHARED_FOLDER}/.trust`;
 
 /** Properties of drivers. */
 export function packageProperties(c: Config): Record<string, string> {
-  const store = `-Djavax.net.ssl.trustStore=${TRUST_FOLDER}/cacerts`;
   return {
     "spark.jars.ivy": IVY_FOLDER,
     ...(c.mavenMirror === undefined ? {} : { "spark.jars.ivySettings": IVY_SETTINGS }),
-    // Beside these, `extraJavaOptions` are the user's own.
-    ...(c.trustedCertificates.length === 0
-      ? {}
-      : {
-          "spark.driver.defaultJavaOptions": store,
-          ...(hasSharedStorage(c) ? { "spark.executor.defaultJavaOptions": store } : {}),
-        }),
   };
+}
+
+/** Options by which Java trusts whom the config trusts. */
+export function trustOptions(c: Config, of: "driver" | "executor"): string[] {
+  const found = c.trustedCertificates.length > 0 && (of === "driver" || hasSharedStorage(c));
+  return found ? [`-Djavax.net.ssl.trustStore=${TRUST_FOLDER}/cacerts`] : [];
 }
 
 /** Files of the client that those properties name. */

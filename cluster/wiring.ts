@@ -2,6 +2,7 @@ import { SECRET_KEYS } from "../config/secrets.ts";
 import type { ArchitectureRecord } from "./architectures/record.ts";
 import type { Context } from "./context.ts";
 import { hasHdfs } from "./features.ts";
+import { javaProperties } from "./java.ts";
 import { executorCores, overheadMiB } from "./memory.ts";
 import { packageProperties } from "./packages.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
@@ -49,6 +50,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
       : {}),
     ...objectStore(ctx),
     ...packageProperties(c),
+    ...javaProperties(c, "spark.executor.uri" in own.conf),
     ...propertiesFor(c, "driver"),
     ...writeGuard(ctx),
     // From here on addresses and ports, which nothing may override: the firewall knows these and no others.

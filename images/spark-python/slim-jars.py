@@ -1,7 +1,8 @@
 """Takes native libraries of other platforms out of the jars.
 
 Spark's jars carry RocksDB, zstd, snappy and others for Windows, macOS, musl, s390x and so on: over 80 MB that a glibc Linux of
-one architecture can never load. Everything else in a jar stays as it is, and a jar that had natives must keep one for this
+one architecture can never load. Signatures go as well: what Spark's source package holds is known by its digest, and Java keeps no
+class of a signed jar in its archives. Everything else in a jar stays as it is, and a jar that had natives must keep one for this
 platform, unless it never had any.
 
     slim-jars.py <folder with jars> <amd64|arm64>
@@ -13,6 +14,7 @@ import sys
 import zipfile
 
 NATIVE = re.compile(r"\.(so|dll|dylib|jnilib|sl|a)$", re.IGNORECASE)
+SIGNATURE = re.compile(r"META-INF/[^/]*\.(SF|RSA|DSA|EC)$", re.IGNORECASE)
 OURS = {
     "amd64": re.compile(r"linux64\.so$|linux64/[^/]*$|linux[-/_](amd64|x86_64)/[^/]*$|_x86_64\.so$", re.IGNORECASE),
     "arm64": re.compile(r"linux-aarch64\.so$|linux[-/_](aarch64|arm64)/[^/]*$|_aarch_64\.so$", re.IGNORECASE),
@@ -26,9 +28,10 @@ def slim(path: str, arch: str) -> int:
     with zipfile.ZipFile(path) as jar:
         natives = [entry.filename for entry in jar.infolist() if NATIVE.search(entry.filename)]
         foreign = {entry for entry in natives if not OURS[arch].search(entry)}
-        if not foreign:
+        signatures = {entry for entry in jar.namelist() if SIGNATURE.match(entry)}
+        if not foreign and not signatures:
             return 0
-        if len(foreign) == len(natives):
+        if natives and len(foreign) == len(natives):
             # netty's jars are one per platform: a foreign one goes as a whole.
             if re.search(r"-(linux|osx|windows)-[^-]+\.jar$", name):
                 size = os.path.getsize(path)
@@ -40,7 +43,7 @@ def slim(path: str, arch: str) -> int:
         before = os.path.getsize(path)
         with zipfile.ZipFile(path + ".new", "w") as new:
             for entry in jar.infolist():
-                if entry.filename in foreign:
+                if entry.filename in foreign or entry.filename in signatures:
                     continue
                 # Same entry, same date and order: the result is the same bytes in every build.
                 new.writestr(entry, jar.read(entry), compress_type=entry.compress_type, compresslevel=9)

@@ -157,6 +157,13 @@ describe("make up, on the embedded default", () => {
 
   tutorials(cluster);
 
+  test("drivers and executors start from the archives of Java's classes", async () => {
+    await cluster.bring("class_archives.py");
+    const { output } = await cluster.exec("client", ["python3", "/tmp/class_archives.py"]);
+    expect(output).toContain("driver: driver.jsa executor.jsa\n");
+    expect(output).toContain("executors: executor.jsa\n");
+  });
+
   firstDay(cluster);
 
   test("the catalogue of tables answers on the client, and to no other machine", async () => {

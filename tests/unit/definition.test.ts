@@ -178,6 +178,21 @@ test("an object store is wired with its secret as a mark, on the client alone", 
   expect(Object.keys(inCloud({}).spark.conf).filter((key) => key.includes("s3a"))).toEqual([]);
 });
 
+test("Java has its archives of classes, where it runs the Spark of the images", () => {
+  for (const architecture of ARCHITECTURES) {
+    const { conf } = inCloud({ architecture }).spark;
+    expect(conf["spark.driver.defaultJavaOptions"]).toContain("executor.jsa:/opt/spark-classes/driver.jsa");
+    expect(conf["spark.driver.extraClassPath"]).toBe("/opt/spark-classes/spark.jar");
+    const fetched = "spark.executor.uri" in conf;
+    expect(fetched).toBe(architecture === "vanilla");
+    expect("spark.executor.extraClassPath" in conf).toBe(!fetched);
+    expect("spark.executor.defaultJavaOptions" in conf).toBe(!fetched);
+  }
+  // Who has a class path of their own keeps it, and does without.
+  const own = { "spark.executor.extraClassPath": "/opt/own.jar" };
+  expect(inCloud({ sparkConf: own }).spark.conf).toMatchObject(own);
+});
+
 test("drivers get jars from the mirror, and trust whom the config trusts", () => {
   const pem = `-----BEGIN CERTIFICATE-----\nMII${"x".repeat(61)}\nxx==\n-----END CERTIFICATE-----\n`;
   const own = { mavenMirror: "https://maven.example.org/central/", trustedCertificates: [`MII${"x".repeat(61)} xx==`] };
@@ -189,9 +204,9 @@ test("drivers get jars from the mirror, and trust whom the config trusts", () =>
     expect(cluster.spark.conf).toMatchObject({
       "spark.jars.ivy": "/home/spark/work/.ivy2",
       "spark.jars.ivySettings": "/etc/triplewide/ivysettings.xml",
-      "spark.driver.defaultJavaOptions": store,
-      "spark.executor.defaultJavaOptions": store,
     });
+    for (const of of ["driver", "executor"])
+      expect(String(cluster.spark.conf[`spark.${of}.defaultJavaOptions`]).split(" ")).toContain(store);
     expect(contentOf(jupyter, "/etc/triplewide/ivysettings.xml")).toContain(
       'root="https://maven.example.org/central/"',
     );
@@ -203,9 +218,8 @@ test("drivers get jars from the mirror, and trust whom the config trusts", () =>
     expect(jupyter?.env.PIP_CERT).toBe("/home/spark/work/.trust/ca.pem");
   }
   const { spark } = inCloud({ ...own, sharedStorage: "none" });
-  expect(Object.keys(spark.conf).filter((key) => key.endsWith("defaultJavaOptions"))).toEqual([
-    "spark.driver.defaultJavaOptions",
-  ]);
+  const trusting = Object.entries(spark.conf).filter(([, value]) => String(value).includes("trustStore"));
+  expect(trusting.map(([key]) => key)).toEqual(["spark.driver.defaultJavaOptions"]);
   const plain = inCloud({});
   expect(plain.spark.conf["spark.jars.ivySettings"]).toBeUndefined();
   expect(jupyterOf(plain)?.command).toEqual(["jupyter", "lab"]);
