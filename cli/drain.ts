@@ -4,14 +4,13 @@ import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
-import { captured } from "../lib/exec.ts";
 import { shellQuote } from "../lib/quote.ts";
 import { ROOT } from "../lib/root.ts";
 import { findDocker } from "../local/docker.ts";
+import { onDocker } from "../local/operator.ts";
 import { Ssh } from "../machines/ssh.ts";
 import { type DrainOptions, drain as drainAgent, reactivate } from "../mesos/drain.ts";
 import { pathOnMachine } from "../render/cloud-init.ts";
-import { containerName } from "../render/compose.ts";
 import { type ConfigOptions, commandOf, projectFolder, seconds, setOption } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
 
@@ -21,19 +20,6 @@ interface Options extends ConfigOptions {
   back: boolean;
   grace: number;
   timeout: number;
-}
-
-/** The master's service, which has the operator's password among its files. */
-function masterService(cluster: Cluster, machine: string) {
-  const service = cluster.services.find((s) => s.machine === machine && s.files.some((f) => f.path === ADMIN_LOGIN));
-  if (!service) throw new Error(`no Mesos master on ${machine}`);
-  return service;
-}
-
-async function onThisDocker(cluster: Cluster): Promise<Run> {
-  const d = await findDocker();
-  return (master, command) =>
-    captured(d.client, ["exec", containerName(cluster, masterService(cluster, master.name)), ...command]);
 }
 
 /** Commands on machines of a stack, as root: through the bastion, with the key that the stack made. */
@@ -85,7 +71,7 @@ export function drain(): Command {
       const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
       const docker = platformOf(cluster.config).machinesAreContainers;
       const { run, close } = docker
-        ? { run: await onThisDocker(cluster), close: async () => {} }
+        ? { run: onDocker(await findDocker(), cluster), close: async () => {} }
         : await onMachines(cluster, environment);
       const report = (line: string): void => void process.stdout.write(`${line}\n`);
       const { grace: graceSeconds, timeout: timeoutSeconds } = options;

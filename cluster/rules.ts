@@ -8,11 +8,12 @@ import { architectureOf } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, zookeeperMembers } from "./groups.ts";
-import { agentFlavorSize, agentSize, daemonsMiB, executorMiB, overheadMiB, roomOf } from "./memory.ts";
+import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { refusedProperty } from "./spark-properties.ts";
+import { teamNames } from "./teams.ts";
 
 /** Rules that need more than one key. Each entry of the result names the key that is easiest to change. */
 export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script">): Problem[] {
@@ -252,6 +253,7 @@ function features(c: Config, refuse: Refuse): void {
       refuse("mesosFrameworks", `other than ${taken}, which this cluster itself uses`, "choose another name", name);
     }
   }
+  teams(c, refuse);
   if (c.marathonWorkers !== undefined && c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
   }
@@ -269,6 +271,52 @@ function features(c: Config, refuse: Refuse): void {
   }
   if (hasRegistry(c) && c.registryPassword !== undefined) {
     refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
+  }
+}
+
+/** Teams have names of their own, room for an executor each, and no more together than the agents have. */
+function teams(c: Config, refuse: Refuse): void {
+  const names = teamNames(c);
+  const facts = architectureOf(c);
+  if (names.length > 0 && facts.executorsStartedBy !== "mesos") {
+    const rule = `empty in architecture ${c.architecture}: Spark's own master gives executors to jobs there, and it knows no teams`;
+    refuse("teams", rule, "remove it, or use an architecture in which Mesos starts executors", names.join(", "));
+    return;
+  }
+  const taken = [...new Set([...RESERVED_PRINCIPALS, c.mesosRole, ...c.mesosFrameworks])];
+  for (const name of names.filter((name) => taken.includes(name))) {
+    refuse("teams", `named other than ${taken.join(", ")}, which have that role or login`, "choose another name", name);
+  }
+  if (c.defaultTeam !== undefined && !names.includes(c.defaultTeam)) {
+    refuse("defaultTeam", `one of teams (${names.join(", ") || "there are none"})`, "name one of them, or remove it");
+  }
+  const size = agentSize(c, facts);
+  const rows = [
+    ["cpus", "cpusMax", executorCores(c, facts) ?? 1, size.cores],
+    ["memoryMiB", "memoryMaxMiB", executorMiB(c), size.memoryMiB],
+  ] as const;
+  for (const [least, most, executor, agent] of rows) {
+    for (const name of names) {
+      const team = c.teams[name];
+      if (!team) continue;
+      const shown = `${name}: ${least} ${team[least]}`;
+      if (team[least] < executor) {
+        refuse("teams", `with ${least} of at least ${executor}, what one executor takes`, `raise ${least}`, shown);
+      }
+      const bound = team[most];
+      if (bound !== undefined && bound < team[least]) {
+        refuse("teams", `with ${most} (${bound}) no less than ${least}`, `raise ${most}, or remove it`, shown);
+      }
+    }
+    const sum = names.reduce((total, name) => total + (c.teams[name]?.[least] ?? 0), 0);
+    const room = agent === undefined ? undefined : agent * c.agentCount;
+    if (room !== undefined && sum > room) {
+      const rule = `with no more ${least} together than the agents have: ${c.agentCount} times ${agent} are ${room}`;
+      refuse("teams", rule, "lower them, or add agents", sum);
+    } else if (room !== undefined && c.defaultTeam === undefined && names.length > 0 && room - sum < executor) {
+      const rule = `with room for an executor of jobs without a team: ${room - sum} ${least} of ${room} are left, and it takes ${executor}`;
+      refuse("teams", rule, "lower them, add agents, or set defaultTeam", sum);
+    }
   }
 }
 

@@ -63,7 +63,7 @@ export type Content =
   | {
       format: "shell-exports";
       variables: Readonly<Record<string, Value>>;
-      /** A variable to which the output of a program is added. */
+      /** A variable to which the output of a program is added; where the program fails, so does what reads the file. */
       added?: { variable: string; command: readonly string[] };
     }
   /** JSON on one line. */
@@ -200,8 +200,8 @@ export interface SparkWiring {
   env: Record<string, string>;
   /** MASTER. */
   master: string;
-  /** Program whose output is added to the options of every driver's JVM. */
-  share?: string[];
+  /** Program whose output is added to the options of every driver's JVM. Where it fails, the driver does not start. */
+  options?: string[];
 }
 
 /**

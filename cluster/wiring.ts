@@ -13,6 +13,7 @@ import { SHARED_FOLDER } from "./shared-storage.ts";
 import { writeGuard } from "./shared-storage-guard.ts";
 import { dynamicAllocation, fairShare } from "./sharing.ts";
 import { propertiesFor } from "./spark-properties.ts";
+import { driverOptions } from "./teams.ts";
 import type { SparkWiring } from "./types.ts";
 import { secret, type Value } from "./values.ts";
 
@@ -25,7 +26,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
   const client = ctx.addresses("client")[0] ?? "";
   const own = architecture.wire(ctx);
   const cores = executorCores(c, ctx.architecture);
-  const share = fairShare(c, own.coresKnownBy, cores);
+  const options = driverOptions(c, fairShare(c, own.coresKnownBy, cores));
 
   const conf: Record<string, Value> = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -74,7 +75,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     conf: { ...conf, ...own.conf },
     env: { SPARK_LOCAL_IP: client, PYSPARK_PYTHON: PYTHON, ...own.env },
     master: own.master,
-    ...(share ? { share } : {}),
+    ...(options ? { options } : {}),
   };
 }
 

@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { never } from "../lib/promises.ts";
+import { shellQuote } from "../lib/quote.ts";
 import { throughSsh } from "../machines/marathon.ts";
 import { waitReady } from "../machines/readiness.ts";
 import { Ssh, type SshTarget } from "../machines/ssh.ts";
 import { applyApps } from "../marathon/apply.ts";
+import type { Operator } from "../mesos/leader.ts";
+import { applyQuotas } from "../mesos/quotas.ts";
 import type { Cloud } from "../openstack/cloud.ts";
 import { type ExistingMachine, existingMachines, faultOf } from "../openstack/inventory.ts";
-import type { Access, AppsRequest, Operations, ReadyRequest } from "./operations.ts";
+import type { Access, AppsRequest, Operations, QuotasRequest, ReadyRequest } from "./operations.ts";
 
 export interface LiveOptions {
   cloud: Cloud;
@@ -77,6 +80,16 @@ export class LiveOperations implements Operations {
     await applyApps({ http, apps, timeoutSeconds, report });
   }
 
+  async quotas({ cluster, machines, loginFile, timeoutSeconds }: QuotasRequest): Promise<string[]> {
+    const ssh = await this.#ssh.promise;
+    const run: Operator["run"] = async ({ name, address }, command) => {
+      const target = machines.find((m) => m.name === name) ?? { name, address };
+      const { code, stdout, stderr } = await ssh.run(target, `sudo -n ${command.map(shellQuote).join(" ")}`);
+      return { code, output: code === 0 ? stdout : stderr };
+    };
+    return applyQuotas({ cluster, run, loginFileOf: () => loginFile, timeoutSeconds });
+  }
+
   async forward(machine: SshTarget, port: number): Promise<void> {
     const ssh = await this.#ssh.promise;
     await ssh.forward(machine, port, port);
@@ -126,6 +139,11 @@ export class ApiOnlyOperations extends LiveOperations {
 
   /** Does nothing: no Marathon runs. */
   override async apps(): Promise<void> {}
+
+  /** Does nothing: no Mesos runs. */
+  override async quotas(): Promise<string[]> {
+    return [];
+  }
 
   override async forward(): Promise<void> {
     throw new Error(

@@ -1,4 +1,4 @@
-import type { Group } from "../cluster/types.ts";
+import type { Cluster, Group } from "../cluster/types.ts";
 import type { SshTarget } from "../machines/ssh.ts";
 import type { ExistingMachine } from "../openstack/inventory.ts";
 import type { MarathonApp } from "../render/marathon-apps.ts";
@@ -39,6 +39,15 @@ export interface AppsRequest {
   report: (line: string) => void;
 }
 
+export interface QuotasRequest {
+  cluster: Cluster;
+  /** Machines with a Mesos master. */
+  machines: readonly SshTarget[];
+  /** File on each of them with the operator's `user:password`. */
+  loginFile: string;
+  timeoutSeconds: number;
+}
+
 /**
  * What the program does besides registering resources: it knows what exists, and it waits for machines. The components
  * use nothing else, so that tests need neither a cloud nor machines.
@@ -56,6 +65,8 @@ export interface Operations {
   ready(request: ReadyRequest): Promise<void>;
   /** Resolves when Marathon runs these apps, and no others of ours; rejects with each app that it does not run, and why. */
   apps(request: AppsRequest): Promise<void>;
+  /** Resolves when Mesos has the teams' quotas and weights, with the roles that were changed; rejects with Mesos' reason. */
+  quotas(request: QuotasRequest): Promise<string[]>;
   /** Forwards `port` of this computer to the same port of a machine of the cluster, until `close`. */
   forward(machine: SshTarget, port: number): Promise<void>;
   /** Ends all connections. */
@@ -75,6 +86,7 @@ export function passive(existing: ReadonlyMap<string, ExistingMachine> = new Map
     fault: async () => "",
     ready: async () => {},
     apps: async () => {},
+    quotas: async () => [],
     forward: async () => {},
     close: async () => {},
   };

@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { hasMesos } from "../cluster/architectures/index.ts";
 import { egressOf } from "../cluster/firewall.ts";
 import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag, s3Argument, s3Tag } from "../cluster/images.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
+import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pullLogin } from "../cluster/services/registry/registry.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, type Reference, references } from "../cluster/values.ts";
@@ -370,7 +372,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     try {
       await allOf([...this.#groups.values()].map((group) => group.ready));
       await allOf(gated.filter((g) => !GROUPS[g].gatedLast).map((g) => this.#gate(g)));
-      await allOf([this.#apps(secrets, images)]);
+      await allOf([this.#quotas(), this.#apps(secrets, images)]);
       await allOf(gated.filter((g) => GROUPS[g].gatedLast).map((g) => this.#gate(g)));
     } finally {
       await operations.close();
@@ -393,6 +395,25 @@ export class SparkCluster extends pulumi.ComponentResource {
     } catch (error) {
       throw new pulumi.ResourceError(messageOf(error), resource, true);
     }
+  }
+
+  /** Gives teams their quotas. They are no Pulumi resources: Mesos keeps them itself, and they end with its masters' volumes. */
+  async #quotas(): Promise<void> {
+    const { cluster, operations } = this.#args;
+    const [first] = this.#machines("master");
+    if (!first || !hasMesos(cluster.config)) return;
+    const resource = this.#groups.get("master") ?? this;
+    const changed = await operations
+      .quotas({
+        cluster,
+        machines: await this.#targets(this.#machines("master")),
+        loginFile: pathOnMachine(cluster, first, ADMIN_LOGIN),
+        timeoutSeconds: cluster.config.readyTimeoutSeconds,
+      })
+      .catch((error) => {
+        throw new pulumi.ResourceError(messageOf(error), resource, true);
+      });
+    if (changed.length > 0) await pulumi.log.info(`quotas set: ${changed.join(", ")}`, resource);
   }
 
   /** Gives Marathon its apps. They are no Pulumi resources: Marathon keeps them itself, and they end with its machines. */

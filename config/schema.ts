@@ -412,6 +412,26 @@ export const shape = {
   mesosFrameworks: mesos.list(NAME, "names of lower-case letters, digits and dashes", {
     doc: "Other frameworks that may register with Mesos, by name. Each name is a principal with a secret of its own, which the client holds (`/etc/mesos/frameworks/<name>.json`, as Mesos' `--credential` takes it), and the one role that it may register in. Its tasks run as the user `task-<name>`, which agents make, and as no other.",
   }),
+  teams: mesos.table(
+    z.strictObject({
+      cpus: z.int().min(1),
+      memoryMiB: z.int().min(512),
+      cpusMax: z.int().min(1).optional(),
+      memoryMaxMiB: z.int().min(512).optional(),
+      weight: z.number().min(0.01).max(1000).default(1),
+    }),
+    "a table such as {ml: {cpus: 40, memoryMiB: 163840, weight: 2}}",
+    {
+      names: { pattern: NAME, rule: "a name of lower-case letters, digits and dashes" },
+      doc: "Teams that share the cluster, by name, where Mesos starts executors. `cpus` and `memoryMiB` are kept free for a team whatever the others do (the guarantee of a Mesos quota); of what nobody has a guarantee for, teams get parts in proportion to `weight` (default 1). `cpusMax` and `memoryMaxMiB` bound what the jobs of a team have together. A driver belongs to the team that `TRIPLEWIDE_TEAM` names: it registers in the Mesos role of that name with a principal and secret of its own. Without it and without `defaultTeam`, it is in `mesosRole`, which has no guarantee (`TRIPLEWIDE_TEAM=spark` says so). `up` sets the numbers, and a change of them changes no machine; a new team replaces masters and client.",
+      fix: "give whole numbers for cpus and memoryMiB (MiB), and where wanted cpusMax, memoryMaxMiB and weight",
+    },
+  ),
+  defaultTeam: mesos.optionalText(
+    { doc: "Team of drivers that name none, one of `teams`.", derived: "no team: `mesosRole`" },
+    NAME,
+    "the name of a team",
+  ),
   taskImages: mesos.list(text.taggedImage.pattern, text.taggedImage.rule, {
     doc: "Images that tasks of other frameworks may run in beside the cluster's own, where agents start containers (`docker-executors`, `marathon-standalone`), exactly as the tasks name them. Agents refuse others, and containers whose user is root.",
   }),

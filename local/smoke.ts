@@ -1,4 +1,5 @@
 import { architectureOf, mesosStartsExecutors } from "../cluster/architectures/index.ts";
+import { hasTeams } from "../cluster/teams.ts";
 import type { Cluster } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../lib/errors.ts";
@@ -27,21 +28,19 @@ export function clientContainer(cluster: Cluster): string {
   return containerName(cluster, service);
 }
 
-/** Mesos fills one agent before the next: a job runs on all agents only when it takes all of their cores. */
-function cores(c: Config): string[] {
-  return mesosStartsExecutors(c) && c.agentCpus !== undefined ? ["--cores", String(c.agentCount * c.agentCpus)] : [];
+/**
+ * Mesos fills one agent before the next: a job runs on all agents only when it takes all of their cores. Where teams have
+ * guarantees no job may, and one agent is enough.
+ */
+function part(c: Config): string[] {
+  if (hasTeams(c)) return ["--agents", "1"];
+  const all = mesosStartsExecutors(c) && c.agentCpus !== undefined ? c.agentCount * c.agentCpus : undefined;
+  const agents = ["--agents", String(architectureOf(c).jobAgents(c))];
+  return all === undefined ? agents : [...agents, "--cores", String(all)];
 }
 
 /** Runs the smoke job on the client. @returns Its exit code. */
 export function smoke({ docker, cluster, json, signal }: SmokeOptions): Promise<number> {
-  const args = [
-    "exec",
-    clientContainer(cluster),
-    "smoke",
-    "--agents",
-    String(architectureOf(cluster.config).jobAgents(cluster.config)),
-    ...cores(cluster.config),
-    ...(json ? ["--json"] : []),
-  ];
+  const args = ["exec", clientContainer(cluster), "smoke", ...part(cluster.config), ...(json ? ["--json"] : [])];
   return interactive(docker.client, args, signal ? { signal } : {});
 }

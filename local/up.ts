@@ -13,12 +13,14 @@ import { captured, interactive } from "../lib/exec.ts";
 import { applyApps } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
 import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
+import { applyQuotas } from "../mesos/quotas.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { renderApps } from "../render/marathon-apps.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { checkControlGroups } from "./control-groups.ts";
 import { type Docker, docker, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
+import { onDocker } from "./operator.ts";
 import { takenPorts } from "./ports.ts";
 import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
 import { SmokeFailed, smoke } from "./smoke.ts";
@@ -84,6 +86,11 @@ export async function up({ root, environment, config: given, smoke: withSmoke }:
       run,
       cluster.gates.filter((gate) => !GROUPS[gate.group].gatedLast),
     );
+    const teams = await applyQuotas({
+      cluster,
+      run: onDocker(d, cluster),
+      timeoutSeconds: config.readyTimeoutSeconds,
+    });
     const apps = await runApps(root, cluster, project, abort.signal);
     await passGates(
       run,
@@ -93,7 +100,7 @@ export async function up({ root, environment, config: given, smoke: withSmoke }:
     const key = (s: { id: string; startedAt: string }): string => `${s.id} ${s.startedAt}`;
     const known = new Set(statesBefore.map(key));
     const changed = statesAfter.filter((s) => !known.has(key(s)));
-    const names = [...changed.map((s) => s.name), ...apps];
+    const names = [...changed.map((s) => s.name), ...apps, ...teams.map((role) => `quota of ${role}`)];
     if (names.length === 0 && statesBefore.length === statesAfter.length)
       say("Nothing to change: the cluster is as the config says.");
     else if (!fresh) say(`Changed: ${names.join(", ") || "containers removed"}`);

@@ -1,32 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { hasMesos } from "../cluster/architectures/index.ts";
-import type { Cluster, Machine } from "../cluster/types.ts";
 import { UserError } from "../lib/errors.ts";
-import {
-  type AgentState,
-  agentAt,
-  drainCall,
-  type OperatorAnswer,
-  type OperatorCall,
-  operatorCommand,
-  reactivateCall,
-  readAnswer,
-  tasksOn,
-} from "./operator.ts";
+import { askLeader, type Operator } from "./leader.ts";
+import { type AgentState, agentAt, drainCall, reactivateCall, tasksOn } from "./operator.ts";
 
 /** What `drain` and `reactivate` work with. */
-export interface DrainOptions {
-  cluster: Cluster;
+export interface DrainOptions extends Operator {
   /** Name of the agent's machine, such as `agent-2`. */
   agent: string;
   /** Seconds that each task has to end after it was asked to, before it is killed. */
   graceSeconds: number;
   /** Seconds after which waiting is given up. */
   timeoutSeconds: number;
-  /** Runs a command on a master's machine, where its files are. */
-  run: (master: Machine, command: string[]) => Promise<{ code: number; output: string }>;
-  /** File with the operator's login, where `run` runs commands. @default where the master itself has it */
-  loginFileOf?: (master: Machine) => string;
   /** Takes one short line whenever something changed. */
   report: (line: string) => void;
 }
@@ -43,12 +28,12 @@ export async function drain(options: DrainOptions): Promise<void> {
   const { agent, graceSeconds, timeoutSeconds, report } = options;
   const began = Date.now();
   const first = await stateOf(options);
-  if (first.drain === "none") await call(options, drainCall(first.id, graceSeconds));
+  if (first.drain === "none") await askLeader(options, drainCall(first.id, graceSeconds));
   let shown = "";
   for (;;) {
     const { drain: state, id } = await stateOf(options);
     if (state === "drained") break;
-    const left = tasksOn(await call(options, { type: "GET_TASKS" }), id);
+    const left = tasksOn(await askLeader(options, { type: "GET_TASKS" }), id);
     const line =
       left.length === 0 ? "no tasks, waiting for their frameworks to hear of it" : `${left.length} tasks left`;
     if (line !== shown) report(`${agent}: ${line}`);
@@ -68,7 +53,7 @@ export async function drain(options: DrainOptions): Promise<void> {
 /** Gives a drained agent back to the cluster. */
 export async function reactivate(options: DrainOptions): Promise<void> {
   const { id, drain: state } = await stateOf(options);
-  if (state !== "none") await call(options, reactivateCall(id));
+  if (state !== "none") await askLeader(options, reactivateCall(id));
   options.report(`${options.agent} takes tasks again.`);
 }
 
@@ -82,30 +67,7 @@ async function stateOf(options: DrainOptions): Promise<AgentState> {
     const shown = known.length > 8 ? `${known[0]} to ${known.at(-1)}` : known.join(", ");
     throw new UserError(`no agent is called ${agent}; there are ${shown}`);
   }
-  const found = agentAt(await call(options, { type: "GET_AGENTS" }), machine.address);
+  const found = agentAt(await askLeader(options, { type: "GET_AGENTS" }), machine.address);
   if (!found) throw new UserError(`${agent} (${machine.address}) is not registered with the leading master`);
   return found;
-}
-
-/** Asks one master after the other until the leading one has answered. */
-async function call(options: DrainOptions, what: OperatorCall): Promise<unknown> {
-  const { cluster, run } = options;
-  const port = cluster.config.mesosMasterPort;
-  const failures: string[] = [];
-  for (const master of cluster.machines.filter((m) => m.roles.includes("mesos-master"))) {
-    const { code, output } = await run(
-      master,
-      operatorCommand(master.address, port, what, options.loginFileOf?.(master)),
-    );
-    if (code !== 0) {
-      failures.push(`${master.name}: ${output.trim().split("\n").at(-1) || `exit code ${code}`}`);
-      continue;
-    }
-    const answer: OperatorAnswer = readAnswer(output);
-    if (answer.kind === "done") return answer.body;
-    if (answer.kind === "refused")
-      throw new UserError(`the leading Mesos master refuses ${what.type} (${answer.status}): ${answer.reason}`);
-    failures.push(`${master.name}: does not lead`);
-  }
-  throw new UserError(`no leading Mesos master answers:\n  ${failures.join("\n  ")}`);
 }

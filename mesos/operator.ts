@@ -9,11 +9,28 @@ import { shellQuote, shellWord } from "../lib/quote.ts";
 export type OperatorCall =
   | { type: "GET_AGENTS" }
   | { type: "GET_TASKS" }
+  | { type: "GET_QUOTA" }
+  | { type: "GET_WEIGHTS" }
+  | { type: "UPDATE_QUOTA"; update_quota: { force: boolean; quota_configs: QuotaConfig[] } }
+  | { type: "UPDATE_WEIGHTS"; update_weights: { weight_infos: WeightInfo[] } }
   | { type: "REACTIVATE_AGENT"; reactivate_agent: { agent_id: Id } }
   | { type: "DRAIN_AGENT"; drain_agent: { agent_id: Id; max_grace_period: { seconds: number } } };
 
 interface Id {
   value: string;
+}
+
+/** What a role is guaranteed, and its bounds, by resource: cores, and MiB of memory. Without either, it has no quota. */
+export interface QuotaConfig {
+  role: string;
+  guarantees?: Readonly<Record<string, { value: number }>>;
+  limits?: Readonly<Record<string, { value: number }>>;
+}
+
+/** A role's part of what nobody is guaranteed, against the others' of 1. */
+export interface WeightInfo {
+  role: string;
+  weight: number;
 }
 
 /** Takes an agent out of service and ends its tasks, each after at most this long. */

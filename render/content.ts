@@ -45,7 +45,7 @@ export function writeContent(content: Filled<Content>): string {
 function addition(added: Extract<Content, { format: "shell-exports" }>["added"]): string {
   if (added === undefined) return "";
   const { variable, command } = added;
-  return `export ${variable}="\${${variable}-} $(${command.map(shellQuote).join(" ")})"\n`;
+  return `${variable}="\${${variable}-} $(${command.map(shellQuote).join(" ")})" || exit\nexport ${variable}\n`;
 }
 
 /** A line for each entry, sorted by key: the same bytes for the same input. */

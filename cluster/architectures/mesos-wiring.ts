@@ -3,6 +3,7 @@ import { overheadMiB } from "../memory.ts";
 import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
 import { PRINCIPALS } from "../services/mesos/principals.ts";
 import { connectionProperties } from "../services/spark/spark.ts";
+import { hasTeams } from "../teams.ts";
 import { secret, type Value } from "../values.ts";
 import type { Wiring } from "./record.ts";
 
@@ -35,9 +36,14 @@ export function registersWithMesos(
       "spark.mesos.coarse": "true",
       // The general property has no effect here. MiB, without a unit.
       "spark.mesos.executor.memoryOverhead": String(overheadMiB(c)),
-      "spark.mesos.role": c.mesosRole,
-      "spark.mesos.principal": PRINCIPALS.spark,
-      "spark.mesos.secret": secret(`mesos-${PRINCIPALS.spark}`),
+      // Where there are teams, the driver's own says them: this file would win over what it is told when it starts.
+      ...(hasTeams(c)
+        ? {}
+        : {
+            "spark.mesos.role": c.mesosRole,
+            "spark.mesos.principal": PRINCIPALS.spark,
+            "spark.mesos.secret": secret(`mesos-${PRINCIPALS.spark}`),
+          }),
       ...conf,
     },
     without: ["spark.blockManager.port"],

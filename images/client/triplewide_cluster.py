@@ -68,13 +68,28 @@ def for_how_long(hours: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{round(hours)} h"
 
 
+TEAM_LOGINS = "/etc/mesos/teams"
+
+
+def mesos_login() -> str:
+    """`principal:secret` of this process' drivers: in a file for each team where there are teams (TRIPLEWIDE_TEAM), else among Spark's properties."""
+    conf = defaults()
+    if "spark.mesos.secret" in conf:
+        return f"{conf.get('spark.mesos.principal', '')}:{conf['spark.mesos.secret']}"
+    principal = os.environ.get("TRIPLEWIDE_TEAM") or "spark"
+    with open(os.path.join(TEAM_LOGINS, os.path.basename(principal)), encoding="utf-8") as secret:
+        return f"{principal}:{secret.read()}"
+
+
 def last_refusal(own: str) -> Optional[str]:
     """What Mesos says of the newest task of an application that ended badly; None where there is none, or no master answers.
 
     MESOS_MASTERS lists the masters, `host:port,...`. The login is the driver's own.
     """
-    conf = defaults()
-    login = f"{conf.get('spark.mesos.principal', '')}:{conf.get('spark.mesos.secret', '')}".encode()
+    try:
+        login = mesos_login().encode()
+    except OSError:
+        return None  # No such team: its driver has not started, and has said so.
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": f"Basic {base64.b64encode(login).decode()}"}
     for master in filter(None, os.environ.get("MESOS_MASTERS", "").split(",")):
         request = urllib.request.Request(f"http://{master}/api/v1", b'{"type": "GET_TASKS"}', headers)

@@ -206,7 +206,7 @@ def show_ui(shell: Any, url: Optional[str]) -> None:
 
 
 # What decides about a JVM when it starts: with another value of one of these, the one that waits is not the one that is wanted.
-ENVIRONMENT = re.compile(r"^(_?SPARK|PYSPARK|JAVA|JDK|HADOOP|MESOS|LIBPROCESS|PYTHON|MASTER|TZ|LANG|LC_|AWS_|PATH$)")
+ENVIRONMENT = re.compile(r"^(_?SPARK|TRIPLEWIDE_TEAM$|PYSPARK|JAVA|JDK|HADOOP|MESOS|LIBPROCESS|PYTHON|MASTER|TZ|LANG|LC_|AWS_|PATH$)")
 # What a running JVM still takes from SparkConf. Memory, class path, packages and the like are decided when it starts.
 STILL_FREE = re.compile(
     r"^spark\.(app\.name|master|sql\.(?!extensions|catalogImplementation|warehouse|hive)[\w.]+|executor\.(memory|cores|memoryOverhead|instances)|cores\.max|task\.\w+"

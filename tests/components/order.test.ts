@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import type { AppsRequest, Operations, ReadyRequest } from "../../components/operations.ts";
+import { teamQuotas } from "../../cluster/teams.ts";
+import type { AppsRequest, Operations, QuotasRequest, ReadyRequest } from "../../components/operations.ts";
 import type { SshTarget } from "../../machines/ssh.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
 import type { MarathonApp } from "../../render/marathon-apps.ts";
@@ -73,6 +74,15 @@ class FakeOperations implements Operations {
       this.#released.set(name, release);
       await release.promise;
     }
+  }
+
+  async quotas({ machines, cluster }: QuotasRequest): Promise<string[]> {
+    this.#known(machines);
+    const teams = teamQuotas(cluster.config).map(({ role, guarantees }) => `${role}=${guarantees.cpus}`);
+    this.#note(["quotas", ...teams].join(" "));
+    const reason = this.broken.get("quotas");
+    if (reason) throw new Error(reason);
+    return [];
   }
 
   async apps({ apps, machines }: AppsRequest): Promise<void> {
@@ -363,8 +373,8 @@ test("Marathon gets its apps once it leads, and workers are counted after that",
   const operations = new FakeOperations();
   const started = await start(MARATHON, { operations, onRegister: operations.onRegister });
   expect(await readyOf(started)).toBe("ready");
-  const last = ["gates master", "apps /spark/master /spark/worker", "gates client", "close"];
-  expect(operations.log.slice(-4)).toEqual(last);
+  const last = ["gates master", "quotas", "apps /spark/master /spark/worker", "gates client", "close"];
+  expect(operations.log.slice(-5)).toEqual(last);
   const [master] = operations.applied;
   expect(JSON.stringify(master)).toMatch(/10\.72\.0\.12:5000\/triplewide\/spark-python@sha256:[0-9a-f]{64}/);
   expect(JSON.stringify(operations.applied)).not.toMatch(/\{\{|made-up-secret/);
@@ -376,6 +386,38 @@ test("apps that do not run fail the update, and no worker is counted", async () 
   const started = await start(MARATHON, { operations, onRegister: operations.onRegister });
   expect(await readyOf(started)).toContain("the cluster is not ready");
   expect(operations.log.slice(-2)).toEqual(["apps /spark/master /spark/worker", "close"]);
+});
+
+const TEAMS = configOf("docker-executors", {
+  datanodeCount: 0,
+  namenodeCount: 1,
+  agentCpus: 8,
+  teams: { ml: { cpus: 4, memoryMiB: 8192 } },
+});
+
+test("teams get their quotas once Mesos leads and has its agents; a quota that Mesos refuses fails the update", async () => {
+  const operations = new FakeOperations();
+  const started = await start(TEAMS, { operations, onRegister: operations.onRegister });
+  expect(await readyOf(started)).toBe("ready");
+  expect(operations.log.slice(-3)).toEqual(["gates master", "quotas ml=4", "close"]);
+
+  const refusing = new FakeOperations();
+  refusing.broken.set("quotas", "the leading Mesos master refuses UPDATE_QUOTA");
+  const failed = await start(TEAMS, { operations: refusing, onRegister: refusing.onRegister });
+  expect(await readyOf(failed)).toContain("the cluster is not ready");
+});
+
+test("another quota changes no resource, and one team more its masters and the client", async () => {
+  const machines = async (teams: object): Promise<string[]> => {
+    const { resources } = await run({ ...TEAMS, teams });
+    return resources.map((r) => JSON.stringify([r.type, r.name, r.inputs])).sort();
+  };
+  const one = await machines({ ml: { cpus: 4, memoryMiB: 8192 } });
+  expect(await machines({ ml: { cpus: 6, memoryMiB: 9000, weight: 3 } })).toEqual(one);
+  const more = await machines({ ml: { cpus: 4, memoryMiB: 8192 }, bi: { cpus: 2, memoryMiB: 4096 } });
+  const changed = more.filter((text) => !one.includes(text)).map((text) => JSON.parse(text)[1] as string);
+  expect(changed.filter((name) => /agent/.test(name))).toEqual([]);
+  expect(changed.filter((name) => /(master|client)/.test(name)).length).toBeGreaterThan(1);
 });
 
 test("one worker more changes no resource", async () => {

@@ -7,7 +7,7 @@ It speaks what the wiring of a cluster needs, as Mesos 1.11 does:
   - /health, /metrics/snapshot, /state and the operator's calls at /api/v1, with logins and access rules.
 
 It starts no task, makes no offer, and knows neither frameworks nor containers. Agents register by an HTTP call of its own.
-Weights and drained agents are the leading master's, in memory: there is no registry, and `quorum` is only read.
+Weights, quotas and drained agents are the leading master's, in memory: there is no registry, and `quorum` is only read.
 
 Where it is stricter than Mesos: unknown MESOS_* variables and unknown access rules, which Mesos passes over without a word,
 end it. A misspelt name in our wiring would otherwise go unnoticed.
@@ -538,6 +538,7 @@ class Master(Daemon):
         self.agents = {}
         self.drains = {}
         self.weights = {}
+        self.quotas = {}
 
     @property
     def elected(self):
@@ -662,6 +663,15 @@ class Master(Daemon):
             if not all(self.rules.allow(principal, "update_weights", info["role"]) for info in infos):
                 return 403, "", {}
             self.weights.update({info["role"]: info["weight"] for info in infos})
+            return 200, "", {}
+        if kind == "GET_QUOTA":
+            return 200, {"type": kind, "get_quota": {"status": {"configs": list(self.quotas.values())}}}, {}
+        if kind == "UPDATE_QUOTA":
+            configs = call["update_quota"]["quota_configs"]
+            if not all(self.rules.allow(principal, "update_quotas", config["role"]) for config in configs):
+                return 403, "", {}
+            self.quotas.update({config["role"]: config for config in configs})
+            self.quotas = {role: config for role, config in self.quotas.items() if config.get("guarantees") or config.get("limits")}
             return 200, "", {}
         if kind == "DRAIN_AGENT":
             if not self.rules.allow(principal, "drain_agents"):

@@ -204,7 +204,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "cluster/services/registry/registry.ts: ownRegistry: role registry": "a service finds its own machine by its role",
   "render/cloud-init.ts: machineEnv: role registry": "its login is made on that machine alone",
   "render/cloud-init.ts: driversPython: image client": "drivers run in this image and in no other",
-  "mesos/drain.ts: call: role mesos-master": "the operator interface is the masters'",
+  "mesos/leader.ts: askLeader: role mesos-master": "the operator interface is the masters'",
   "mesos/drain.ts: stateOf: role mesos-agent": "only Mesos agents can be drained",
   "local/smoke.ts: clientContainer: service jupyter": "the smoke job runs where notebooks do",
   "local/up.ts: printLinks: service jupyter": "JupyterLab's address carries its token",

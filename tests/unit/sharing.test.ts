@@ -32,7 +32,7 @@ describe.each(ARCHITECTURES)("%s: jobs share the cluster", (architecture) => {
       "spark.shuffle.service.enabled": "true",
       "spark.executor.cores": "1",
     });
-    const asked = cluster.spark.share ?? [];
+    const asked = cluster.spark.options ?? [];
     expect(asked.slice(0, 4)).toEqual([
       "bash",
       "/etc/spark/fair-share.sh",
@@ -40,7 +40,7 @@ describe.each(ARCHITECTURES)("%s: jobs share the cluster", (architecture) => {
       "1",
     ]);
     expect(asked.slice(4)).toHaveLength(3);
-    const line = `export SPARK_SUBMIT_OPTS="\${SPARK_SUBMIT_OPTS-} $(`;
+    const line = `SPARK_SUBMIT_OPTS="\${SPARK_SUBMIT_OPTS-} $(`;
     expect(clientFile(cluster, "/etc/spark/spark-env.sh")).toContain(line);
     expect(clientFile(cluster, "/etc/spark/fair-share.sh")).toContain("spark.cores.max");
   });

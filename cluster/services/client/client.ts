@@ -8,10 +8,11 @@ import { healthOf, http } from "../../probe.ts";
 import { clientFolder, hasSharedStorage, SHARED_FOLDER } from "../../shared-storage.ts";
 import { FAIR_SHARE } from "../../sharing.ts";
 import { propertiesFor } from "../../spark-properties.ts";
+import { CHOOSE_TEAM, hasTeams } from "../../teams.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
-import { frameworkLogins } from "../mesos/mesos.ts";
+import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
 import {
   EPHEMERAL_PORTS,
   SPARK_CONF_DIR,
@@ -21,6 +22,8 @@ import {
   sparkDefaults,
 } from "../spark/spark.ts";
 
+/** Where the scripts of these services lie in the repository. */
+const SCRIPTS = "cluster/services/client";
 const TOKEN_FILE = "/run/secrets/jupyter-token";
 
 /** Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`. */
@@ -32,11 +35,14 @@ function driverFiles(ctx: WiredContext): File[] {
       content: {
         format: "shell-exports",
         variables: ctx.spark.env,
-        ...(ctx.spark.share ? { added: { variable: "SPARK_SUBMIT_OPTS", command: ctx.spark.share } } : {}),
+        ...(ctx.spark.options ? { added: { variable: "SPARK_SUBMIT_OPTS", command: ctx.spark.options } } : {}),
       },
       mode: "0644",
     },
-    ...(ctx.spark.share ? [scriptFile(ctx, FAIR_SHARE, "cluster/services/client/fair-share.sh", "0644")] : []),
+    ...(ctx.spark.options?.includes(FAIR_SHARE)
+      ? [scriptFile(ctx, FAIR_SHARE, `${SCRIPTS}/fair-share.sh`, "0644")]
+      : []),
+    ...(hasTeams(ctx.config) ? [scriptFile(ctx, CHOOSE_TEAM, `${SCRIPTS}/team.sh`, "0644"), ...teamLogins(ctx)] : []),
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
     ...packageFiles(ctx.config),
   ];
@@ -81,6 +87,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
         ? { TRIPLEWIDE_SHARED: SHARED_FOLDER }
         : {}),
       ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
+      ...(c.defaultTeam !== undefined ? { TRIPLEWIDE_TEAM: c.defaultTeam } : {}),
       ...trustEnv(c),
     },
     files: [
@@ -168,11 +175,7 @@ export function executorUpload(ctx: Context, machine: Machine): Service {
     image: "client",
     command: ["bash", script, file, target, `${FETCHER_HOME}/bin/hadoop`],
     env: { HADOOP_CONF_DIR },
-    files: [
-      ...hadoopConf(ctx),
-      fetcherClient(ctx),
-      scriptFile(ctx, script, "cluster/services/client/executor-upload.sh"),
-    ],
+    files: [...hadoopConf(ctx), fetcherClient(ctx), scriptFile(ctx, script, `${SCRIPTS}/executor-upload.sh`)],
     ports: [],
     health: healthOf(fileInHdfs(ctx, target)),
     uid: SPARK_UID,

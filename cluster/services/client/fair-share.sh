@@ -1,6 +1,6 @@
 #!/bin/bash
-# Prints Spark's option for the cores that a job may take, from what the cluster has when the job starts: half of its cores, and one
-# executor on each agent at least. Prints nothing where no master answers: the job is not bounded then.
+# Prints Spark's option for the cores that a job may take, from what the cluster has when the job starts: half of the cores that its
+# role may have, and one executor on each agent at least. Prints nothing where no master answers: the job is not bounded then.
 #   fair-share.sh spark|mesos CORES HOST:PORT...    CORES: of one executor; HOST:PORT: the masters' pages
 # The number of agents is asked for here because it must not stand in a file of the client: one agent more would replace the client.
 set -u
@@ -12,7 +12,11 @@ path=/json/ login=
 if [[ $kind == mesos ]]; then
     path=/metrics/snapshot
     property() { sed -n "s/^spark\.mesos\.$1 //p" "$SPARK_CONF_DIR/spark-defaults.conf"; }
-    login=$(printf '%s:%s' "$(property principal)" "$(property secret)" | base64 -w 0)
+    if [[ -n ${DRIVER_PRINCIPAL-} ]]; then
+        login=$(printf '%s:%s' "$DRIVER_PRINCIPAL" "$(<"$DRIVER_SECRET_FILE")" | base64 -w 0)
+    else
+        login=$(printf '%s:%s' "$(property principal)" "$(property secret)" | base64 -w 0)
+    fi
 fi
 
 get() { # HOST PORT
@@ -37,9 +41,22 @@ leader() {
         [[ $answer =~ \"aliveworkers\"\ *:\ *[0-9]+,[[:space:]]*\"cores\"\ *:\ *([0-9]+) ]] || return 1
     fi
     cores=${BASH_REMATCH[1]}
+    [[ -z ${DRIVER_ROLE-} ]] || left_by_teams "$answer"
 }
 
-agents=0 cores=0
+# Lowers `cores` to what the driver's role may have: other roles' guarantees are not for it, and it may have a limit.
+left_by_teams() {
+    local quota role what value
+    while IFS=: read -r quota value; do
+        [[ $quota =~ /roles/([^/]+)/resources/cpus/(guarantee|limit) ]] || continue
+        role=${BASH_REMATCH[1]} what=${BASH_REMATCH[2]} value=${value%%.*}
+        if [[ $what == guarantee && $role != "$DRIVER_ROLE" ]]; then ((cores -= value)); fi
+        if [[ $what == limit && $role == "$DRIVER_ROLE" ]]; then limit=$value; fi
+    done < <(grep -o '"allocator/mesos/quota/[^,}]*' <<<"$1")
+    ((limit == 0 || limit > cores)) || cores=$limit
+}
+
+agents=0 cores=0 limit=0
 for master in "$@"; do
     leader "$(get "${master%:*}" "${master##*:}")" && break
 done

@@ -3,6 +3,7 @@ import { PROCESSES } from "../../limits.ts";
 import { agentSize, SHM_MIB } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
+import { hasTeams, TEAM_LOGINS, teamNames } from "../../teams.ts";
 import type { Directory, File, Gate, Json, Machine, Service } from "../../types.ts";
 import { image, secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
@@ -87,6 +88,14 @@ function runtime(ctx: Context): Pick<Service, "runtime" | "image"> {
 export const frameworkLogins = (ctx: Context): File[] =>
   ctx.config.mesosFrameworks.map((name) => json(`frameworks/${name}.json`, credential(name)));
 
+/** Secrets by which drivers register: for Spark itself, and for each team. Where there are no teams, it is in Spark's own file. */
+export const teamLogins = (ctx: Context): File[] =>
+  (hasTeams(ctx.config) ? [PRINCIPALS.spark, ...teamNames(ctx.config)] : []).map((name) => ({
+    path: `${TEAM_LOGINS}/${name}`,
+    content: { format: "text", text: secret(`mesos-${name}`) },
+    mode: "0600",
+  }));
+
 /** A Mesos master, with the access rules of operators and frameworks. */
 export function mesosMaster(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
@@ -95,6 +104,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     PRINCIPALS.agent,
     PRINCIPALS.spark,
     ...(marathon ? [PRINCIPALS.marathon] : []),
+    ...teamNames(c),
     ...c.mesosFrameworks,
   ];
   const sparkRoles = { values: [c.mesosRole] };
@@ -108,7 +118,10 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     register_frameworks: [
       { principals: { values: [PRINCIPALS.spark] }, roles: sparkRoles },
       ...(marathon ? [{ principals: { values: [PRINCIPALS.marathon] }, roles: { values: ["marathon", "*"] } }] : []),
-      ...c.mesosFrameworks.map((name) => ({ principals: { values: [name] }, roles: { values: [name] } })),
+      ...[...teamNames(c), ...c.mesosFrameworks].map((name) => ({
+        principals: { values: [name] },
+        roles: { values: [name] },
+      })),
       { principals: ANY, roles: { type: "NONE" } },
     ],
     // Agents offer Spark's ports to Marathon's role alone, and Mesos refuses an agent that may not.
@@ -116,6 +129,8 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     // The first rule that names a principal decides, so each of them has one that says no after that which says yes.
     run_tasks: [
       { principals: { values: [PRINCIPALS.spark] }, users: { values: [SPARK_TASK_USER] } },
+      // As Spark's: what a job writes belongs to the owner of the folder that notebooks work in.
+      ...teamNames(c).map((name) => ({ principals: { values: [name] }, users: { values: [SPARK_TASK_USER] } })),
       ...(marathon ? [{ principals: { values: [PRINCIPALS.marathon] }, users: { values: [SPARK_TASK_USER] } }] : []),
       ...c.mesosFrameworks.map((name) => ({ principals: { values: [name] }, users: { values: [taskUser(name)] } })),
       { principals: ANY, users: { type: "NONE" } },
