@@ -1,8 +1,9 @@
 import { type Command, Option } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { redactedConfig } from "../config/redact.ts";
-import { pinnedVersions } from "../lib/checkout.ts";
+import { pinnedVersions, readCheckout } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
+import { mirrorsOf, mirrorsText } from "../render/mirrors.ts";
 import { renderPicture } from "../render/picture.ts";
 import { planDocument, planText } from "../render/plan.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
@@ -11,6 +12,7 @@ interface Options extends ConfigOptions {
   json: boolean;
   files: boolean;
   picture: boolean;
+  mirrors: boolean;
 }
 
 /** `triplewide plan`. */
@@ -29,10 +31,19 @@ export function plan(): Command {
         .default(false)
         .conflicts(["json", "files"]),
     )
+    .addOption(
+      new Option("--mirrors", "print only where the cluster's software comes from, and what names another place")
+        .default(false)
+        .conflicts(["json", "files", "picture"]),
+    )
     .addOption(setOption())
     .action((environment: string, options: Options) => {
       const cluster = describeCluster(redactedConfig(loadConfig(projectFolder(), environment, options.set)));
       const versions = pinnedVersions(ROOT);
+      if (options.mirrors) {
+        process.stdout.write(mirrorsText(cluster, mirrorsOf(cluster, readCheckout())));
+        return;
+      }
       process.stdout.write(
         options.picture
           ? renderPicture(cluster)

@@ -61,9 +61,16 @@ const METADATA = "169.254.169.254/32";
 const networkOf = (address: Address4): string => `${address.startAddress().correctForm()}/${address.subnetMask}`;
 
 /** The rules of each security group for what its machines connect to. */
-export function egressOf(c: Pick<Config, "egressCidrs" | "networkCidr" | "dnsServers">): Egress[] {
+export function egressOf(
+  c: Pick<Config, "egressCidrs" | "networkCidr" | "dnsServers" | "ntpServers" | "httpProxy">,
+): Egress[] {
   if (c.egressCidrs.length === 0) return [{ ethertype: "IPv4" }, { ethertype: "IPv6" }];
-  const own = [c.networkCidr, METADATA, ...c.dnsServers.map((server) => `${server}/32`)];
+  // What the config names by an address; who names a host says its network himself.
+  const proxy = c.httpProxy === undefined ? [] : [new URL(c.httpProxy).hostname];
+  const named = [...c.dnsServers, ...c.ntpServers, ...proxy].filter(
+    (host) => /^[\d.]+$/.test(host) && Address4.isValid(host),
+  );
+  const own = [c.networkCidr, METADATA, ...named.map((address) => `${address}/32`)];
   // As Neutron keeps them: it refuses a rule that says the same as another.
   const networks = [...own, ...c.egressCidrs].map((cidr) => new Address4(cidr)).map(networkOf);
   return [...new Set(networks)].map((remoteIpPrefix) => ({ ethertype: "IPv4", remoteIpPrefix }));

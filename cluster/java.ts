@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import { proxyJavaOptions } from "./outside.ts";
 import { trustOptions } from "./packages.ts";
 
 /** How Java is started for drivers and executors. */
@@ -19,7 +20,8 @@ export function javaProperties(c: Config, executorsFetchSpark: boolean): Record<
       // Whoever sets a class path of their own begins it otherwise: then Java does without the archive, and need not say so.
       const shared =
         files.length > 0 ? ["-Xlog:cds=off", "-Xlog:cds+dynamic=off", `-XX:SharedArchiveFile=${files.join(":")}`] : [];
-      const options = [...trustOptions(c, of), ...shared];
+      const proxy = of === "driver" ? proxyJavaOptions(c) : [];
+      const options = [...trustOptions(c, of), ...proxy, ...shared];
       return [
         ...(files.length > 0 ? [[`spark.${of}.extraClassPath`, `${CLASSES}/spark.jar`]] : []),
         // Beside these, `extraJavaOptions` are the user's own.

@@ -48,7 +48,7 @@ export const trustEnv = (c: Config): Record<string, string> =>
       );
 
 /** A certificate as the lines of a PEM file. */
-function pem(base64: string): string {
+export function pem(base64: string): string {
   const lines = base64.replaceAll(" ", "").match(/.{1,64}/g) ?? [];
   return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
 }

@@ -172,7 +172,8 @@ function dockerBridge(c: Config, refuse: Refuse): void {
     ["egressCidrs", c.egressCidrs.filter((cidr) => !new Address4(c.dockerCidr).isInSubnet(new Address4(cidr)))],
     ["dnsServers", c.dnsServers],
     ["existingNamenodes", c.existingNamenodes],
-    ...(["registry", "s3Endpoint", "aptMirror", "pythonIndex", "mavenMirror", "mesosSource"] as const).map(
+    ["ntpServers", c.ntpServers],
+    ...(["httpProxy", "registry", "s3Endpoint", "aptMirror", "pythonIndex", "mavenMirror", "mesosSource"] as const).map(
       (key): [ConfigKey, readonly string[]] => [key, [hostOf(c[key])]],
     ),
   ];
@@ -241,6 +242,9 @@ function features(c: Config, refuse: Refuse): void {
       "a loopback address, such as 127.0.0.1, while openToNetwork is false: most pages ask for no login",
       "reach the pages by `ssh -L`, or set openToNetwork to true as well",
     );
+  }
+  if (c.httpProxy === undefined && c.noProxy.length > 0) {
+    refuse("noProxy", "empty while httpProxy is empty", "set httpProxy too, or remove noProxy");
   }
   if (c.historyServer && !hasHdfs(c)) {
     const fix = "set datanodeCount to 1 or more, or name existingNamenodes";

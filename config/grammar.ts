@@ -93,6 +93,18 @@ export const unpinnedSource: Grammar = {
 
 export const mirror: Grammar = { pattern: whole(URL), rule: "an http(s) address, or empty" };
 
+/** A proxy: no login, which would stand in the environment of every program. */
+export const proxy: Grammar = {
+  pattern: whole(`http://${HOST}${PORT}/?`),
+  rule: "http://host:port without a login, or empty",
+};
+
+/** What is reached without a proxy. A star would mean something else to each program. */
+export const proxyException: Grammar = {
+  pattern: whole(`(\\.?${HOST}|${OCTET}(\\.${OCTET}){3}/([89]|[12][0-9]|3[0-2]))`),
+  rule: "host names, addresses, domains with a dot in front, or IPv4 networks of /8 and smaller",
+};
+
 /** A Maven repository: no login, which Ivy would not send, and no query. */
 export const mavenRepository: Grammar = {
   pattern: whole(`https?://${HOST}${PORT}(/[A-Za-z0-9._~%+-]+)*/?`),

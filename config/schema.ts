@@ -199,7 +199,7 @@ export const shape = {
     fix: "list the networks that you administer from, such as 198.51.100.7/32",
   }),
   egressCidrs: network.cidrs({
-    doc: "Networks outside of the cluster that its machines may connect to: mirrors, registries, an object store, proxies. The cluster's own network, the metadata service and `dnsServers` are always among them; IPv6 is not then. Set `dnsServers` where the cloud's own lie outside of the cluster's network. A machine needs its package mirror, and the sources and images of the config, to come up.",
+    doc: "Networks outside of the cluster that its machines may connect to: mirrors, registries, an object store, proxies. The cluster's own network, the metadata service, `dnsServers`, and `ntpServers` and `httpProxy` where they are addresses, are always among them; IPv6 is not then. Set `dnsServers` where the cloud's own lie outside of the cluster's network. A machine needs its package mirror, and the sources and images of the config, to come up.",
     derived: "anywhere",
     fix: "list networks such as 198.51.100.0/24",
   }),
@@ -210,6 +210,23 @@ export const shape = {
   dnsServers: network.list(text.ipv4.pattern, "IPv4 addresses", {
     doc: "DNS servers for the new subnet.",
     derived: "the cloud's own",
+  }),
+  ntpServers: network.list(text.host.pattern, text.host.rule, {
+    doc: "Time servers of the machines (systemd-timesyncd or chrony): certificates and signed requests need the right time.",
+    derived: "the guest image's own",
+  }),
+  httpProxy: network.optionalText(
+    {
+      doc: "HTTP proxy through which machines reach what lies outside: packages, images, Python packages, jars, and what notebooks ask for by curl, pip, requests or Spark's packages. It must take CONNECT for https. Programs of executors do not use it.",
+      derived: "machines reach the outside directly",
+      fix: "give http://host:port; a proxy with a login needs one without beside it",
+    },
+    text.proxy.pattern,
+    text.proxy.rule,
+  ),
+  noProxy: network.list(text.proxyException.pattern, text.proxyException.rule, {
+    doc: "What is reached without `httpProxy`. The cluster's own addresses and the metadata service are always among it.",
+    fix: "write .example.org for all hosts of a domain, 10.0.0.0/8 for a network",
   }),
   bindAddress: network.text(
     "127.0.0.1",
@@ -319,7 +336,7 @@ export const shape = {
     text.mavenRepository.rule,
   ),
   trustedCertificates: software.list(text.certificate.pattern, text.certificate.rule, {
-    doc: "Certificate authorities that the client trusts besides the public ones: for `mavenMirror`, `s3Endpoint` and whatever else drivers reach by HTTPS, in Java and Python, `pip` included. Executors trust them in Java where there is `sharedStorage`. Each is what stands in a PEM file between the first and the last line, after `>-` on as many lines. Empty on platform `docker`: those that this machine trusts (`SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` or `NODE_EXTRA_CA_CERTS`).",
+    doc: "Certificate authorities that the machines and the client trust besides the public ones: machines for packages, Python packages and registries, the client for `mavenMirror`, `s3Endpoint` and whatever else drivers reach by HTTPS, in Java and Python, `pip` included. Executors trust them in Java where there is `sharedStorage`. Each is what stands in a PEM file between the first and the last line, after `>-` on as many lines. Empty on platform `docker`: those that this machine trusts (`SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` or `NODE_EXTRA_CA_CERTS`).",
     fix: "give each as one text, without the lines that begin with dashes: sed '/^-/d' ca.pem | tr -d '\\n'",
   }),
   pythonIndex: software.optionalText(

@@ -2,6 +2,8 @@ import { Scalar, stringify } from "yaml";
 import { addressAt } from "../cluster/addresses.ts";
 import { hasRegistry } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
+import { proxyEnv } from "../cluster/outside.ts";
+import { pem } from "../cluster/packages.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
 import { keepsSharedFolder, SHARED_FOLDER } from "../cluster/shared-storage.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
@@ -161,6 +163,7 @@ function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, loo
   const files = [
     { path: `${CONF}/machine.env`, mode: "0600", content: machineEnv(cluster, machine, services, software) },
     ...system(cluster, machine, parts),
+    ...outside(cluster, software.docker),
     ...(software.docker ? docker(cluster, parts, lookUp) : []),
     ...(software.images.length > 0
       ? [
@@ -330,6 +333,18 @@ function softwareOf(
   };
 }
 
+/** Debian packages that the cluster's machines install, sorted. */
+export function machinePackages(cluster: Cluster, parts: GuestParts): string[] {
+  const all = cluster.machines.flatMap((machine) => {
+    const services = cluster.services
+      .filter((s) => s.machine === machine.name)
+      .map((s) => renderService(s, placeholder));
+    const software = softwareOf(cluster, machine, services, parts, () => "");
+    return [...software.firstPackages, ...software.packages];
+  });
+  return [...new Set(all)].sort();
+}
+
 /** Version of Python that drivers have: the client's, where that is an image of ours. */
 const driversPython = (c: Config, parts: GuestParts): string | undefined =>
   "client" in c.prebuiltImages ? undefined : parts.versions.PYTHON_VERSION;
@@ -386,6 +401,50 @@ function machineEnv(
     list("LATE_UNITS", [...shared, ...units(late)]),
     "# All that must be well for the machine to be ready.\n",
     list("UNITS", [unitName("metadata"), ...volume, ...images, ...shared, ...units(services)]),
+  ].join("");
+}
+
+/** How a machine reaches what lies outside: the proxy, whom it trusts there, and what time it is. */
+function outside(cluster: Cluster, docker: boolean): WrittenFile[] {
+  const c = cluster.config;
+  const text = (path: string, content: string): WrittenFile => ({ path, mode: "0644", content });
+  const lasting = cluster.machines.filter((m) => GROUPS[m.group].lasting).map((m) => m.address);
+  const env = proxyEnv(c, lasting);
+  const proxy =
+    c.httpProxy === undefined
+      ? []
+      : [
+          text("/etc/apt/apt.conf.d/90triplewide-proxy", aptProxy(c)),
+          text(`${CONF}/proxy.env`, environmentFile(env)),
+          ...(docker
+            ? [
+                text(
+                  "/etc/systemd/system/docker.service.d/triplewide.conf",
+                  `[Service]\nEnvironmentFile=${CONF}/proxy.env\n`,
+                ),
+              ]
+            : []),
+        ];
+  const trusted = c.trustedCertificates.map((certificate, i) =>
+    text(`/usr/local/share/ca-certificates/triplewide-${i + 1}.crt`, pem(certificate)),
+  );
+  const time =
+    c.ntpServers.length === 0
+      ? []
+      : [
+          text("/etc/systemd/timesyncd.conf.d/triplewide.conf", `[Time]\nNTP=${c.ntpServers.join(" ")}\n`),
+          text("/etc/chrony/sources.d/triplewide.sources", c.ntpServers.map((s) => `server ${s} iburst\n`).join("")),
+        ];
+  return [...proxy, ...trusted, ...time];
+}
+
+/** Not by the environment alone: upgrades that run by themselves have none. */
+function aptProxy(c: Config): string {
+  const proxy = c.httpProxy?.replace(/\/$/, "");
+  const direct = c.noProxy.filter((entry) => !/[./]$|^\.|\//.test(entry));
+  return [
+    `Acquire::http::Proxy "${proxy}";\nAcquire::https::Proxy "${proxy}";\n`,
+    ...direct.map((host) => `Acquire::http::Proxy::${host} "DIRECT";\nAcquire::https::Proxy::${host} "DIRECT";\n`),
   ].join("");
 }
 

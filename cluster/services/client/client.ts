@@ -3,6 +3,7 @@ import { SPARK_VERSION } from "../../../config/versions.ts";
 import { type Context, scriptFile, type WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { SHM_MIB } from "../../memory.ts";
+import { proxyEnv } from "../../outside.ts";
 import { packageFiles, trustEnv, trusting } from "../../packages.ts";
 import { healthOf, http } from "../../probe.ts";
 import { clientFolder, hasSharedStorage, SHARED_FOLDER } from "../../shared-storage.ts";
@@ -89,6 +90,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
       ...(c.defaultTeam !== undefined ? { TRIPLEWIDE_TEAM: c.defaultTeam } : {}),
       ...trustEnv(c),
+      ...proxyEnv(c, [...ctx.addresses("spark-master"), ...ctx.addresses("mesos-master"), machine.address]),
     },
     files: [
       ...driverFiles(ctx),
