@@ -4,13 +4,14 @@ import { architectureOf } from "./architectures/index.ts";
 import { makeContext, type WiredContext } from "./context.ts";
 import { runsHdfs } from "./features.ts";
 import { firewall } from "./firewall.ts";
+import { GROUPS } from "./groups.ts";
 import { placeMachines } from "./machines.ts";
 import { platformOf } from "./platforms.ts";
 import { quotaOf } from "./quota.ts";
 import { collectSecrets } from "./secrets.ts";
 import { hdfsReady } from "./services/hdfs/hdfs.ts";
 import { servicesOf } from "./services/index.ts";
-import type { Cluster, Gate } from "./types.ts";
+import type { Cluster, Gate, Machine } from "./types.ts";
 import { wireSpark } from "./wiring.ts";
 
 /**
@@ -21,7 +22,7 @@ import { wireSpark } from "./wiring.ts";
 export function defineCluster(config: Config, { script }: Pick<Checkout, "script">): Cluster {
   const ctx = wiredContext(config, script);
   const { machines } = ctx;
-  const services = machines.flatMap((machine) => servicesOf(ctx, machine));
+  const services = machines.flatMap((machine) => servicesOf(asSeenBy(ctx, machine), machine));
   const rules = platformOf(config).servers ? firewall(config, machines, services) : [];
   return {
     name: config.clusterName,
@@ -36,6 +37,13 @@ export function defineCluster(config: Config, { script }: Pick<Checkout, "script
     gates: gatesOf(ctx),
     apps: architectureOf(config).apps(ctx),
   };
+}
+
+/** What is known on a machine: of a subgroup, its own size. */
+function asSeenBy(ctx: WiredContext, { group, subgroup }: Machine): WiredContext {
+  if (subgroup === undefined) return ctx;
+  const own = GROUPS[group].subgroups?.(ctx.config).find(({ name }) => name === subgroup);
+  return own ? { ...ctx, config: own.config } : ctx;
 }
 
 /** The machines of a config, and how its drivers reach it. */

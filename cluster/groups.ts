@@ -1,4 +1,5 @@
 import type { Config, ConfigKey } from "../config/schema.ts";
+import { agentGroupNames, agentNumbers, configOfAgents, firstOffset } from "./agent-groups.ts";
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import { hasRegistry, hasStandbyNamenode, runsHdfs } from "./features.ts";
 import { platformOf } from "./platforms.ts";
@@ -14,6 +15,18 @@ export type AddressBlock =
   /** Counted down from the last address but one, so that no block limits another. */
   | { from: "end" };
 
+/** A part of a group with a size of its own. Its machines have the group's roles, firewall and secrets. */
+export interface Subgroup {
+  /** Unique within the group: its machines are `<group>-<name>-1`, … */
+  name: string;
+  /** Numbers of its machines, from 1. */
+  numbers: number[];
+  /** The config as these machines see it. */
+  config: Config;
+  /** Where its addresses begin in the network. */
+  offset: number;
+}
+
 /** Everything that is known of a group of machines. The order of the records is the one in which groups are replaced. */
 export interface GroupRecord {
   /** `one`: a single machine with the group's own name; `several`: `agent-1`, `agent-2`, … */
@@ -22,6 +35,8 @@ export interface GroupRecord {
   addresses: AddressBlock;
   /** Numbers of its machines, from 1. */
   numbers: (c: Config) => number[];
+  /** Machines of the group that are not like its others. @default they all are alike */
+  subgroups?: (c: Config) => Subgroup[];
   /** What the machine of that number runs. */
   roles: (c: Config, number: number) => Role[];
   /** Config keys that name its flavor; the first that is set counts. */
@@ -157,7 +172,12 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
   agent: {
     names: "several",
     addresses: { from: "start", offset: 64 },
-    numbers: agentNumbers,
+    numbers: (c) => agentNumbers(c),
+    subgroups: (c) =>
+      agentGroupNames(c).map((name) => {
+        const config = configOfAgents(c, name);
+        return { name, config, numbers: agentNumbers(config, name), offset: firstOffset(c, name) };
+      }),
     roles: (c) => [...architectureOf(c).agentRoles],
     flavorKeys: ["agentFlavor", "masterFlavor"],
     offeredMemoryKey: "agentMemoryMiB",
@@ -203,27 +223,24 @@ export function zookeeperMembers(c: Config): number {
   return c.masterCount === 1 ? 1 : 3;
 }
 
-/** The first `agentCount` numbers that were not taken out by name. */
-export function agentNumbers(c: Pick<Config, "agentCount" | "removedAgents">): number[] {
-  const removed = new Set(c.removedAgents);
-  const numbers: number[] = [];
-  for (let n = 1; numbers.length < c.agentCount; n++) {
-    if (!removed.has(machineName("agent", n))) numbers.push(n);
-  }
-  return numbers;
-}
-
 /** Name of a machine, such as `agent-7` or `client`. */
-export const machineName = (group: Group, number: number): string =>
-  GROUPS[group].names === "one" ? group : `${group}-${number}`;
+export const machineName = (group: Group, number: number, subgroup?: string): string =>
+  GROUPS[group].names === "one" ? group : [group, subgroup, number].filter((part) => part !== undefined).join("-");
 
 /** The group that a machine of that name is in; `undefined` where no group names a machine so. */
 export function groupOfMachine(name: string): Group | undefined {
   return GROUP_NAMES.find((group) =>
     GROUPS[group].names === "one"
       ? name === group
-      : name.startsWith(`${group}-`) && /^[1-9][0-9]*$/.test(name.slice(group.length + 1)),
+      : name.startsWith(`${group}-`) && isNumbered(group, name.slice(group.length + 1)),
   );
+}
+
+/** Whether the rest of a machine's name is its number, after the name of its subgroup where the group has those. */
+function isNumbered(group: Group, rest: string): boolean {
+  const [, subgroup, number] = /^(?:([a-z][a-z0-9]*)-)?([1-9][0-9]*)$/.exec(rest) ?? [];
+  if (number === undefined) return false;
+  return subgroup === undefined || (GROUPS[group].subgroups !== undefined && !Object.hasOwn(GROUPS, subgroup));
 }
 
 /** Config key that a group's flavor is set by: the first of its keys that has a value. */

@@ -13,7 +13,13 @@ export interface PortRange {
 /** Every port that this config really uses: those that its services listen on, each once, in the order of the config's keys. */
 export function usedPorts(config: Config, script: Checkout["script"]): PortRange[] {
   // The same ports are used however many agents and datanodes there are.
-  const few = { ...config, agentCount: 1, removedAgents: [], datanodeCount: Math.min(config.datanodeCount, 1) };
+  const few = {
+    ...config,
+    agentCount: 1,
+    agentGroups: {},
+    removedAgents: [],
+    datanodeCount: Math.min(config.datanodeCount, 1),
+  };
   const ctx = wiredContext(few, script);
   const used = new Map<ConfigKey, PortRange>();
   for (const { key, port, last } of ctx.machines.flatMap((m) => servicesOf(ctx, m)).flatMap((s) => s.ports)) {

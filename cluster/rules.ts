@@ -4,10 +4,11 @@ import type { Problem } from "../config/problems.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
 import { HIDDEN } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
-import { architectureOf } from "./architectures/index.ts";
+import { agentConfigs, agentGroupNames, BLOCKS, blockOf, blocks, GROUP_ATTRIBUTE, totalOf } from "./agent-groups.ts";
+import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
-import { FIRST_AGENT_OFFSET, zookeeperMembers } from "./groups.ts";
+import { FIRST_AGENT_OFFSET, GROUPS, zookeeperMembers } from "./groups.ts";
 import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
@@ -122,9 +123,10 @@ function zones(c: Config, refuse: Refuse): void {
 function addresses(c: Config, refuse: Refuse): void {
   const network = new Address4(c.networkCidr);
   const size = 2 ** (32 - network.subnetMask);
-  const agents = c.agentCount + c.removedAgents.length;
+  const agents = c.agentCount + c.removedAgents.filter((agent) => /^agent-\d+$/.test(agent)).length;
   // The last address is the broadcast address.
   const needed = FIRST_AGENT_OFFSET + agents + c.datanodeCount + 1;
+  agentBlocks(c, agents, refuse);
   if (size < needed) {
     const bits = 32 - Math.ceil(Math.log2(needed));
     refuse(
@@ -186,6 +188,51 @@ function dockerBridge(c: Config, refuse: Refuse): void {
 }
 
 const isAddress = (text: string): boolean => /^[\d./]+$/.test(text) && Address4.isValid(text);
+
+/** Groups of agents have names and addresses of their own. */
+function agentBlocks(c: Config, agents: number, refuse: Refuse): void {
+  const names = agentGroupNames(c);
+  if (names.length === 0) return;
+  const { size, first } = blocks(c.networkCidr);
+  for (const name of names.filter((name) => Object.hasOwn(GROUPS, name))) {
+    const rule = `named other than ${Object.keys(GROUPS).join(", ")}, which machines are called already`;
+    refuse("agentGroups", rule, "choose another name", name);
+  }
+  for (const name of names) {
+    const { count = 0, attributes = {} } = c.agentGroups[name] ?? {};
+    const removed = c.removedAgents.filter((agent) => agent.startsWith(`agent-${name}-`)).length;
+    if (count + removed > size) {
+      const rule = `of no more than ${size} agents in networkCidr ${c.networkCidr}: a group has a sixty-fourth of the addresses`;
+      refuse("agentGroups", rule, "use a larger network, or fewer agents", `${name}: ${count}`);
+    }
+    const twin = names.find((other) => other < name && blockOf(c, other) === blockOf(c, name));
+    if (twin !== undefined) {
+      const taken = names.map((other) => blockOf(c, other));
+      const free = Array.from({ length: BLOCKS }, (_, i) => i + 1).find((block) => !taken.includes(block));
+      const fix = free === undefined ? "use fewer groups" : `set addressBlock of the newer one, such as ${free}`;
+      refuse("agentGroups", `with an addressBlock of its own: ${twin} has ${blockOf(c, name)} as well`, fix, name);
+    }
+    if (Object.keys(attributes).length > 0 && !hasMesos(c)) {
+      const rule = `without attributes in architecture ${c.architecture}, which has no Mesos to ask for them`;
+      refuse("agentGroups", rule, "remove them", name);
+    }
+    if (GROUP_ATTRIBUTE in attributes) {
+      const rule = `without an attribute ${GROUP_ATTRIBUTE}, which is the group's name`;
+      refuse("agentGroups", rule, "remove it, or call it otherwise", name);
+    }
+  }
+  if (FIRST_AGENT_OFFSET + agents > first) {
+    const rule = `so large that ${agents} agents of no group lie in its lower half, below those of groups`;
+    refuse("networkCidr", rule, "use a larger network");
+  }
+  if (c.datanodeCount + 1 > first - BLOCKS * size) {
+    refuse(
+      "networkCidr",
+      `so large that ${c.datanodeCount} datanodes lie above the groups of agents`,
+      "use a larger one",
+    );
+  }
+}
 
 /** More is not where people administer from, but a good part of the internet, in however many pieces. */
 const MOST_ADMIN_ADDRESSES = 4 * 2 ** 24;
@@ -294,12 +341,11 @@ function teams(c: Config, refuse: Refuse): void {
   if (c.defaultTeam !== undefined && !names.includes(c.defaultTeam)) {
     refuse("defaultTeam", `one of teams (${names.join(", ") || "there are none"})`, "name one of them, or remove it");
   }
-  const size = agentSize(c, facts);
   const rows = [
-    ["cpus", "cpusMax", executorCores(c, facts) ?? 1, size.cores],
-    ["memoryMiB", "memoryMaxMiB", executorMiB(c), size.memoryMiB],
+    ["cpus", "cpusMax", executorCores(c, facts) ?? 1, "cores"],
+    ["memoryMiB", "memoryMaxMiB", executorMiB(c), "memoryMiB"],
   ] as const;
-  for (const [least, most, executor, agent] of rows) {
+  for (const [least, most, executor, resource] of rows) {
     for (const name of names) {
       const team = c.teams[name];
       if (!team) continue;
@@ -313,9 +359,9 @@ function teams(c: Config, refuse: Refuse): void {
       }
     }
     const sum = names.reduce((total, name) => total + (c.teams[name]?.[least] ?? 0), 0);
-    const room = agent === undefined ? undefined : agent * c.agentCount;
+    const room = totalOf(c, (config) => agentSize(config, facts)[resource]);
     if (room !== undefined && sum > room) {
-      const rule = `with no more ${least} together than the agents have: ${c.agentCount} times ${agent} are ${room}`;
+      const rule = `with no more ${least} together than the agents have, ${room}`;
       refuse("teams", rule, "lower them, or add agents", sum);
     } else if (room !== undefined && c.defaultTeam === undefined && names.length > 0 && room - sum < executor) {
       const rule = `with room for an executor of jobs without a team: ${room - sum} ${least} of ${room} are left, and it takes ${executor}`;
@@ -331,8 +377,18 @@ function sparkProperties(c: Config, refuse: Refuse): void {
   }
 }
 
-/** An executor fits its agent, and executors and daemons fit the agent's machine, as far as the config tells sizes. */
+/** An executor fits each agent, and executors and daemons fit the agent's machine, as far as the config tells sizes. */
 function agentRoom(c: Config, refuse: Refuse): void {
+  for (const { name, config } of agentConfigs(c)) {
+    if (name === undefined) roomOn(config, refuse);
+    // The group's own key is what is to be changed, whatever the key of the others is called.
+    else if (config.agentCount > 0) {
+      roomOn(config, (key, rule, fix, value = config[key]) => refuse("agentGroups", rule, fix, `${name}: ${value}`));
+    }
+  }
+}
+
+function roomOn(c: Config, refuse: Refuse): void {
   const facts = architectureOf(c);
   const { cores, memoryMiB } = agentSize(c, facts);
   const needed = executorMiB(c);

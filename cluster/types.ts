@@ -9,7 +9,7 @@ import type { Value } from "./values.ts";
  * are typed references (`values.ts`), which a renderer fills in before it quotes.
  */
 
-/** Machines of one group are alike: same roles, flavor, firewall and secrets. */
+/** Machines of one group are alike: same roles, firewall and secrets, and but for subgroups the same flavor. */
 export type Group = "bastion" | "client" | "registry" | "master" | "zookeeper" | "agent" | "datanode";
 
 /** What a machine is for. A machine may have several roles; each brings services (`services/index.ts`). */
@@ -32,7 +32,9 @@ export interface Machine {
   /** Unique within the cluster, such as `agent-7`; never reused for another purpose. */
   name: string;
   group: Group;
-  /** Number within the group, from 1. */
+  /** Part of the group with a size of its own that it is in. @default none */
+  subgroup?: string;
+  /** Number within the group, or the subgroup, from 1. */
   number: number;
   roles: Role[];
   address: string;
@@ -281,6 +283,8 @@ export interface App {
   ports: readonly { name: string; port: number }[];
   /** Addresses of the machines that it may run on. @default any */
   hosts?: readonly string[];
+  /** Group of agents that it may run on; `none`: agents of no group. @default any agent */
+  agentGroup?: string;
   health: AppHealth;
   cpus: number;
   memoryMiB: number;

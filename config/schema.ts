@@ -73,7 +73,28 @@ export const shape = {
     doc: "Machines that run executors: Mesos agents, or Spark workers where there is no Mesos.",
     fix: "use at least 1: a cluster without agents runs no job",
   }),
-  removedAgents: size.list(/^agent-[1-9][0-9]*$/, "agent names such as agent-7", {
+  agentGroups: size.table(
+    z.strictObject({
+      count: z.int().min(0).max(2000),
+      flavor: z.string().regex(text.cloudName.pattern, text.cloudName.rule).optional(),
+      cpus: z.int().min(1).max(1024).optional(),
+      memoryMiB: z.int().min(512).max(4194304).optional(),
+      attributes: z
+        .record(
+          z.string().regex(text.propertyName.pattern, text.propertyName.rule),
+          z.string().regex(text.attributeValue.pattern, text.attributeValue.rule),
+        )
+        .default({}),
+      addressBlock: z.int().min(1).max(16).optional(),
+    }),
+    "a table such as {big: {count: 2, flavor: m1.xlarge, attributes: {disk: ssd}}}",
+    {
+      names: { pattern: /^[a-z][a-z0-9]{0,11}$/, rule: "a name of lower-case letters and digits, at most 12" },
+      doc: "Further groups of agents that differ from the `agentCount` others, by name: `count` machines `agent-<name>-1` and so on, their `flavor` (unset: `agentFlavor`), what each offers (`cpus`, `memoryMiB`, as `agentCpus` and `agentMemoryMiB`), and Mesos `attributes`. Every agent of a group has the attribute `group:<name>` as well: `spark.mesos.constraints=group:big` places a job's executors there. A group's addresses begin in the upper half of the network, in one of 16 blocks that follows from its name, or is `addressBlock`. Taking a group out removes its agents and changes no other machine.",
+      fix: "give count for each group, and where wanted flavor, cpus, memoryMiB, attributes and addressBlock",
+    },
+  ),
+  removedAgents: size.list(/^agent-([a-z][a-z0-9]{0,11}-)?[1-9][0-9]*$/, "agent names such as agent-7 or agent-big-2", {
     doc: "Agents taken out by name. Their names are never used again, and no other agent changes: to remove `agent-7` from 10 agents, name it here and set `agentCount` to 9. Leave `agentCount` at 10 and `agent-11` replaces it.",
   }),
   datanodeCount: size.integer(0, 500, 0, {

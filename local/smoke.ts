@@ -1,3 +1,4 @@
+import { totalOf } from "../cluster/agent-groups.ts";
 import { architectureOf, mesosStartsExecutors } from "../cluster/architectures/index.ts";
 import { hasTeams } from "../cluster/teams.ts";
 import type { Cluster } from "../cluster/types.ts";
@@ -34,7 +35,7 @@ export function clientContainer(cluster: Cluster): string {
  */
 function part(c: Config): string[] {
   if (hasTeams(c)) return ["--agents", "1"];
-  const all = mesosStartsExecutors(c) && c.agentCpus !== undefined ? c.agentCount * c.agentCpus : undefined;
+  const all = mesosStartsExecutors(c) ? totalOf(c, ({ agentCpus }) => agentCpus) : undefined;
   const agents = ["--agents", String(architectureOf(c).jobAgents(c))];
   return all === undefined ? agents : [...agents, "--cores", String(all)];
 }

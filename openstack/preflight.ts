@@ -1,5 +1,6 @@
 import { closest } from "fastest-levenshtein";
 import { Address4 } from "ip-address";
+import { configOfAgents } from "../cluster/agent-groups.ts";
 import { flavorKey, GROUPS } from "../cluster/groups.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { type Config, required } from "../config/schema.ts";
@@ -154,9 +155,9 @@ function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Fin
   // Without a list there is nothing to compare with; why there is none has been said.
   if (flavors.length === 0) return used;
   const names = flavors.map((f) => f.name).sort();
-  for (const { flavor: wanted = "", group } of cluster.machines) {
+  for (const { flavor: wanted = "", group, subgroup } of cluster.machines) {
     const found = flavors.find((f) => f.name === wanted) ?? flavors.find((f) => f.id === wanted);
-    const key = flavorKey(cluster.config, group);
+    const key = subgroup === undefined ? flavorKey(cluster.config, group) : `agentGroups.${subgroup}.flavor`;
     if (found) used[wanted] = found;
     else findings.refuse(key, wanted, "there is no such flavor", instead(wanted, names));
   }
@@ -261,10 +262,10 @@ function checkSizes(
   findings: Findings,
 ): void {
   const c = cluster.config;
-  for (const { flavor: name = "", group } of cluster.machines) {
+  for (const { flavor: name = "", group, subgroup } of cluster.machines) {
     const flavor = flavors[name];
     if (!flavor) continue;
-    const key = flavorKey(c, group);
+    const key = subgroup === undefined ? flavorKey(c, group) : `agentGroups.${subgroup}.flavor`;
     const larger = "use a larger flavor";
     if (image) {
       const disk = Math.max(image.min_disk ?? 0, Math.ceil(Math.max(image.virtual_size ?? 0, image.size ?? 0) / GIB));
@@ -288,7 +289,7 @@ function checkSizes(
       }
     }
     const { offeredMemoryKey } = GROUPS[group];
-    const offered = offeredMemoryKey && c[offeredMemoryKey];
+    const offered = offeredMemoryKey && configOfAgents(c, subgroup)[offeredMemoryKey];
     if (offeredMemoryKey && offered !== undefined && offered >= flavor.ramMiB) {
       findings.refuse(
         offeredMemoryKey,

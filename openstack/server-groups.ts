@@ -1,5 +1,5 @@
 import { GROUPS } from "../cluster/groups.ts";
-import type { Cluster } from "../cluster/types.ts";
+import type { Cluster, Machine } from "../cluster/types.ts";
 
 /** Machines that the cloud keeps on different hypervisors. */
 export interface ServerGroup {
@@ -29,7 +29,9 @@ export function serverGroups(cluster: Pick<Cluster, "machines" | "config">): Ser
       const policy = antiAffinity === "hard" ? "anti-affinity" : "soft-anti-affinity";
       if (machines.length > 1) groups.push({ name: group, policy, members: machines.map((m) => m.name) });
     } else if (GROUPS[group].spread === "soft") {
-      for (const [block, members] of Map.groupBy(machines, (m) => Math.ceil(m.number / MEMBERS))) {
+      const blockOf = ({ subgroup, number }: Machine): string =>
+        [subgroup, Math.ceil(number / MEMBERS)].filter((part) => part !== undefined).join("-");
+      for (const [block, members] of Map.groupBy(machines, blockOf)) {
         const names = members.map((m) => m.name);
         groups.push({ name: `${group}-${block}`, policy: "soft-anti-affinity", members: names });
       }

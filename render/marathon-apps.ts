@@ -1,3 +1,4 @@
+import { GROUP_ATTRIBUTE } from "../cluster/agent-groups.ts";
 import type { App, Cluster } from "../cluster/types.ts";
 import { fill, image, type LookUp } from "../cluster/values.ts";
 import { shellQuote } from "../lib/quote.ts";
@@ -46,6 +47,10 @@ function renderApp(app: App, lookUp: LookUp): MarathonApp {
     constraints: [
       ["hostname", "UNIQUE"],
       ...(app.hosts ? [["hostname", "LIKE", app.hosts.join("|").replaceAll(".", "\\.")]] : []),
+      // An agent without the attribute passes UNLIKE.
+      ...(app.agentGroup === undefined
+        ? []
+        : [app.agentGroup === "none" ? [GROUP_ATTRIBUTE, "UNLIKE", ".*"] : [GROUP_ATTRIBUTE, "IS", app.agentGroup]]),
     ],
     healthChecks: [
       {

@@ -1,3 +1,4 @@
+import { agentConfigs } from "../cluster/agent-groups.ts";
 import { architectureOf, hasMesos } from "../cluster/architectures/index.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
@@ -94,14 +95,20 @@ export function missingBeforeUp(cluster: Cluster, environment: string): string[]
 /** What an executor takes and how many of them there is room for, in words. */
 export function capacity({ config: c }: Pick<Cluster, "config">): string[] {
   const facts = architectureOf(c);
-  const { memoryMiB } = agentSize(c, facts);
   const each = `an executor takes ${executorMiB(c)} MiB: ${c.executorMemoryMiB} of heap and ${overheadMiB(c)} beside it`;
-  if (memoryMiB === undefined) return [`${each}; what an agent has is not in agentMemoryMiB or flavorSizes`];
-  // Where Marathon runs Spark's workers, these take their own share first.
-  const fit = Math.floor((memoryMiB - (facts.sparkMaster === "marathon" ? 2 * DAEMON_MIB : 0)) / executorMiB(c));
-  return [
-    `${each}; an agent has ${memoryMiB} MiB for ${fit} of them, beside ${daemonsMiB(c, facts)} MiB for its daemons`,
-  ];
+  return agentConfigs(c).map(({ name, config }) => {
+    const { memoryMiB } = agentSize(config, facts);
+    const what = name === undefined ? `${each}; an agent` : `an agent of ${name}`;
+    if (memoryMiB === undefined) {
+      const keys = name === undefined ? "agentMemoryMiB" : `agentGroups.${name}.memoryMiB`;
+      return name === undefined
+        ? `${each}; what an agent has is not in ${keys} or flavorSizes`
+        : `what ${what} has is not in ${keys} or flavorSizes`;
+    }
+    // Where Marathon runs Spark's workers, these take their own share first.
+    const fit = Math.floor((memoryMiB - (facts.sparkMaster === "marathon" ? 2 * DAEMON_MIB : 0)) / executorMiB(c));
+    return `${what} has ${memoryMiB} MiB for ${fit} of them, beside ${daemonsMiB(c, facts)} MiB for its daemons`;
+  });
 }
 
 /** More machines of one group than this are shown as a range. */

@@ -1,3 +1,4 @@
+import { totalAgents } from "../agent-groups.ts";
 import type { Context } from "../context.ts";
 import { SHM_MIB } from "../memory.ts";
 import { agentsRegistered, taskFolders } from "../services/mesos/mesos.ts";
@@ -30,8 +31,8 @@ export const dockerExecutors: ArchitectureRecord = {
   masterRoles: ["mesos-master"],
   agentRoles: ["mesos-agent"],
   wire,
-  gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount)],
+  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config))],
   apps: () => [],
-  jobAgents: (c) => c.agentCount,
+  jobAgents: totalAgents,
   rules: () => {},
 };

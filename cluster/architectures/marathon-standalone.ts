@@ -1,3 +1,4 @@
+import { totalAgents } from "../agent-groups.ts";
 import { agentSize } from "../memory.ts";
 import {
   leastAgentMiB,
@@ -30,7 +31,7 @@ export const marathonStandalone: ArchitectureRecord = {
     without: [],
     env: {},
   }),
-  gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount), ...marathonGates(ctx)],
+  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config)), ...marathonGates(ctx)],
   apps: marathonApps,
   jobAgents: marathonWorkers,
   rules: (c, refuse) => {

@@ -1,3 +1,4 @@
+import { totalAgents } from "../agent-groups.ts";
 import { agentsRegistered } from "../services/mesos/mesos.ts";
 import { SPARK_HOME } from "../services/spark/spark.ts";
 import { registersWithMesos } from "./mesos-wiring.ts";
@@ -14,8 +15,8 @@ export const mesosInDocker: ArchitectureRecord = {
   masterRoles: ["mesos-master"],
   agentRoles: ["mesos-agent"],
   wire: (ctx) => registersWithMesos(ctx, { "spark.mesos.executor.home": SPARK_HOME }),
-  gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount)],
+  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config))],
   apps: () => [],
-  jobAgents: (c) => c.agentCount,
+  jobAgents: totalAgents,
   rules: () => {},
 };

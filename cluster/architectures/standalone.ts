@@ -1,3 +1,4 @@
+import { totalAgents } from "../agent-groups.ts";
 import { sparkMasterUrl, workersRegistered } from "../services/spark/spark.ts";
 import type { ArchitectureRecord } from "./record.ts";
 
@@ -21,8 +22,8 @@ export const standalone: ArchitectureRecord = {
     without: [],
     env: {},
   }),
-  gates: (ctx) => [workersRegistered(ctx, ctx.config.agentCount, ctx.addresses("spark-master"), "master")],
+  gates: (ctx) => [workersRegistered(ctx, totalAgents(ctx.config), ctx.addresses("spark-master"), "master")],
   apps: () => [],
-  jobAgents: (c) => c.agentCount,
+  jobAgents: totalAgents,
   rules: () => {},
 };

@@ -1,3 +1,4 @@
+import { totalAgents } from "../agent-groups.ts";
 import type { Context } from "../context.ts";
 import { hasHdfs } from "../features.ts";
 import { executorUri } from "../services/client/client.ts";
@@ -34,9 +35,9 @@ export const vanilla: ArchitectureRecord = {
   masterRoles: ["mesos-master"],
   agentRoles: ["mesos-agent"],
   wire,
-  gates: (ctx) => [agentsRegistered(ctx, ctx.config.agentCount)],
+  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config))],
   apps: () => [],
-  jobAgents: (c) => c.agentCount,
+  jobAgents: totalAgents,
   rules: (c, refuse) => {
     if (c.executorSource === "hdfs" && !hasHdfs(c)) {
       refuse(

@@ -242,6 +242,23 @@ test.each(ARCHITECTURES)("%s: an agent removed by name is all that goes", async 
   for (const [name, registration] of after) expect(asked(before.get(name)), name).toEqual(asked(registration));
 });
 
+test.each(ARCHITECTURES)(
+  "%s: a further group of agents, and one that goes, leaves all else as it is",
+  async (architecture) => {
+    const agentGroups = { big: { count: 2, flavor: "m1.small", memoryMiB: 6144 } };
+    const before = byKey((await run(configOf(architecture))).resources);
+    const after = byKey((await run(configOf(architecture, { agentGroups }))).resources);
+    expect([...after.keys()].filter((k) => !before.has(k)).sort()).toEqual([
+      "openstack:compute/instance:Instance demo-agent-big-1",
+      "openstack:compute/instance:Instance demo-agent-big-2",
+      "openstack:compute/serverGroup:ServerGroup demo-agent-big-1",
+      "openstack:networking/port:Port demo-agent-big-1",
+      "openstack:networking/port:Port demo-agent-big-2",
+    ]);
+    for (const [name, registration] of before) expect(asked(after.get(name)), name).toEqual(asked(registration));
+  },
+);
+
 test("a first preview knows nothing of secrets and digests, and registers all the same", async () => {
   const [up, preview] = [await runOf("standalone"), await run(configOf("standalone"), { preview: true })];
   expect(sorted(preview.resources).map(key)).toEqual(sorted(up.resources).map(key));

@@ -72,6 +72,19 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
   expectSuccess(fewer);
   expect(fewer.changes).toEqual(["delete Instance demo-agent-2", "delete Port demo-agent-2"]);
 
+  const rest = { agentCount: 3, removedAgents: ["agent-2"] };
+  stack.configure({ ...rest, agentGroups: { big: { count: 1 } } });
+  const group = await stack.up();
+  expectSuccess(group);
+  const added = group.changes.toSorted();
+  expect(added.every((line) => /^create \w+ demo-agent-big-1$/.test(line))).toBe(true);
+  expect(added).toContain("create Instance demo-agent-big-1");
+
+  stack.configure({ ...rest, agentGroups: {} });
+  const without = await stack.up();
+  expectSuccess(without);
+  expect(without.changes.toSorted()).toEqual(added.map((line) => line.replace("create", "delete")));
+
   const outputs = await stack.outputs();
   expect(outputs.jupyterToken).toMatch(/^[A-Za-z0-9]{32}$/);
   expect(outputs.sshConfig).toContain("HostName 203.0.113.10");

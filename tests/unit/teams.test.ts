@@ -34,7 +34,7 @@ describe("teams of a config", () => {
       ["teams", "spark", expect.stringContaining("named other than")],
       ["defaultTeam", "mi", "one of teams (batch, bi, ml, spark)"],
       ["teams", "ml: cpus 10", "with cpusMax (9) no less than cpus"],
-      ["teams", 14, "with no more cpus together than the agents have: 3 times 4 are 12"],
+      ["teams", 14, "with no more cpus together than the agents have, 12"],
       ["teams", "ml: memoryMiB 1024", "with memoryMiB of at least 2048, what one executor takes"],
     ]);
   });

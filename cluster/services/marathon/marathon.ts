@@ -1,4 +1,5 @@
 import type { Config } from "../../../config/schema.ts";
+import { agentConfigs, agentGroupNames, totalAgents } from "../../agent-groups.ts";
 import { type Context, endpoints } from "../../context.ts";
 import { agentSize, DAEMON_MIB, executorMiB, heapIn, SHM_MIB } from "../../memory.ts";
 import { platformOf } from "../../platforms.ts";
@@ -107,8 +108,6 @@ export function workerSize({ config: c, architecture }: Context): WorkerSize {
 export function marathonApps(ctx: Context): App[] {
   const c = ctx.config;
   const masters = marathonMasters(ctx);
-  const workers = marathonWorkers(c);
-  const size = workerSize(ctx);
   const master = daemon(ctx, `${SPARK_HOME}/bin/spark-class org.apache.spark.deploy.master.Master`, [
     c.sparkMasterPort,
     c.sparkMasterUiPort,
@@ -132,18 +131,23 @@ export function marathonApps(ctx: Context): App[] {
       hosts: masters,
       healthyWhileUpdated: masters.length > 1 ? (masters.length - 1.5) / masters.length : 0,
     },
-    {
-      ...worker,
-      folders: [SHUFFLE_DIR.path, ...worker.folders],
-      id: "/spark/worker",
-      instances: workers,
-      cpus: size.cpus,
-      memoryMiB: size.mem,
-      env: { ...worker.env, SPARK_WORKER_CORES: String(size.cores), SPARK_WORKER_MEMORY: `${size.heapMiB}m` },
-      // Not a function of the count: an app whose definition changes is restarted, and one more worker must restart none.
-      healthyWhileUpdated: workers > 1 ? 0.5 : 0,
-      dependsOn: ["/spark/master"],
-    },
+    ...agentConfigs(c).map(({ name, config }): App => {
+      const size = workerSize({ ...ctx, config });
+      const workers = name === undefined ? plainWorkers(c) : config.agentCount;
+      return {
+        ...worker,
+        folders: [SHUFFLE_DIR.path, ...worker.folders],
+        id: name === undefined ? "/spark/worker" : `/spark/worker-${name}`,
+        instances: workers,
+        ...(agentGroupNames(c).length > 0 ? { agentGroup: name ?? "none" } : {}),
+        cpus: size.cpus,
+        memoryMiB: size.mem,
+        env: { ...worker.env, SPARK_WORKER_CORES: String(size.cores), SPARK_WORKER_MEMORY: `${size.heapMiB}m` },
+        // Not a function of the count: an app whose definition changes is restarted, and one more worker must restart none.
+        healthyWhileUpdated: workers > 1 ? 0.5 : 0,
+        dependsOn: ["/spark/master"],
+      };
+    }),
   ];
 }
 
@@ -181,11 +185,17 @@ function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more
 
 /** Agents with a Spark master: as many as there are Mesos masters, the first ones, because their addresses are known. */
 export function marathonMasters(ctx: Context): string[] {
-  return ctx.addresses("mesos-agent").slice(0, ctx.config.masterCount);
+  // Not of a group: groups come and go.
+  const ofGroups = ctx.machines.filter((m) => m.subgroup !== undefined).map((m) => m.address);
+  const others = ctx.addresses("mesos-agent").filter((address) => !ofGroups.includes(address));
+  return others.slice(0, ctx.config.masterCount);
 }
 
+/** Spark workers that Marathon keeps running on agents of no group. */
+const plainWorkers = (c: Config): number => c.marathonWorkers ?? c.agentCount;
+
 /** Spark workers that Marathon keeps running. */
-export const marathonWorkers = (c: Config): number => c.marathonWorkers ?? c.agentCount;
+export const marathonWorkers = (c: Config): number => plainWorkers(c) + totalAgents(c) - c.agentCount;
 
 /** `spark://…` of the masters that Marathon runs. */
 export function marathonMasterUrl(ctx: Context): string {

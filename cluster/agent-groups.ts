@@ -1,0 +1,87 @@
+import { Address4 } from "ip-address";
+import type { Config } from "../config/schema.ts";
+
+/**
+ * Further groups of agents, beside the `agentCount` that are alike. Nothing of one follows from another: adding or taking away
+ * a group changes no machine of the others.
+ */
+
+type Groups = Pick<Config, "agentGroups">;
+
+/** Names of the groups, in the same order whatever the config's is. */
+export const agentGroupNames = (c: Groups): string[] => Object.keys(c.agentGroups).sort();
+
+/** Name of a machine of a group, such as `agent-big-1`. */
+export const agentName = (group: string | undefined, number: number): string =>
+  group === undefined ? `agent-${number}` : `agent-${group}-${number}`;
+
+/** The first numbers that were not taken out by name. */
+export function agentNumbers(c: Pick<Config, "agentCount" | "removedAgents">, group?: string): number[] {
+  const removed = new Set(c.removedAgents);
+  const numbers: number[] = [];
+  for (let n = 1; numbers.length < c.agentCount; n++) {
+    if (!removed.has(agentName(group, n))) numbers.push(n);
+  }
+  return numbers;
+}
+
+/** Mesos attribute of the agents of a group, with its name. */
+export const GROUP_ATTRIBUTE = "group";
+
+/**
+ * The config as agents of a group see it: their size and attributes instead of the others'.
+ *
+ * @param name Name of the group; `undefined` for agents of none.
+ */
+export function configOfAgents(c: Config, name: string | undefined): Config {
+  const group = name === undefined ? undefined : c.agentGroups[name];
+  if (name === undefined || group === undefined) return c;
+  return {
+    ...c,
+    agentCount: group.count,
+    agentFlavor: group.flavor ?? c.agentFlavor,
+    // Another flavor, another size: the others' numbers say nothing of it.
+    agentCpus: group.cpus ?? (group.flavor === undefined ? c.agentCpus : undefined),
+    agentMemoryMiB: group.memoryMiB ?? (group.flavor === undefined ? c.agentMemoryMiB : undefined),
+    mesosAttributes: { ...c.mesosAttributes, ...group.attributes, [GROUP_ATTRIBUTE]: name },
+  };
+}
+
+/** The config as each kind of agent sees it: those of no group first. */
+export const agentConfigs = (c: Config): { name: string | undefined; config: Config }[] =>
+  [undefined, ...agentGroupNames(c)].map((name) => ({ name, config: configOfAgents(c, name) }));
+
+/** All agents. */
+export const totalAgents = (c: Pick<Config, "agentCount" | "agentGroups">): number =>
+  Object.values(c.agentGroups).reduce((sum, { count }) => sum + count, c.agentCount);
+
+/** Cores of all agents, where the config tells those of each; `undefined` where it does not. */
+export const totalOf = (c: Config, size: (config: Config) => number | undefined): number | undefined =>
+  agentConfigs(c).reduce<number | undefined>((sum, { config }) => {
+    const each = size(config);
+    return sum === undefined || each === undefined ? undefined : sum + each * config.agentCount;
+  }, 0);
+
+/** Blocks of addresses that groups lie in, each a sixty-fourth of the network. They begin in its middle. */
+export const BLOCKS = 16;
+
+/** Size of one block, and where the first begins. */
+export function blocks(networkCidr: string): { size: number; first: number } {
+  const addresses = 2 ** (32 - new Address4(networkCidr).subnetMask);
+  return { size: Math.floor(addresses / 64), first: addresses / 2 };
+}
+
+/** The block of a group: as the config says, else by its name, so that no other group moves it. */
+export function blockOf(c: Groups, name: string): number {
+  const given = c.agentGroups[name]?.addressBlock;
+  if (given !== undefined) return given;
+  let hash = 0;
+  for (const letter of name) hash = (hash * 31 + letter.charCodeAt(0)) % 65521;
+  return (hash % BLOCKS) + 1;
+}
+
+/** Offset in the network of the first agent of a group. */
+export function firstOffset(c: Pick<Config, "agentGroups" | "networkCidr">, name: string): number {
+  const { size, first } = blocks(c.networkCidr);
+  return first + (blockOf(c, name) - 1) * size;
+}
