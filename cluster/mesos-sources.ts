@@ -17,6 +17,8 @@ export interface KnownMesos {
   /** The version that it is published as; its control groups and the rest are for `mesos check` to find out. */
   version: string;
   architectures: readonly ("amd64" | "arm64")[];
+  /** Versions of control groups that it is said to have code for. @default not said */
+  controlGroups?: readonly (1 | 2)[];
   publisher: string;
   licence: string;
   /** When it was brought up here, and how. @default nobody has tried it here: all of the above is what its publisher says */
@@ -36,6 +38,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     holds: ["daemons", "java"],
     version: "1.9.0-2.0.1, as its build names it",
     architectures: ["amd64"],
+    controlGroups: [1],
     publisher: "Mesosphere (D2iQ)",
     licence: APACHE,
     note: "Marathon's image is built on Debian 9 with a whole Mesos package in it. `marathon-standalone` pulls it anyway.",
@@ -47,6 +50,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     holds: ["daemons"],
     version: "1.11.0",
     architectures: ["amd64", "arm64"],
+    controlGroups: [2],
     publisher: "AVENTER (Clusterd)",
     licence: APACHE,
     note: "No Java bindings since 2023: `libmesosSource` has to name another. Said to need control groups version 2 since 0.6.0.",
@@ -59,6 +63,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     holds: ["daemons"],
     version: "1.11.0",
     architectures: ["amd64", "arm64"],
+    controlGroups: [2],
     publisher: "AVENTER (Clusterd)",
     licence: APACHE,
     note: "For Ubuntu 24.04, whose glibc is newer than Debian 12's. For arm64 write `_arm64` at its end. No Java bindings.",
@@ -92,6 +97,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     holds: ["daemons", "java"],
     version: "1.7.1",
     architectures: ["amd64"],
+    controlGroups: [1],
     publisher: "Mesosphere (D2iQ)",
     licence: APACHE,
     note: "The last of its kind; `mesosphere/mesos-slave` holds the same package.",
@@ -103,6 +109,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     holds: ["daemons"],
     version: "1.x of 2018 to 2021, by tag",
     architectures: ["amd64"],
+    controlGroups: [1],
     publisher: "Apache Mesos",
     licence: APACHE,
     note: "Built on CentOS 7. Choose a tag.",
@@ -113,6 +120,7 @@ export const KNOWN_MESOS: readonly KnownMesos[] = [
     holds: ["daemons", "java"],
     version: "1.11.0",
     architectures: ["amd64", "arm64"],
+    controlGroups: [1],
     publisher: "you",
     licence: APACHE,
     tried: {
@@ -145,6 +153,12 @@ export function knownText(): string {
   return `${lines.join("\n\n")}\n\n${more.join("\n")}\n`;
 }
 
+/** Names of the sources that are said to have code for a version of control groups, and hold what a cluster's agents run. */
+export const sourcesFor = (controlGroups: number): string[] =>
+  KNOWN_MESOS.filter(
+    (known) => known.holds.includes("daemons") && known.controlGroups?.some((version) => version === controlGroups),
+  ).map(({ name }) => name);
+
 const heldText = (holds: readonly MesosPart[]): string =>
   holds.map((part) => ({ daemons: "master and agent", java: "libmesos with Java bindings" })[part]).join(", ");
 
@@ -160,6 +174,7 @@ export function mesosReference(): string {
       known.form,
       known.version,
       known.architectures.join(", "),
+      known.controlGroups?.join(", ") ?? "not said",
       heldText(known.holds),
       known.publisher,
       known.licence,
@@ -195,8 +210,8 @@ export function mesosReference(): string {
     "has code, and what it is linked with that is neither in Debian nor, for an image, came along with it. It needs Docker and a",
     "mirror of Debian, and takes a few minutes; asked again, it remembers.",
     "",
-    "| Name | Source | Form | Mesos | For | Holds | Publisher | Licence | Tried | Note |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| Name | Source | Form | Mesos | For | Control groups | Holds | Publisher | Licence | Tried | Note |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ...rows,
     "",
     "What is said of a source that was not tried here comes from its publisher. `check` finds out whether it is so.",
@@ -206,7 +221,8 @@ export function mesosReference(): string {
     "Agents of `docker-executors` and `marathon-standalone` start containers, and look for control groups of the version that their",
     "Mesos has code for. A laptop of today has version 2. With a Mesos that knows version 1 alone, `vanilla` and `mesos-in-docker`",
     "work there; the others need a Docker on control groups version 1 (`systemd.unified_cgroup_hierarchy=0` for the kernel; from",
-    "systemd 256 on `SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1` as well). Machines on OpenStack reboot into what is needed by themselves.",
+    "systemd 256 on `SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1` as well). Machines on OpenStack reboot into version 1 where the source has",
+    "code for that alone; `mesosCgroups: 1` has them do so in any case, and `2` never.",
     "",
     "## An own build",
     "",

@@ -305,6 +305,9 @@ function features(c: Config, refuse: Refuse): void {
     }
   }
   teams(c, refuse);
+  if (c.mesosCgroups !== "auto" && !hasMesos(c)) {
+    refuse("mesosCgroups", `auto in architecture ${c.architecture}, which has no Mesos`, "remove it");
+  }
   if (c.marathonWorkers !== undefined && c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
   }

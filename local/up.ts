@@ -17,7 +17,7 @@ import { applyQuotas } from "../mesos/quotas.ts";
 import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { renderApps } from "../render/marathon-apps.ts";
 import { missingBeforeUp } from "../render/plan.ts";
-import { checkControlGroups } from "./control-groups.ts";
+import { checkAskedFor, checkControlGroups } from "./control-groups.ts";
 import { type Docker, docker, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
 import { onDocker } from "./operator.ts";
@@ -71,9 +71,11 @@ export async function up({ root, environment, config: given, smoke: withSmoke }:
   let begun = false;
   try {
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
+    const inContainers = cluster.services.some((s) => s.needs?.includes("docker-socket"));
+    if (inContainers) await checkAskedFor(d, config, environment);
     const mesos = await fetchArchives({ config, environment, root, docker: d.client, signal: abort.signal });
     await buildImages(root, cluster, mesos, abort.signal);
-    if (cluster.services.some((s) => s.needs?.includes("docker-socket"))) {
+    if (inContainers) {
       const image = localReference("spark-python", config, pinnedVersions(root));
       await checkControlGroups(d, image, config, environment);
     }

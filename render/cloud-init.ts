@@ -391,6 +391,7 @@ function machineEnv(
     ...(shared.length > 0 ? [text("SHARED_SERVER", keeperAddress(cluster)), text("SHARED_FOLDER", SHARED_FOLDER)] : []),
     text("MESOS_SOURCE", software.mesosSource),
     `MESOS_AGENT=${imageOrProgram(software.mesosAgent)}\n`,
+    ...(software.mesosAgent !== undefined && c.mesosCgroups !== "auto" ? [text("MESOS_CGROUPS", c.mesosCgroups)] : []),
     text("PYTHON", software.python),
     text("PYTHON_INDEX", software.python ? c.pythonIndex : undefined),
     list("FIRST_PACKAGES", software.firstPackages),

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -76,5 +76,47 @@ describe("triplewide-executor-image", () => {
 
   test("an image that cannot be pulled is not looked into", () => {
     expect(check("echo looked", "3.11", "echo cannot pull; exit 1")).toEqual({ code: 1, said: "cannot pull" });
+  });
+});
+
+describe("a machine's control groups", () => {
+  /** What `fit_cgroups` does on a machine that boots with a version, with a Mesos whose library holds these words. */
+  function groupsOf(boots: 1 | 2, words: string, wanted = ""): string {
+    const home = mkdtempSync(join(folder, "mesos-"));
+    mkdirSync(join(home, "lib"));
+    writeFileSync(join(home, "lib", "libmesos.so"), words);
+    writeFileSync(join(home, "agent"), "#!/bin/sh\necho mesos 1.11.0\n", { mode: 0o755 });
+    const text = readFileSync(join(ROOT, "render/cloud-init/guest/mesos"), "utf8");
+    const script = [
+      text
+        .slice(text.indexOf("fit_cgroups() {"))
+        .replaceAll("/etc/default", home)
+        .replaceAll("/var/lib/triplewide", home),
+      `MESOS=${home} MESOS_AGENT=${home}/agent MESOS_CGROUPS=${wanted}`,
+      `stat() { echo ${boots === 2 ? "cgroup2fs" : "tmpfs"}; }`,
+      'die() { echo "died: $1"; exit 1; }; say() { echo "$1"; }; update-grub() { :; }; sleep() { exit; }',
+      'systemctl() { echo "systemctl $*"; }',
+      "fit_cgroups; echo as it is",
+    ];
+    const { stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script.join("\n")], { encoding: "utf8" });
+    return `${stdout}${stderr}`.trim();
+  }
+  const [one, two] = ["cpu.cfs_quota_us", "cgroup.subtree_control"];
+  const reboots = /rebooting with them\nsystemctl reboot$/;
+
+  test("follow what Mesos has code for: only one that knows version 1 alone makes a machine reboot", () => {
+    expect(groupsOf(2, one)).toMatch(reboots);
+    for (const words of [two, `${one} ${two}`, "neither"]) expect(groupsOf(2, words)).toBe("as it is");
+    for (const words of [one, two]) expect(groupsOf(1, words)).toBe("as it is");
+  });
+
+  test("are version 1 in any case, or version 2 and nothing else, where the config says so", () => {
+    expect(groupsOf(2, `${one} ${two}`, "1")).toMatch(reboots);
+    expect(groupsOf(1, one, "1")).toBe("as it is");
+    expect(groupsOf(2, two, "2")).toBe("as it is");
+    expect(groupsOf(2, one, "2")).toBe("died: mesosCgroups: 2, and mesos 1.11.0 has code for version 1 alone");
+    expect(groupsOf(1, two, "2")).toBe(
+      "died: mesosCgroups: 2, and this guest image boots with control groups version 1",
+    );
   });
 });

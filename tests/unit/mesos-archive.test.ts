@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { localReference } from "../../cluster/images.ts";
 import { validate } from "../../cluster/load.ts";
-import { checkControlGroups } from "../../local/control-groups.ts";
+import { checkAskedFor, checkControlGroups } from "../../local/control-groups.ts";
 import { fetchMesos, placeArchives } from "../../mesos/archive.ts";
 
 const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
@@ -153,6 +153,21 @@ describe("agents that start containers", () => {
     await expect(check(2, one)).rejects.toThrow(
       /mesosSource: got .* version 2, which this machine's Docker has \(it has code for version 1\)\. Fix: use architecture vanilla/,
     );
-    await expect(check(1, two)).rejects.toThrow(/\(it has code for version 2\)\. Fix: name another Mesos/);
+    await expect(check(1, two)).rejects.toThrow(
+      /\(it has code for version 2\)\. Fix: name another Mesos \(published for version 1: marathon,/,
+    );
+    await expect(check(2, one)).rejects.toThrow(/published for version 2: clusterd-image, clusterd-deb\)/);
+  });
+
+  test("a version that Docker has not is refused before there is an image", async () => {
+    const client = join(root, "docker-info");
+    writeFileSync(client, `#!/bin/sh\n[ "$1" = info ] && echo 1\n`, { mode: 0o755 });
+    const ask = (mesosCgroups: "auto" | "1" | "2") =>
+      checkAskedFor({ client, compose: [client] }, configOf({ mesosCgroups }), "test");
+    await ask("auto");
+    await ask("1");
+    await expect(ask("2")).rejects.toThrow(
+      /mesosCgroups: got "2"; must be auto or 1, the version that this machine's Docker has\. Fix: set mesosCgroups to auto/,
+    );
   });
 });

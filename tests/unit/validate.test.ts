@@ -183,6 +183,12 @@ describe("properties", () => {
     );
   });
 
+  test("control groups are Mesos' alone", () => {
+    expect(keysOf({ ...local, architecture: "docker-executors", mesosCgroups: "1" })).toEqual([]);
+    expect(keysOf({ ...local, architecture: "standalone", mesosCgroups: "2" })).toEqual(["mesosCgroups"]);
+    expect(keysOf({ ...local, architecture: "vanilla", mesosCgroups: "3" })).toEqual(["mesosCgroups"]);
+  });
+
   test("a further framework has a name of its own", () => {
     const mesos = { ...local, architecture: "vanilla" };
     expect(keysOf({ ...mesos, mesosFrameworks: ["flink", "batch-2"] })).toEqual([]);
