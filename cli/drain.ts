@@ -1,11 +1,10 @@
-import { join } from "node:path";
 import type { Command } from "commander";
+import { hostKeyAlias } from "../cluster/host-keys.ts";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { shellQuote } from "../lib/quote.ts";
-import { ROOT } from "../lib/root.ts";
 import { findDocker } from "../local/docker.ts";
 import { onDocker } from "../local/operator.ts";
 import { Ssh } from "../machines/ssh.ts";
@@ -32,22 +31,22 @@ export async function onMachines(
     ["stack", "output", "--json", "--show-secrets", "--stack", environment],
     "read",
   );
-  const {
-    bastionAddress,
-    privateKey,
-    serverIds = {},
-  } = JSON.parse(outputs) as { bastionAddress?: string; privateKey?: string; serverIds?: Record<string, string> };
-  // Addresses come again with the next cluster, with other keys.
-  const known = (name: string) => (serverIds[name] ? { serverId: serverIds[name] } : {});
+  // Without keys, as a stack of an older release has none, every machine is refused by name.
+  const { bastionAddress, privateKey, sshKnownHosts } = JSON.parse(outputs) as {
+    bastionAddress?: string;
+    privateKey?: string;
+    sshKnownHosts?: string;
+  };
+  const alias = hostKeyAlias(cluster, { name: "bastion" });
   const ssh = new Ssh({
     user: cluster.config.sshUser,
-    knownHostsFile: join(ROOT, ".triplewide", `${cluster.name}-known-hosts`),
+    knownHosts: sshKnownHosts ?? "",
     ...(privateKey ? { privateKey } : {}),
-    ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress, ...known("bastion") } } : {}),
+    ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress, hostKeyAlias: alias } } : {}),
   });
   const run: Run = async (master, command) => {
     const words = command.map(shellQuote).join(" ");
-    const { code, stdout: out, stderr } = await ssh.run({ ...master, ...known(master.name) }, `sudo -n ${words}`);
+    const { code, stdout: out, stderr } = await ssh.run(master, `sudo -n ${words}`);
     return { code, output: code === 0 ? out : stderr };
   };
   return { run, close: () => ssh.close() };

@@ -1,4 +1,5 @@
 import { GROUPS } from "../cluster/groups.ts";
+import { hostKeyAlias } from "../cluster/host-keys.ts";
 import type { Cluster, Machine, Service } from "../cluster/types.ts";
 
 /** How people reach a cluster: addresses of its web pages, and the `ssh` settings that lead there. */
@@ -38,11 +39,9 @@ export function pageUrl(cluster: Cluster, page: Page): string {
 
 /**
  * Settings for `ssh -F`: each machine by its name, the agents by their addresses, and every page forwarded while a
- * connection to the bastion is open.
- *
- * @param bastionId Server id, under which the bastion's key is remembered: a replaced one has the same address.
+ * connection to the bastion is open. Only machines that show the host key that the stack gave them are connected to.
  */
-export function sshConfig(cluster: Cluster, bastionAddress: string, bastionId: string): string {
+export function sshConfig(cluster: Cluster, bastionAddress: string): string {
   const c = cluster.config;
   const bastion = `${cluster.name}-bastion`;
   const named = cluster.machines.filter((m) => GROUPS[m.group].lasting && !GROUPS[m.group].jumpHost);
@@ -51,22 +50,21 @@ export function sshConfig(cluster: Cluster, bastionAddress: string, bastionId: s
     `Host ${cluster.name}-* ${octets(c.networkCidr)}\n`,
     `  User ${c.sshUser}\n`,
     ...(c.keyPair === undefined ? [`  IdentityFile ~/.ssh/${cluster.name}\n`, "  IdentitiesOnly yes\n"] : []),
+    "  StrictHostKeyChecking yes\n",
+    `  UserKnownHostsFile ~/.ssh/${cluster.name}-known-hosts\n`,
+    "  GlobalKnownHostsFile /dev/null\n",
   ].join("");
   if (!c.bastion) return [...named.map(host), common].join("\n");
-  // A replaced machine has the address of the one before it and another key. Behind the bastion nobody else can have it.
-  const inside = `  ProxyJump ${bastion}\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n`;
   const forwards = pages(cluster).map((p) => `  LocalForward ${p.port} ${p.address}:${p.port}\n`);
   return [
     [
       `Host ${bastion}\n`,
       `  HostName ${bastionAddress}\n`,
-      `  HostKeyAlias ${bastionId}\n`,
-      "  StrictHostKeyChecking accept-new\n",
-      `  UserKnownHostsFile ~/.ssh/${cluster.name}-known-hosts\n`,
+      `  HostKeyAlias ${hostKeyAlias(cluster, { name: "bastion" })}\n`,
       ...forwards,
     ].join(""),
     ...named.map(host),
-    `Host ${cluster.name}-* ${octets(c.networkCidr)} !${bastion}\n${inside}`,
+    `Host ${cluster.name}-* ${octets(c.networkCidr)} !${bastion}\n  ProxyJump ${bastion}\n`,
     common,
   ].join("\n");
 }

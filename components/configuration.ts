@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 /** User data of a machine with secrets and image digests filled in, and the hash that shows a change of the machine. */
 export interface Configuration {
   userData: string;
+  /** Its SSH host key, as `known_hosts` has it. */
+  hostKey: string;
   /** Hash of everything whose change replaces or restarts the machine; kept in the server's metadata. */
   hash: string;
 }
@@ -34,12 +36,12 @@ export interface InstanceSettings {
  *
  * @param userData With secrets and image digests filled in.
  */
-export function configure(userData: string, settings: InstanceSettings): Configuration {
+export function configure(userData: string, hostKey: string, settings: InstanceSettings): Configuration {
   const { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity } = settings;
   const parts = [userData, imageId, flavor, keyName, availabilityZone, String(volumeGb > 0), antiAffinity];
   // Only where there is one: machines of a cluster without must not change.
   if (settings.scratchGb > 0) parts.push(`scratch ${settings.scratchGb}`);
   if (settings.bootVolumeGb > 0) parts.push(`boot volume ${settings.bootVolumeGb}`);
   if (settings.configDrive) parts.push("config drive");
-  return { userData, hash: createHash("sha256").update(JSON.stringify(parts)).digest("hex") };
+  return { userData, hostKey, hash: createHash("sha256").update(JSON.stringify(parts)).digest("hex") };
 }

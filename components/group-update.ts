@@ -44,7 +44,7 @@ export class GroupUpdate {
   readonly #args: GroupUpdateArgs;
   readonly #plan = Promise.withResolvers<Plan>();
   readonly #members = new Map<string, Member>();
-  /** Address and current server of each member, by name. */
+  /** Where each member is whose server is the one that this update wants, by name. */
   readonly #placed = new Map<string, SshTarget>();
   readonly #failed = Promise.withResolvers<never>();
 
@@ -76,8 +76,8 @@ export class GroupUpdate {
   registered(machine: Machine, instance: Instance): void {
     if (!this.#args.operations.waits) return;
     const { promise, resolve } = Promise.withResolvers<SshTarget>();
-    instance.id.apply((serverId) => {
-      const target = { name: machine.name, address: machine.address, serverId };
+    instance.id.apply(() => {
+      const target = { name: machine.name, address: machine.address };
       this.#placed.set(machine.name, target);
       resolve(target);
     });
@@ -184,7 +184,8 @@ export class GroupUpdate {
     const address = this.#args.machines.find((machine) => machine.name === name)?.address;
     const serverId = this.#args.operations.existing.get(name)?.serverId;
     if (!address || !serverId) throw new Error("it does not exist");
-    return { name, address, serverId };
+    // Its key may be another than the one that it is to have.
+    return { name, address, hostKeyAlias: serverId };
   }
 
   #waitFor(machines: readonly SshTarget[], resource: pulumi.Resource, seconds?: number): Promise<void> {

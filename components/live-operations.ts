@@ -18,8 +18,8 @@ export interface LiveOptions {
   existing: ReadonlyMap<string, ExistingMachine>;
   /** Login user of every machine. */
   user: string;
-  /** File that keeps the cluster's host keys. */
-  knownHostsFile: string;
+  /** File with host keys, by server id, of machines that an older release made. */
+  olderKnownHostsFile: string;
 }
 
 /** Shortest time between two requests for the list of servers, however many groups are waited for. */
@@ -41,10 +41,20 @@ export class LiveOperations implements Operations {
   }
 
   reach(access: Access): void {
-    const { user, knownHostsFile } = this.#options;
+    const { user, olderKnownHostsFile } = this.#options;
     const { privateKey, bastion } = access;
+    // Machines that this update has not replaced yet may have other keys: the cloud knows those by their servers.
+    const others = [...this.existing.values()].flatMap(({ serverId, hostKey }) =>
+      serverId && hostKey ? [`${serverId} ${hostKey}\n`] : [],
+    );
     this.#ssh.resolve(
-      new Ssh({ user, knownHostsFile, ...(privateKey ? { privateKey } : {}), ...(bastion ? { bastion } : {}) }),
+      new Ssh({
+        user,
+        knownHosts: access.knownHosts + others.join(""),
+        olderKnownHostsFile,
+        ...(privateKey ? { privateKey } : {}),
+        ...(bastion ? { bastion } : {}),
+      }),
     );
   }
 

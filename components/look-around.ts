@@ -93,7 +93,7 @@ function operationsFor(
     clusterName: cluster.name,
     existing,
     user: cluster.config.sshUser,
-    knownHostsFile: join(root, ".triplewide", `${cluster.name}-known-hosts`),
+    olderKnownHostsFile: join(root, ".triplewide", `${cluster.name}-known-hosts`),
   });
 }
 

@@ -7,6 +7,8 @@ import type { MarathonApp } from "../render/marathon-apps.ts";
 export interface Access {
   /** Private key, empty where only its owner has it. */
   privateKey: string;
+  /** Host keys of all machines, as lines of `known_hosts`. */
+  knownHosts: string;
   /** Machine with the public address; absent where the machines are reached directly. */
   bastion?: SshTarget;
 }

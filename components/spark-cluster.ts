@@ -3,13 +3,21 @@ import * as pulumi from "@pulumi/pulumi";
 import { hasMesos } from "../cluster/architectures/index.ts";
 import { egressOf } from "../cluster/firewall.ts";
 import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
+import {
+  HOST_KEY_SECRET,
+  HOST_KEY_SECRET_LENGTH,
+  hostKey,
+  hostKeyAlias,
+  knownHosts,
+  withHostKey,
+} from "../cluster/host-keys.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag, s3Argument, s3Tag } from "../cluster/images.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pullLogin } from "../cluster/services/registry/registry.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
-import { fill, type Reference, references } from "../cluster/values.ts";
+import { fill, type Reference, references, secret } from "../cluster/values.ts";
 import { givenSecrets, type SecretKey } from "../config/secrets.ts";
 import { type Checkout, readCheckout } from "../lib/checkout.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -80,8 +88,8 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly sparkProperties: pulumi.Output<Record<string, string>>;
   /** The bastion's public address; empty without a bastion. */
   readonly bastionAddress: pulumi.Output<string>;
-  /** Server ids of bastion and masters by machine, under which their host keys are remembered. */
-  readonly serverIds: pulumi.Output<Record<string, string>>;
+  /** SSH host key of every machine, as lines of `known_hosts`. */
+  readonly sshKnownHosts: pulumi.Output<string>;
   /** Private key of the machines' login user; empty where the config names a key pair. Secret. */
   readonly privateKey: pulumi.Output<string>;
   /**
@@ -110,6 +118,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const secrets = this.#secrets(name);
     const base = { network, firewall, keyPair, secrets };
     const bastion = this.#bastion(name, base);
+    this.sshKnownHosts = pulumi.unsecret(secrets.of(HOST_KEY_SECRET).apply((seed) => knownHosts(cluster, seed)));
     this.#connect(keyPair, bastion);
 
     // Registry: before the images, which are pushed to it.
@@ -130,23 +139,15 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.jupyterUrl = this.uis.apply((uis) => `${uis.jupyter}/lab`);
     this.jupyterToken = secrets.of("jupyter-token");
     this.bastionAddress = bastion?.address ?? pulumi.output("");
-    this.sshConfig = pulumi
-      .all([this.bastionAddress, bastion?.machines.instanceIds.get("bastion") ?? ""])
-      .apply(([address, id]) => sshConfig(cluster, address, id));
-    this.serverIds = pulumi.output(
-      Object.fromEntries(
-        (["bastion", "master"] as const).flatMap((g) => [...(this.#groups.get(g)?.instanceIds ?? [])]),
-      ),
-    );
+    this.sshConfig = this.bastionAddress.apply((address) => sshConfig(cluster, address));
     this.sparkProperties = this.#sparkProperties(secrets, images);
     this.privateKey = keyPair.privateKey;
-    // sshConfig, sparkProperties and privateKey are large or secret, and are outputs of the stack: one copy in the state is enough.
+    // sshConfig, sshKnownHosts, sparkProperties and privateKey are large or secret, and are outputs of the stack: one copy in the state is enough.
     this.registerOutputs({
       masterUrl: this.masterUrl,
       uis: this.uis,
       jupyterUrl: this.jupyterUrl,
       bastionAddress: this.bastionAddress,
-      serverIds: this.serverIds,
     });
   }
 
@@ -190,7 +191,10 @@ export class SparkCluster extends pulumi.ComponentResource {
     const { cluster, secrets = {} } = this.#args;
     return new ClusterSecrets(
       `${name}-secret`,
-      { make: cluster.secrets, given: givenSecrets<pulumi.Input<string>>(secrets) },
+      {
+        make: [...cluster.secrets, { name: HOST_KEY_SECRET, length: HOST_KEY_SECRET_LENGTH }],
+        given: givenSecrets<pulumi.Input<string>>(secrets),
+      },
       { parent: this },
     );
   }
@@ -310,7 +314,9 @@ export class SparkCluster extends pulumi.ComponentResource {
             const { bootVolumeGb = 0, configDrive } = c;
             const disks = { volumeGb, scratchGb, bootVolumeGb, configDrive };
             const settings = { imageId, flavor, keyName, availabilityZone, ...disks, antiAffinity };
-            return [machine.name, configure(renderUserData(cluster, machine, this.#checkout, lookUp), settings)];
+            const { publicKey } = hostKey(fill(secret(HOST_KEY_SECRET), lookUp), machine.name);
+            const userData = renderUserData(cluster, machine, this.#checkout, withHostKey(machine.name, lookUp));
+            return [machine.name, configure(userData, publicKey, settings)];
           }),
         ),
     );
@@ -330,10 +336,11 @@ export class SparkCluster extends pulumi.ComponentResource {
     return this.#machines(group).some((machine) => machine.name === names[0]);
   }
 
-  /** How SSH reaches a machine. Host keys are kept by server id, because the next cluster has the same addresses. */
+  /** How SSH reaches a machine, once its server is the one that this update wants. */
   async #target({ name, address, group }: Machine): Promise<SshTarget> {
     const id = this.#groups.get(group)?.instanceIds.get(name);
-    return { name, address, ...(id ? { serverId: await resolved(id) } : {}) };
+    if (id) await resolved(id);
+    return { name, address };
   }
 
   #targets(machines: readonly Machine[]): Promise<SshTarget[]> {
@@ -350,15 +357,16 @@ export class SparkCluster extends pulumi.ComponentResource {
 
   /** Gives `operations` the key and the bastion as soon as both are known. */
   #connect(keyPair: KeyPair, bastion: Bastion | undefined): void {
-    const { operations } = this.#args;
+    const { cluster, operations } = this.#args;
     if (!operations.waits) return;
     const serverId = bastion?.machines.instanceIds.get("bastion");
-    pulumi.all([keyPair.privateKey, bastion?.address, serverId]).apply(([privateKey, address, id]) => {
-      operations.reach({
-        privateKey,
-        ...(address && id ? { bastion: { name: "bastion", address, serverId: id } } : {}),
+    pulumi
+      .all([keyPair.privateKey, this.sshKnownHosts, bastion?.address, serverId])
+      .apply(([privateKey, knownHosts, address, id]) => {
+        const alias = { hostKeyAlias: hostKeyAlias(cluster, { name: "bastion" }) };
+        const through = address && id ? { bastion: { name: "bastion", address, ...alias } } : {};
+        operations.reach({ privateKey, knownHosts, ...through });
       });
-    });
   }
 
   /**

@@ -67,7 +67,8 @@ interface State extends NotReady {
 /**
  * Waits until machines say that they are ready.
  *
- * @throws NotReadyError after the timeout; at once for a server in ERROR; after 60 s for a unit that stays failed.
+ * @throws NotReadyError after the timeout; at once for a server in ERROR, and for one with another host key than it was given; after
+ *   60 s for a unit that stays failed.
  */
 export async function waitReady(options: WaitReadyOptions): Promise<void> {
   const states = options.machines.map((m): State => ({ name: m.name, why: "not asked yet", lines: [], ready: false }));
@@ -93,6 +94,8 @@ export async function waitReady(options: WaitReadyOptions): Promise<void> {
       if (over.signal.aborted) return;
       judge(state, result);
       report();
+      // sshd starts after it has its keys: another key stays another key.
+      if (result.refused) return fail(`${state.name} is not trusted`, [state]);
       if (state.ready) {
         if (enough()) over.abort();
         return;
@@ -130,13 +133,16 @@ export async function waitReady(options: WaitReadyOptions): Promise<void> {
   if (over.signal.reason instanceof NotReadyError) throw over.signal.reason;
 }
 
-function judge(state: State, { code, stdout, stderr }: SshResult): void {
+function judge(state: State, { code, stdout, stderr, refused }: SshResult): void {
   const lines = stdout.trim().split("\n").filter(Boolean).slice(-SHOWN_LINES);
   const complaint = stderr.trim().split("\n").at(-1) ?? "";
   // sudo itself ends with 1 when there is no such command, which is what "not yet" is, too.
   const absent = code !== 0 && stdout === "" && /command not found|password is required/.test(complaint);
   if (code === 0 || (code === 1 && !absent)) delete state.failedSince;
-  if (code === 0) {
+  if (refused) {
+    state.why = complaint;
+    state.lines = [];
+  } else if (code === 0) {
     state.ready = true;
   } else if (absent) {
     state.why = "booting: its own check is not there yet";

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { UserError } from "../lib/errors.ts";
 import { shellQuote } from "../lib/quote.ts";
 
@@ -18,10 +18,10 @@ export interface SshTarget {
   name: string;
   address: string;
   /**
-   * Server id. Host keys are remembered under it, so that a replaced machine, which has the same address and a new
-   * key, is trusted as the new machine that it is. Default: the address.
+   * Name under which its host key is known.
+   * @default the address
    */
-  serverId?: string;
+  hostKeyAlias?: string;
 }
 
 export interface SshOptions {
@@ -31,8 +31,13 @@ export interface SshOptions {
   privateKey?: string;
   /** Machine through which all others are reached; default: they are reached directly. */
   bastion?: SshTarget;
-  /** File that keeps the cluster's host keys: unknown hosts are added, changed keys refused. Made when missing. */
-  knownHostsFile: string;
+  /** Host keys, as lines of `known_hosts`. A machine that shows another one is not connected to. */
+  knownHosts: string;
+  /**
+   * One more file with host keys, which may be missing.
+   * @default none
+   */
+  olderKnownHostsFile?: string;
   /** Commands at the same time; default 32. */
   concurrency?: number;
   /** Seconds to connect; default 10. */
@@ -44,6 +49,8 @@ export interface SshOptions {
 export interface SshResult {
   /** Exit code of the command; 255 when the machine was not reached (`stderr` says why). */
   code: number;
+  /** Whether nothing was run because the machine, or the bastion in front of it, did not show the host key that it has. */
+  refused?: true;
   stdout: string;
   stderr: string;
 }
@@ -84,8 +91,8 @@ export class Ssh {
   #free: number;
   #folder: string | undefined;
   #closed = false;
-  /** The connection to the bastion that all others go through; its error text where there is none. */
-  #master: Promise<string> | undefined;
+  /** The connection to the bastion that all others go through; why there is none, where there is none. */
+  #master: Promise<Failure | undefined> | undefined;
 
   constructor(options: SshOptions) {
     this.#options = options;
@@ -101,8 +108,10 @@ export class Ssh {
     await this.#slot();
     try {
       const error = await this.#openBastion();
-      if (error) return { code: UNREACHABLE, stdout: "", stderr: error };
-      return await this.#spawn([...this.#route(target), command], options);
+      if (error) return unreached("", error);
+      const result = await this.#spawn([...this.#route(target), command], options);
+      const refusal = result.code === UNREACHABLE ? impostor(target.name, result.stderr) : undefined;
+      return refusal ? unreached(result.stdout, refusal) : result;
     } finally {
       this.#free++;
       this.#waiting.shift()?.();
@@ -127,7 +136,8 @@ export class Ssh {
     ]);
     const error = await opened(child);
     if (error) {
-      throw new SshError(`no tunnel from port ${port} of this machine to ${target.name} port ${remotePort}: ${error}`);
+      const { why } = impostor(this.#options.bastion?.name ?? target.name, error) ?? { why: error };
+      throw new SshError(`no tunnel from port ${port} of this machine to ${target.name} port ${remotePort}: ${why}`);
     }
     return { port, stop: () => stop(child) };
   }
@@ -146,13 +156,16 @@ export class Ssh {
     this.#free--;
   }
 
-  /** Opens the connection to the bastion once for all callers. Returns why that failed; empty where it did not. */
-  #openBastion(): Promise<string> {
-    if (this.#closed) return Promise.resolve(CLOSED);
-    if (!this.#options.bastion) return Promise.resolve("");
+  /** Opens the connection to the bastion once for all callers. Returns why that failed, where it did. */
+  #openBastion(): Promise<Failure | undefined> {
+    if (this.#closed) return Promise.resolve({ why: CLOSED });
+    if (!this.#options.bastion) return Promise.resolve(undefined);
     if (!this.#master) {
       const child = this.#start(["-o", "ControlMaster=yes", "--", BASTION, HOLD]);
-      const attempt = opened(child).then((error) => error && `${this.#options.bastion?.name}: ${error}`);
+      const name = this.#options.bastion?.name ?? BASTION;
+      const attempt = opened(child).then((error) =>
+        error ? (impostor(name, error) ?? { why: `${name}: ${error}` }) : undefined,
+      );
       this.#master = attempt;
       const forget = (): void => {
         if (this.#master === attempt) this.#master = undefined;
@@ -168,7 +181,7 @@ export class Ssh {
     if (bastion && bastion.address === target.address) return ["--", BASTION];
     const proxy = `ssh -F ${shellQuote(this.#configFile())} -W '[%h]:%p' -- ${BASTION}`;
     return [
-      ...["-o", `HostKeyAlias=${target.serverId ?? target.address}`],
+      ...["-o", `HostKeyAlias=${target.hostKeyAlias ?? target.address}`],
       ...(bastion ? ["-o", `ProxyCommand=${proxy}`] : []),
       ...["--", target.address],
     ];
@@ -215,19 +228,20 @@ export class Ssh {
   #configFile(): string {
     if (!this.#folder) {
       const o = this.#options;
-      const knownHosts = resolve(o.knownHostsFile);
-      mkdirSync(dirname(knownHosts), { recursive: true });
       this.#folder = mkdtempSync(join(privateFolder(), "triplewide-"));
       cleanUpAtExit.add(this.#atExit);
       const key = join(this.#folder, "key");
       // Without its last line end, OpenSSH calls a key invalid.
       if (o.privateKey) writeFileSync(key, `${o.privateKey.trimEnd()}\n`, { mode: 0o600 });
+      const knownHosts = join(this.#folder, "known_hosts");
+      writeFileSync(knownHosts, o.knownHosts, { mode: 0o600 });
+      const older = o.olderKnownHostsFile === undefined ? [] : [resolve(o.olderKnownHostsFile)];
       const lines = [
         ...(o.bastion
           ? [
               `Host ${BASTION}`,
               `HostName ${o.bastion.address}`,
-              `HostKeyAlias ${o.bastion.serverId ?? o.bastion.address}`,
+              `HostKeyAlias ${o.bastion.hostKeyAlias ?? o.bastion.address}`,
               `ControlPath ${quoted(join(this.#folder, "bastion"))}`,
             ]
           : []),
@@ -235,10 +249,10 @@ export class Ssh {
         `User ${o.user}`,
         `Port ${o.port ?? 22}`,
         ...(o.privateKey ? [`IdentityFile ${quoted(key)}`, "IdentitiesOnly yes"] : []),
-        `UserKnownHostsFile ${quoted(knownHosts)}`,
+        `UserKnownHostsFile ${[knownHosts, ...older].map(quoted).join(" ")}`,
         "GlobalKnownHostsFile /dev/null",
-        "StrictHostKeyChecking accept-new",
-        "HashKnownHosts no",
+        "StrictHostKeyChecking yes",
+        "UpdateHostKeys no",
         "BatchMode yes",
         "PreferredAuthentications publickey",
         `ConnectTimeout ${o.connectTimeoutSeconds ?? 10}`,
@@ -308,6 +322,28 @@ function privateFolder(): string {
 function quoted(path: string): string {
   return `"${path.replaceAll("%", "%%")}"`;
 }
+
+interface Failure {
+  why: string;
+  /** Whether a host key was not accepted. */
+  refused?: true;
+}
+
+/** What OpenSSH says about a host key that it does not accept, put into words; `undefined` where it said something else. */
+function impostor(name: string, stderr: string): Failure | undefined {
+  if (!stderr.includes("Host key verification failed")) return undefined;
+  const why = stderr.includes("host key is known for")
+    ? `${name}: no host key of this kind is known of it, so nothing is run there. The stack gives each machine its key: whatever answers is another machine, or one that an older release made (docs/SECURITY.md, Upgrades)`
+    : `${name}: its host key is not the one that the stack gave it, so nothing is run there. Whatever answers is another machine, or it never read its user data`;
+  return { why, refused: true };
+}
+
+const unreached = (stdout: string, { why, refused }: Failure): SshResult => ({
+  code: UNREACHABLE,
+  stdout,
+  stderr: why,
+  ...(refused ? { refused } : {}),
+});
 
 function bracketed(address: string): string {
   return address.includes(":") ? `[${address}]` : address;

@@ -5,6 +5,8 @@ import type { Cloud } from "./cloud.ts";
 export const CLUSTER_KEY = "triplewide-cluster";
 /** Metadata key on each server that holds the hash of what the machine runs. */
 export const CONFIG_KEY = "triplewide-config";
+/** Metadata key on each server that holds its SSH host key, as `known_hosts` has it. */
+export const HOST_KEY_KEY = "triplewide-host-key";
 /** Metadata key on a server that took the place of a broken one: the id of that one. */
 export const REPLACES_KEY = "triplewide-replaces";
 
@@ -21,6 +23,8 @@ export interface ExistingMachine {
   status: string;
   /** Hash of the configuration that the server was made with. */
   configHash?: string;
+  /** SSH host key that its user data gave it; absent where an older release made it. */
+  hostKey?: string;
   /** Id of the broken server that this one took the place of. */
   replaces?: string;
   /** Flavor id of the server. */
@@ -92,7 +96,7 @@ export async function existingMachines(cloud: Cloud, clusterName: string): Promi
   // A server that is on its way out may share its name with the one that takes its place: the newest counts.
   for (const server of ours.toSorted((a, b) => a.created.localeCompare(b.created))) {
     const machine = machineOf(clusterName, server.name) ?? "";
-    const { [CONFIG_KEY]: configHash, [REPLACES_KEY]: replaces } = server.metadata ?? {};
+    const { [CONFIG_KEY]: configHash, [HOST_KEY_KEY]: hostKey, [REPLACES_KEY]: replaces } = server.metadata ?? {};
     const imageId = server.image?.id ?? server.metadata?.[IMAGE_ID_KEY];
     const image = server.metadata?.[IMAGE_KEY];
     const portId = machines.get(machine)?.portId;
@@ -101,6 +105,7 @@ export async function existingMachines(cloud: Cloud, clusterName: string): Promi
       serverId: server.id,
       status: server.status,
       ...(configHash ? { configHash } : {}),
+      ...(hostKey ? { hostKey } : {}),
       ...(replaces ? { replaces } : {}),
       ...(server.flavor?.id ? { flavorId: server.flavor.id } : {}),
       ...(imageId ? { imageId } : {}),

@@ -2,6 +2,7 @@ import { Scalar, stringify } from "yaml";
 import { addressAt } from "../cluster/addresses.ts";
 import { hasRegistry } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
+import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET } from "../cluster/host-keys.ts";
 import { proxyEnv } from "../cluster/outside.ts";
 import { pem } from "../cluster/packages.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
@@ -61,9 +62,8 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestP
     user: { name: cluster.config.sshUser, uid: LOGIN_UID },
     disable_root: true,
     ssh_pwauth: false,
-    // The other kinds take seconds to make, and nothing needs them.
-    ssh_genkeytypes: ["ed25519"],
-    ssh_quiet_keygen: true,
+    // Known before the machine is: whoever connects compares. No other key is made where one is given.
+    ssh_keys: { ecdsa_private: fill(secret(HOST_KEY), lookUp) },
     locale: "C.UTF-8",
     apt: { preserve_sources_list: true },
     // triplewide-boot installs what is needed, and while images are pulled.
@@ -86,7 +86,7 @@ export function pathOnMachine(cluster: Cluster, machine: Machine, path: string):
   return hostPath(services.map((s) => renderService(s, placeholder)))(path);
 }
 
-/** The secrets and images that a machine's user data needs the values of. */
+/** The secrets and images that a machine's user data needs the values of; its host key comes of one of them (`withHostKey`). */
 export function userDataReferences(cluster: Cluster, machine: Machine): ReturnType<typeof references> {
   const services = cluster.services.filter((s) => s.machine === machine.name);
   const login = services.some((s) => pullsImages(cluster.config, s)) ? pullLogin(cluster) : undefined;
@@ -94,11 +94,12 @@ export function userDataReferences(cluster: Cluster, machine: Machine): ReturnTy
     ...(s.runtime === "docker" && s.image !== undefined ? [image(s.image)] : []),
     ...(s.startsContainers ?? []).map(image),
   ]);
-  return references([services, images, login ? secret(login.secret) : []]);
+  return references([services, images, login ? secret(login.secret) : [], secret(HOST_KEY_SECRET)]);
 }
 
 /** Stands for values that are not known yet, by something at least as long: images by registry and digest, secrets. */
-const longest: LookUp = ({ kind }) => "x".repeat(kind === "image" ? 160 : 40);
+const longest: LookUp = ({ kind, name }) =>
+  "x".repeat(kind === "image" ? 160 : name === HOST_KEY ? HOST_KEY_BYTES + 20 : 40);
 
 /**
  * Finds user data that is too large, before anything is created and before any value is known.
@@ -257,6 +258,8 @@ function hosts(cluster: Cluster, machine: Machine): string {
 
 function sshd(machine: Machine): string {
   return [
+    // The key that user data gives, and none that the guest image may hold.
+    "HostKey /etc/ssh/ssh_host_ecdsa_key",
     "PermitRootLogin no",
     "PasswordAuthentication no",
     "KbdInteractiveAuthentication no",

@@ -69,6 +69,7 @@ export function expectedInputs(cluster: Cluster, r: Registration): Record<string
     case "openstack:compute/keypair:Keypair":
       return { name };
     case "random:index/randomPassword:RandomPassword": {
+      if (r.name === `${name}-secret-ssh-host-keys`) return { length: 64, special: false };
       const secret = must(
         cluster.secrets.find((s) => r.name === `${name}-secret-${s.name}`),
         r,
@@ -92,7 +93,7 @@ export function actualInputs(r: Registration): Record<string, unknown> {
     ...inputs,
     // Marked secret, whatever it is.
     userData: { secret: typeof (userData as { secret?: unknown }).secret === "string" ? ELSEWHERE : userData },
-    metadata: { ...(metadata as object), "triplewide-config": ELSEWHERE },
+    metadata: { ...(metadata as object), "triplewide-config": ELSEWHERE, "triplewide-host-key": ELSEWHERE },
   };
 }
 
@@ -118,6 +119,7 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
     metadata: {
       "triplewide-cluster": cluster.name,
       "triplewide-config": ELSEWHERE,
+      "triplewide-host-key": ELSEWHERE,
       "triplewide-image": cluster.config.image,
     },
     ...(group ? { schedulerHints: [{ group: idOf(`${cluster.name}-${group.name}`) }] } : {}),

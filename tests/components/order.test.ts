@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { teamQuotas } from "../../cluster/teams.ts";
-import type { AppsRequest, Operations, QuotasRequest, ReadyRequest } from "../../components/operations.ts";
+import type { Access, AppsRequest, Operations, QuotasRequest, ReadyRequest } from "../../components/operations.ts";
 import type { SshTarget } from "../../machines/ssh.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
 import type { MarathonApp } from "../../render/marathon-apps.ts";
@@ -43,7 +43,11 @@ class FakeOperations implements Operations {
     this.#released.get(name)?.resolve();
   }
 
-  reach(): void {
+  /** How machines are reached; known when the program has said it. */
+  readonly #access = Promise.withResolvers<Access>();
+
+  reach(access: Access): void {
+    this.#access.resolve(access);
     this.#note("reach");
   }
 
@@ -51,14 +55,19 @@ class FakeOperations implements Operations {
     return "";
   }
 
-  /** A host key is remembered by the server: the next cluster has the same addresses, and other keys. */
-  #known(machines: readonly SshTarget[]): void {
-    const unknown = machines.filter((m) => !m.serverId).map((m) => m.name);
-    if (unknown.length > 0) throw new Error(`no server id is given for ${unknown.join(", ")}`);
+  /** Every machine that is spoken to is known: by the key that it is given, or that its server has until it is replaced. */
+  async #known(machines: readonly SshTarget[]): Promise<void> {
+    const { knownHosts } = await this.#access.promise;
+    for (const { name, address, hostKeyAlias } of machines) {
+      const before = this.existing.get(name)?.serverId;
+      if (hostKeyAlias === undefined ? !knownHosts.includes(`,${address} `) : hostKeyAlias !== before) {
+        throw new Error(`nobody knows the host key of ${name}`);
+      }
+    }
   }
 
   async ready({ group, machines, gates }: ReadyRequest): Promise<void> {
-    this.#known(machines);
+    await this.#known(machines);
     if (gates) {
       this.#note(`gates ${group}`);
       const reason = this.broken.get(`gates ${group}`);
@@ -77,7 +86,7 @@ class FakeOperations implements Operations {
   }
 
   async quotas({ machines, cluster }: QuotasRequest): Promise<string[]> {
-    this.#known(machines);
+    await this.#known(machines);
     const teams = teamQuotas(cluster.config).map(({ role, guarantees }) => `${role}=${guarantees.cpus}`);
     this.#note(["quotas", ...teams].join(" "));
     const reason = this.broken.get("quotas");
@@ -86,7 +95,7 @@ class FakeOperations implements Operations {
   }
 
   async apps({ apps, machines }: AppsRequest): Promise<void> {
-    this.#known(machines);
+    await this.#known(machines);
     this.#note(`apps ${apps.map((app) => app.id).join(" ")}`);
     this.applied = apps;
     const reason = this.broken.get("apps");
@@ -94,7 +103,7 @@ class FakeOperations implements Operations {
   }
 
   async forward(machine: SshTarget): Promise<void> {
-    this.#known([machine]);
+    await this.#known([machine]);
     this.#note("forward");
   }
 

@@ -1,8 +1,13 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { withHostKey } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
-import { placeholder } from "../../cluster/values.ts";
+import { type LookUp, placeholder } from "../../cluster/values.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { readCheckout } from "../../lib/checkout.ts";
@@ -204,9 +209,9 @@ test.each(ARCHITECTURES)("%s: user data is what the renderer says, with every ma
   for (const machine of cluster.machines) {
     const secret = userDataOf(resources, machine.name);
     expect(secret).not.toMatch(/\{\{(secret|image):/);
-    const expected = renderUserData(cluster, machine, readCheckout(), ({ kind, name }) =>
-      kind === "image" ? `10.72.0.12:5000/triplewide/${name}@sha256:${DIGEST}` : `${SECRET_MARK}-demo-secret-${name}`,
-    );
+    const value: LookUp = ({ kind, name }) =>
+      kind === "image" ? `10.72.0.12:5000/triplewide/${name}@sha256:${DIGEST}` : `${SECRET_MARK}-demo-secret-${name}`;
+    const expected = renderUserData(cluster, machine, readCheckout(), withHostKey(machine.name, value));
     const withoutImages = secret.replace(/@sha256:[0-9a-f]{64}/g, `@sha256:${DIGEST}`);
     expect(withoutImages).toBe(expected);
   }
@@ -268,6 +273,7 @@ test("a first preview knows nothing of secrets and digests, and registers all th
     "triplewide-cluster": "demo",
     "triplewide-config": UNKNOWN,
     "triplewide-image": "debian-12",
+    "triplewide-host-key": UNKNOWN,
   });
   expect(preview.outputs.jupyterToken).toEqual({ secret: UNKNOWN });
   expect(preview.outputs.masterUrl).toBe(up.outputs.masterUrl);
@@ -325,10 +331,24 @@ test("the key of an object store is the config's, and with the client alone", as
   expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
 });
 
-test("host keys are remembered by the servers of bastion and masters", async () => {
-  const { outputs } = await runOf("standalone");
-  const names = ["bastion", "master-1", "master-2", "master-3"];
-  expect(outputs.serverIds).toEqual(Object.fromEntries(names.map((name) => [name, `demo-${name}-id`])));
+test("every machine's SSH host key is the stack's: in its user data, and public in the outputs", async () => {
+  const { outputs, resources, cluster } = await runOf("standalone");
+  const lines = String(outputs.sshKnownHosts).trimEnd().split("\n");
+  expect(lines).toHaveLength(cluster.machines.length);
+  const keys = cluster.machines.map((machine, i) => {
+    const [names, ...key] = (lines[i] ?? "").split(" ");
+    expect(names).toBe(`demo-${machine.name},${machine.address}`);
+    const { ssh_keys } = parse(userDataOf(resources, machine.name), { version: "1.1" });
+    const folder = mkdtempSync(join(tmpdir(), "host-key-"));
+    writeFileSync(join(folder, "key"), ssh_keys.ecdsa_private, { mode: 0o600 });
+    expect(execFileSync("ssh-keygen", ["-yf", join(folder, "key")], { encoding: "utf8" }).trim()).toBe(key.join(" "));
+    rmSync(folder, { recursive: true });
+    const instance = byKey(resources).get(`openstack:compute/instance:Instance demo-${machine.name}`);
+    expect(instance?.inputs.metadata).toMatchObject({ "triplewide-host-key": key.join(" ") });
+    return key.join(" ");
+  });
+  expect(new Set(keys).size).toBe(keys.length);
+  expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain("PRIVATE KEY");
 });
 
 test("components record what they offer, and no secret among it", async () => {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { createReadStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -186,6 +186,7 @@ describe.skipIf(reason !== "").each(architectures)(
       const outputs = await stack.outputs();
       const key = join(folder, "key");
       writeFileSync(key, String(outputs.privateKey), { mode: 0o600 });
+      writeFileSync(join(folder, "known-hosts"), String(outputs.sshKnownHosts));
       const conf = String(outputs.sshConfig)
         .replaceAll(`~/.ssh/${NAME}-known-hosts`, join(folder, "known-hosts"))
         .replaceAll(`~/.ssh/${NAME}`, key);
@@ -198,6 +199,22 @@ describe.skipIf(reason !== "").each(architectures)(
         const said = await on("master-1", `sudo docker exec triplewide-zookeeper zk ${words} 2>&1 || true`);
         expect(said, words).toMatch(/insufficient permission|NoAuth/i);
       }
+    });
+
+    test("ssh connects to no machine that shows another host key", async () => {
+      const file = join(folder, "known-hosts");
+      const known = readFileSync(file, "utf8");
+      // As if somebody answered in place of the client with a key of their own.
+      const lines = known.split("\n");
+      const keyOf = (machine: string) =>
+        lines.find((line) => line.startsWith(`${NAME}-${machine},`))?.split(" ")[2] ?? "";
+      writeFileSync(file, known.replace(keyOf("client"), keyOf("registry")));
+      try {
+        await expect(on("client", "true")).rejects.toThrow("Host key verification failed");
+      } finally {
+        writeFileSync(file, known);
+      }
+      expect(await on("client", "echo in")).toBe("in\n");
     });
 
     test("a second up changes nothing", async () => {

@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { HOST_KEY_SECRET, hostKey, knownHosts } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { localReference } from "../../cluster/images.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
+import { Ssh } from "../../machines/ssh.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { canHaveVolumes, type Disk, type Guest, Guests, missing } from "./guests.ts";
@@ -327,6 +329,24 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     await attach(client, notebooks);
     await client.ready(600);
     expect(await client.out("docker exec triplewide-jupyter cat /home/spark/work/note")).toBe("kept");
+  });
+
+  test("machines show the SSH host key that the stack gave them, and whoever expects another runs nothing", async () => {
+    const seed = guests.secrets.get(HOST_KEY_SECRET) ?? "";
+    for (const { machine } of [bastion, registry, master, agent, client]) {
+      const shown = execFileSync("ssh-keyscan", [machine.address], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      expect(shown).toBe(`${machine.address} ${hostKey(seed, machine.name).publicKey}\n`);
+    }
+    const user = cluster.config.sshUser;
+    const known = new Ssh({ user, knownHosts: knownHosts(cluster, seed) });
+    // Known, and this test has no login there.
+    expect((await known.run(bastion.machine, "true")).stderr).toContain("Permission denied");
+    const attacked = new Ssh({ user, knownHosts: knownHosts(cluster, "another stack") });
+    expect(await attacked.run(bastion.machine, "true")).toMatchObject({ code: 255, refused: true });
+    await Promise.all([known.close(), attacked.close()]);
   });
 
   test("the bastion lets nobody in by password and forwards connections", async () => {

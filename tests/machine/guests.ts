@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { withHostKey } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { REGISTRY_USER } from "../../cluster/services/registry/registry.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
@@ -152,9 +153,8 @@ export class Guests {
       this.secrets.set(secret, value);
       return value;
     };
-    return renderUserData(this.cluster, this.machine(name), readCheckout(), (ref) =>
-      ref.kind === "image" ? imageOf(ref.name) : secretOf(ref.name),
-    );
+    const lookUp = withHostKey(name, (ref) => (ref.kind === "image" ? imageOf(ref.name) : secretOf(ref.name)));
+    return renderUserData(this.cluster, this.machine(name), readCheckout(), lookUp);
   }
 
   /** Boots a machine. It goes on by itself after this. */

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { hasMesos } from "../../cluster/architectures/index.ts";
+import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET, hostKey, withHostKey } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { type LookUp, placeholder } from "../../cluster/values.ts";
@@ -68,6 +69,7 @@ interface UserData {
   hostname: string;
   write_files: { path: string; permissions: string; content: string; encoding?: string }[];
   runcmd: string[][];
+  ssh_keys: Record<string, string>;
 }
 
 function read(text: string): UserData {
@@ -130,10 +132,19 @@ describe("user data", () => {
   test("fits into what Nova takes, with everything switched on", () => {
     for (const { cluster, machine } of rendered) {
       const filled = renderUserData(cluster, machine, checkout, ({ kind, name }) =>
-        kind === "secret" ? "x".repeat(32) : `10.72.0.12:5000/triplewide/${name}@sha256:${"0".repeat(64)}`,
+        kind === "secret"
+          ? "x".repeat(name === HOST_KEY ? HOST_KEY_BYTES : 32)
+          : `10.72.0.12:5000/triplewide/${name}@sha256:${"0".repeat(64)}`,
       );
       expect(Buffer.byteLength(filled), machine.name).toBeLessThanOrEqual(MAX_USER_DATA_BYTES);
       expect(Buffer.from(filled).toString("base64").length).toBeLessThanOrEqual(65_535);
+    }
+  });
+
+  test("has its host key, which is as long as is reckoned with", () => {
+    for (const { data } of rendered) expect(data.ssh_keys).toEqual({ ecdsa_private: "{{secret:ssh-host-key}}" });
+    for (const name of ["bastion", "agent-1000"]) {
+      expect(hostKey("x".repeat(64), name).privateKey.length).toBe(HOST_KEY_BYTES);
     }
   });
 
@@ -179,7 +190,12 @@ describe("user data", () => {
     ["  a", true],
   ])("keeps the password %j as it is", (odd, encoded) => {
     const cluster = clusterOf("standalone", { registry: "registry.example.org/team", registryUser: "robot" });
-    const text = renderUserData(cluster, machineOf(cluster, "agent-1"), checkout, () => odd);
+    const text = renderUserData(
+      cluster,
+      machineOf(cluster, "agent-1"),
+      checkout,
+      withHostKey("agent-1", () => odd),
+    );
     expect(text).not.toMatch(/[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ufffd\u{10000}-\u{10ffff}]/u);
     const file = read(text).write_files.find((f) => f.path === "/etc/triplewide/pull-password");
     expect(file?.encoding).toBe(encoded ? "b64" : undefined);
@@ -190,8 +206,11 @@ describe("user data", () => {
 describe("secrets", () => {
   test("of a machine are those of its group, and agents have none of a master's", () => {
     for (const { cluster, machine, text } of rendered) {
-      const held = cluster.secrets.filter((s) => s.groups.includes(machine.group)).map((s) => s.name);
+      const shared = cluster.secrets.filter((s) => s.groups.includes(machine.group)).map((s) => s.name);
+      const held = [...shared, HOST_KEY_SECRET];
       const found = new Set(secretsIn(text));
+      expect(found.delete(HOST_KEY)).toBe(true);
+      found.add(HOST_KEY_SECRET);
       expect([...found].filter((name) => !held.includes(name))).toEqual([]);
       const asked = userDataReferences(cluster, machine).flatMap((r) => (r.kind === "secret" ? [r.name] : []));
       expect(asked.toSorted()).toEqual([...found].sort());
@@ -207,7 +226,7 @@ describe("secrets", () => {
       for (const file of data.write_files) {
         if (secretsIn(file.content).length > 0) expect(`${file.path} ${file.permissions}`).toBe(`${file.path} 0600`);
       }
-      expect(JSON.stringify({ ...data, write_files: [] })).not.toContain("{{secret:");
+      expect(JSON.stringify({ ...data, write_files: [], ssh_keys: {} })).not.toContain("{{secret:");
     }
   });
 

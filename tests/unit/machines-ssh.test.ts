@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -11,12 +11,17 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect as connectTo, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { hostKey, knownHosts } from "../../cluster/host-keys.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { sshConfig } from "../../components/access.ts";
 import { shellQuote } from "../../lib/quote.ts";
+import { waitReady } from "../../machines/readiness.ts";
 import { Ssh, SshError, type SshOptions } from "../../machines/ssh.ts";
+import { CLOUD } from "../fixtures/configs.ts";
 
 /**
  * `ssh` is played by a script: it writes down how it was called and with which configuration, keeps sessions of the
@@ -59,10 +64,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const bastion = { name: "bastion", address: "198.51.100.9", serverId: "id-b" };
-const agent = { name: "agent-1", address: "10.72.0.64", serverId: "id-a" };
+const bastion = { name: "bastion", address: "198.51.100.9", hostKeyAlias: "lab-bastion" };
+const agent = { name: "agent-1", address: "10.72.0.64" };
+const KNOWN = "lab-bastion,10.72.0.10 ecdsa-sha2-nistp256 AAAA\n";
 const make = (over: Partial<SshOptions> = {}): Ssh => {
-  ssh = new Ssh({ user: "debian", bastion, knownHostsFile: join(folder, "hosts", "known_hosts"), ...over });
+  ssh = new Ssh({ user: "debian", bastion, knownHosts: KNOWN, ...over });
   return ssh;
 };
 const text = (name: string): string => readFileSync(join(folder, name), "utf8");
@@ -86,28 +92,30 @@ test("runs a command on a machine: its output, its exit code, its input", async 
   expect(result).toEqual({ code: 7, stdout: "hello", stderr: "problem\n" });
 });
 
-test("goes through one connection to the bastion, and knows each server by its id", async () => {
-  const s = make();
+test("goes through one connection to the bastion, and believes only host keys that it was given", async () => {
+  const s = make({ olderKnownHostsFile: join(folder, "older") });
   await Promise.all([s.run(agent, "true"), s.run({ ...agent, address: "10.72.0.65" }, "true")]);
   await s.run(bastion, "true");
   const config = text("config");
-  expect(config).toContain("HostName 198.51.100.9\nHostKeyAlias id-b\n");
-  for (const line of ["BatchMode yes", "StrictHostKeyChecking accept-new", "ConnectTimeout 10", "User debian"]) {
+  expect(config).toContain("HostName 198.51.100.9\nHostKeyAlias lab-bastion\n");
+  for (const line of ["BatchMode yes", "StrictHostKeyChecking yes", "ConnectTimeout 10", "User debian"]) {
     expect(config).toContain(`\n${line}\n`);
   }
-  expect(config).toContain(`UserKnownHostsFile "${join(folder, "hosts", "known_hosts")}"`);
+  const [, given, older] = /\nUserKnownHostsFile "(.*)" "(.*)"\n/.exec(config) ?? [];
+  expect(readFileSync(String(given), "utf8")).toBe(KNOWN);
+  expect(older).toBe(join(folder, "older"));
   expect(config).not.toContain("IdentityFile");
   expect(calls().filter((line) => line.includes("ControlMaster=yes"))).toHaveLength(1);
   const [hop] = calls().filter((line) => line.endsWith(" -- 10.72.0.64 true"));
-  expect(hop).toMatch(/-o HostKeyAlias=id-a -o ProxyCommand=ssh -F '.*' -W '\[%h\]:%p' -- triplewide_bastion /);
+  expect(hop).toMatch(/-o HostKeyAlias=10.72.0.64 -o ProxyCommand=ssh -F '.*' -W '\[%h\]:%p' -- triplewide_bastion /);
   expect(calls().at(-1)).toMatch(/-- triplewide_bastion true$/);
 });
 
 test("without a bastion goes straight there", async () => {
-  ssh = new Ssh({ user: "debian", knownHostsFile: join(folder, "known_hosts"), port: 2222 });
-  expect((await ssh.run({ name: "a", address: "10.0.0.1" }, "echo hi")).stdout).toBe("hi\n");
+  ssh = new Ssh({ user: "debian", knownHosts: "", port: 2222 });
+  expect((await ssh.run({ name: "a", address: "10.0.0.1", hostKeyAlias: "id-a" }, "echo hi")).stdout).toBe("hi\n");
   expect(calls()).toHaveLength(1);
-  expect(calls()[0]).toMatch(/-o HostKeyAlias=10.0.0.1 -- 10.0.0.1 echo hi$/);
+  expect(calls()[0]).toMatch(/-o HostKeyAlias=id-a -- 10.0.0.1 echo hi$/);
   expect(text("config")).toContain("Port 2222");
 });
 
@@ -163,7 +171,7 @@ test("once closed it stays closed, also for those that were waiting", async () =
 test.each(["exit", "SIGTERM"])("nothing is left when the program ends by %s without closing", async (how) => {
   const program = `
     import { Ssh } from ${JSON.stringify(join(import.meta.dirname, "../../machines/ssh.ts"))};
-    const ssh = new Ssh(${JSON.stringify({ user: "u", privateKey: "k", bastion, knownHostsFile: join(folder, "kh") })});
+    const ssh = new Ssh(${JSON.stringify({ user: "u", privateKey: "k", bastion, knownHosts: "" })});
     await ssh.run(${JSON.stringify(agent)}, "true");
     ${how === "exit" ? "process.exit(3);" : "console.log('ready'); setInterval(() => {}, 1000);"}`;
   const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", program], {
@@ -245,79 +253,151 @@ const MAY_RUN = process.getuid?.() !== 0 || existsSync("/run/sshd");
 const SSHD = MAY_RUN && [process.env.SSHD, "/usr/sbin/sshd"].find((path) => path && existsSync(path));
 
 describe.skipIf(!SSHD)("with a real OpenSSH", () => {
-  test("commands, tunnel, host keys and the bastion's one connection work", async () => {
+  const cluster = describeCluster(validate({ ...CLOUD, architecture: "standalone", clusterName: "lab" }, "env"));
+  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  const machine = { name: "agent-1", address: "127.0.0.2", hostKeyAlias: "lab-agent-1" };
+  const gate = { name: "bastion", address: "127.0.0.1", hostKeyAlias: "lab-bastion" };
+  const servers: ChildProcess[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) server.kill();
+  });
+
+  /** A machine at an address, with a host key: what it logs. */
+  async function serve(address: string, privateKey: string): Promise<() => string> {
+    const name = (file: string): string => join(folder, `${address}-${file}`);
+    writeFileSync(name("key"), privateKey, { mode: 0o600 });
+    const config = [
+      `Port ${port}`,
+      `ListenAddress ${address}`,
+      `HostKey ${name("key")}`,
+      `AuthorizedKeysFile ${join(folder, "user.pub")}`,
+      "StrictModes no",
+      "PidFile none",
+      "LogLevel VERBOSE",
+      "PermitRootLogin yes",
+      "MaxStartups 100:30:100",
+    ];
+    writeFileSync(name("config"), config.join("\n"));
+    const child = spawn(SSHD as string, ["-D", "-e", "-f", name("config")]);
+    servers.push(child);
+    let log = "";
+    child.stderr.on("data", (chunk) => (log += chunk));
+    await expect.poll(() => log, patient).toContain(`Server listening on ${address}`);
+    return () => log;
+  }
+
+  const connect = (seed: string, over: Partial<SshOptions> = {}): Ssh => {
+    ssh = new Ssh({
+      user: userInfo().username,
+      privateKey: text("user"),
+      bastion: gate,
+      knownHosts: knownHosts(cluster, seed),
+      port,
+      ...over,
+    });
+    return ssh;
+  };
+  const keygen = (file: string, type: string): string => {
+    execFileSync("ssh-keygen", ["-q", "-t", type, "-N", "", "-f", join(folder, file)]);
+    return text(file);
+  };
+  beforeEach(() => {
     process.env.PATH = before.PATH;
-    const keygen = (file: string) =>
-      execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, file)]);
-    for (const file of ["host", "host-2", "user"]) keygen(file);
-    const port = 20_000 + Math.floor(Math.random() * 20_000);
-    const serve = async (hostKey: string) => {
-      const config = [
-        `Port ${port}`,
-        "ListenAddress 127.0.0.1",
-        "ListenAddress 127.0.0.2",
-        `HostKey ${join(folder, hostKey)}`,
-        `AuthorizedKeysFile ${join(folder, "user.pub")}`,
-        "StrictModes no",
-        "PidFile none",
-        "LogLevel VERBOSE",
-        "PermitRootLogin yes",
-        // Here, one server plays all machines.
-        "MaxStartups 100:30:100",
-      ];
-      writeFileSync(join(folder, "sshd_config"), config.join("\n"));
-      const child = spawn(SSHD as string, ["-D", "-e", "-f", join(folder, "sshd_config")]);
-      let log = "";
-      child.stderr.on("data", (chunk) => (log += chunk));
-      await expect.poll(() => log, patient).toContain("Server listening on 127.0.0.2");
-      return { child, log: () => log };
-    };
-    let server = await serve("host");
+    keygen("user", "ed25519");
+  });
+
+  test("commands, tunnel and the bastion's one connection work, with the host keys of the stack", async () => {
+    const log = await serve("127.0.0.1", hostKey("seed", "bastion").privateKey);
+    const inner = await serve("127.0.0.2", hostKey("seed", "agent-1").privateKey);
+    const s = connect("seed");
+    const results = await Promise.all(Array.from({ length: 8 }, (_, n) => s.run(machine, `echo ${n}; exit ${n}`)));
+    expect(results.map((r) => r.code)).toEqual(Array.from({ length: 8 }, (_, n) => n));
+    // One login at the bastion for all of them.
+    expect(log().match(/Accepted publickey/g)).toHaveLength(1);
+    expect(inner().match(/Accepted publickey/g)).toHaveLength(8);
+
     const echo = createServer((socket) => socket.pipe(socket));
-    try {
-      const s = new Ssh({
-        user: userInfo().username,
-        privateKey: text("user"),
-        bastion: { name: "bastion", address: "127.0.0.1", serverId: "b" },
-        knownHostsFile: join(folder, "known_hosts"),
-        port,
-      });
-      ssh = s;
-      const machine = { name: "agent-1", address: "127.0.0.2", serverId: "a" };
-      const results = await Promise.all(Array.from({ length: 8 }, (_, n) => s.run(machine, `echo ${n}; exit ${n}`)));
-      expect(results.map((r) => r.code)).toEqual(Array.from({ length: 8 }, (_, n) => n));
-      // One login at the bastion for all of them.
-      expect(server.log().match(/Accepted publickey/g)).toHaveLength(9);
-
-      await new Promise<void>((done) => echo.listen(0, "127.0.0.1", done));
-      const { port: echoPort } = echo.address() as { port: number };
-      const forward = await s.forward({ name: "x", address: "127.0.0.1" }, echoPort);
-      const socket = connect(forward.port, "127.0.0.1");
-      socket.write("ping");
-      expect(String((await once(socket, "data"))[0])).toBe("ping");
-      socket.destroy();
-      await forward.stop();
-      await s.close();
-
-      // A new server with a new key at the same address: refused under the old id, trusted under its own.
-      server.child.kill();
-      await once(server.child, "exit");
-      server = await serve("host-2");
-      const direct = new Ssh({
-        user: userInfo().username,
-        privateKey: text("user"),
-        knownHostsFile: join(folder, "known_hosts"),
-        port,
-      });
-      const changed = await direct.run(machine, "true");
-      expect(changed.code).toBe(255);
-      expect(changed.stderr).toContain("IDENTIFICATION HAS CHANGED");
-      const replaced = await direct.run({ ...machine, serverId: "new" }, "echo trusted");
-      await direct.close();
-      expect(replaced.stdout).toBe("trusted\n");
-    } finally {
-      server.child.kill();
-      echo.close();
-    }
+    await new Promise<void>((done) => echo.listen(0, "127.0.0.1", done));
+    const { port: echoPort } = echo.address() as { port: number };
+    const forward = await s.forward({ name: "x", address: "127.0.0.1" }, echoPort);
+    const socket = connectTo(forward.port, "127.0.0.1");
+    socket.write("ping");
+    expect(String((await once(socket, "data"))[0])).toBe("ping");
+    socket.destroy();
+    await forward.stop();
+    echo.close();
   }, 60_000);
+
+  describe.each([
+    ["another key", () => hostKey("another seed", "agent-1").privateKey],
+    ["the key of another machine of the cluster", () => hostKey("seed", "agent-2").privateKey],
+    ["a key of another kind", () => keygen("impostor", "ed25519")],
+  ])("a machine with %s", (_, key) => {
+    const names = /is not the one that the stack gave it|no host key of this kind is known/;
+
+    test("gets no command, and fails the wait in seconds", async () => {
+      await serve("127.0.0.1", hostKey("seed", "bastion").privateKey);
+      const log = await serve("127.0.0.2", key());
+      const s = connect("seed");
+      const result = await s.run(machine, `touch ${join(folder, "ran")}`);
+      expect(result).toMatchObject({ code: 255, refused: true, stdout: "" });
+      const waiting = waitReady({ machines: [machine], ssh: s, timeoutSeconds: 600, clusterGate: false });
+      await expect(waiting).rejects.toThrow(/^1 machine is not ready \(agent-1 is not trusted\):\n {2}agent-1: /);
+      await expect(waiting).rejects.toThrow(names);
+      expect(existsSync(join(folder, "ran"))).toBe(false);
+      expect(log()).not.toContain("Accepted publickey");
+    });
+
+    test("in the bastion's place gets no command and no tunnel", async () => {
+      const log = await serve("127.0.0.1", key());
+      await serve("127.0.0.2", hostKey("seed", "agent-1").privateKey);
+      const s = connect("seed");
+      expect(await s.run(machine, "true")).toMatchObject({
+        code: 255,
+        refused: true,
+        stderr: expect.stringMatching(names),
+      });
+      await expect(s.forward(machine, 5000)).rejects.toThrow(names);
+      expect(log()).not.toContain("Accepted publickey");
+    });
+  });
+
+  test("a machine that an older release made is known by its server, where its key was kept", async () => {
+    await serve("127.0.0.2", keygen("older", "ed25519"));
+    writeFileSync(join(folder, "older_hosts"), `id-a ${text("older.pub")}`);
+    const there = { ...machine, hostKeyAlias: "id-a" };
+    const s = new Ssh({
+      user: userInfo().username,
+      privateKey: text("user"),
+      knownHosts: knownHosts(cluster, "seed"),
+      olderKnownHostsFile: join(folder, "older_hosts"),
+      port,
+    });
+    ssh = s;
+    expect((await s.run(there, "echo known")).stdout).toBe("known\n");
+    await s.close();
+    rmSync(join(folder, "older_hosts"));
+    expect((await connect("seed", { bastion: gate }).run(there, "true")).code).toBe(255);
+  });
+
+  test("people's own ssh connects to the cluster's machines, and to no others", async () => {
+    await serve("127.0.0.1", hostKey("seed", "bastion").privateKey);
+    writeFileSync(join(folder, "known"), knownHosts(cluster, "seed"));
+    const settings = sshConfig(cluster, "127.0.0.1")
+      .replaceAll("~/.ssh/lab-known-hosts", join(folder, "known"))
+      .replaceAll("~/.ssh/lab", join(folder, "user"))
+      .replace(/^ {2}LocalForward .*\n/gm, "")
+      .replace("User debian", `User ${userInfo().username}\n  Port ${port}\n  BatchMode yes`);
+    writeFileSync(join(folder, "people"), settings);
+    const reach = () =>
+      spawnSync("ssh", ["-F", join(folder, "people"), "lab-bastion", "echo in"], { encoding: "utf8" });
+    expect(reach()).toMatchObject({ status: 0, stdout: "in\n" });
+    for (const server of servers.splice(0)) {
+      server.kill();
+      await once(server, "exit");
+    }
+    const log = await serve("127.0.0.1", hostKey("another seed", "bastion").privateKey);
+    expect(reach()).toMatchObject({ status: 255, stderr: expect.stringContaining("Host key verification failed") });
+    expect(log()).not.toContain("Accepted publickey");
+  });
 });
