@@ -15,7 +15,7 @@ import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag, s3Argument, s3Tag } from "../cluster/images.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
-import { pullLogin } from "../cluster/services/registry/registry.ts";
+import { pushLogin } from "../cluster/services/registry/registry.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, type Reference, references, secret } from "../cluster/values.ts";
 import { givenSecrets, type SecretKey } from "../config/secrets.ts";
@@ -215,10 +215,10 @@ export class SparkCluster extends pulumi.ComponentResource {
     const { cluster, root, operations } = this.#args;
     const c = cluster.config;
     const { versions } = this.#checkout;
-    const login = pullLogin(cluster);
+    const login = pushLogin(cluster);
     const [machine] = this.#machines("registry");
     const storage = machine && registry?.storageIds.get(machine.name);
-    const port = c.registryPort;
+    const port = c.registryPushPort;
     const needed = new Set(GROUP_NAMES.flatMap((group) => this.#references(group)).flatMap(imageNames));
     return new Images(
       `${name}-image`,
@@ -232,7 +232,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         suffix: (image) => s3Tag(image, c),
         platform: "linux/amd64",
         push: c.registry ?? `localhost:${port}`,
-        pull: c.registry ?? `${machine?.address}:${port}`,
+        pull: c.registry ?? `${machine?.address}:${c.registryPort}`,
         ...(login ? { user: login.user, password: secrets.of(login.secret) } : {}),
         ...(storage ? { storage } : {}),
         reachable:

@@ -509,7 +509,12 @@ export const shape = {
   datanodePort: ports.port(9866, { doc: "HDFS datanode, data." }),
   datanodeIpcPort: ports.port(9867, { doc: "HDFS datanode, control." }),
   datanodeUiPort: ports.port(9864, { doc: "HDFS datanode's web UI." }),
-  registryPort: ports.port(5000, { doc: "Image registry on the cluster." }),
+  registryPort: ports.port(5000, {
+    doc: "Image registry on the cluster, from which machines pull and to which nobody pushes.",
+  }),
+  registryPushPort: ports.port(5001, {
+    doc: "Image registry on the cluster, to which `pulumi up` pushes through the bastion.",
+  }),
   executorHttpPort: ports.port(8070, { doc: "HTTP server of the Spark tarball on the client (`vanilla`)." }),
 
   agentBatchSize: operation.integer(1, 500, 10, {

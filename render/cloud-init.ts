@@ -372,7 +372,6 @@ function machineEnv(
 ): string {
   const c = cluster.config;
   const login = pullLogin(cluster);
-  const registry = machine.roles.includes("registry");
   // An agent in a container starts when its control groups are known to fit, the others as soon as there is Docker.
   const early = services.filter((s) => s.runtime === "docker" && s.agentProgram === undefined);
   const late = services.filter((s) => !early.includes(s));
@@ -390,7 +389,7 @@ function machineEnv(
       : []),
     text("APT_MIRROR", c.aptMirror?.replace(/\/+$/, "")),
     text("REGISTRY", software.docker ? login?.server : undefined),
-    text("REGISTRY_USER", software.docker || registry ? login?.user : undefined),
+    text("REGISTRY_USER", software.docker ? login?.user : undefined),
     ...(shared.length > 0 ? [text("SHARED_SERVER", keeperAddress(cluster)), text("SHARED_FOLDER", SHARED_FOLDER)] : []),
     text("MESOS_SOURCE", software.mesosSource),
     `MESOS_AGENT=${imageOrProgram(software.mesosAgent)}\n`,

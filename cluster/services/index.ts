@@ -7,7 +7,7 @@ import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hd
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
 import { hasMetastore, metastore } from "./metastore/metastore.ts";
-import { registry } from "./registry/registry.ts";
+import { registry, registryReader } from "./registry/registry.ts";
 import { sharedStorage } from "./shared-storage/shared-storage.ts";
 import { ownShuffleService, sparkMaster, sparkWorker } from "./spark/spark.ts";
 import { zookeeper } from "./zookeeper/zookeeper.ts";
@@ -26,6 +26,7 @@ const servesTarball = ({ architecture, config }: WiredContext): boolean =>
 /** Every service, by its name. */
 export const SERVICES = {
   registry: { define: registry },
+  "registry-reader": { define: registryReader },
   zookeeper: { define: zookeeper },
   "mesos-master": { define: mesosMaster },
   "mesos-agent": { define: mesosAgent },
@@ -54,7 +55,7 @@ export type ServiceName = keyof typeof SERVICES;
 /** The services of each role, in the order in which they are listed. */
 export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
   bastion: [],
-  registry: ["registry"],
+  registry: ["registry", "registry-reader"],
   zookeeper: ["zookeeper"],
   "mesos-master": ["mesos-master"],
   "mesos-agent": ["mesos-agent", "shuffle"],

@@ -207,14 +207,14 @@ function image(cluster: Cluster, r: Registration): Record<string, unknown> {
     ...VERSIONS,
     S3: "jars",
     MARATHON_IMAGE: cluster.config.marathonSource.replace("docker://", ""),
-    TRIPLEWIDE_BASE: `localhost:5000/triplewide/base@${DIGEST}`,
-    SPARK_PYTHON_IMAGE: `localhost:5000/triplewide/spark-python@${DIGEST}`,
+    TRIPLEWIDE_BASE: `localhost:5001/triplewide/base@${DIGEST}`,
+    SPARK_PYTHON_IMAGE: `localhost:5001/triplewide/spark-python@${DIGEST}`,
   };
   // Without an object store the image's own default counts.
   const given = asked.filter((arg) => !isOfMesos(arg) && (arg !== "S3" || cluster.config.s3Endpoint !== undefined));
   const args = given.map((arg) => [arg, must(values[arg], r)]);
   return {
-    imageName: `localhost:5000/triplewide/${folder}:${VERSIONS.TRIPLEWIDE_VERSION}`,
+    imageName: `localhost:5001/triplewide/${folder}:${VERSIONS.TRIPLEWIDE_VERSION}`,
     build: {
       context: join(ROOT, "images", folder),
       dockerfile,
@@ -223,9 +223,9 @@ function image(cluster: Cluster, r: Registration): Record<string, unknown> {
       args: Object.fromEntries(args),
     },
     registry: {
-      server: "localhost:5000",
-      username: "triplewide",
-      password: { secret: `${SECRET_MARK}-demo-secret-registry` },
+      server: "localhost:5001",
+      username: "triplewide-push",
+      password: { secret: `${SECRET_MARK}-demo-secret-registry-push` },
     },
     buildOnPreview: false,
     skipPush: false,

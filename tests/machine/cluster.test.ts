@@ -75,7 +75,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       "plain",
       guests.userData("registry", noImage),
       "--publish",
-      "127.0.0.1::5000",
+      "127.0.0.1::5001",
     );
     if (volumes) await attach(registry, guests.makeDisk("registry", 3));
     seconds.bastion = await bastion.ready(600);
@@ -156,7 +156,8 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     expect(await agent.out(of("/etc/triplewide/spark-worker/etc/spark/spark-defaults.conf"))).toBe("600 1000");
     expect(await agent.out(of("/etc/triplewide/spark-worker.env"))).toBe("600 0");
     expect(await agent.out(of("/root/.docker/config.json"))).toBe("600 0");
-    expect(await registry.out(of("/etc/triplewide/htpasswd"))).toBe("600 0");
+    for (const name of ["registry", "registry-reader"])
+      expect(await registry.out(of(`/etc/triplewide/${name}.htpasswd`))).toBe("600 0");
     expect(
       await client.out("docker exec triplewide-jupyter sh -c 'id -u; cat /run/secrets/jupyter-token | wc -c'"),
     ).toMatch(/^1000\n\d\d$/);
@@ -169,6 +170,25 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     expect(await agent.out(`${status} -K - ${url} <<<"user = triplewide:$(cat /etc/triplewide/pull-password)"`)).toBe(
       "200",
     );
+  });
+
+  test("who may pull images pushes none, changes none and deletes none", async () => {
+    const request = (port: number, method: string, part: string) =>
+      agent.out(
+        `curl -s -o /dev/null -w '%{http_code}' -X ${method} -K - http://${registry.machine.address}:${port}/v2/triplewide/client/${part} <<<"user = triplewide:$(cat /etc/triplewide/pull-password)"`,
+      );
+    expect(await request(5000, "GET", "tags/list")).toBe("200");
+    const digest = `sha256:${"0".repeat(64)}`;
+    for (const [method, part] of [
+      ["POST", "blobs/uploads/"],
+      ["PUT", "manifests/latest"],
+      ["DELETE", `manifests/${digest}`],
+      ["DELETE", `blobs/${digest}`],
+    ] as const) {
+      expect(await request(5000, method, part), `${method} ${part}`).toBe("405");
+      expect(await request(5001, method, part), `${method} ${part} to the other port`).toBe("401");
+    }
+    expect((await agent.sh("grep -r . /etc/triplewide/registry* /etc/triplewide/*push* 2>/dev/null")).output).toBe("");
   });
 
   test("the metadata address answers root, and nobody else", async () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { withHostKey } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
-import { REGISTRY_USER } from "../../cluster/services/registry/registry.ts";
+import { PUSH_SECRET, PUSH_USER } from "../../cluster/services/registry/registry.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -119,12 +119,12 @@ export class Guests {
 
   /** Pushes an image of this machine's Docker to the cluster's registry: its reference by digest, as machines pull it. */
   async push(image: string, registry: Guest): Promise<string> {
-    const { registryPort } = this.cluster.config;
-    const port = await this.docker("port", this.container("registry"), `${registryPort}/tcp`);
-    const login = execFile(this.client, ["login", "--username", REGISTRY_USER, "--password-stdin", port], {
+    const { registryPort, registryPushPort } = this.cluster.config;
+    const port = await this.docker("port", this.container("registry"), `${registryPushPort}/tcp`);
+    const login = execFile(this.client, ["login", "--username", PUSH_USER, "--password-stdin", port], {
       env: this.env(),
     });
-    login.stdin?.end(this.secrets.get("registry"));
+    login.stdin?.end(this.secrets.get(PUSH_SECRET));
     await once(login, "exit");
     const name = image.replace(/:[^:/]*$/, "");
     await this.docker("tag", image, `${port}/${name}`);

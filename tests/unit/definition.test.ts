@@ -89,6 +89,13 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
     expect(held.filter((name) => !allowed.includes(name))).toEqual([]);
   });
 
+  test("machines know no password by which images are pushed", () => {
+    const cluster = inCloud({ architecture, masterCount: 3 });
+    expect(cluster.secrets.find((s) => s.name === "registry-push")?.groups).toEqual(["registry"]);
+    const rules = cluster.firewall.filter((r) => r.group === "registry" && r.first <= 5001 && r.last >= 5001);
+    expect(rules.map((r) => r.fromGroup)).toEqual(["bastion"]);
+  });
+
   test("rules name groups; only SSH names addresses, and those of the config", () => {
     for (const rule of inCloud({ architecture, masterCount: 3 }).firewall) {
       expect((rule.fromGroup === undefined) !== (rule.fromCidr === undefined)).toBe(true);

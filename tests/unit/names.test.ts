@@ -202,7 +202,6 @@ const NAMES: Readonly<Record<string, ReadonlySet<string>>> = {
 /** Comparisons with a name that stay, and why. Everything else is a fact that belongs in a record. */
 const ALLOWED: Readonly<Record<string, string>> = {
   "cluster/services/registry/registry.ts: ownRegistry: role registry": "a service finds its own machine by its role",
-  "render/cloud-init.ts: machineEnv: role registry": "its login is made on that machine alone",
   "render/cloud-init.ts: driversPython: image client": "drivers run in this image and in no other",
   "mesos/leader.ts: askLeader: role mesos-master": "the operator interface is the masters'",
   "mesos/drain.ts: stateOf: role mesos-agent": "only Mesos agents can be drained",

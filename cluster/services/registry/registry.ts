@@ -4,58 +4,94 @@ import { hasRegistry } from "../../features.ts";
 import { platformOf } from "../../platforms.ts";
 import { healthOf, tcp } from "../../probe.ts";
 import type { Cluster, Machine, Service } from "../../types.ts";
-import { secret } from "../../values.ts";
+import { secret, text } from "../../values.ts";
 
-/** User of the cluster's own registry. */
+/** User of the cluster's own registry who pulls images: every machine that runs some. */
 export const REGISTRY_USER = "triplewide";
+/** User who pushes them: whoever runs `pulumi up`. */
+export const PUSH_USER = "triplewide-push";
 
-/** The cluster's own image registry: Debian's `docker-registry`, with a password. */
+/** Secrets that are the passwords of both. */
+const PULL_SECRET = "registry";
+export const PUSH_SECRET = "registry-push";
+
+/**
+ * The cluster's own image registry, Debian's `docker-registry`, as two processes over the same images, each with a password of its
+ * own: distribution knows users but no rights. This one takes images, from the bastion alone.
+ */
 export function registry(ctx: Context, machine: Machine): Service {
-  const port = ctx.config.registryPort;
+  const { registryPushPort } = ctx.config;
   return {
-    name: "registry",
+    ...process(machine, "registry", PUSH_USER, PUSH_SECRET, registryPushPort, []),
+    ports: [{ name: "push", key: "registryPushPort", port: registryPushPort, from: ["bastion"] }],
+    dirs: [{ path: STORAGE, lasts: "data" }],
+  };
+}
+
+/** The same images for machines: nothing can be written by it. */
+export function registryReader(ctx: Context, machine: Machine): Service {
+  const { registryPort } = ctx.config;
+  // Nor may the process: the folder is the other one's.
+  const readOnly = ["  maintenance: {readonly: {enabled: true}, uploadpurging: {enabled: false}}"];
+  return {
+    ...process(machine, "registry-reader", REGISTRY_USER, PULL_SECRET, registryPort, readOnly),
+    ports: [
+      {
+        name: "http",
+        key: "registryPort",
+        port: registryPort,
+        from: ["master", "zookeeper", "agent", "datanode", "client", "bastion"],
+      },
+    ],
+    after: ["registry"],
+  };
+}
+
+const STORAGE = "/var/lib/registry";
+
+function process(
+  machine: Machine,
+  name: string,
+  user: string,
+  password: string,
+  port: number,
+  storage: readonly string[],
+): Service {
+  const conf = `/etc/triplewide/${name}`;
+  return {
+    name,
     machine: machine.name,
     runtime: "systemd",
     image: undefined,
-    command: ["/usr/bin/docker-registry", "serve", "/etc/triplewide/registry.yml"],
+    command: ["/usr/bin/docker-registry", "serve", `${conf}.yml`],
     env: {},
     files: [
       {
-        path: "/etc/triplewide/registry.yml",
+        path: `${conf}.yml`,
         content: {
           format: "text",
           text: [
             "version: 0.1",
             "log: {level: warn}",
             "storage:",
-            "  filesystem: {rootdirectory: /var/lib/registry}",
+            `  filesystem: {rootdirectory: ${STORAGE}}`,
             "  delete: {enabled: true}",
+            ...storage,
             `http: {addr: "${machine.address}:${port}"}`,
             "auth:",
-            "  htpasswd: {realm: triplewide, path: /etc/triplewide/htpasswd}",
+            `  htpasswd: {realm: triplewide, path: ${conf}.htpasswd}`,
             "",
           ].join("\n"),
         },
         mode: "0644",
       },
       // The registry knows bcrypt only; the machine hashes the password itself at first boot (`htpasswd -iB`).
-      {
-        path: "/etc/triplewide/registry-password",
-        content: { format: "text", text: secret("registry") },
-        mode: "0600",
-      },
+      { path: `${conf}.password`, content: { format: "text", text: text`${user}:${secret(password)}` }, mode: "0600" },
     ],
-    ports: [
-      {
-        name: "http",
-        key: "registryPort",
-        port,
-        from: ["master", "zookeeper", "agent", "datanode", "client", "bastion"],
-      },
-    ],
+    ports: [],
     health: healthOf(tcp(machine.address, port)),
     uid: 0,
-    dirs: [{ path: "/var/lib/registry", lasts: "data" }],
+    dirs: [],
     memoryMiB: 1024,
     after: [],
     software: {
@@ -68,7 +104,7 @@ export function registry(ctx: Context, machine: Machine): Service {
 /** Name of the secret by which machines pull images; none where they need no password. */
 export function pullSecret(c: Config): string | undefined {
   if (!platformOf(c).pullsImages) return undefined;
-  if (hasRegistry(c)) return "registry";
+  if (hasRegistry(c)) return PULL_SECRET;
   return c.registryUser === undefined ? undefined : "registry-password";
 }
 
@@ -94,6 +130,11 @@ export function pullLogin(cluster: Cluster): PullLogin | undefined {
   const own = ownRegistry(cluster);
   if (own !== undefined) return { server: own, user: REGISTRY_USER, secret: name };
   return { server: (c.registry ?? "").replace(/\/.*$/, ""), user: c.registryUser ?? "", secret: name };
+}
+
+/** How whoever runs `pulumi up` logs in to the registry that images are pushed to; `undefined` where that needs no password. */
+export function pushLogin(cluster: Cluster): Omit<PullLogin, "server"> | undefined {
+  return ownRegistry(cluster) === undefined ? pullLogin(cluster) : { user: PUSH_USER, secret: PUSH_SECRET };
 }
 
 /** Whether a machine with this service pulls images: for itself, for its tasks, or to take Mesos out of one. */
