@@ -104,6 +104,16 @@ def last_refusal(own: str) -> Optional[str]:
     return None
 
 
+def of_team() -> str:
+    """What teams have to do with a session that waits; empty where there are none."""
+    if not os.path.isdir(TEAM_LOGINS):
+        return ""
+    team = os.environ.get("TRIPLEWIDE_TEAM")
+    names = ", ".join(sorted(name for name in os.listdir(TEAM_LOGINS) if name != "spark"))
+    mine = f"is of team {team}, which may be at its limit" if team and team != "spark" else f"is of no team ({names}; %env TRIPLEWIDE_TEAM=... before it starts)"
+    return f". This session {mine}; what other teams are guaranteed is kept free for them"
+
+
 def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") -> str:
     """Why an application of a user has no executor yet, as far as can be known from here; one sentence."""
     if not master.startswith("spark://"):
@@ -123,7 +133,7 @@ def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") ->
             return f"its executors end as soon as they start, and Mesos says of the last one: {refusal}"
         return (
             "the Mesos masters have offered no free cores and memory that suffice for one executor yet: other applications hold them, or "
-            f"executors of {executor_mib} MiB do not fit on an agent, or end as soon as they start (`make status`, `make logs`)"
+            f"executors of {executor_mib} MiB do not fit on an agent, or end as soon as they start (`make status`, `make logs`){of_team()}"
         )
     state = master_state(master)
     if state is None:

@@ -218,3 +218,22 @@ describe("the team of a driver", () => {
     expect(said.split(" ").at(-1)).toBe(`-Dspark.cores.max=${cores}`);
   });
 });
+
+test("a session that waits is told what teams have to do with it", async () => {
+  const logins = mkdtempSync(join(tmpdir(), "teams-"));
+  for (const name of ["spark", "ml", "bi"]) writeFileSync(join(logins, name), "");
+  const told = async (folder: string, team: string): Promise<string> => {
+    const ask = `import triplewide_cluster as c; c.TEAM_LOGINS = ${JSON.stringify(folder)}; print(c.of_team(), end="")`;
+    const env = {
+      ...process.env,
+      PYTHONPATH: join(ROOT, "images/client"),
+      PYTHONDONTWRITEBYTECODE: "1",
+      TRIPLEWIDE_TEAM: team,
+    };
+    return (await promisify(execFile)("python3", ["-c", ask], { env })).stdout;
+  };
+  expect(await told(join(logins, "none"), "ml")).toBe("");
+  expect(await told(logins, "ml")).toContain("is of team ml, which may be at its limit");
+  expect(await told(logins, "")).toContain("is of no team (bi, ml; %env TRIPLEWIDE_TEAM=... before it starts)");
+  rmSync(logins, { recursive: true });
+});
