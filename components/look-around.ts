@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
@@ -6,6 +7,7 @@ import { MESOS_IMAGES } from "../cluster/images.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { ConfigError } from "../config/problems.ts";
+import { keyProblem } from "../machines/keys.ts";
 import { fetchArchives, placeArchives } from "../mesos/archive.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { CloudError } from "../openstack/errors.ts";
@@ -40,6 +42,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
     const cloud = Cloud.fromEnvironment({ folder: root });
     const facts = await preflight(cluster, cloud);
     for (const warning of facts.warnings) await pulumi.log.warn(warning);
+    await checkKey(c.keyPair, facts.publicKey);
     const mesosArchives = await prepareBuilds(cluster, root);
     return {
       imageId: facts.imageId,
@@ -54,6 +57,18 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
       throw new pulumi.RunError((error as Error).message);
     throw error;
   }
+}
+
+/** Who only previews need not have the private key; machines that nobody can log in to would be waited for in vain. */
+async function checkKey(keyPair: string | undefined, publicKey: string): Promise<void> {
+  if (publicKey === "" || process.env.TRIPLEWIDE_READINESS === "api") return;
+  const found = await keyProblem(publicKey, homedir());
+  if (!found) return;
+  if (pulumi.runtime.isDryRun()) {
+    await pulumi.log.warn(`keyPair: ${found.wrong}. Fix: ${found.fix}`);
+    return;
+  }
+  throw new pulumi.RunError(`keyPair: got "${keyPair}"; ${found.wrong}. Fix: ${found.fix}. Nothing was changed.`);
 }
 
 /**

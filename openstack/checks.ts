@@ -1,17 +1,18 @@
 import type { Cluster } from "../cluster/types.ts";
 import { type Check, ok, problem, warning } from "../lib/checks.ts";
+import { keyProblem } from "../machines/keys.ts";
 import { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import { CLOCK_SECONDS, PreflightError, preflight } from "./preflight.ts";
 
 /** What of a cloud would stop an `up`: the preflight, as a list that also says what holds. Changes nothing. */
 
-/** @param folder Folder whose `clouds.yaml` comes first. */
-export async function checkCloud(cluster: Cluster, folder: string): Promise<Check[]> {
+/** @param folder Folder whose `clouds.yaml` comes first. @param home The user's home, with the keys of SSH. */
+export async function checkCloud(cluster: Cluster, folder: string, home: string): Promise<Check[]> {
   try {
     const cloud = Cloud.fromEnvironment({ folder });
     try {
-      return await cloudChecks(cluster, cloud);
+      return await cloudChecks(cluster, cloud, home);
     } finally {
       cloud.close();
     }
@@ -22,7 +23,7 @@ export async function checkCloud(cluster: Cluster, folder: string): Promise<Chec
 }
 
 /** The checks of one cloud. */
-export async function cloudChecks(cluster: Cluster, cloud: Cloud): Promise<Check[]> {
+export async function cloudChecks(cluster: Cluster, cloud: Cloud, home: string): Promise<Check[]> {
   const checks: Check[] = [];
   let facts: Awaited<ReturnType<typeof preflight>> | undefined;
   let found: PreflightError | undefined;
@@ -46,6 +47,10 @@ export async function cloudChecks(cluster: Cluster, cloud: Cloud): Promise<Check
     checks.push(ok("image", `${cluster.config.image} is ${facts.imageId}`));
     checks.push(ok("flavors", flavors.join(", ")));
     if (facts.externalNetworkName) checks.push(ok("network", `${facts.externalNetworkName} leads outside`));
+    if (facts.publicKey !== "") {
+      const wrong = await keyProblem(facts.publicKey, home);
+      checks.push(wrong ? problem("keyPair", wrong.wrong, wrong.fix) : ok("keyPair", "SSH has its private key"));
+    }
     checks.push(ok("quota", "has room, as have zones, volumes and networks; the config's sources answer"));
   }
   for (const { key, value, wrong, fix } of problems) {

@@ -29,6 +29,8 @@ export interface PreflightFacts {
   externalNetworkId: string;
   /** Its name, which floating IPs are asked for by. */
   externalNetworkName: string;
+  /** Public key of the key pair that the config names; empty where it names none. */
+  publicKey: string;
   /** What the cloud holds of this cluster already. */
   existing: Map<string, ExistingMachine>;
   /** What may be wrong but cannot be told from here, one line each. */
@@ -81,7 +83,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   await checkProject(cloud, findings);
 
   const machines = guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>());
-  const [flavors, image, externalNetwork, existing] = await Promise.all([
+  const [flavors, image, externalNetwork, existing, publicKey] = await Promise.all([
     guard(listFlavors(cloud), []),
     guard(
       machines.then((there) => findImage(cloud, cluster, there, findings)),
@@ -89,7 +91,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     ),
     guard(findExternalNetwork(cloud, c, findings), undefined),
     machines,
-    guard(checkKeyPair(cloud, c, findings), undefined),
+    guard(findKeyPair(cloud, c, findings), ""),
     guard(checkZones(cloud, c, findings), undefined),
     guard(checkVolumes(cloud, cluster, findings), undefined),
     guard(checkExistingNetwork(cloud, cluster, findings), undefined),
@@ -110,6 +112,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     flavors: used,
     externalNetworkId: externalNetwork?.id ?? "",
     externalNetworkName: externalNetwork?.name ?? "",
+    publicKey,
     existing,
   };
 }
@@ -333,12 +336,17 @@ async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings):
   return undefined;
 }
 
-async function checkKeyPair(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
-  if (c.keyPair === undefined || (await cloud.find("compute", `/os-keypairs/${encodeURIComponent(c.keyPair)}`))) return;
+/** @returns Its public key; empty where there is none. */
+async function findKeyPair(cloud: Cloud, c: Config, findings: Findings): Promise<string> {
+  if (c.keyPair === undefined) return "";
+  const path = `/os-keypairs/${encodeURIComponent(c.keyPair)}`;
+  const found = await cloud.find<{ keypair: { public_key?: string } }>("compute", path);
+  if (found) return found.keypair.public_key ?? "";
   const all = await cloud.list<{ keypair: { name: string } }>("compute", "/os-keypairs", "keypairs");
   const names = all.map((k) => k.keypair.name).sort();
   const fix = names.length > 0 ? instead(c.keyPair, names) : "remove keyPair: one is then made";
   findings.refuse("keyPair", c.keyPair, "this user has no such key pair", fix);
+  return "";
 }
 
 async function checkZones(cloud: Cloud, c: Config, findings: Findings): Promise<void> {

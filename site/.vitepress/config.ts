@@ -27,6 +27,7 @@ const PAGES: [title: string, pages: [text: string, file: string][]][] = [
     "Keeping it",
     [
       ["Operations", "docs/OPERATIONS.md"],
+      ["Clouds differ", "docs/CLOUDS.md"],
       ["Mesos", "docs/MESOS.md"],
       ["Security", "docs/SECURITY.md"],
       ["Troubleshooting", "docs/TROUBLESHOOTING.md"],

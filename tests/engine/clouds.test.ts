@@ -7,15 +7,21 @@ import { Stack } from "./stack.ts";
 
 const NEWER = "77777777-7777-4777-8777-777777777777";
 
-test("machines keep the image that its name meant first, also on volumes, and move to another by its id", async () => {
+test("an update that meets a rate limit fails, and the next goes on; machines keep the image that its name meant first, also on volumes, and move to another by its id", async () => {
   const cloud = await FakeCloud.start();
   const settings = { agentCount: 1, dataVolumes: false, bootVolumeGb: 30, configDrive: true };
   const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
   const stack = new Stack({ config: { ...DEMO, ...settings }, env });
   try {
     await stack.init();
+    cloud.faults.push({ method: "POST", path: /\/servers$/, status: 429, times: 1 });
+    const limited = await stack.up();
+    expect(limited.code).not.toBe(0);
+    expect(limited.text).toContain("Too many requests");
     const up = await stack.up();
     expect(up.code, up.text).toBe(0);
+    const made = cloud.leftovers().filter((line) => line.startsWith("server demo-"));
+    expect(made).toEqual(["agent-1", "bastion", "client", "master-1", "registry"].map((name) => `server demo-${name}`));
     expect(cloud.server("demo-agent-1")).toMatchObject({ image: "", config_drive: true });
 
     // As clouds publish: the name goes to the new image.

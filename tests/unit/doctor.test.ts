@@ -117,9 +117,11 @@ describe("a cloud", () => {
     fake = await FakeOpenStack.start();
   });
   afterEach(() => fake.stop());
-  const lines = async (): Promise<string[]> => {
+  const lines = async (cluster = remote, home = "/nowhere"): Promise<string[]> => {
     const cloud = Cloud.fromEnvironment({ env: fake.env }, { retryDelayMs: 1, retries: 1 });
-    return (await cloudChecks(remote, cloud)).map((c) => `${c.state} ${c.what}: ${c.found}${c.fix && ` | ${c.fix}`}`);
+    return (await cloudChecks(cluster, cloud, home)).map(
+      (c) => `${c.state} ${c.what}: ${c.found}${c.fix && ` | ${c.fix}`}`,
+    );
   };
 
   test("that holds the cluster says who we are there, and what it found", async () => {
@@ -146,6 +148,45 @@ describe("a cloud", () => {
       ),
     );
     expect(found.some((line) => line.startsWith("ok clock"))).toBe(false);
+  });
+
+  test("whose key pair SSH cannot use says so at once", { timeout: 60_000 }, async () => {
+    const home = mkdtempSync(join(tmpdir(), "triplewide-keys-"));
+    vi.stubEnv("SSH_AUTH_SOCK", "");
+    try {
+      const file = join(home, ".ssh", "id_ed25519");
+      mkdirSync(join(home, ".ssh"));
+      const make = (path: string, passphrase: string): string => {
+        execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", passphrase, "-C", "me", "-f", path]);
+        return readFileSync(`${path}.pub`, "utf8");
+      };
+      const config = { ...CLOUD, architecture: "standalone", masterFlavor: "m1.small", keyPair: "mine" };
+      const named = describeCluster(validate(config, "lab"));
+      const said = async (): Promise<string | undefined> =>
+        (await lines(named, home)).find((line) => line.includes(" keyPair: "));
+      const mine = { name: "mine", public_key: make(file, "") };
+      fake.state.keyPairs.push(mine);
+      expect(await said()).toBe("ok keyPair: SSH has its private key");
+      mine.public_key = make(join(home, "other"), "");
+      expect(await said()).toMatch(
+        /^problem keyPair: its private key is neither held by an SSH agent .* \| ssh-add <its file>/,
+      );
+      rmSync(file);
+      rmSync(`${file}.pub`);
+      mine.public_key = make(file, "secret phrase");
+      expect(await said()).toBe(
+        `problem keyPair: its private key ${file} has a passphrase, and no agent holds it | ssh-add ${file}`,
+      );
+      // An agent with the key, as `ssh-add -L` shows it.
+      const agent = mkdtempSync(join(home, "agent-"));
+      writeFileSync(join(agent, "ssh-add"), `#!/bin/sh\necho "${mine.public_key.trim()}"\n`);
+      chmodSync(join(agent, "ssh-add"), 0o755);
+      vi.stubEnv("PATH", `${agent}:${process.env.PATH}`);
+      expect(await said()).toBe("ok keyPair: SSH has its private key");
+    } finally {
+      vi.unstubAllEnvs();
+      rmSync(home, { recursive: true });
+    }
   });
 
   test("each problem has its key and its fix", async () => {

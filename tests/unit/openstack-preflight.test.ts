@@ -76,6 +76,13 @@ test("everything that is wrong is said at once, each with its setting and a fix"
   ]);
 });
 
+test("of several external networks of one name none is chosen", async () => {
+  fake.state.networks.push({ id: "66666666-6666-4666-8666-666666666666", name: "public", "router:external": true });
+  expect(await problems()).toEqual([
+    `  externalNetwork: got "public"; 2 external networks have this name. Fix: name a network whose name no other external network has.`,
+  ]);
+});
+
 test("what exists is found by name and by id", async () => {
   fake.state.keyPairs.push({ name: "my key" });
   const over = {

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
+import { TEST_LINK, titlesIn } from "../fixtures/titles.ts";
 
 /** docs/SECURITY.md says what is protected; each such line names tests, and they exist. */
 
@@ -10,7 +11,6 @@ const tables = text.split(/^## /m).filter((section) => section.includes("| Test 
 const rows = tables.flatMap((section) =>
   section.split("\n").filter((line) => line.startsWith("| ") && !/^\| (Attack|---) \|/.test(line)),
 );
-const LINK = /\[([^\]]+)\]\(\.\.\/(tests\/[\w./-]+\.test\.ts)\)/g;
 
 test("there are tables of attacks", () => {
   expect(tables.length).toBeGreaterThan(5);
@@ -20,21 +20,14 @@ test("there are tables of attacks", () => {
 test.each(rows.map((row) => [row.split("|")[1]?.trim() ?? "", row] as const))("%s: names a test", (_, row) => {
   const cells = row.split(" | ");
   expect(cells).toHaveLength(3);
-  expect(cells[2]).toMatch(LINK);
+  expect(cells[2]).toMatch(TEST_LINK);
 });
 
 describe("every test that it names exists", () => {
-  const named = [...text.matchAll(LINK)].map(([, title = "", file = ""]) => ({ title, file }));
+  const named = [...text.matchAll(TEST_LINK)].map(([, title = "", file = ""]) => ({ title, file }));
 
   test.each(named)("$file: $title", ({ title, file }) => {
-    const path = join(ROOT, file);
-    expect(existsSync(path)).toBe(true);
-    const source = readFileSync(path, "utf8");
-    // The title of a test or of a group of tests, in quotes of any kind, and not a mere mention.
-    const calls = source.matchAll(/\b(?:test|describe)\b[^"'`\n]*(?:\n[^"'`\n]*)?\(\s*(["'`])(.*?)\1,/g);
-    const tabled = source.matchAll(/\)\(\s*(["'`])(.*?)\1,/g);
-    const titles = [...calls, ...tabled].map((match) => match[2]);
-    expect(titles).toContain(title);
+    expect(titlesIn(file)).toContain(title);
   });
 });
 

@@ -71,11 +71,14 @@ describe("every workflow", () => {
     expect(text).not.toMatch(/secrets: *inherit/);
   });
 
-  test.each(jobs)("$name says what it may do, and writes no more than comments", ({ workflow, job }) => {
+  test.each(jobs)("$name says what it may do, and writes no more than comments and issues", ({ workflow, job }) => {
     const permissions = permissionsOf(workflow, job);
     expect(permissions).toBeDefined();
     for (const [scope, level] of Object.entries(permissions ?? {})) {
-      expect(level === "read" || (level === "write" && scope === "pull-requests"), `${scope}: ${level}`).toBe(true);
+      expect(
+        level === "read" || (level === "write" && ["pull-requests", "issues"].includes(scope)),
+        `${scope}: ${level}`,
+      ).toBe(true);
     }
   });
 
@@ -92,10 +95,10 @@ describe("credentials", () => {
   const withSecrets = jobs.filter(({ job }) => JSON.stringify(job).includes("secrets."));
 
   test("are where they are expected", () => {
-    expect(withSecrets.map(({ name }) => name)).toEqual(["preview.yml preview", "up.yml up"]);
+    expect(withSecrets.map(({ name }) => name)).toEqual(["drift.yml drift", "preview.yml preview", "up.yml up"]);
   });
 
-  test.each(withSecrets)("$name has them of an environment, after a look whether that asks reviewers", ({ job }) => {
+  test.each(withSecrets)("$name has them of an environment, after a look at who may deploy to that", ({ job }) => {
     expect(job.environment).toContain("matrix.environment");
     expect(job.needs).toBe("guard");
   });
@@ -116,10 +119,14 @@ describe("credentials", () => {
   );
 
   test("what writes runs nothing of a pull request", () => {
-    expect(writers.map(({ name }) => name)).toEqual(["plan-comment.yml comment", "preview.yml comment"]);
+    expect(writers.map(({ name }) => name)).toEqual([
+      "drift.yml issue",
+      "plan-comment.yml comment",
+      "preview.yml comment",
+    ]);
     for (const { workflow, job } of writers) {
       expect(job.steps.some(runsCode)).toBe(true);
-      const trusted = eventsOf(workflow).includes("workflow_run")
+      const trusted = ["workflow_run", "schedule"].some((event) => eventsOf(workflow).includes(event))
         ? [undefined]
         : ["$\u007b{ github.event.pull_request.base.sha }}"];
       expect(checkouts(job).map((step) => step.with?.ref)).toEqual(trusted);
@@ -172,8 +179,54 @@ describe.skipIf(!hasJq)("the guard", () => {
     }
   });
 
+  test("of drift.yml wants chosen branches instead: nobody is asked at night", () => {
+    const env = { ENVIRONMENTS: '["a"]' };
+    const policy = (value: string): string =>
+      `[[ $2 == repos/o/r/environments/a-drift ]] || exit 1\necho '{"deployment_branch_policy": ${value}}'`;
+    expect(bash(guard("drift.yml"), policy('{"protected_branches": true}'), env)).toMatchObject({
+      status: 0,
+      stdout: "",
+    });
+    for (const gh of [policy("null"), "echo '{}'", "echo nonsense", "echo '{}'; exit 1"])
+      expect(bash(guard("drift.yml"), gh, env).status, gh).not.toBe(0);
+  });
+
   test("stops where the list of environments is none", () => {
     expect(bash(guard("preview.yml"), `echo '${reviewers}'`, { ENVIRONMENTS: "staging" }).status).not.toBe(0);
+  });
+});
+
+describe("drift", () => {
+  const drift = (pulumi: string): { status: number | null; file: string } => {
+    writeFileSync(join(folder, "pulumi"), `#!/bin/bash\n${pulumi}\n`);
+    chmodSync(join(folder, "pulumi"), 0o755);
+    const { status } = bash(`${join(GITHUB, "drift.sh")} staging drift.txt`, "exit 1", {});
+    return { status, file: readFileSync(join(folder, "drift.txt"), "utf8") };
+  };
+
+  test("is nothing, what differs, or a failure", () => {
+    expect(drift("echo all the same")).toEqual({ status: 0, file: "" });
+    const differs = "echo '~ port'; echo 'error: no changes were expected but changes were proposed' >&2; exit 255";
+    expect(drift(differs)).toMatchObject({ status: 0, file: expect.stringContaining("~ port") });
+    expect(drift("echo 'error: passphrase must be set' >&2; exit 255").status).toBe(1);
+  });
+
+  const issue = (stack: string, content: string, number: string): { status: number | null; calls: string } => {
+    writeFileSync(join(folder, "drift.txt"), content);
+    writeFileSync(join(folder, "calls"), "");
+    const gh = `echo "$@" >> calls; if [[ $2 == --paginate ]]; then echo '${number}'; fi`;
+    const { status } = bash(`${join(GITHUB, "drift-issue.sh")} "$STACK" drift.txt`, gh, { STACK: stack });
+    return { status, calls: readFileSync(join(folder, "calls"), "utf8").split("\n").slice(1).join("\n") };
+  };
+
+  test("is one issue of the bot's own: opened, written over, closed", () => {
+    expect(issue("staging", "~ port", "").calls).toMatch(
+      /^api --method POST repos\/o\/r\/issues -f title=Drift in staging/,
+    );
+    expect(issue("staging", "~ port", "7").calls).toMatch(/^api --method PATCH repos\/o\/r\/issues\/7 -F body=@/);
+    expect(issue("staging", "", "7").calls).toMatch(/^api --method PATCH repos\/o\/r\/issues\/7 -f state=closed/);
+    expect(issue("staging", "", "").calls).toBe("");
+    expect(issue('a" or true', "~ port", "7")).toEqual({ status: 2, calls: "" });
   });
 });
 
