@@ -8,6 +8,7 @@
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
 #   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
 #   make doctor               what would stop an up here; BUNDLE=report.tar.gz: logs and states without secrets
+#   make backup FOLDER=path   its data and secrets into a folder; make restore FOLDER=path [REPLACE=1]: back into a cluster
 #   make mesos                where a Mesos comes from; CHECK=SOURCE says what it holds, USE=SOURCE [ENV=local] pins it;
 #                             MESOS=auto or MESOS=SOURCE with `make up` pins one first where none is
 #   make site                 the documents as a site, in site/dist
@@ -24,7 +25,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
 triplewide = exec node cli/main.ts
 
-.PHONY: help up down smoke shell notebook logs status drain plan doctor recover images mesos lock site test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain plan doctor backup restore recover images mesos lock site test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -57,6 +58,12 @@ plan: packages
 
 doctor: packages
 	@$(triplewide) doctor --env '$(ENV)' $(settings) $(if $(JSON),--json) $(if $(BUNDLE),--bundle '$(BUNDLE)')
+
+backup: packages
+	@$(triplewide) backup '$(FOLDER)' --env '$(ENV)' $(settings)
+
+restore: packages docker
+	@$(triplewide) restore '$(FOLDER)' --env '$(ENV)' $(settings) $(if $(REPLACE),--replace)
 
 # After a `pulumi up` that was killed.
 recover: packages

@@ -29,7 +29,8 @@ export function projectOf(root: string, clusterName: string): Project {
 
 /** Path of the cluster's Compose file. */
 export const composeFile = (p: Project): string => join(p.dir, "compose.yaml");
-const secretsFile = (p: Project): string => join(p.dir, "secrets.json");
+/** Path of the file with the cluster's secrets. */
+export const secretsFile = (p: Project): string => join(p.dir, "secrets.json");
 
 /** Secrets of the config as they are; the others made on first use and kept as long as the cluster's volumes: data is locked with some of them. */
 function keepSecrets(
@@ -59,6 +60,14 @@ function randomText(length: number): string {
 /** The secret by that name, of a cluster that was written. */
 export function readSecret(p: Project, name: string): string | undefined {
   return existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8"))[name] : undefined;
+}
+
+/** Takes a cluster's secrets from a backup of it; those that it does not have stay. */
+export function restoreSecrets(p: Project, backup: string): void {
+  mkdirSync(p.dir, { recursive: true, mode: 0o700 });
+  const known = existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8")) : {};
+  const values = { ...known, ...JSON.parse(backup) };
+  writeFileSync(secretsFile(p), `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
 }
 
 /** Every secret of a cluster that was written. */

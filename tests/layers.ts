@@ -83,6 +83,14 @@ export const layers: Layer[] = [
     missing: noDocker,
   },
   {
+    name: "backup",
+    what: "a backup of a cluster with HDFS, and its restoration",
+    dir: "tests/backup",
+    timeoutSeconds: 1500,
+    byName: true,
+    missing: noDocker,
+  },
+  {
     name: "machine",
     what: "user data booted by systemd and cloud-init",
     dir: "tests/machine",

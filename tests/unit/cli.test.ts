@@ -16,7 +16,10 @@ import { SshError } from "../../machines/ssh.ts";
 import { MarathonError } from "../../marathon/apply.ts";
 import { CloudError } from "../../openstack/errors.ts";
 
-const NAMES = "up down status logs smoke shell notebook plan drain doctor recover images mesos completion".split(" ");
+const NAMES =
+  "up down status logs smoke shell notebook plan drain doctor backup restore recover images mesos completion".split(
+    " ",
+  );
 
 /** The command as a user runs it. */
 function triplewide(...args: string[]): Promise<{ code: number; out: string; err: string }> {
@@ -181,9 +184,17 @@ test.for([
   ["logs", "triplewide-client sudo journalctl"],
   ["smoke", "triplewide-client sudo docker exec triplewide-jupyter smoke"],
   ["shell", "triplewide-client -t sudo docker exec -it triplewide-jupyter ipython"],
+  ["backup /tmp/none", "openstack volume snapshot create --volume triplewide-master-1-data"],
+  ["restore /tmp/none", "openstack volume snapshot create --volume triplewide-master-1-data"],
   ["notebook", "pulumi stack output jupyterUrl --stack standalone"],
 ])("%s says what to do for an environment of OpenStack", async ([command = "", advice]) => {
-  const { code, out, err } = await inProcess(command, "--env", "standalone", "--set", "clusterName=triplewide");
+  const { code, out, err } = await inProcess(
+    ...command.split(" "),
+    "--env",
+    "standalone",
+    "--set",
+    "clusterName=triplewide",
+  );
   expect({ code, out }).toEqual({ code: 1, out: "" });
   expect(err).toContain('environment "standalone" is for OpenStack');
   expect(err).toContain(advice);
