@@ -130,7 +130,10 @@ def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") ->
                 "Agents give no rights, and no image, folder or network but those of the config; the executor's stderr in Mesos' pages names the option"
             )
         if refusal is not None:
-            return f"its executors end as soon as they start, and Mesos says of the last one: {refusal}"
+            return (
+                f"its executors end as soon as they start, and Mesos says of the last one: {refusal}. An agent on which two of them ended "
+                "is tried again after a minute"
+            )
         return (
             "the Mesos masters have offered no free cores and memory that suffice for one executor yet: other applications hold them, or "
             f"executors of {executor_mib} MiB do not fit on an agent, or end as soon as they start (`make status`, `make logs`){of_team()}"

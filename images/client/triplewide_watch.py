@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from triplewide_cluster import why_no_executor
+from triplewide_cluster import last_refusal, why_no_executor
 
 LOOK_EVERY = 2.0
 # Executors take a few seconds to start; a wait that is said too early is noise.
@@ -27,6 +27,8 @@ RAISE_MEMORY = (
 )
 KILLED_FOR_MEMORY = re.compile(r"\b137\b|OOM|out of memory|memory limit|exceed\w* (the )?memory|Container killed", re.IGNORECASE)
 JAVA_OUT_OF_MEMORY = re.compile(r"(code|status):? 52\b|OutOfMemoryError")
+# All that Spark says of an executor that Mesos started; Mesos knows more.
+SAYS_LITTLE = re.compile(r"finished with state (FAILED|LOST)$|Remote RPC client disassociated")
 # Given back, or ended with its application: nothing to say.
 AS_ASKED = re.compile(r"killed by driver|idle|Executor decommission|SparkContext|stopped|finished with state (KILLED|FINISHED)", re.IGNORECASE)
 
@@ -150,7 +152,7 @@ class Watcher:
         if here:
             return (
                 f"this cell waits: {len(here)} executors are there and none runs a task of it. They may be busy with another cell's job, or "
-                "Spark has stopped using agents on which tasks or executors failed: spark.stop() and a new session uses them again"
+                "Spark has stopped using agents on which tasks failed (spark.excludeOnFailure): spark.stop() and a new session uses them again"
             )
         memory = mib(conf.get("spark.executor.memory", "1g"))
         return f"this cell waits for executors: {why_no_executor(sc.master, sc.applicationId, memory, sc.sparkUser())}."
@@ -161,8 +163,11 @@ class Watcher:
             if executor.isActive() or key in self.told:
                 continue
             self.told.add(key)
-            reason = executor.removeReason()
-            text = executor_lost(executor.hostPort().rpartition(":")[0], reason.get() if reason.isDefined() else "")
+            removed = executor.removeReason()
+            reason = removed.get() if removed.isDefined() else ""
+            if sc.master.startswith("mesos:") and SAYS_LITTLE.search(reason):
+                reason = last_refusal(sc.applicationId) or reason
+            text = executor_lost(executor.hostPort().rpartition(":")[0], reason)
             if text and not done.is_set():
                 told, _, advice = text.partition(": ")
                 say(f"{told}, as before" if advice in self.advised else text)

@@ -109,6 +109,12 @@ export class MesosCluster extends TestCluster {
     return dockerLines(this.#docker, ["ps", "-q", "--filter", `label=triplewide.machine=${this.container(agent)}`]);
   }
 
+  /** When a container started, in milliseconds as `Date.now()` counts. */
+  async startOf(container: string): Promise<number> {
+    const [started = ""] = await dockerLines(this.#docker, ["inspect", "-f", "{{.State.StartedAt}}", container]);
+    return Date.parse(started);
+  }
+
   async hasExecutor(agent: string): Promise<boolean> {
     if ((await this.taskContainers(agent)).length > 0) return true;
     const { code } = await this.exec(agent, ["pgrep", "-f", "CoarseGrainedExecutorBackend"]);

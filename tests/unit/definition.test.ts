@@ -200,6 +200,14 @@ test("Java has its archives of classes, where it runs the Spark of the images", 
   expect(inCloud({ sparkConf: own }).spark.conf).toMatchObject(own);
 });
 
+test("drivers on Mesos use agents again, beside plugins of people's own", () => {
+  const sparkConf = { "spark.plugins": "org.example.Own" };
+  const plugins = (c: object) => inCloud({ architecture: "docker-executors", ...c }).spark.conf["spark.plugins"];
+  expect(plugins({})).toBe("triplewide.mesos.AgentsAgain");
+  expect(plugins({ sparkConf })).toBe("triplewide.mesos.AgentsAgain,org.example.Own");
+  expect(inCloud({ sparkConf }).spark.conf["spark.plugins"]).toBe("org.example.Own");
+});
+
 test("drivers get jars from the mirror, and trust whom the config trusts", () => {
   const pem = `-----BEGIN CERTIFICATE-----\nMII${"x".repeat(61)}\nxx==\n-----END CERTIFICATE-----\n`;
   const own = { mavenMirror: "https://maven.example.org/central/", trustedCertificates: [`MII${"x".repeat(61)} xx==`] };
