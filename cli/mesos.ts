@@ -17,6 +17,10 @@ interface CheckOptions {
   json: boolean;
 }
 
+interface PairOptions extends CheckOptions {
+  with?: string;
+}
+
 interface UseOptions extends CheckOptions {
   env: string;
 }
@@ -62,11 +66,18 @@ export function mesos(): Command {
       [
         "triplewide mesos check docker://mesosphere/marathon:v1.11.24",
         "triplewide mesos check file:///srv/libmesos.tar.gz --as libmesosSource --json",
+        "triplewide mesos check docker://avhost/mesos-mini:v1.11.0-0.8.0 --with file:///srv/libmesos.tar.gz",
       ],
-    ).action(async (value: string, { as, json }: CheckOptions) => {
-      const report = await checked(value, partsOf(as));
-      show(report, json);
-    }),
+    )
+      .option(
+        "--with <source>",
+        "another source, for libmesosSource: has a driver with its libmesos log in and run a task (default: its own)",
+      )
+      .action(async (value: string, { as, json, with: libmesos }: PairOptions) => {
+        // Of a pair, the first one is master and agent.
+        const parts = partsOf(libmesos !== undefined && as === "both" ? "mesosSource" : as);
+        show(await checked(value, parts, libmesos), json);
+      }),
   );
   command.addCommand(
     source(
@@ -87,17 +98,18 @@ export function mesos(): Command {
 const partsOf = (as: SourceKey | "both"): readonly MesosPart[] =>
   (({ mesosSource: ["daemons"], libmesosSource: ["java"], both: ["daemons", "java"] }) as const)[as];
 
-async function checked(source: string, parts: readonly MesosPart[]): Promise<MesosReport> {
-  if (!unpinnedSource.pattern.test(source))
+async function checked(source: string, parts: readonly MesosPart[], libmesos?: string): Promise<MesosReport> {
+  const wrong = [source, libmesos].find((value) => value !== undefined && !unpinnedSource.pattern.test(value));
+  if (wrong !== undefined)
     throw new UsageError(
-      `${printable(withoutLogins(source))}: must be ${unpinnedSource.rule}. Fix: write it like that; triplewide mesos list has examples.`,
+      `${printable(withoutLogins(wrong))}: must be ${unpinnedSource.rule}. Fix: write it like that; triplewide mesos list has examples.`,
     );
   const { client } = await findDocker();
   const abort = new AbortController();
   const onSignal = (): void => abort.abort(new UserError("Interrupted; nothing was changed."));
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   try {
-    return await checkMesos(source, { root: ROOT, docker: client, signal: abort.signal, parts, say });
+    return await checkMesos(source, { root: ROOT, docker: client, signal: abort.signal, parts, say, libmesos });
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }

@@ -27,6 +27,27 @@ export interface KnownMesos {
   note: string;
 }
 
+/** One run of a test on a real Mesos. */
+export interface MesosRun {
+  date: string;
+  /** Version, and who built it. */
+  mesos: string;
+  /** System, Docker, version of control groups. */
+  where: string;
+  /** Name of the test, in the layer `mesos`. */
+  test: string;
+  /** What of it, in words. */
+  what: string;
+  /** What passed. */
+  passed: string;
+}
+
+/** The Mesos that the tests here are run with. */
+const OWN_BUILD = {
+  mesos: "1.11.0, own build",
+  where: "Debian 12 in Docker 20.10, amd64, control groups version 1",
+} as const;
+
 const APACHE = "Apache-2.0";
 
 /** Every known source. Those that hold all that a cluster needs come first: `MESOS=auto` tries them in this order. */
@@ -153,6 +174,24 @@ export function knownText(): string {
   return `${lines.join("\n\n")}\n\n${more.join("\n")}\n`;
 }
 
+/** What of this project was run on which Mesos, and where; the newest first. A test that changes much is to be run anew. */
+export const MESOS_RUNS: readonly MesosRun[] = [
+  {
+    date: "2026-11-26",
+    ...OWN_BUILD,
+    test: "teams",
+    what: "`mesos-in-docker`, three masters: teams, quotas, weights, another team's role, failover",
+    passed: "all, the step in which teams are taken out by hand",
+  },
+];
+
+/** What nobody has run so far. */
+const NOT_RUN = [
+  "Marathon (`marathon-standalone`): its image could not be pulled where the tests were run",
+  "a published image or package: the same",
+  "control groups version 2, and any machine but amd64",
+];
+
 /** Names of the sources that are said to have code for a version of control groups, and hold what a cluster's agents run. */
 export const sourcesFor = (controlGroups: number): string[] =>
   KNOWN_MESOS.filter(
@@ -215,6 +254,19 @@ export function mesosReference(): string {
     ...rows,
     "",
     "What is said of a source that was not tried here comes from its publisher. `check` finds out whether it is so.",
+    "",
+    "`check A --with B` has a driver with the libmesos of B log in to the master of A and run a task: for `mesosSource` A and",
+    "`libmesosSource` B.",
+    "",
+    "## What was run",
+    "",
+    "| Date | Mesos | Where | Test of the layer `mesos` | What | Passed |",
+    "| --- | --- | --- | --- | --- | --- |",
+    ...MESOS_RUNS.map(({ date, mesos, where, test, what, passed }) =>
+      [date, mesos, where, `\`${test}\``, what, passed].join(" | ").replace(/^.*$/, (row) => `| ${row} |`),
+    ),
+    "",
+    `Not run so far: ${NOT_RUN.join("; ")}.`,
     "",
     "## Control groups",
     "",

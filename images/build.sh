@@ -22,6 +22,7 @@ Taken from the environment, if set:
   http_proxy, https_proxy, no_proxy                        proxies (upper case as well)
   PIP_INDEX_URL, UV_INDEX_URL, MAVEN_MIRROR, APT_MIRROR, APT_SECURITY_MIRROR   mirrors of the package registries
   MESOS_ARCHIVE, MESOS_SHA256   a Mesos for spark-python and client: a tarball of its installed prefix or a .deb, and its digest
+  MESOS_WITH_ARCHIVE, MESOS_WITH_SHA256   with --mesos-report: another archive, with whose libmesos a driver is tried
   MESOS_PARTS                   what it must hold: java (default; libmesos with Java bindings), daemons (master and agent), or both
   MESOS_ID                      digest that the images' tags name (default MESOS_SHA256)
   S3=jars                       spark-python and client with the jars for s3a:// paths, tagged with -s3 at the end
@@ -110,6 +111,12 @@ if [[ -n $mesos ]]; then
     mesos_tag=${MESOS_ID:-$MESOS_SHA256}
     mesos_tag=-mesos-${mesos_tag:0:12}
 fi
+with=
+if [[ $action == report && -n ${MESOS_WITH_ARCHIVE:-} ]]; then
+    with=$MESOS_WITH_ARCHIVE
+    [[ -f $with && -r $with ]] || refuse "MESOS_WITH_ARCHIVE: there is no file $with that you may read"
+    [[ ${MESOS_WITH_SHA256:-} =~ ^[0-9a-f]{64}$ ]] || refuse "MESOS_WITH_SHA256 must be the digest of $with: 64 digits"
+fi
 [[ $action != report || -n $mesos ]] || refuse "--mesos-report: MESOS_ARCHIVE says which Mesos"
 
 tag_of() {
@@ -178,18 +185,20 @@ fi
 
 work=$(mktemp -d)
 # Where the Dockerfile of spark-python finds a Mesos. One that was there stays: `pulumi up` keeps its own there.
-given=
-clean_up() { rm -rf "$work" "$given"; }
+given=()
+clean_up() { rm -rf "$work" "${given[@]}"; }
 trap clean_up EXIT
-if [[ -n $mesos ]]; then
-    place=$here/spark-python/mesos/$MESOS_SHA256.tar
-    if [[ $mesos == *.deb ]]; then place=${place%.tar}.deb; fi
+give() { # ARCHIVE SHA256
+    local place=$here/spark-python/mesos/$2.tar
+    if [[ $1 == *.deb ]]; then place=${place%.tar}.deb; fi
     mkdir -p "${place%/*}"
     if [[ ! -e $place ]]; then
-        given=$place
-        ln "$mesos" "$place" 2>/dev/null || cp "$mesos" "$place"
+        given+=("$place")
+        ln "$1" "$place" 2>/dev/null || cp "$1" "$place"
     fi
-fi
+}
+if [[ -n $mesos ]]; then give "$mesos" "$MESOS_SHA256"; fi
+if [[ -n $with ]]; then give "$with" "$MESOS_WITH_SHA256"; fi
 
 # ---- What this machine adds ---------------------------------------------------------------------------------------------------------
 
@@ -264,6 +273,8 @@ arguments_of() {
             S3) if [[ ${S3:-none} != none ]]; then arguments+=(--build-arg "S3=$S3"); fi ;;
             MESOS) if [[ -n $mesos ]]; then arguments+=(--build-arg MESOS=archive); fi ;;
             MESOS_SHA256) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=$MESOS_SHA256"); fi ;;
+            MESOS_WITH) if [[ -n $with ]]; then arguments+=(--build-arg MESOS_WITH=archive); fi ;;
+            MESOS_WITH_SHA256) if [[ -n $with ]]; then arguments+=(--build-arg "$name=$MESOS_WITH_SHA256"); fi ;;
             MESOS_PARTS) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=${MESOS_PARTS:-java}"); fi ;;
             *) if [[ -n ${version[$name]:-} ]]; then arguments+=(--build-arg "$name=${version[$name]}"); fi ;;
         esac

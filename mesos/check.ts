@@ -37,6 +37,11 @@ export interface MesosFacts {
    * do not start. There is no driver where Java does not load libmesos.
    */
   trial: { agent: Works; driver: Works | null } | null;
+  /**
+   * Whether a driver with the libmesos of another source logs in to its master, and a task of that driver's ends well; null where
+   * no other was named, or master and agent do not start.
+   */
+  pair: Works | null;
   /** Versions of control groups that there is code for. */
   controlGroups: number[];
   containerizers: string[] | null;
@@ -82,6 +87,8 @@ export interface MesosReport extends Pinned {
 export interface CheckOptions extends SourceOptions {
   /** What of Mesos is wanted of it. */
   parts: readonly MesosPart[];
+  /** Source of the libmesos that drivers are to have. @default its own */
+  libmesos?: string | undefined;
   /** What it does, for people who wait. */
   say: (line: string) => void;
 }
@@ -96,11 +103,12 @@ export async function checkMesos(source: string, options: CheckOptions): Promise
   say(`Fetching ${withoutLogins(source)}`);
   const pinned = await pinSource(source, options);
   const archive = await fetchSource(pinned.source, options);
+  const other = await libmesosOf(options);
   say("Looking at it in the worker image; the first time that takes a few minutes.");
   const folder = mkdtempSync(join(tmpdir(), "triplewide-mesos-"));
   try {
     const file = join(folder, "report.json");
-    const env = { MESOS_ARCHIVE: archive.path, MESOS_SHA256: archive.sha256 };
+    const env = { MESOS_ARCHIVE: archive.path, MESOS_SHA256: archive.sha256, ...other };
     const build = join(root, "images", "build.sh");
     const { code, output } = await captured(build, ["--mesos-report", file], signal, env);
     signal.throwIfAborted();
@@ -118,6 +126,15 @@ export async function checkMesos(source: string, options: CheckOptions): Promise
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The archive of the libmesos that drivers are to have, for the build. */
+async function libmesosOf(options: CheckOptions): Promise<Record<string, string>> {
+  const { libmesos, say } = options;
+  if (libmesos === undefined) return {};
+  say(`Fetching ${withoutLogins(libmesos)}`);
+  const { path, sha256 } = await fetchSource((await pinSource(libmesos, options)).source, options);
+  return { MESOS_WITH_ARCHIVE: path, MESOS_WITH_SHA256: sha256 };
 }
 
 /** Why a build failed: what our scripts say of the Mesos, else its last lines. */
@@ -178,6 +195,11 @@ export function problemsOf(facts: MesosFacts, parts: readonly MesosPart[]): Meso
     else if (linked && !facts.java.works)
       problems.push({ what: `Java does not load its libmesos: ${facts.java.says}`, fix: "name another build" });
   }
+  if (facts.pair && !facts.pair.works)
+    problems.push({
+      what: `a driver with the other source's libmesos does not log in to its master and run a task: ${facts.pair.says}`,
+      fix: "name another libmesosSource, or another mesosSource",
+    });
   const { agent, driver } = facts.trial ?? {};
   const another = "name another build (it needs SASL's CRAM-MD5, which is in libsasl2-modules)";
   if (parts.includes("daemons") && agent && !agent.works)
@@ -207,6 +229,13 @@ function trialText({ trial }: MesosFacts): string {
   return `${agent}; ${trial.driver.works ? "so does a driver in Java, whose task ends well" : `a driver in Java does not: ${trial.driver.says}`}`;
 }
 
+/** What came of a driver with another source's libmesos. */
+function pairText({ pair }: MesosFacts): string {
+  if (!pair) return "";
+  const who = "a driver with the other source's libmesos";
+  return pair.works ? `${who} logs in, and its task ends well` : `${who} does not run a task: ${pair.says}`;
+}
+
 /** A report for people. */
 export function reportText(report: MesosReport): string {
   const { facts, dockerControlGroups: docker } = report;
@@ -228,6 +257,7 @@ export function reportText(report: MesosReport): string {
     ["agent", works(facts.agent)],
     ["libmesos", facts.bindings > 0 ? `${facts.bindings} Java bindings; ${facts.java.says}` : "no Java bindings"],
     ["trial", trialText(facts)],
+    ["with", pairText(facts)],
     ["control groups", `version ${groups} (this machine's Docker has ${docker}${unfit})`],
     ["containerizers", facts.containerizers?.join(", ") ?? "not known"],
     ["isolators", facts.isolators?.join(", ") ?? "not known"],

@@ -17,6 +17,8 @@ HOME = "/opt/mesos"
 LIBRARY = f"{HOME}/lib/libmesos.so"
 TOOLS = "/usr/local/lib/triplewide"
 CARRIED = "/run/carried"
+# A second Mesos, whose libmesos drivers are to have: not there unless it is asked for.
+WITH = "/run/with/with"
 # ELF's numbers of machines.
 MACHINES = {62: "amd64", 183: "arm64", 3: "i386", 21: "ppc64el", 22: "s390x"}
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -160,8 +162,11 @@ def message(line):
     return re.sub(r"^[IWEF]\d+ [\d:.]+ +\d+ [\w.]+:\d+\] ", "", line.strip())
 
 
-def trial(with_driver):
-    """Whether an agent, and a driver that loads libmesos into Java, log in to a master, and whether a task of the driver's ends well."""
+def trial(with_driver, library=LIBRARY, path=""):
+    """Whether an agent, and a driver that loads libmesos into Java, log in to a master, and whether a task of the driver's ends well.
+
+    The driver loads `library`, and finds what that is linked with in the folders of `path` before all others.
+    """
     with tempfile.TemporaryDirectory() as work:
         login = {"principal": "trial", "secret": "of-a-trial"}
         for name, content in (("all", {"credentials": [login]}), ("own", login)):
@@ -187,7 +192,9 @@ def trial(with_driver):
             facts = {"agent": {"works": logged_in, "says": message(line)}, "driver": None}
             if logged_in and with_driver:
                 java = ["java", "-Xmx512m", "-cp", "/opt/spark/jars/*", "scala.tools.nsc.MainGenericRunner", "-usejavacp", "-nc"]
-                environment = {**os.environ, "LIBPROCESS_IP": "127.0.0.1"}
+                environment = {**os.environ, "LIBPROCESS_IP": "127.0.0.1", "MESOS_NATIVE_JAVA_LIBRARY": library}
+                if path:
+                    environment["LD_LIBRARY_PATH"] = path
                 _, said = run(*java, f"{TOOLS}/mesos-trial.scala", seconds=300, env=environment)
                 steps = re.findall(r"^trial: (.*)$", said, re.M)
                 end = steps[-1] if steps else last_line(said)
@@ -198,6 +205,33 @@ def trial(with_driver):
                 process.terminate()
             for process in running:
                 process.wait(30)
+
+
+def pair():
+    """Whether a driver with the libmesos of the second Mesos logs in to the first one's master, and its task ends well; None without one."""
+    if not os.path.isdir(f"{WITH}/mesos"):
+        return None
+    with open(f"{WITH}/mesos/RUNTIME_PACKAGES") as file:
+        apt_install(" ".join(line for line in file if not line.startswith("#")).split())
+    library, java = f"{WITH}/mesos/lib/libmesos.so", f"{os.environ['JAVA_HOME']}/lib/server"
+    with open(library, "rb") as file:
+        if b"Java_org_apache_mesos_" not in file.read():
+            return {"works": False, "says": "its libmesos has no Java bindings"}
+    with tempfile.TemporaryDirectory() as carried:
+        path = f"{WITH}/mesos/lib:{java}:{carried}"
+        # Of what came along, only that which is missing: Debian's own libraries stay. What is taken may miss something itself.
+        while True:
+            _, said = run("ldd", library, env={**os.environ, "LD_LIBRARY_PATH": path})
+            missing = re.findall(r"^\s*(\S+) => not found", said, re.M)
+            brought = [name for name in missing if os.path.exists(f"{WITH}/carried/{name}") and not os.path.exists(f"{carried}/{name}")]
+            if not brought:
+                break
+            for name in brought:
+                os.symlink(f"{WITH}/carried/{name}", f"{carried}/{name}")
+        if missing:
+            return {"works": False, "says": f"its libmesos is linked with libraries that are not there: {' '.join(missing)}"}
+        found = trial(True, library, path)
+    return found["driver"] or {"works": False, "says": f"no driver was tried, for its agent does not log in: {found['agent']['says']}"}
 
 
 def main():
@@ -226,6 +260,7 @@ def main():
         "daemons": daemons,
         "java": java,
         "trial": trial(java["works"]) if daemons["works"] else None,
+        "pair": pair() if daemons["works"] else None,
         "controlGroups": control_groups(),
         "containerizers": known("containerizers", ["mesos", "docker"]) if daemons["works"] else None,
         "isolators": known("isolation", ISOLATORS, "--containerizers=mesos") if daemons["works"] else None,

@@ -18,11 +18,18 @@ const folder = mkdtempSync(join(tmpdir(), "triplewide-mesos-real-"));
 let registry: Registry;
 let image = "";
 
-async function check(of: string): Promise<MesosReport> {
+async function checked(
+  of: string,
+  more: string[] = [],
+): Promise<{ code: number; report: MesosReport; output: string }> {
   const out = join(folder, "report.json");
-  const command = ["-c", `exec "$0" mesos check "$1" --json >${out}`, join(ROOT, "cli", "triplewide"), of];
+  const command = ["-c", `exec "$0" mesos check "$@" --json >${out}`, join(ROOT, "cli", "triplewide"), of, ...more];
   const { code, output } = await captured("bash", command);
-  const report = JSON.parse(readFileSync(out, "utf8")) as MesosReport;
+  return { code, output, report: JSON.parse(readFileSync(out, "utf8")) as MesosReport };
+}
+
+async function check(of: string, more: string[] = []): Promise<MesosReport> {
+  const { code, output, report } = await checked(of, more);
   expect({ code, problems: report.problems }, output).toEqual({ code: 0, problems: [] });
   return report;
 }
@@ -76,4 +83,20 @@ test("an image of it that names no packages brings its libraries along, and work
   expect(pinned).toMatch(new RegExp(`^docker://${image}@sha256:[0-9a-f]{64}$`));
   expect(facts.libraries.carried.length, facts.libraries.carried.join(", ")).toBeGreaterThan(3);
   expect(facts.trial).toMatchObject({ agent: { works: true }, driver: { works: true } });
+});
+
+test("master and agent of one source, and libmesos of another: a driver logs in and runs a task, or it is said why not", async () => {
+  const { facts } = await check(source, ["--with", `docker://${image}`]);
+  expect(facts.pair).toMatchObject({ works: true, says: expect.stringContaining("TASK_FINISHED") });
+
+  const other = join(folder, "other");
+  mkdirSync(join(other, "lib"), { recursive: true });
+  copyFileSync(process.execPath, join(other, "lib", "libmesos.so"));
+  const archive = join(folder, "without-bindings.tar.gz");
+  expect((await captured("tar", ["-czf", archive, "-C", other, "."])).code).toBe(0);
+  const without = await checked(source, ["--with", `file://${archive}`]);
+  expect(without.code).toBe(1);
+  expect(without.report.problems.map(({ what }) => what)).toEqual([
+    "a driver with the other source's libmesos does not log in to its master and run a task: its libmesos has no Java bindings",
+  ]);
 });

@@ -130,6 +130,7 @@ describe("what keeps a Mesos from being used", () => {
     daemons: { works: true, says: "mesos 1.11.0" },
     java: { works: true, says: "libmesos 1.11.0 loads into Java 17" },
     trial: { agent: { works: true, says: "" }, driver: { works: true, says: "TASK_FINISHED" } },
+    pair: null,
     controlGroups: [1],
     containerizers: ["mesos", "docker"],
     isolators: ["posix/cpu"],
@@ -168,6 +169,14 @@ describe("what keeps a Mesos from being used", () => {
       "a driver does not log in to its master and run a task: no mechanism available",
     ]);
     expect(problemsOf({ ...SOUND, trial: driver }, ["daemons"])).toEqual([]);
+  });
+
+  test("libmesos of another source with which no driver runs a task, whatever is wanted of this one", () => {
+    const pair = { works: false, says: "refused: Authentication failed" };
+    const said =
+      "a driver with the other source's libmesos does not log in to its master and run a task: refused: Authentication failed";
+    expect(problemsOf({ ...SOUND, pair }, ["daemons"]).map(({ what: text }) => text)).toEqual([said]);
+    expect(problemsOf({ ...SOUND, pair: { works: true, says: "TASK_FINISHED" } }, ["daemons"])).toEqual([]);
   });
 
   test("control groups are no reason, but it is said who cannot start containers here", () => {
