@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { BLOCKS, blockOf, blocks } from "../../cluster/agent-groups.ts";
 import { architectureOf, hasMesos } from "../../cluster/architectures/index.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
@@ -11,6 +12,7 @@ import { readCheckout } from "../../lib/checkout.ts";
 import { serverGroups } from "../../openstack/server-groups.ts";
 import { renderUserData } from "../../render/cloud-init.ts";
 
+import { renderCompose } from "../../render/compose.ts";
 import { renderApps } from "../../render/marathon-apps.ts";
 import { capacity, planDocument } from "../../render/plan.ts";
 import { CLOUD } from "../fixtures/configs.ts";
@@ -73,6 +75,12 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
     const raw = { platform: "docker", architecture, agentGroups: { big: { count: 1, cpus: 2, memoryMiB: 4096 } } };
     const cluster = describeCluster(validate(raw, "test"));
     expect(planDocument(cluster, checkout.versions).machines.map((m) => m.name)).toContain("agent-big-1");
+    const containers = (of: Cluster): Record<string, unknown> =>
+      parse(renderCompose({ cluster: of, imageOf: (name) => name, secretOf: (name) => name }).compose).services;
+    const [before, after] = [describeCluster(validate({ platform: "docker", architecture }, "test")), cluster].map(
+      containers,
+    );
+    for (const [name, container] of Object.entries(before ?? {})) expect(after?.[name], name).toEqual(container);
     const env = cluster.services.find((s) => s.machine === "agent-big-1")?.env;
     const offered = hasMesos(cluster.config) ? env?.MESOS_resources : env?.SPARK_WORKER_CORES;
     expect(String(offered)).toMatch(/^(cpus:2;mem:4096;ports|2$)/);
