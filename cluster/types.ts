@@ -110,6 +110,8 @@ export interface Directory {
    * @default nobody; it is the service's own
    */
   shared?: "machine" | "cluster";
+  /** User who had the folder in older releases: what it holds is given to the service's user before that starts. */
+  formerly?: number;
   /** Whose data a folder is that the cluster shares. */
   keeper?: { machine: string; service: string };
 }

@@ -14,11 +14,12 @@ import { applyApps } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
 import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
 import { applyQuotas } from "../mesos/quotas.ts";
-import { containerName, type Link, publishedLinks } from "../render/compose.ts";
+import { containerName, type Link, publishedLinks, volumeName } from "../render/compose.ts";
+import { containerImage } from "../render/container.ts";
 import { renderApps } from "../render/marathon-apps.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { checkAskedFor, checkControlGroups } from "./control-groups.ts";
-import { type Docker, docker, findDocker } from "./docker.ts";
+import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
 import { onDocker } from "./operator.ts";
 import { takenPorts } from "./ports.ts";
@@ -199,6 +200,7 @@ export interface Run {
 /** Starts the cluster's containers, and anew those whose definition changed. @returns Their ids; they need not be healthy yet. */
 export async function startContainers({ d, project, cluster, root, signal }: Run): Promise<string[]> {
   writeProject(project, cluster, pinnedVersions(root));
+  await handOver({ d, project, cluster, root });
   const [program, ...first] = d.compose;
   const args = [...first, "-p", project.name, "-f", composeFile(project), "up", "-d", "--remove-orphans"];
   let { code, output } = await captured(program, args, signal);
@@ -212,6 +214,48 @@ export async function startContainers({ d, project, cluster, root, signal }: Run
   }
   if (code !== 0) throw new UserError(`Docker Compose did not start the cluster:\n${explain(output)}`);
   return (await find(d, project)).containers;
+}
+
+/**
+ * Gives data of an older release to the users that services have now, before one of them starts: a volume keeps the owner that
+ * it was made with.
+ */
+async function handOver({ d, project, cluster, root }: Pick<Run, "d" | "project" | "cluster" | "root">): Promise<void> {
+  const there = new Set((await find(d, project)).volumes);
+  const folders = cluster.services.flatMap((service) =>
+    service.dirs.flatMap((dir) => {
+      const volume = `${project.name}_${volumeName(service, dir)}`;
+      return dir.formerly !== undefined && there.has(volume) ? [{ volume, from: dir.formerly, service }] : [];
+    }),
+  );
+  const [first] = folders;
+  if (!first) return;
+  const mounts = folders.flatMap(({ volume }, i) => ["--volume", `${volume}:/folders/${i}`]);
+  const rights = [
+    "--cap-drop",
+    "ALL",
+    "--cap-add",
+    "CHOWN",
+    "--cap-add",
+    "DAC_OVERRIDE",
+    "--user",
+    "0",
+    "--network",
+    "none",
+  ];
+  const image = localReference(containerImage(first.service), cluster.config, pinnedVersions(root));
+  const asRoot = (script: string) =>
+    docker(d, ["run", "--rm", ...rights, ...mounts, "--entrypoint", "bash", image, "-euc", script]);
+  const owners = await asRoot("for ((i = 0; ; i++)); do [[ -d /folders/$i ]] || break; stat -c %u /folders/$i; done");
+  const old = folders
+    .map((folder, i) => ({ ...folder, i }))
+    .filter(({ from, i }) => +(owners.split("\n")[i] ?? "") === from);
+  if (old.length === 0) return;
+  // Whoever still writes there has rights that end now.
+  const running = new Set(await dockerLines(d, ["ps", "--format", "{{.Names}}"]));
+  const writers = old.map(({ service }) => containerName(cluster, service)).filter((name) => running.has(name));
+  if (writers.length > 0) await docker(d, ["stop", ...writers]);
+  await asRoot(old.map(({ service: { uid }, i }) => `chown -R ${uid}:${uid} /folders/${i}`).join("\n"));
 }
 
 /** Waits for gates, one after the other. */

@@ -4,7 +4,7 @@ import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { type Limits, limitsOf, TMP_OPTIONS } from "../cluster/limits.ts";
 import { SPARK_UID } from "../cluster/services/spark/spark.ts";
-import type { Cluster, File, Machine, Port, Service } from "../cluster/types.ts";
+import type { Cluster, Directory, File, Machine, Port, Service } from "../cluster/types.ts";
 import type { LookUp } from "../cluster/values.ts";
 import type { ConfigKey } from "../config/schema.ts";
 import { containerCommand, containerImage } from "./container.ts";
@@ -142,9 +142,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
       }
       for (const dir of service.dirs.filter((d) => d.lasts === "data" || d.shared || nested)) {
         // Whatever else comes to the machine, or leaves it, a service keeps its data.
-        const { machine: keeper, service: keeping } = dir.keeper ?? { machine: machine.name, service: service.name };
-        const owner = dir.shared === "machine" ? machine.name : `${keeper}-${keeping}`;
-        const volume = `${owner}${dir.path.replaceAll("/", "-")}`;
+        const volume = volumeName(service, dir);
         volumes[volume] = dir.lasts === "data" ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
         mounts.push(`${volume}:${dir.path}`);
       }
@@ -196,6 +194,13 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
     ...(Object.keys(volumes).length > 0 ? { volumes } : {}),
   };
   return { compose: stringify(compose, { lineWidth: 0, aliasDuplicateObjects: false }), files };
+}
+
+/** Compose's name of the volume that holds a service's folder. */
+export function volumeName(service: Pick<Service, "machine" | "name">, dir: Directory): string {
+  const { machine, service: keeping } = dir.keeper ?? { machine: service.machine, service: service.name };
+  const owner = dir.shared === "machine" ? service.machine : `${machine}-${keeping}`;
+  return `${owner}${dir.path.replaceAll("/", "-")}`;
 }
 
 /** The limits of a container in Compose's words. Open files stay this machine's Docker's: it may not be able to raise them. */

@@ -74,6 +74,13 @@ const bindMount = (from: string, to: string): string[] => [
   `mountpoint -q ${shellWord(to)} || mount --bind ${shellWord(from)} ${shellWord(to)}`,
 ];
 
+/** Gives a folder of an older release to its user, itself last: what was interrupted is done again. */
+const handOver = (folder: string, from: number, to: number): string[] => [
+  "/usr/bin/bash",
+  "-c",
+  `[[ $(stat -c %u ${shellWord(folder)} 2>/dev/null) != ${from} ]] || chown -R ${to}:${to} ${shellWord(folder)}`,
+];
+
 /** Owners by number: no user of that name need exist. Once more at every start, because it costs nothing. */
 function prepareFiles(machine: Machine, service: RenderedService, here: readonly RenderedService[]): string[][] {
   const ownerOf = (f: RenderedContent): number => (f.mode === "0600" ? (f.uid ?? service.uid) : 0);
@@ -90,6 +97,7 @@ function prepareFiles(machine: Machine, service: RenderedService, here: readonly
     // Root's services start others, as other users, inside of theirs. What the cluster shares is Spark's user's.
     const owner = dir.shared === "cluster" ? SPARK_UID : service.uid;
     const mode = owner === 0 ? "0755" : "0700";
+    if (dir.formerly !== undefined) commands.push(handOver(host, dir.formerly, owner));
     commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${owner}`, "-g", `${owner}`, host]);
     if (dir.shared === "cluster") {
       if (service.runtime === "systemd") commands.push(["/usr/bin/install", "-d", dir.path], bindMount(host, dir.path));

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { pinnedVersions } from "../../lib/checkout.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker, dockerLines } from "../../local/docker.ts";
@@ -104,6 +105,16 @@ export class TestCluster {
     }
     if (!said.startsWith("listening\n")) throw new Error(`nothing listened: ${said}`);
     return said.split("\n").slice(1).filter(Boolean);
+  }
+
+  /** Makes all that is in some of the cluster's volumes belong to a user. */
+  async giveVolumes(names: RegExp, uid: number): Promise<void> {
+    const project = `triplewide-${this.name}_`;
+    const all = await dockerLines(this.d, ["volume", "ls", "--format", "{{.Name}}", "--filter", `name=${project}`]);
+    const mounts = all.filter((name) => names.test(name)).flatMap((name, i) => ["--volume", `${name}:/given/${i}`]);
+    const versions = pinnedVersions(ROOT);
+    const image = `triplewide/base:${versions.TRIPLEWIDE_VERSION}`;
+    await docker(this.d, ["run", "--rm", "--user", "0", ...mounts, image, "chown", "-R", `${uid}:${uid}`, "/given"]);
   }
 
   kill(machine: string): Promise<string> {

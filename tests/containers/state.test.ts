@@ -183,6 +183,80 @@ describe("a cluster that keeps state", () => {
     );
   });
 
+  /** The first line of what HDFS answers to a request by HTTP, at its active namenode or a datanode. */
+  async function status(method: string, port: number, path: string, ...headers: string[]): Promise<string> {
+    const [active = 0] = await namenodes("active");
+    const host = port === 9864 ? "127.0.0.1" : hosts[active - 1];
+    const lines = [`${method} /webhdfs/v1${path} HTTP/1.0`, `Host: ${host}`, "Content-Length: 0", ...headers, "", ""];
+    const script = 'exec 3<>/dev/tcp/$0/$1 && printf %s "$2" >&3 && head -n 1 <&3';
+    const { output } = await cluster.exec(CLIENT, [
+      "bash",
+      "-c",
+      script,
+      String(host),
+      String(port),
+      lines.join("\r\n"),
+    ]);
+    return output.trim();
+  }
+
+  test("Spark's user is nobody's superuser in HDFS", async () => {
+    const as = (user: string, ...words: string[]) =>
+      cluster.exec(CLIENT, ["env", `HADOOP_USER_NAME=${user}`, "hdfs", ...words]);
+    const report = await as("spark", "dfsadmin", "-safemode", "enter");
+    expect(report.code).not.toBe(0);
+    expect(report.output).toMatch(/Superuser privilege is required/);
+    expect((await hdfs("-chmod", "700", "/data")).code).toBe(0);
+    for (const words of [
+      ["-cat", "/data/numbers"],
+      ["-rm", "-r", "/data"],
+      ["-chown", "spark", "/data/numbers"],
+      ["-mv", "/user", "/mine"],
+    ]) {
+      const { code, output } = await as("spark", "dfs", ...words);
+      expect(code, words.join(" ")).not.toBe(0);
+      expect(output, words.join(" ")).toMatch(/Permission denied|Superuser privilege/);
+    }
+    const owner = "/data/numbers?op=SETOWNER&owner=spark&user.name=spark";
+    expect(await status("PUT", 20870, owner, "X-XSRF-HEADER: x")).toMatch(/^HTTP\/1.[01] 403/);
+    expect((await hdfs("-stat", "%u %a", "/data", "/user", "/user/spark")).output).toMatch(
+      /hdfs 700\s+hdfs 755\s+spark 750/,
+    );
+    expect((await hdfs("-chmod", "755", "/data")).code).toBe(0);
+    // What is theirs they have: a home, and folders that they make at the top.
+    const mine = "hdfs dfs -touchz note && hdfs dfs -mkdir /made && hdfs dfs -ls /user/spark/note";
+    const { code, output } = await cluster.exec("client", ["bash", "-c", mine]);
+    expect(code, output).toBe(0);
+    // Datanodes ask the namenode by HTTP, and serve blocks to whom it has given a token.
+    expect((await hdfs("-chmod", "700", "/data")).code).toBe(0);
+    const rpc = await cluster.exec(CLIENT, ["bash", "-c", "hdfs getconf -nnRpcAddresses | head -n 1"]);
+    const open = `/data/numbers?op=OPEN&offset=0&user.name=spark&namenoderpcaddress=${rpc.output.trim().split("\n").at(-1)}`;
+    expect(await status("GET", 9864, open)).toMatch(/^HTTP\/1.[01] 403/);
+    expect((await hdfs("-chmod", "755", "/data")).code).toBe(0);
+    expect(await status("GET", 9864, open)).toMatch(/^HTTP\/1.[01] 200/);
+    const blocks = await get(
+      hosts[((await namenodes("active"))[0] ?? 1) - 1],
+      20870,
+      "/webhdfs/v1/data/numbers?op=GET_BLOCK_LOCATIONS",
+    );
+    expect(blocks).toMatch(/"blockToken":\{"urlString":"[\w-]{100,}"/);
+  });
+
+  test("a web page of another site changes nothing in HDFS", async () => {
+    const make = "/tmp/planted?op=MKDIRS&user.name=spark";
+    const append = "/data/numbers?op=APPEND&user.name=hdfs";
+    for (const program of ["Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "curl/8.1"]) {
+      const page = ["Origin: http://evil.example.org", "Content-Type: text/plain", `User-Agent: ${program}`];
+      expect(await status("PUT", 20870, make, ...page)).toContain("400 Missing Required Header for CSRF");
+      expect(await status("POST", 20870, append, ...page)).toContain("400 Missing Required Header for CSRF");
+      expect(await status("POST", 9864, append, ...page)).toContain("400 Missing Required Header for CSRF");
+    }
+    expect((await hdfs("-ls", "/tmp/planted")).code).not.toBe(0);
+    // With the header, which no page can send elsewhere, it works: the header is what the others lack.
+    expect(await status("PUT", 20870, make, "User-Agent: curl/8.1", "X-XSRF-HEADER: x")).toMatch(/^HTTP\/1.[01] 200/);
+    expect(await status("GET", 20870, "/data/numbers?op=GETFILESTATUS")).toMatch(/^HTTP\/1.[01] 200/);
+  });
+
   test("the smoke job writes Parquet to HDFS and reads it back", async () => {
     const { output } = await cluster.cli("smoke", ["--json"]);
     const report = JSON.parse(output.slice(output.indexOf("{")));
@@ -190,11 +264,24 @@ describe("a cluster that keeps state", () => {
     expect(report.stages["Parquet to HDFS and back"]).toBeGreaterThan(0);
   });
 
-  test("a restart of everything keeps state", async () => {
+  test("data that an older release left as Spark's becomes HDFS' own, and none is lost", async () => {
+    // As older releases left it: Spark's user was the superuser, and the user of the daemons.
+    const sum = async () => (await cluster.exec(CLIENT, ["bash", "-c", "hdfs dfs -cat /data/numbers | md5sum"])).output;
+    const before = await sum();
+    expect((await hdfs("-chown", "-R", "spark", "/")).code).toBe(0);
     expect((await cluster.cli("down")).code).toBe(0);
+    await cluster.giveVolumes(/-var-lib-hdfs$/, 1000);
     const { code, output } = await cluster.cli("up", ["--no-smoke"]);
     expect(code, output).toBe(0);
-    expect((await hdfs("-ls", "/data")).output).toContain("/data/numbers");
+    expect(await sum()).toBe(before);
+    expect((await hdfs("-stat", "%u %a", "/", "/user", "/tmp", "/user/spark", "/data")).output).toMatch(
+      /hdfs 1777\s+hdfs 755\s+hdfs 1777\s+spark 750\s+spark 755/,
+    );
+    const owners = await cluster.exec("datanode-1", ["find", "/var/lib/hdfs", "!", "-user", "hdfs"]);
+    expect(owners).toEqual({ code: 0, output: "" });
+  });
+
+  test("a restart of everything keeps state", async () => {
     await eventually("a leader", 60, modes, (found) => found.includes("leader"));
     expect((await zk(1, "get /kept")).output).toContain("precious");
   });

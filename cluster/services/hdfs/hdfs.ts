@@ -3,11 +3,17 @@ import { runsHdfs } from "../../features.ts";
 import { allOf, anyOf, healthOf, http, type Probe, tcp } from "../../probe.ts";
 import type { File, Gate, Machine, Peer, Port, Service } from "../../types.ts";
 import { text } from "../../values.ts";
+import { SPARK_TASK_USER, taskUser } from "../mesos/principals.ts";
+import { SPARK_UID } from "../spark/spark.ts";
 import { HDFS_ZNODE, loginOf } from "../zookeeper/znodes.ts";
 
 /** Folder of `core-site.xml` and `hdfs-site.xml`. */
 export const HADOOP_CONF_DIR = "/etc/hadoop";
 const DATA = "/var/lib/hdfs";
+/** User of the daemons, who may do everything in HDFS, and is nobody who runs jobs. */
+const HDFS_UID = 1010;
+/** Who is meant by that user's name. */
+const HDFS_USER = "hdfs";
 /** How the failover controllers log in to ZooKeeper. */
 const ZK_LOGIN = `${HADOOP_CONF_DIR}/zookeeper-login`;
 /** Name of the pair of namenodes where there are two: clients know it instead of a host. */
@@ -90,6 +96,12 @@ function serverProperties(ctx: Context): Record<string, string> {
     // A dead datanode is noticed after 2 x recheck + 10 x heartbeat = 50 s instead of ten minutes.
     "dfs.namenode.heartbeat.recheck-interval": "10000",
     "dfs.permissions.superusergroup": "hadoop",
+    // Datanodes serve whom the namenode has given a token for the block: its permissions hold there as well.
+    "dfs.block.access.token.enable": "true",
+    // What changes something by HTTP has a header that no web page can send to another site: asked of every program that names
+    // itself, as all browsers do.
+    "dfs.webhdfs.rest-csrf.enabled": "true",
+    "dfs.webhdfs.rest-csrf.browser-useragents-regex": ".*",
   };
   if (namenodes(ctx).length < 2) return hdfs;
   const journal = endpoints(ctx.addresses("journalnode"), c.journalnodePort).replaceAll(",", ";");
@@ -115,8 +127,8 @@ function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], pro
     files: hadoopConf(ctx),
     ports,
     health: healthOf(probe),
-    uid: 1000,
-    dirs: [{ path: DATA, lasts: "data" }],
+    uid: HDFS_UID,
+    dirs: [{ path: DATA, lasts: "data", formerly: SPARK_UID }],
     memoryMiB: 1024,
     after: [],
   };
@@ -142,7 +154,17 @@ export function namenode(ctx: Context, machine: Machine): Service {
     "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus",
     '"State" : "(active|standby)"',
   );
-  return { ...daemon(ctx, machine, "namenode", ports, probe), after: ["journalnode"] };
+  const service = daemon(ctx, machine, "namenode", ports, probe);
+  return { ...service, env: { ...service.env, HDFS_FOLDERS: folders(ctx) }, after: ["journalnode"] };
+}
+
+/** Folders of the file system, each with its owner and mode: a home for everyone who runs jobs, and places that everybody shares. */
+function folders(ctx: Context): string {
+  const homes = [SPARK_TASK_USER, ...ctx.config.mesosFrameworks.map(taskUser)].map(
+    (name) => `/user/${name} ${name} 750`,
+  );
+  // Everybody may make folders at the top and in /tmp, and nobody may touch another's there.
+  return [`/ ${HDFS_USER} 1777`, `/tmp ${HDFS_USER} 1777`, `/user ${HDFS_USER} 755`, ...homes].join(",");
 }
 
 /** Decides which of two namenodes is the active one. */
@@ -241,7 +263,13 @@ export function hdfsReady(ctx: Context): Gate {
     const safe = http(host, c.namenodeUiPort, query("NameNodeInfo"), '"Safemode" : ""');
     // Standbys count datanodes and leave safe mode as well: two of them are no file system yet.
     const active = http(host, c.namenodeUiPort, query("NameNodeStatus"), '"State" : "active"');
-    return allOf([live, safe, active]);
+    const home = http(
+      host,
+      c.namenodeUiPort,
+      `/webhdfs/v1/user/${SPARK_TASK_USER}?op=GETFILESTATUS`,
+      `"owner":"${SPARK_TASK_USER}"`,
+    );
+    return allOf([live, safe, active, home]);
   });
   return {
     group: "master",
