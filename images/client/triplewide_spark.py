@@ -229,35 +229,50 @@ class Gateway:
         self.ahead: Any = None
         self.environment: Dict[str, str] = {}
         self.launch: Callable[..., Any] = lambda *_: None
+        self.imported = threading.Event()
         self.ready = threading.Event()
 
     def start(self) -> None:
         threading.Thread(target=self.run, name="triplewide-java", daemon=True).start()
 
     def run(self) -> None:
+        java = threading.Thread(target=self.start_ahead, name="triplewide-java-ahead", daemon=True)
         try:
             import pyspark.context
-            from pyspark import SparkConf
+            import pyspark.sql
 
             self.launch = pyspark.context.launch_gateway
             pyspark.context.launch_gateway = self.give
             self.renew_when_asked(pyspark.context.SparkContext)
+            tell_ignored(pyspark.sql.SparkSession.Builder)
             if self.starts_ahead:
-                conf = SparkConf(loadDefaults=False)
-                for key, value in self.options.items():
-                    conf.set(key, value)
-                self.environment = environment()
-                self.ahead = self.launch(conf)
+                java.start()
                 # What every first cell with Spark imports, while Java starts its own.
                 import pandas  # noqa: F401
                 import pyarrow  # noqa: F401
-            import pyspark.sql
-
-            tell_ignored(pyspark.sql.SparkSession.Builder)
         except Exception:  # the cell that needs Java will say what is wrong with it
             pass
         finally:
+            self.imported.set()
+            if java.ident is not None:
+                java.join()
             self.ready.set()
+
+    def start_ahead(self) -> None:
+        from pyspark import SparkConf
+
+        try:
+            conf = SparkConf(loadDefaults=False)
+            for key, value in self.options.items():
+                conf.set(key, value)
+            self.environment = environment()
+            self.ahead = self.launch(conf)
+        except Exception:  # as above
+            pass
+
+    def before_cell(self, _: Any) -> None:
+        """Two threads that import parts of one package at a time find each other's half done."""
+        self.imported.wait(60)
 
     def give(self, conf: Any = None, popen_kwargs: Any = None) -> Any:
         self.ready.wait(60)
@@ -405,7 +420,9 @@ def load_ipython_extension(shell: Any) -> None:
     shell.register_magic_function(pip_magic(shell), magic_kind="line", magic_name="pip")
     Watcher(shell)
     in_notebook = is_kernel(shell)
-    Gateway(progress(shell) if in_notebook else {}, ahead=in_notebook).start()
+    gateway = Gateway(progress(shell) if in_notebook else {}, ahead=in_notebook)
+    gateway.start()
+    shell.events.register("pre_run_cell", gateway.before_cell)
     # `pyspark` has made its own spark and sc by the time it hands over to IPython.
     if os.path.basename(os.environ.get("PYTHONSTARTUP", "")) == "shell.py":
         return
