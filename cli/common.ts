@@ -36,6 +36,13 @@ export function seconds(text: string): number {
   return Number(text);
 }
 
+/** Argument parser of an option that is a port. */
+export function portNumber(text: string): number {
+  if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > 65535)
+    throw new InvalidArgumentError("Give a port from 1 to 65535.");
+  return Number(text);
+}
+
 /** Folder of the Pulumi project that is meant: the current one, as for `pulumi` itself; elsewhere this checkout. */
 export function projectFolder(): string {
   const here = process.cwd();

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { hostKeyAlias } from "../cluster/host-keys.ts";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
@@ -7,11 +6,10 @@ import type { Cluster, Machine } from "../cluster/types.ts";
 import { shellQuote } from "../lib/quote.ts";
 import { findDocker } from "../local/docker.ts";
 import { onDocker } from "../local/operator.ts";
-import { Ssh } from "../machines/ssh.ts";
 import { type DrainOptions, drain as drainAgent, reactivate } from "../mesos/drain.ts";
 import { pathOnMachine } from "../render/cloud-init.ts";
 import { type ConfigOptions, commandOf, projectFolder, seconds, setOption } from "./common.ts";
-import { pulumi } from "./pulumi.ts";
+import { machinesOfStack } from "./stack.ts";
 
 type Run = DrainOptions["run"];
 
@@ -26,24 +24,7 @@ export async function onMachines(
   cluster: Cluster,
   environment: string,
 ): Promise<{ run: Run; close: () => Promise<void> }> {
-  const outputs = await pulumi(
-    projectFolder(),
-    ["stack", "output", "--json", "--show-secrets", "--stack", environment],
-    "read",
-  );
-  // Without keys, as a stack of an older release has none, every machine is refused by name.
-  const { bastionAddress, privateKey, sshKnownHosts } = JSON.parse(outputs) as {
-    bastionAddress?: string;
-    privateKey?: string;
-    sshKnownHosts?: string;
-  };
-  const alias = hostKeyAlias(cluster, { name: "bastion" });
-  const ssh = new Ssh({
-    user: cluster.config.sshUser,
-    knownHosts: sshKnownHosts ?? "",
-    ...(privateKey ? { privateKey } : {}),
-    ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress, hostKeyAlias: alias } } : {}),
-  });
+  const { ssh } = await machinesOfStack(cluster, environment);
   const run: Run = async (master, command) => {
     const words = command.map(shellQuote).join(" ");
     const { code, stdout: out, stderr } = await ssh.run(master, `sudo -n ${words}`);

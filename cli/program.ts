@@ -13,6 +13,7 @@ const COMMANDS = {
   smoke: async () => (await import("./smoke.ts")).smoke(),
   shell: async () => (await import("./shell.ts")).shell(),
   notebook: async () => (await import("./notebook.ts")).notebook(),
+  connect: async () => (await import("./connect.ts")).connect(),
   plan: async () => (await import("./plan.ts")).plan(),
   drain: async () => (await import("./drain.ts")).drain(),
   doctor: async () => (await import("./doctor.ts")).doctor(),

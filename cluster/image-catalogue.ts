@@ -19,24 +19,43 @@ export interface ImageRecord {
    * containers of their own (`executors`).
    */
   readonly mesos: readonly ("daemons" | "drivers" | "executors")[];
-  /** Whether it holds Spark, and with it the jars for object stores where the config names one. */
-  readonly spark?: true;
+  /** Layers that it has where the config asks for them. @default none */
+  readonly layers?: readonly LayerName[];
   /** Program that the image starts by itself, so that a command must not name it again; none for images of ours. */
   readonly entrypoint?: string;
 }
+
+/** Layers that only some clusters' images have, by the build argument that asks for each; the order is that of images' tags. */
+export const LAYERS = {
+  /** Jars for `s3a://` paths. */
+  s3: { argument: "S3" },
+  /** The server of Spark Connect. */
+  connect: { argument: "CONNECT" },
+} as const satisfies Readonly<Record<string, { argument: string }>>;
+
+/** Name of a layer that only some clusters' images have. */
+export type LayerName = keyof typeof LAYERS;
+/** Names of such layers. */
+export const LAYER_NAMES = Object.keys(LAYERS) as LayerName[];
 
 const ON_BASE = { TRIPLEWIDE_BASE: "base" } as const;
 
 /** Every image, each after those that it stands on. */
 export const IMAGES = {
   base: { origin: "built", internal: true, standsOn: {}, mesos: [] },
-  "spark-python": { origin: "built", internal: false, standsOn: ON_BASE, mesos: ["daemons", "executors"], spark: true },
+  "spark-python": {
+    origin: "built",
+    internal: false,
+    standsOn: ON_BASE,
+    mesos: ["daemons", "executors"],
+    layers: ["s3"],
+  },
   client: {
     origin: "built",
     internal: false,
     standsOn: { ...ON_BASE, SPARK_PYTHON_IMAGE: "spark-python" },
     mesos: ["drivers"],
-    spark: true,
+    layers: ["s3", "connect"],
   },
   zookeeper: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
   hdfs: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
@@ -55,8 +74,8 @@ export const imageRecord = (name: ImageName): ImageRecord => IMAGES[name];
 /** Whether an image may hold a Mesos. */
 export const mayHoldMesos = (name: ImageName): boolean => imageRecord(name).mesos.length > 0;
 
-/** Whether an image may hold the jars for object stores. */
-export const mayHoldS3 = (name: ImageName): boolean => imageRecord(name).spark === true;
+/** Layers that an image has where the config asks for them. */
+export const layersOf = (name: ImageName): readonly LayerName[] => imageRecord(name).layers ?? [];
 
 /** Images that an image stands on, by build argument. */
 export function standsOn(name: ImageName): [argument: string, image: ImageName][] {
@@ -65,13 +84,13 @@ export function standsOn(name: ImageName): [argument: string, image: ImageName][
 
 /**
  * `images/graph.tsv`: a line for each image that is built, after those of the images that it stands on: its name, `mesos` and
- * `s3` where it may hold them, with a comma between (else `-`), then `ARGUMENT=image` for each image that it stands on. Tabs part the fields.
+ * the layers that it may hold, with a comma between (else `-`), then `ARGUMENT=image` for each image that it stands on. Tabs part the fields.
  */
 export function imageGraph(): string {
   const lines = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "built").map((name) =>
     [
       name,
-      [mayHoldMesos(name) ? "mesos" : "", mayHoldS3(name) ? "s3" : ""].filter(Boolean).join(",") || "-",
+      [...(mayHoldMesos(name) ? ["mesos"] : []), ...layersOf(name)].join(",") || "-",
       ...standsOn(name).map(([argument, other]) => `${argument}=${other}`),
     ].join("\t"),
   );

@@ -1,6 +1,15 @@
 import type { Config } from "../config/schema.ts";
 import { architectureOf, hasMesos, mesosStartsExecutors } from "./architectures/index.ts";
-import { IMAGE_NAMES, type ImageName, imageRecord, mayHoldMesos, mayHoldS3 } from "./image-catalogue.ts";
+import {
+  IMAGE_NAMES,
+  type ImageName,
+  imageRecord,
+  LAYER_NAMES,
+  LAYERS,
+  type LayerName,
+  layersOf,
+  mayHoldMesos,
+} from "./image-catalogue.ts";
 import { platformOf } from "./platforms.ts";
 
 /** What the images of one cluster hold, and what they are called. */
@@ -55,13 +64,24 @@ export function mesosParts(source: string, c: Config): string {
 export const mesosTag = (source: string | undefined): string =>
   source === undefined ? "" : `-mesos-${sourceDigest(source).slice(0, SHORT_DIGEST)}`;
 
-/** Value of the build argument `S3` of images that hold Spark: where there is an object store, with the jars for it. */
-export const s3Argument = (c: Pick<Config, "s3Endpoint">): Record<string, string> =>
-  c.s3Endpoint === undefined ? {} : { S3: "jars" };
+type Layered = Pick<Config, "s3Endpoint" | "sparkConnect">;
 
-/** Appendix to the tag of an image that holds the jars for object stores. */
-export const s3Tag = (name: ImageName, c: Pick<Config, "s3Endpoint">): string =>
-  c.s3Endpoint !== undefined && mayHoldS3(name) ? "-s3" : "";
+/** Whether a config asks for a layer. */
+const WANTED: Readonly<Record<LayerName, (c: Layered) => boolean>> = {
+  s3: (c) => c.s3Endpoint !== undefined,
+  connect: (c) => c.sparkConnect,
+};
+
+/** Build arguments by which images get the layers that a config asks for. */
+export const layerArguments = (c: Layered): Record<string, string> =>
+  Object.fromEntries(LAYER_NAMES.filter((name) => WANTED[name](c)).map((name) => [LAYERS[name].argument, "jars"]));
+
+/** Appendix to the tag of an image with such layers. */
+export const layerTag = (name: ImageName, c: Layered): string =>
+  layersOf(name)
+    .filter((layer) => WANTED[layer](c))
+    .map((layer) => `-${layer}`)
+    .join("");
 
 /** The image of Marathon that the config names, as Docker knows it. */
 export const marathonImage = (c: Config): string => c.marathonSource.replace("docker://", "");
@@ -72,5 +92,5 @@ export const marathonImage = (c: Config): string => c.marathonSource.replace("do
  */
 export function localReference(name: ImageName, c: Config, versions: Readonly<Record<string, string>>): string {
   if (imageRecord(name).origin === "copied" && !platformOf(c).pullsImages) return marathonImage(c);
-  return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesosTag(mesosIn(name, c))}${s3Tag(name, c)}`;
+  return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesosTag(mesosIn(name, c))}${layerTag(name, c)}`;
 }

@@ -297,6 +297,10 @@ function features(c: Config, refuse: Refuse): void {
     const fix = "set datanodeCount to 1 or more, or name existingNamenodes";
     refuse("historyServer", "false where there is no HDFS to keep event logs in", fix);
   }
+  if (c.sparkConnect && !c.dynamicAllocation) {
+    const fix = "set dynamicAllocation to true, or sparkConnect to false";
+    refuse("sparkConnect", "false while dynamicAllocation is: its driver never ends, and would keep its cores", fix);
+  }
   unrepeated(c, "mesosFrameworks", refuse);
   for (const name of c.mesosFrameworks) {
     if (name === c.mesosRole || RESERVED_PRINCIPALS.includes(name)) {

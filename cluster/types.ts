@@ -95,8 +95,11 @@ export interface Port {
   last?: number;
   /** Groups that may connect; the same machine always may. */
   from: Peer[];
-  /** Published on this machine's `bindAddress` where the platform is `docker`, and listed among the links. */
-  link?: "http" | "spark";
+  /**
+   * Published on this machine's `bindAddress` where the platform is `docker`, and listed among the links. `sc`: what clients of Spark
+   * Connect connect to.
+   */
+  link?: "http" | "spark" | "sc";
 }
 
 /** A directory that outlives the process. */

@@ -27,6 +27,16 @@ export function pages(cluster: Cluster): Page[] {
   return [...found.values()];
 }
 
+/** Where Spark Connect answers; `undefined` where there is none. */
+export function connectServer(cluster: Cluster): Pick<Page, "address" | "port"> | undefined {
+  for (const { machine, ports } of cluster.services) {
+    const port = ports.find(({ link }) => link === "sc")?.port;
+    const address = cluster.machines.find(({ name }) => name === machine)?.address;
+    if (port !== undefined && address !== undefined) return { address, port };
+  }
+  return undefined;
+}
+
 /** `jupyter`, `spark-ui`, `spark-master`: the service's name says enough where its page has a name of no meaning. */
 function pageName(service: Service, port: string): string {
   return port === "ui" || port === "http" ? service.name : port;
@@ -55,7 +65,10 @@ export function sshConfig(cluster: Cluster, bastionAddress: string): string {
     "  GlobalKnownHostsFile /dev/null\n",
   ].join("");
   if (!c.bastion) return [...named.map(host), common].join("\n");
-  const forwards = pages(cluster).map((p) => `  LocalForward ${p.port} ${p.address}:${p.port}\n`);
+  const connect = connectServer(cluster);
+  const forwards = [...pages(cluster), ...(connect ? [connect] : [])].map(
+    (p) => `  LocalForward ${p.port} ${p.address}:${p.port}\n`,
+  );
   return [
     [
       `Host ${bastion}\n`,

@@ -12,7 +12,16 @@ import {
   withHostKey,
 } from "../cluster/host-keys.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
-import { MESOS_IMAGES, marathonImage, mesosIn, mesosParts, mesosTag, s3Argument, s3Tag } from "../cluster/images.ts";
+import {
+  layerArguments,
+  layerTag,
+  MESOS_IMAGES,
+  marathonImage,
+  mesosIn,
+  mesosParts,
+  mesosTag,
+} from "../cluster/images.ts";
+import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pushLogin } from "../cluster/services/registry/registry.ts";
@@ -26,7 +35,7 @@ import type { SshTarget } from "../machines/ssh.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
 import { checkUserData, pathOnMachine, renderGates, renderUserData, userDataReferences } from "../render/cloud-init.ts";
 import { renderApps } from "../render/marathon-apps.ts";
-import { pages, pageUrl, sshConfig } from "./access.ts";
+import { connectServer, pages, pageUrl, sshConfig } from "./access.ts";
 import { Bastion } from "./bastion.ts";
 import { ClusterSecrets } from "./cluster-secrets.ts";
 import { type Configuration, configure } from "./configuration.ts";
@@ -82,6 +91,8 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly jupyterUrl: pulumi.Output<string>;
   /** Token that Jupyter asks for. Secret. */
   readonly jupyterToken: pulumi.Output<string>;
+  /** Address for Spark Connect's clients while `ssh <cluster>-bastion` is connected, with its token. Empty without. Secret. */
+  readonly sparkRemote: pulumi.Output<string>;
   /** Settings for `ssh -F`. */
   readonly sshConfig: pulumi.Output<string>;
   /** `spark-defaults.conf` of the client. Secret, because Spark's shared secret is among it. */
@@ -138,6 +149,10 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.uis = pulumi.output(Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p)])));
     this.jupyterUrl = this.uis.apply((uis) => `${uis.jupyter}/lab`);
     this.jupyterToken = secrets.of("jupyter-token");
+    const connect = connectServer(cluster);
+    this.sparkRemote = connect
+      ? secrets.of(CONNECT_TOKEN).apply((token) => sparkRemote(connect.port, token))
+      : pulumi.output("");
     this.bastionAddress = bastion?.address ?? pulumi.output("");
     this.sshConfig = this.bastionAddress.apply((address) => sshConfig(cluster, address));
     this.sparkProperties = this.#sparkProperties(secrets, images);
@@ -226,10 +241,10 @@ export class SparkCluster extends pulumi.ComponentResource {
         needed: [...needed].sort(),
         given: c.prebuiltImages,
         folder: join(root, "images"),
-        buildArgs: { ...versions, ...s3Argument(c), MARATHON_IMAGE: marathonImage(c) },
+        buildArgs: { ...versions, ...layerArguments(c), MARATHON_IMAGE: marathonImage(c) },
         mesos: this.#mesos(),
         tag: versions.TRIPLEWIDE_VERSION ?? "latest",
-        suffix: (image) => s3Tag(image, c),
+        suffix: (image) => layerTag(image, c),
         platform: "linux/amd64",
         push: c.registry ?? `localhost:${port}`,
         pull: c.registry ?? `${machine?.address}:${c.registryPort}`,

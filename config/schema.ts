@@ -402,6 +402,9 @@ export const shape = {
   historyServer: spark.boolean(false, {
     doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`, `existingNamenodes`) so that every driver can write there.",
   }),
+  sparkConnect: spark.boolean(false, {
+    doc: "Whether the client runs the server of Spark Connect, which Python programs on other computers use with `pip install pyspark[connect]` and without Java: docs/CONNECT.md. It is one more driver that all of them share, and asks for a token. `prebuiltImages` are to be built with `CONNECT=jars images/build.sh`.",
+  }),
   s3Endpoint: spark.optionalText(
     {
       doc: "Object store that `s3a://bucket/…` paths lead to: S3 or whatever speaks it, such as Swift with its S3 interface (`openstack ec2 credentials create` gives its keys) or Ceph. The images of the cluster then hold the jars for it; `prebuiltImages` are to be built with `S3=jars images/build.sh`. Where its certificate is not one of the public authorities', `trustedCertificates`.",
@@ -495,6 +498,8 @@ export const shape = {
   shuffleServicePort: ports.port(7337, { doc: "External shuffle service (with `dynamicAllocation`)." }),
   historyServerPort: ports.port(18080, { doc: "Spark history server." }),
   metastorePort: ports.port(9083, { doc: "Catalogue of tables (Hive metastore), on the client's loopback interface." }),
+  sparkConnectPort: ports.port(15002, { doc: "Spark Connect on the client (with `sparkConnect`)." }),
+  sparkConnectUiPort: ports.port(15040, { doc: "Web UI of Spark Connect's driver on the client." }),
   mesosMasterPort: ports.port(5050, { doc: "Mesos master." }),
   mesosAgentPort: ports.port(5051, { doc: "Mesos agent." }),
   marathonPort: ports.port(8180, { doc: "Marathon (its own default, 8080, is the Spark master's UI)." }),

@@ -26,6 +26,7 @@ Taken from the environment, if set:
   MESOS_PARTS                   what it must hold: java (default; libmesos with Java bindings), daemons (master and agent), or both
   MESOS_ID                      digest that the images' tags name (default MESOS_SHA256)
   S3=jars                       spark-python and client with the jars for s3a:// paths, tagged with -s3 at the end
+  CONNECT=jars                  client with the server of Spark Connect, tagged with -connect at the end
 
 With a Mesos, spark-python and client are tagged <version>-mesos-<12 digits of the digest>: those without it stay as they are.
 
@@ -45,7 +46,7 @@ ORDER=()
 declare -A stands_on=()
 # By image and build argument: the image that the argument names.
 declare -A argument_image=()
-# By image: `mesos` and `s3`, where it may hold them, between commas.
+# By image: `mesos`, `s3` and `connect`, where it may hold them, between commas.
 declare -A may_hold=()
 while IFS=$'\t' read -r -a fields; do
     [[ ${fields[0]:-} && ${fields[0]} != \#* ]] || continue
@@ -102,7 +103,10 @@ while IFS='=' read -r key value; do
     [[ $key =~ ^[A-Z][A-Z0-9_]*$ ]] && version[$key]=$value
 done <"$here/versions.env"
 
-[[ ${S3:-none} =~ ^(none|jars)$ ]] || refuse "S3 is none or jars, not $S3"
+layers=(S3 CONNECT)
+for layer in "${layers[@]}"; do
+    [[ ${!layer:-none} =~ ^(none|jars)$ ]] || refuse "$layer is none or jars, not ${!layer}"
+done
 mesos=${MESOS_ARCHIVE:-}
 mesos_tag=
 if [[ -n $mesos ]]; then
@@ -120,9 +124,11 @@ fi
 [[ $action != report || -n $mesos ]] || refuse "--mesos-report: MESOS_ARCHIVE says which Mesos"
 
 tag_of() {
-    local suffix=
+    local suffix= layer
     [[ ${may_hold[$1]} != *,mesos,* ]] || suffix=$mesos_tag
-    [[ ${may_hold[$1]} != *,s3,* || ${S3:-none} == none ]] || suffix+=-s3
+    for layer in "${layers[@]}"; do
+        [[ ${may_hold[$1]} != *,${layer,,},* || ${!layer:-none} == none ]] || suffix+=-${layer,,}
+    done
     echo "triplewide/$1:${version[TRIPLEWIDE_VERSION]}$suffix"
 }
 
@@ -270,7 +276,7 @@ arguments_of() {
             continue
         fi
         case $name in
-            S3) if [[ ${S3:-none} != none ]]; then arguments+=(--build-arg "S3=$S3"); fi ;;
+            S3 | CONNECT) if [[ ${!name:-none} != none ]]; then arguments+=(--build-arg "$name=${!name}"); fi ;;
             MESOS) if [[ -n $mesos ]]; then arguments+=(--build-arg MESOS=archive); fi ;;
             MESOS_SHA256) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=$MESOS_SHA256"); fi ;;
             MESOS_WITH) if [[ -n $with ]]; then arguments+=(--build-arg MESOS_WITH=archive); fi ;;

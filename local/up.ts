@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { GROUPS } from "../cluster/groups.ts";
 import { IMAGE_NAMES, type ImageName, imageRecord } from "../cluster/image-catalogue.ts";
-import { localReference, mesosIn, mesosParts, s3Argument } from "../cluster/images.ts";
+import { layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
 import { describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import type { Cluster, Gate, Service } from "../cluster/types.ts";
@@ -169,7 +169,7 @@ export async function buildImages(
   const used = new Set(cluster.services.map((s) => s.image));
   const wanted = IMAGE_NAMES.filter((name) => used.has(name) && imageRecord(name).origin === "built");
   const build = async (names: readonly ImageName[], env: Record<string, string> = {}): Promise<void> => {
-    const all = { ...env, ...s3Argument(cluster.config) };
+    const all = { ...env, ...layerArguments(cluster.config) };
     const code = await interactive(join(root, "images", "build.sh"), names, { signal, env: all });
     signal.throwIfAborted();
     if (code !== 0) throw new UserError("the images were not built (see above); nothing was started.");
@@ -321,6 +321,10 @@ export function printLinks(cluster: Cluster, links: readonly Link[], project: Pr
   for (const link of links) {
     const url = `http://${link.address}:${link.port}`;
     if (link.kind === "spark") continue;
+    if (link.kind === "sc") {
+      say(`  ${"Spark Connect".padEnd(22)} triplewide connect --env ${environment}`);
+      continue;
+    }
     const name = link.service === "jupyter" ? names[link.name] : `${link.service} ${names[link.name] ?? link.name}`;
     const note = link.name === "spark-ui" ? "   (while a job runs)" : "";
     say(`  ${(name ?? link.name).padEnd(22)} ${link.name === "jupyter" ? `${url}/lab?token=${token}` : url}${note}`);

@@ -65,6 +65,8 @@ export interface RunOptions {
 export interface Forward {
   /** Port on 127.0.0.1 of this machine. */
   port: number;
+  /** Resolves when the connection is gone, whoever ended it. */
+  ended: Promise<unknown>;
   stop(): Promise<void>;
 }
 
@@ -139,7 +141,8 @@ export class Ssh {
       const { why } = impostor(this.#options.bastion?.name ?? target.name, error) ?? { why: error };
       throw new SshError(`no tunnel from port ${port} of this machine to ${target.name} port ${remotePort}: ${why}`);
     }
-    return { port, stop: () => stop(child) };
+    const ended = child.exitCode === null && child.signalCode === null ? once(child, "close") : Promise.resolve();
+    return { port, ended, stop: () => stop(child) };
   }
 
   /** Ends every connection, for good, and removes the key from the disk. Happens at the program's end, too. */

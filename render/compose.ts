@@ -46,7 +46,7 @@ export interface Link {
   name: string;
   /** Config key by which the port is moved. */
   key?: ConfigKey;
-  kind: "http" | "spark";
+  kind: NonNullable<Port["link"]>;
   address: string;
   port: number;
 }

@@ -3,6 +3,7 @@ import { hasStandbyNamenode } from "../features.ts";
 import { hasSharedStorage } from "../shared-storage.ts";
 import type { Machine, Role, Service } from "../types.ts";
 import { executorHttp, executorUpload, executorUri, historyServer, jupyter } from "./client/client.ts";
+import { sparkConnect } from "./connect/connect.ts";
 import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
@@ -45,6 +46,7 @@ export const SERVICES = {
   jupyter: { define: jupyter },
   metastore: { where: ({ config }) => hasMetastore(config), define: metastore },
   "history-server": { where: ({ config }) => config.historyServer, define: historyServer },
+  "spark-connect": { where: ({ config }) => config.sparkConnect, define: sparkConnect },
   "executor-http": { where: servesTarball, define: executorHttp },
   "executor-upload": { where: feedsExecutors, define: executorUpload },
 } as const satisfies Readonly<Record<string, ServiceRecord>>;
@@ -65,7 +67,15 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
   namenode: ["namenode", "zkfc"],
   journalnode: ["journalnode"],
   datanode: ["datanode"],
-  client: ["shared-storage", "jupyter", "metastore", "history-server", "executor-http", "executor-upload"],
+  client: [
+    "shared-storage",
+    "jupyter",
+    "metastore",
+    "history-server",
+    "spark-connect",
+    "executor-http",
+    "executor-upload",
+  ],
 };
 
 /** What a machine runs. Each service waits only for services that are there. */

@@ -18,6 +18,7 @@ const PAGES: [title: string, pages: [text: string, file: string][]][] = [
     "Daily work",
     [
       ["Notebooks", "docs/NOTEBOOKS.md"],
+      ["From your own computer", "docs/CONNECT.md"],
       ["Files", "docs/FILES.md"],
       ["Sharing a cluster", "docs/SHARING.md"],
       ["Apps on Marathon", "docs/apps/README.md"],

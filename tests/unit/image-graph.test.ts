@@ -18,10 +18,14 @@ import {
   type ImageName,
   imageGraph,
   imageRecord,
+  LAYER_NAMES,
+  LAYERS,
+  layersOf,
   mayHoldMesos,
-  mayHoldS3,
   standsOn,
 } from "../../cluster/image-catalogue.ts";
+import { layerArguments, layerTag } from "../../cluster/images.ts";
+import { validate } from "../../cluster/load.ts";
 import { SPARK_VERSION } from "../../config/versions.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -52,6 +56,9 @@ test.each(IMAGE_NAMES)("%s holds a Mesos, or stands on an image that does, where
     /^ARG MESOS\b/m.test(dockerfile(one)) || standsOn(one).some(([, other]) => holds(other));
   expect(holds(name)).toBe(mayHoldMesos(name));
 });
+
+const local = { platform: "docker", architecture: "standalone" };
+const S3_KEYS = { s3Endpoint: "https://s3.example.org", s3AccessKey: "AKEXAMPLE", s3SecretKey: "a-secret" };
 
 /** A copy of `images/`, and a `docker` that builds nothing and writes down what it is asked to build. */
 let folder: string;
@@ -123,17 +130,26 @@ test("only images that may hold a Mesos are tagged with its digest", async () =>
     expect(done[i]?.[1]).toEqual(expect.arrayContaining(arguments_(name, mesos)));
 });
 
-test("images that hold Spark get the jars for object stores where they are asked for, and a tag of their own", async () => {
-  const done = await builds(["all"], { S3: "jars" });
-  const s3 = built.filter((name) => /^ARG S3\b/m.test(dockerfile(name)));
-  expect(s3).toEqual(["spark-python"]);
+test.each(LAYER_NAMES)("images get their layer %s where it is asked for, and a tag of their own", async (layer) => {
+  const { argument } = LAYERS[layer];
+  const done = await builds(["all"], { [argument]: "jars" });
+  const has = built.filter((name) => new RegExp(`^ARG ${argument}\\b`, "m").test(dockerfile(name)));
+  expect(has).toHaveLength(1);
+  const tag = (name: ImageName): string => `${tagOf(name)}${layersOf(name).includes(layer) ? `-${layer}` : ""}`;
   for (const [i, name] of built.entries()) {
-    expect(done[i]?.[0]).toBe(`${tagOf(name)}${mayHoldS3(name) ? "-s3" : ""}`);
-    expect(done[i]?.[1].includes("S3=jars")).toBe(s3.includes(name));
+    expect(done[i]?.[0]).toBe(tag(name));
+    expect(done[i]?.[1].includes(`${argument}=jars`)).toBe(has.includes(name));
   }
   // The client stands on the one with jars.
-  expect(done[built.indexOf("client")]?.[1]).toContain(`SPARK_PYTHON_IMAGE=${tagOf("spark-python")}-s3`);
-  await expect(builds(["base"], { S3: "yes" })).rejects.toThrow("S3 is none or jars");
+  expect(done[built.indexOf("client")]?.[1]).toContain(`SPARK_PYTHON_IMAGE=${tag("spark-python")}`);
+  await expect(builds(["base"], { [argument]: "yes" })).rejects.toThrow(`${argument} is none or jars`);
+});
+
+test("images of several layers are tagged as the program names them", async () => {
+  const config = validate({ ...local, sparkConnect: true, ...S3_KEYS }, "test");
+  const done = await builds(["all"], layerArguments(config));
+  expect(done.map(([tag]) => tag)).toEqual(built.map((name) => `${tagOf(name)}${layerTag(name, config)}`));
+  expect(layerTag("client", config)).toBe("-s3-connect");
 });
 
 test("an image that the graph has one line for needs no other line in build.sh", async () => {

@@ -27,10 +27,14 @@ import {
 const SCRIPTS = "cluster/services/client";
 const TOKEN_FILE = "/run/secrets/jupyter-token";
 
-/** Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`. */
-function driverFiles(ctx: WiredContext): File[] {
+/**
+ * Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`.
+ *
+ * @param conf Its `spark-defaults.conf`.
+ */
+export function driverFiles(ctx: WiredContext, conf: Readonly<Record<string, Value>> = ctx.spark.conf): File[] {
   return [
-    sparkDefaults(ctx.spark.conf),
+    sparkDefaults(conf),
     {
       path: `${SPARK_CONF_DIR}/spark-env.sh`,
       content: {
@@ -46,6 +50,7 @@ function driverFiles(ctx: WiredContext): File[] {
     ...(hasTeams(ctx.config) ? [scriptFile(ctx, CHOOSE_TEAM, `${SCRIPTS}/team.sh`, "0644"), ...teamLogins(ctx)] : []),
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
     ...packageFiles(ctx.config),
+    ...(ctx.architecture.mesos === "none" ? [] : frameworkLogins(ctx)),
   ];
 }
 
@@ -95,7 +100,6 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     files: [
       ...driverFiles(ctx),
       { path: TOKEN_FILE, content: { format: "text", text: secret("jupyter-token") }, mode: "0600" },
-      ...(ctx.architecture.mesos === "none" ? [] : frameworkLogins(ctx)),
     ],
     ports: [
       { name: "jupyter", key: "jupyterPort", port: c.jupyterPort, from: ["bastion"], link: "http" },

@@ -1,0 +1,98 @@
+import { once } from "node:events";
+import { type Command, Option } from "commander";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
+import type { Cluster } from "../cluster/types.ts";
+import { connectServer } from "../components/access.ts";
+import { SPARK_VERSION } from "../config/versions.ts";
+import { readCheckout } from "../lib/checkout.ts";
+import { UsageError, UserError } from "../lib/errors.ts";
+import { readSecret } from "../local/project.ts";
+import { type ConfigOptions, commandOf, portNumber, projectFolder, setOption } from "./common.ts";
+import { localCluster } from "./local.ts";
+import { machinesOfStack } from "./stack.ts";
+
+interface Options extends ConfigOptions {
+  env: string;
+  port?: number;
+}
+
+/** Packages that a client shares data with the cluster by: other versions than its may read it otherwise. */
+const SHARED_PACKAGES = ["pandas", "pyarrow", "numpy"];
+
+/**
+ * What a person does on their own computer: a line for its shell, once, and three of Python.
+ *
+ * @param remote What Spark's clients are given, `sc://…`.
+ * @param requirements Lock of the cluster's Python packages.
+ */
+export function instructions(remote: string, requirements: string): string {
+  const pinned = SHARED_PACKAGES.flatMap((name) => requirements.match(new RegExp(`^${name}==[^ ]+`, "m"))?.[0] ?? []);
+  const packages = [`pyspark[connect]==${SPARK_VERSION}`, ...pinned].map((word) => `'${word}'`);
+  return [
+    `# once, in a virtual environment of Python 3.11: pip install ${packages.join(" ")}`,
+    "from pyspark.sql import SparkSession",
+    `spark = SparkSession.builder.remote(${JSON.stringify(remote)}).getOrCreate()`,
+    "spark.range(10).show()",
+    "",
+  ].join("\n");
+}
+
+const show = (remote: string): void => void process.stdout.write(instructions(remote, readCheckout().requirements));
+
+async function onThisDocker({ config }: Cluster, { env, port }: Options): Promise<void> {
+  if (port !== undefined)
+    throw new UsageError("--port is for OpenStack: here the config's sparkConnectPort is the port");
+  const { project } = await localCluster(config, env);
+  const host = config.bindAddress === "127.0.0.1" ? "localhost" : config.bindAddress;
+  const token = readSecret(project, CONNECT_TOKEN);
+  if (token === undefined) throw new UserError("this cluster was brought up without Spark Connect. Fix: make up again");
+  show(sparkRemote(config.sparkConnectPort, token, host));
+}
+
+/** Through the bastion, until the person or the connection ends it. */
+async function byTunnel(cluster: Cluster, { env, port }: Options): Promise<void> {
+  const server = connectServer(cluster);
+  const machine = cluster.machines.find(({ address }) => address === server?.address);
+  if (!server || !machine) throw new Error("no Spark Connect in this cluster");
+  const { ssh, outputs } = await machinesOfStack(cluster, env);
+  try {
+    const tunnel = await ssh.forward(machine, server.port, port ?? server.port);
+    const there = String(outputs.sparkRemote ?? "");
+    if (there === "") throw new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
+    show(there.replace(/:\d+\//, `:${tunnel.port}/`));
+    process.stderr.write(`The tunnel to ${cluster.name} is open until Ctrl-C.\n`);
+    const ended = await Promise.race([
+      once(process, "SIGINT"),
+      once(process, "SIGTERM"),
+      tunnel.ended.then(() => "lost" as const),
+    ]);
+    if (ended === "lost") throw new UserError(`the tunnel to ${cluster.name} ended: its bastion closed it, or is gone`);
+  } finally {
+    await ssh.close();
+  }
+}
+
+/** `triplewide connect`. */
+export function connect(): Command {
+  return commandOf(
+    "connect",
+    "Prints what Python on this computer needs to use the cluster, by Spark Connect.",
+    "On OpenStack it opens a tunnel through the bastion, and keeps it open. Needs `sparkConnect: true`.",
+    ["triplewide connect", "triplewide connect --env production"],
+  )
+    .addOption(new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local"))
+    .option("--port <number>", "port of this computer for the tunnel, on OpenStack (default: the server's)", portNumber)
+    .addOption(setOption())
+    .action(async (options: Options) => {
+      const config = loadConfig(projectFolder(), options.env, options.set);
+      if (!config.sparkConnect) {
+        const docker = platformOf(config).machinesAreContainers;
+        const way = docker ? 'make up SET="sparkConnect=true"' : "pulumi config set sparkConnect true && pulumi up";
+        throw new UsageError(`environment "${options.env}" has no Spark Connect: sparkConnect is false. Fix: ${way}`);
+      }
+      const cluster = describeCluster(config);
+      await (platformOf(config).machinesAreContainers ? onThisDocker : byTunnel)(cluster, options);
+    });
+}

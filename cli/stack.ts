@@ -1,0 +1,33 @@
+import { hostKeyAlias } from "../cluster/host-keys.ts";
+import type { Cluster } from "../cluster/types.ts";
+import { Ssh } from "../machines/ssh.ts";
+import { projectFolder } from "./common.ts";
+import { pulumi } from "./pulumi.ts";
+
+/** The machines of a stack on OpenStack, and what the stack says of them. */
+export interface StackMachines {
+  /** Goes through the bastion, with the key that the stack made. */
+  ssh: Ssh;
+  /** Every output of the stack, secrets too. */
+  outputs: Readonly<Record<string, unknown>>;
+}
+
+/** @throws UserError where there is no Pulumi CLI, or no such stack. */
+export async function machinesOfStack(cluster: Cluster, environment: string): Promise<StackMachines> {
+  const args = ["stack", "output", "--json", "--show-secrets", "--stack", environment];
+  const outputs = JSON.parse(await pulumi(projectFolder(), args, "read")) as Record<string, unknown>;
+  // Without keys, as a stack of an older release has none, every machine is refused by name.
+  const { bastionAddress, privateKey, sshKnownHosts } = outputs as {
+    bastionAddress?: string;
+    privateKey?: string;
+    sshKnownHosts?: string;
+  };
+  const alias = hostKeyAlias(cluster, { name: "bastion" });
+  const ssh = new Ssh({
+    user: cluster.config.sshUser,
+    knownHosts: sshKnownHosts ?? "",
+    ...(privateKey ? { privateKey } : {}),
+    ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress, hostKeyAlias: alias } } : {}),
+  });
+  return { ssh, outputs };
+}

@@ -1,0 +1,86 @@
+package triplewide.connect;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.apache.spark.package$;
+import org.sparkproject.connect.grpc.ForwardingServerCallListener.SimpleForwardingServerCallListener;
+import org.sparkproject.connect.grpc.Metadata;
+import org.sparkproject.connect.grpc.ServerCall;
+import org.sparkproject.connect.grpc.ServerCallHandler;
+import org.sparkproject.connect.grpc.ServerInterceptor;
+import org.sparkproject.connect.grpc.Status;
+import org.sparkproject.connect.protobuf.Descriptors.FieldDescriptor;
+import org.sparkproject.connect.protobuf.MessageOrBuilder;
+
+/**
+ * Who may use a Spark Connect server: whoever has its token, with a client of the same Spark.
+ *
+ * <p>Spark 3.5 lets everyone in. The token is asked for as clients send it: {@code authorization: Bearer <token>}. The file that the
+ * environment variable {@code SPARK_CONNECT_TOKEN_FILE} names holds it.
+ */
+public final class Door implements ServerInterceptor {
+  private static final Metadata.Key<String> AUTHORIZATION =
+      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+
+  /** What clients call themselves: {@code _SPARK_CONNECT_PYTHON spark/3.5.9 os/linux python/3.11.2}. */
+  private static final Pattern CLIENT = Pattern.compile("(?:^| )spark/((\\d+\\.\\d+)\\.\\S*)");
+
+  private final byte[] expected;
+  private final String version = package$.MODULE$.SPARK_VERSION();
+
+  public Door() {
+    try {
+      String token = Files.readString(Path.of(System.getenv("SPARK_CONNECT_TOKEN_FILE"))).strip();
+      if (token.isEmpty()) throw new IllegalStateException("the file of the token is empty");
+      expected = ("Bearer " + token).getBytes(StandardCharsets.UTF_8);
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  @Override
+  public <Q, A> ServerCall.Listener<Q> interceptCall(
+      ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
+    String given = headers.get(AUTHORIZATION);
+    if (given == null || !MessageDigest.isEqual(given.getBytes(StandardCharsets.UTF_8), expected)) {
+      String why = given == null ? "this server asks for a token" : "the token is not that of this cluster";
+      call.close(Status.UNAUTHENTICATED.withDescription(why + ": `triplewide connect` prints the address with it"), new Metadata());
+      return new ServerCall.Listener<>() {};
+    }
+    return new SimpleForwardingServerCallListener<>(next.startCall(call, headers)) {
+      private boolean refused;
+
+      @Override
+      public void onMessage(Q message) {
+        String why = refused ? null : misfit(message);
+        if (why != null) {
+          refused = true;
+          call.close(Status.FAILED_PRECONDITION.withDescription(why), new Metadata());
+        }
+        if (!refused) super.onMessage(message);
+      }
+
+      @Override
+      public void onHalfClose() {
+        if (!refused) super.onHalfClose();
+      }
+    };
+  }
+
+  /** Why the sender of a message does not fit; {@code null} where it does, or does not say what it is. */
+  private String misfit(Object message) {
+    if (!(message instanceof MessageOrBuilder request)) return null;
+    FieldDescriptor field = request.getDescriptorForType().findFieldByName("client_type");
+    if (field == null) return null;
+    Matcher client = CLIENT.matcher((String) request.getField(field));
+    if (!client.find() || version.startsWith(client.group(2) + ".")) return null;
+    return "this cluster runs Spark " + version + ", and this client is of Spark " + client.group(1)
+        + ", which it may misunderstand: pip install 'pyspark[connect]==" + version + "'";
+  }
+}

@@ -1,0 +1,47 @@
+"""What somebody does with Spark Connect from their own computer. The lines that make `spark` come from standard input; JSON goes out."""
+
+import json
+import sys
+
+lines = sys.stdin.read()
+exec(lines)
+
+import pandas as pd
+from pyspark.sql.functions import col, pandas_udf
+
+spark = globals()["spark"]
+
+
+@pandas_udf("double")
+def half(values: pd.Series) -> pd.Series:
+    return values / 2
+
+
+def where(batches):
+    import socket
+
+    for batch in batches:
+        yield pd.DataFrame({"host": [socket.gethostname()] * len(batch)})
+
+
+numbers = spark.range(1000)
+hosts = numbers.repartition(4).mapInPandas(where, "host string").distinct().toPandas()
+spark.createDataFrame([(1, "b"), (2, "c")], ["id", "name"]).write.mode("overwrite").saveAsTable("from_outside")
+try:
+    spark.range(3).write.parquet("file:/tmp/scattered")
+    refused = ""
+except Exception as error:
+    refused = str(error)
+print(
+    json.dumps(
+        {
+            "version": spark.version,
+            "sum": numbers.filter(col("id") % 2 == 0).groupBy().sum("id").collect()[0][0],
+            "half": numbers.select(half("id").alias("h")).agg({"h": "sum"}).collect()[0][0],
+            "hosts": sorted(hosts.host),
+            "table": [row.name for row in spark.table("from_inside").orderBy("id").collect()],
+            "file": spark.read.text("/home/spark/work/note.txt").collect()[0][0],
+            "refused": refused,
+        }
+    )
+)

@@ -1,0 +1,170 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { instructions } from "../../cli/connect.ts";
+import { runProgram } from "../../cli/program.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import { validate } from "../../cluster/load.ts";
+import { sparkRemote } from "../../cluster/services/connect/connect.ts";
+import type { Cluster, Service } from "../../cluster/types.ts";
+import { fill, secretsIn } from "../../cluster/values.ts";
+import { connectServer, pages, sshConfig } from "../../components/access.ts";
+import { ARCHITECTURES } from "../../config/schema.ts";
+import { readCheckout } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
+import { publishedLinks } from "../../render/compose.ts";
+import { CLOUD, mesosOf } from "../fixtures/configs.ts";
+
+const checkout = readCheckout();
+const define = (raw: Record<string, unknown>): Cluster => defineCluster(validate(raw, "test"), checkout);
+const serverOf = (cluster: Cluster): Service => {
+  const service = cluster.services.find(({ name }) => name === "spark-connect");
+  if (!service) throw new Error("no Spark Connect");
+  return service;
+};
+const propertiesOf = (service: Service): Readonly<Record<string, unknown>> => {
+  const content = service.files.find(({ path }) => path.endsWith("/spark-defaults.conf"))?.content;
+  return content?.format === "properties" ? content.properties : {};
+};
+
+describe.each(ARCHITECTURES)("Spark Connect in %s", (architecture) => {
+  const raw = { ...CLOUD, ...mesosOf(architecture), architecture, sparkConnect: true, sparkConnectPort: 15100 };
+
+  test("is a driver on the client like others, by a token that only the client has", () => {
+    const cluster = define(raw);
+    const service = serverOf(cluster);
+    expect(service.machine).toBe("client");
+    const jupyter = cluster.services.find(({ name }) => name === "jupyter");
+    const own = ["/run/secrets/jupyter-token", "/run/secrets/spark-connect-token"];
+    const paths = (s: Service | undefined) => s?.files.map(({ path }) => path).filter((path) => !own.includes(path));
+    expect(paths(service)).toEqual(paths(jupyter));
+    expect(propertiesOf(service)).toMatchObject({
+      "spark.master": cluster.spark.master,
+      "spark.dynamicAllocation.enabled": "true",
+      "spark.connect.grpc.interceptor.classes": "triplewide.connect.Door",
+    });
+    expect(cluster.secrets.find(({ name }) => name === "spark-connect-token")?.groups).toEqual(["client"]);
+    expect(secretsIn([service.command, service.env])).toEqual([]);
+  });
+
+  test("is reached from the bastion alone, by a port that ssh forwards", () => {
+    const cluster = define(raw);
+    const rules = cluster.firewall.filter(
+      ({ group, first, last }) => group === "client" && first <= 15100 && last >= 15100,
+    );
+    expect(rules.map(({ fromGroup, fromCidr }) => fromGroup ?? fromCidr)).toEqual(["bastion"]);
+    const address = cluster.machines.find(({ name }) => name === "client")?.address;
+    expect(connectServer(cluster)).toEqual({ address, port: 15100 });
+    expect(sshConfig(cluster, "198.51.100.1")).toContain(`LocalForward 15100 ${address}:15100\n`);
+    expect(pages(cluster).map(({ port }) => port)).not.toContain(15100);
+  });
+});
+
+describe("Spark Connect", () => {
+  test("is there where it is asked for", () => {
+    const cluster = define({ platform: "docker" });
+    expect(cluster.services.map(({ name }) => name)).not.toContain("spark-connect");
+    expect(connectServer(cluster)).toBeUndefined();
+    const links = publishedLinks(define({ platform: "docker", sparkConnect: true }));
+    expect(links).toContainEqual(expect.objectContaining({ kind: "sc", key: "sparkConnectPort", port: 15002 }));
+  });
+
+  test("keeps the jars of the config", () => {
+    const jars = propertiesOf(
+      serverOf(define({ platform: "docker", sparkConnect: true, sparkConf: { "spark.jars": "/opt/own.jar" } })),
+    )["spark.jars"];
+    expect(fill(jars, () => "")).toBe(
+      "/opt/own.jar,/opt/spark-connect/spark-connect.jar,/opt/spark-connect/triplewide-connect.jar",
+    );
+  });
+
+  test("is refused with a driver that would keep its executors for ever", () => {
+    expect(() => validate({ platform: "docker", sparkConnect: true, dynamicAllocation: false }, "test")).toThrow(
+      /sparkConnect.*dynamicAllocation/s,
+    );
+  });
+});
+
+describe("triplewide connect", () => {
+  test("prints three lines of Python, and what to install of the cluster's own versions", () => {
+    const lines = instructions(sparkRemote(15002, "abc"), checkout.requirements).trimEnd().split("\n");
+    expect(lines).toHaveLength(4);
+    expect(lines[0]).toMatch(
+      /^# .*: pip install 'pyspark\[connect\]==3\.5\.\d+' 'pandas==[\d.]+' 'pyarrow==[\d.]+' 'numpy==[\d.]+'$/,
+    );
+    expect(lines[2]).toContain('"sc://localhost:15002/;authorization=Bearer%20abc"');
+  });
+
+  test("says what to set where there is no Spark Connect", async () => {
+    let said = "";
+    const code = await runProgram(["connect"], { out: () => {}, err: (text) => (said += text) });
+    expect(code).toBe(2);
+    expect(said).toMatch(/"local" has no Spark Connect.*make up SET="sparkConnect=true"/);
+  });
+});
+
+/** `pulumi` and `ssh` are played by scripts: the stack's outputs, and a session that stays open. */
+const STUBS = {
+  pulumi: `#!/bin/bash\necho '{"bastionAddress": "198.51.100.9", "sparkRemote": "sc://localhost:15002/;authorization=Bearer%20abc"}'\n`,
+  ssh: `#!/bin/bash\necho $$ >>"$STUBS/sessions"; echo "$*" >>"$STUBS/calls"; eval "\${@: -1}"\n`,
+};
+
+describe("triplewide connect on OpenStack", () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "triplewide-connect-"));
+    for (const [name, script] of Object.entries(STUBS)) writeFileSync(join(folder, name), script, { mode: 0o755 });
+    const lines = Object.entries({ ...CLOUD, sparkConnect: true }).map(
+      ([key, value]) => `  triplewide:${key}: ${JSON.stringify(value)}`,
+    );
+    writeFileSync(join(folder, "Pulumi.yaml"), "name: triplewide\nruntime: nodejs\n");
+    writeFileSync(join(folder, "Pulumi.prod.yaml"), `config:\n${lines.join("\n")}\n`);
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Runs it on a port of its own until it has printed its lines. */
+  async function opened() {
+    const port = await new Promise<number>((resolve) => {
+      const server = createServer().listen(0, "127.0.0.1", () => {
+        const { port: free } = server.address() as { port: number };
+        server.close(() => resolve(free));
+      });
+    });
+    const child = spawn(join(ROOT, "cli", "triplewide"), ["connect", "--env", "prod", "--port", String(port)], {
+      cwd: folder,
+      env: { ...process.env, STUBS: folder, PATH: `${folder}:${process.env.PATH}` },
+    });
+    const said = { out: "", err: "" };
+    const code = new Promise<number | null>((resolve) => child.on("close", resolve));
+    child.stdout.on("data", (chunk: Buffer) => {
+      said.out += chunk.toString();
+    });
+    const open = new Promise<void>((resolve) => {
+      child.stderr.on("data", (chunk: Buffer) => {
+        said.err += chunk.toString();
+        if (said.err.includes("until Ctrl-C")) resolve();
+      });
+    });
+    await Promise.race([open, code]);
+    return { port, child, said, code };
+  }
+
+  test("opens a tunnel, prints the address through it, and closes both at Ctrl-C", async () => {
+    const { port, child, said, code } = await opened();
+    expect(said.out, said.err).toContain(`"sc://localhost:${port}/;authorization=Bearer%20abc"`);
+    const client = connectServer(define({ ...CLOUD, sparkConnect: true }));
+    expect(readFileSync(join(folder, "calls"), "utf8")).toContain(`-L 127.0.0.1:${port}:${client?.address}:15002`);
+    child.kill("SIGINT");
+    expect(await code).toBe(0);
+  });
+
+  test("says that the tunnel is gone when it is", async () => {
+    const { said, code } = await opened();
+    for (const pid of readFileSync(join(folder, "sessions"), "utf8").trim().split("\n")) process.kill(Number(pid));
+    expect(await code).toBe(1);
+    expect(said.err).toMatch(/the tunnel to \S+ ended: its bastion closed it, or is gone/);
+  });
+});
