@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import { interactive } from "../lib/exec.ts";
 import { xmlText } from "../lib/quote.ts";
-import { readSecret } from "../local/project.ts";
+import { notebookLink } from "../local/up.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
 /**
@@ -26,17 +26,17 @@ export function pageThatLeadsTo(url: string, folder: string): string {
 export function notebook(): Command {
   return localCommand(
     "notebook",
-    "Prints the address of JupyterLab on this machine's Docker, with its token.",
+    "Prints the address of JupyterLab on this machine's Docker, with its login.",
     "Where there is a screen, a browser opens it.",
     ["triplewide notebook"],
   ).action(async (options: LocalOptions) => {
     const config = localConfig(
       options,
       () =>
-        `pulumi stack output jupyterUrl --stack ${options.env}, and its token: pulumi stack output jupyterToken --show-secrets --stack ${options.env}`,
+        `pulumi stack output jupyterUrl --stack ${options.env}, and its password: pulumi stack output gatewayPassword --show-secrets --stack ${options.env} (without a gateway: jupyterToken)`,
     );
     const { project } = await localCluster(config, options.env);
-    const url = `http://${config.bindAddress}:${config.jupyterPort}/lab?token=${readSecret(project, "jupyter-token")}`;
+    const url = notebookLink(config, project);
     process.stdout.write(`${url}\n`);
     if (!process.env.DISPLAY && !process.env.WAYLAND_DISPLAY) return;
     await interactive("xdg-open", [pageThatLeadsTo(url, project.dir)]).catch(() => undefined);

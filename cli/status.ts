@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { describeCluster } from "../cluster/load.ts";
 import { dockerLines } from "../local/docker.ts";
-import { printLinks } from "../local/up.ts";
+import { printSummary } from "../local/up.ts";
 import { publishedLinks } from "../render/compose.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
@@ -26,6 +26,6 @@ export function status(): Command {
       "{{.Names}}\t{{.Status}}",
     ]);
     for (const line of lines.sort()) process.stdout.write(`  ${line.replace("\t", "  ")}\n`);
-    printLinks(cluster, publishedLinks(cluster), project, options.env);
+    printSummary(cluster, publishedLinks(cluster), project, options.env);
   });
 }

@@ -22,7 +22,7 @@ import { wireSpark } from "./wiring.ts";
 export function defineCluster(config: Config, { script }: Pick<Checkout, "script">): Cluster {
   const ctx = wiredContext(config, script);
   const { machines } = ctx;
-  const services = machines.flatMap((machine) => servicesOf(asSeenBy(ctx, machine), machine));
+  const services = servicesOf(ctx, (machine) => asSeenBy(ctx, machine));
   const rules = platformOf(config).servers ? firewall(config, machines, services) : [];
   return {
     name: config.clusterName,

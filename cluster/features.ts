@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import { platformOf } from "./platforms.ts";
+import type { Port } from "./types.ts";
 
 /** What a config switches on, whatever the architecture is. */
 
@@ -14,3 +15,7 @@ export const hasStandbyNamenode = (c: Config): boolean => runsHdfs(c) && c.namen
 
 /** Whether the cluster has an image registry of its own. */
 export const hasRegistry = (c: Config): boolean => platformOf(c).pullsImages && c.registry === undefined;
+
+/** Whether people reach a port through the gateway alone: a page that would let in whoever comes. */
+export const isBehindGateway = (c: Pick<Config, "gateway">, { link, login, page }: Port): boolean =>
+  c.gateway && (page !== undefined || link === "http") && login !== true;

@@ -1,7 +1,8 @@
 import { Address4 } from "ip-address";
 import type { Config } from "../config/schema.ts";
+import { isBehindGateway } from "./features.ts";
 import { GROUPS } from "./groups.ts";
-import type { FirewallRule, Group, Machine, Peer, Service } from "./types.ts";
+import type { FirewallRule, Group, Machine, Port, Service } from "./types.ts";
 
 /**
  * Who may connect to what: one security group for each group of machines, and rules that name groups. Only the
@@ -34,7 +35,7 @@ export function firewall(c: Config, machines: readonly Machine[], services: read
     if (seen.has(kind)) continue;
     seen.add(kind);
     for (const port of service.ports) {
-      for (const fromGroup of peers(port.from, group, groups)) {
+      for (const fromGroup of peers(c, port, group, groups)) {
         const what = `${service.name} ${port.name}`;
         add({ group, what, protocol: "tcp", first: port.port, last: port.last ?? port.port, fromGroup });
       }
@@ -43,10 +44,13 @@ export function firewall(c: Config, machines: readonly Machine[], services: read
   return [...rules.values()];
 }
 
-/** The groups among these that may connect to a port of the group `self`. */
-export function peers(from: readonly Peer[], self: Group, groups: readonly Group[]): Group[] {
-  const named = new Set(from.map((peer) => (peer === "self" ? self : peer)));
-  return groups.filter((group) => named.has(group));
+/**
+ * The groups among these that may connect to a port of the group `self`. Where there is a gateway, people reach the pages behind it
+ * through it: the jump host, by which they come, leads to no such page.
+ */
+export function peers(c: Config, port: Port, self: Group, groups: readonly Group[]): Group[] {
+  const named = new Set(port.from.map((peer) => (peer === "self" ? self : peer)));
+  return groups.filter((group) => named.has(group) && !(GROUPS[group].jumpHost && isBehindGateway(c, port)));
 }
 
 /** What each machine may connect to: a network, or all that there is of a version of IP. */

@@ -3,7 +3,7 @@ import { agentGroupNames, agentNumbers, configOfAgents, firstOffset } from "./ag
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import { hasRegistry, hasStandbyNamenode, runsHdfs } from "./features.ts";
 import { platformOf } from "./platforms.ts";
-import type { Group, Role } from "./types.ts";
+import type { Group, Machine, Role } from "./types.ts";
 
 /** JournalNodes of a highly available HDFS: a majority of three survives the loss of one. */
 const JOURNALNODES = 3;
@@ -206,6 +206,10 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     gatedLast: true,
   },
 };
+
+/** Whether people open pages of that machine: the first one of some groups. */
+export const isForPeople = (machine: Pick<Machine, "group" | "number"> | undefined): boolean =>
+  machine?.number === 1 && GROUPS[machine.group].pagesFor === "people";
 
 /** Every group, in the order in which groups have their machines replaced: each after those that it depends on. */
 export const GROUP_NAMES = Object.keys(GROUPS) as Group[];

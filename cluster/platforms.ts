@@ -17,6 +17,8 @@ export interface PlatformRecord {
   takenNetworks: (c: Pick<Config, "dockerCidr">) => readonly (readonly [cidr: string, what: string])[];
   /** Where a browser finds the published pages; `undefined` where that is not known. */
   pageAddress: (c: Pick<Config, "bindAddress">) => string | undefined;
+  /** What people type to work on the cluster without a browser, and what each line does. */
+  connect: (c: Pick<Config, "clusterName">) => readonly (readonly [command: string, what: string])[];
   /** Files and sockets that a task of Marathon may have open. @default Docker's own limit, which may not be raised */
   taskOpenFiles?: number;
 }
@@ -31,6 +33,7 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     takenNetworks: ({ dockerCidr }) => [[dockerCidr, "dockerCidr, Docker's own bridge on every machine"]],
     // The near end of a tunnel.
     pageAddress: () => "127.0.0.1",
+    connect: ({ clusterName: name }) => [[`ssh -F ~/.ssh/${name}.config ${name}-client`, "a shell on the client"]],
     taskOpenFiles: 65536,
   },
   docker: {
@@ -39,6 +42,12 @@ export const PLATFORMS: Readonly<Record<Platform, PlatformRecord>> = {
     machinesAreContainers: true,
     plainSecrets: true,
     takenNetworks: () => [],
+    connect: () => [
+      ["make shell", "IPython with `spark` ready"],
+      ["make smoke", "a real job on all workers, checked"],
+      ["make logs", "what the services say"],
+      ["make down", "stop it; data stays"],
+    ],
     pageAddress: ({ bindAddress }) => (bindAddress === "0.0.0.0" ? undefined : bindAddress),
   },
 };

@@ -22,7 +22,7 @@ export function usedPorts(config: Config, script: Checkout["script"]): PortRange
   };
   const ctx = wiredContext(few, script);
   const used = new Map<ConfigKey, PortRange>();
-  for (const { key, port, last } of ctx.machines.flatMap((m) => servicesOf(ctx, m)).flatMap((s) => s.ports)) {
+  for (const { key, port, last } of servicesOf(ctx).flatMap((s) => s.ports)) {
     if (key !== undefined) used.set(key, { key, first: port, last: last ?? port });
   }
   return (Object.keys(shape) as ConfigKey[]).flatMap((key) => used.get(key) ?? []);

@@ -85,6 +85,28 @@ export interface File {
 /** Who may connect to a port. `self`: other machines of the same group. */
 export type Peer = Group | "self";
 
+/** What the landing page can read from a page: see `images/gateway/site/landing.js`. */
+export type PageKind = "jupyter" | "spark-master" | "history" | "mesos" | "marathon" | "hdfs";
+
+/** A page as the gateway shows it, below a path of its own. */
+export interface Page {
+  /** What people call it. */
+  title: string;
+  kind: PageKind;
+  /** First part of its paths: `spark` for `/spark/…`. */
+  path: string;
+  /** Whether its program knows that path. @default the gateway takes it off, and says in a header what it took */
+  keepsPath?: true;
+  /** Value of the header `Authorization`, by which the gateway logs in to a page that has a login of its own. @default none */
+  authorization?: Value;
+  /** Whether it shows drivers' pages as well, below `proxy/`. */
+  showsDrivers?: true;
+  /** Whether it is shown, and nothing is done through it: GET and HEAD alone. */
+  readOnly?: true;
+  /** Where several machines have the page: the one whose answer there matches is shown. */
+  leader?: { path: string; match: string };
+}
+
 /** A TCP port, or a range of them, that a service listens on. */
 export interface Port {
   name: string;
@@ -100,6 +122,10 @@ export interface Port {
    * Connect connect to.
    */
   link?: "http" | "spark" | "sc";
+  /** Whether whoever connects is asked for a login of its own. Where there is a gateway, people reach other pages only through it. */
+  login?: true;
+  /** @default the gateway does not show it */
+  page?: Page;
 }
 
 /** A directory that outlives the process. */

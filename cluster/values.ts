@@ -11,10 +11,18 @@ export type Reference =
   | { readonly kind: "secret"; readonly name: string }
   | { readonly kind: "image"; readonly name: ImageName };
 
+/** Text that is encoded when its own references are known. */
+export interface Encoded {
+  readonly kind: "base64";
+  readonly of: Value;
+}
+
+type Part = string | Reference | Encoded;
+
 /** Text with references in it. */
 export class Template {
-  readonly parts: readonly (string | Reference)[];
-  constructor(parts: readonly (string | Reference)[]) {
+  readonly parts: readonly Part[];
+  constructor(parts: readonly Part[]) {
     this.parts = parts;
   }
 }
@@ -40,9 +48,12 @@ export const secret = (name: string): Template => new Template([{ kind: "secret"
 /** The reference by which an image is pulled. */
 export const image = (name: ImageName): Template => new Template([{ kind: "image", name }]);
 
+/** Base64 of a text, as HTTP sends a user and a password. */
+export const base64 = (of: Value): Template => new Template([{ kind: "base64", of }]);
+
 /** Tag for template literals: keeps the references of the values that are put in. */
 export function text(strings: TemplateStringsArray, ...values: readonly Value[]): Template {
-  const parts: (string | Reference)[] = [];
+  const parts: Part[] = [];
   for (const [i, literal] of strings.entries()) {
     if (literal !== "") parts.push(literal);
     const value = values[i];
@@ -57,9 +68,17 @@ export function fill<T>(data: T, lookUp: LookUp): Filled<T> {
   return filled(data, lookUp) as Filled<T>;
 }
 
+function filledPart(part: Part, lookUp: LookUp): string {
+  if (typeof part === "string") return part;
+  if (part.kind !== "base64") return lookUp(part);
+  const text = fill(part.of, lookUp);
+  // What shows references by their names is for people to read.
+  return PLACEHOLDER.test(text) ? text : Buffer.from(text).toString("base64");
+}
+
 function filled(data: unknown, lookUp: LookUp): unknown {
   if (data instanceof Template) {
-    return data.parts.map((part) => (typeof part === "string" ? part : lookUp(part))).join("");
+    return data.parts.map((part) => filledPart(part, lookUp)).join("");
   }
   if (typeof data !== "object" || data === null) return data;
   // A thousand agents are mostly data without references: copies of it would be most of the time of a plan.
@@ -79,7 +98,11 @@ export function references(data: unknown): Reference[] {
   const found = new Map<string, Reference>();
   const visit = (value: unknown): void => {
     if (value instanceof Template) {
-      for (const part of value.parts) if (typeof part !== "string") found.set(`${part.kind} ${part.name}`, part);
+      for (const part of value.parts) {
+        if (typeof part === "string") continue;
+        if (part.kind === "base64") visit(part.of);
+        else found.set(`${part.kind} ${part.name}`, part);
+      }
     } else if (typeof value === "object" && value !== null) {
       for (const key in value) visit((value as Record<string, unknown>)[key]);
     }
@@ -91,6 +114,9 @@ export function references(data: unknown): Reference[] {
 /** Names of the secrets that data refers to. */
 export const secretsIn = (data: unknown): string[] =>
   references(data).flatMap((reference) => (reference.kind === "secret" ? [reference.name] : []));
+
+/** No secret of a cluster has braces in it. */
+const PLACEHOLDER = /\{\{(secret|image):/;
 
 /** What people see in place of a value: `{{secret:NAME}}`, `{{image:NAME}}`. Nothing reads it back. */
 export const placeholder: LookUp = ({ kind, name }) => `{{${kind}:${name}}}`;

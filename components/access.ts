@@ -1,6 +1,9 @@
-import { GROUPS } from "../cluster/groups.ts";
+import { isBehindGateway } from "../cluster/features.ts";
+import { GROUPS, isForPeople } from "../cluster/groups.ts";
 import { hostKeyAlias } from "../cluster/host-keys.ts";
+import { pageTitles } from "../cluster/services/gateway/pages.ts";
 import type { Cluster, Machine, Service } from "../cluster/types.ts";
+import { type Opened, summary } from "../render/summary.ts";
 
 /** How people reach a cluster: addresses of its web pages, and the `ssh` settings that lead there. */
 
@@ -15,11 +18,11 @@ export interface Page {
 /** The pages that people open: the client's, and the first master's, which knows or names the leading one. */
 export function pages(cluster: Cluster): Page[] {
   const found = new Map<number, Page>();
-  const shown = cluster.machines.filter((m) => m.number === 1 && GROUPS[m.group].pagesFor === "people");
+  const shown = cluster.machines.filter(isForPeople);
   for (const machine of shown) {
     for (const service of cluster.services.filter((s) => s.machine === machine.name)) {
       for (const port of service.ports) {
-        if (port.link !== "http" || found.has(port.port)) continue;
+        if (port.link !== "http" || isBehindGateway(cluster.config, port) || found.has(port.port)) continue;
         found.set(port.port, { name: pageName(service, port.name), address: machine.address, port: port.port });
       }
     }
@@ -39,12 +42,36 @@ export function connectServer(cluster: Cluster): Pick<Page, "address" | "port"> 
 
 /** `jupyter`, `spark-ui`, `spark-master`: the service's name says enough where its page has a name of no meaning. */
 function pageName(service: Service, port: string): string {
-  return port === "ui" || port === "http" ? service.name : port;
+  return port === "ui" || port === "http" || port === "pages" ? service.name : port;
 }
 
 /** Where a page opens in a browser on this machine: through the forwards of `sshConfig`, or directly. */
 export function pageUrl(cluster: Cluster, page: Page): string {
   return `http://${cluster.config.bastion ? "localhost" : page.address}:${page.port}`;
+}
+
+/** One screen that says how to use the cluster. It holds no secret. @param stack Name of the Pulumi stack. */
+export function accessSummary(cluster: Cluster, stack: string): string {
+  const { gateway, bastion } = cluster.config;
+  const output = (name: string): string => `pulumi stack output ${name} --show-secrets --stack ${stack}`;
+  const login = output(gateway ? "gatewayPassword" : "jupyterToken");
+  const titles = pageTitles(cluster).join(", ");
+  const found = pages(cluster);
+  const opened: Opened[] = gateway
+    ? found
+        .filter(({ port }) => port === cluster.config.gatewayPort)
+        .map((page) => ({ name: "Open", url: pageUrl(cluster, page), note: titles }))
+    : found.map((page) => ({ name: page.name, url: pageUrl(cluster, page) }));
+  return summary(cluster, opened, [
+    ...(bastion
+      ? ([
+          [`pulumi stack output readme --stack ${stack}`, "how to connect, for the first time"],
+          [`ssh -N -F ~/.ssh/${cluster.name}.config ${cluster.name}-bastion`, "then pages open while this runs"],
+        ] as const)
+      : []),
+    [login, "the password"],
+    [`pulumi destroy --stack ${stack}`, "stop and remove it"],
+  ]);
 }
 
 /**

@@ -21,7 +21,9 @@ import {
   mesosParts,
   mesosTag,
 } from "../cluster/images.ts";
+import { jupyterBase } from "../cluster/services/client/client.ts";
 import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
+import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pushLogin } from "../cluster/services/registry/registry.ts";
@@ -35,7 +37,7 @@ import type { SshTarget } from "../machines/ssh.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
 import { checkUserData, pathOnMachine, renderGates, renderUserData, userDataReferences } from "../render/cloud-init.ts";
 import { renderApps } from "../render/marathon-apps.ts";
-import { connectServer, pages, pageUrl, sshConfig } from "./access.ts";
+import { accessSummary, connectServer, pages, pageUrl, sshConfig } from "./access.ts";
 import { Bastion } from "./bastion.ts";
 import { ClusterSecrets } from "./cluster-secrets.ts";
 import { type Configuration, configure } from "./configuration.ts";
@@ -87,8 +89,12 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly masterUrl: pulumi.Output<string>;
   /** Web pages by name, as they open on this machine while `ssh <cluster>-bastion` is connected. */
   readonly uis: pulumi.Output<Record<string, string>>;
-  /** Address of JupyterLab, as it opens on this computer while `ssh <cluster>-bastion` is connected. */
+  /** Address of JupyterLab, as it opens on this computer while `ssh <cluster>-bastion` is connected: at the gateway, where there is one. */
   readonly jupyterUrl: pulumi.Output<string>;
+  /** Password of the gateway; empty without one. Secret. */
+  readonly gatewayPassword: pulumi.Output<string>;
+  /** One screen that says how to use the cluster, as `make up` ends with. */
+  readonly summary: pulumi.Output<string>;
   /** Token that Jupyter asks for. Secret. */
   readonly jupyterToken: pulumi.Output<string>;
   /** Address for Spark Connect's clients while `ssh <cluster>-bastion` is connected, with its token. Empty without. Secret. */
@@ -147,7 +153,9 @@ export class SparkCluster extends pulumi.ComponentResource {
     // Outputs.
     this.masterUrl = pulumi.output(cluster.spark.master);
     this.uis = pulumi.output(Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p)])));
-    this.jupyterUrl = this.uis.apply((uis) => `${uis.jupyter}/lab`);
+    this.jupyterUrl = this.uis.apply((uis) => `${uis.gateway ?? uis.jupyter}${jupyterBase(cluster.config)}lab`);
+    this.gatewayPassword = cluster.config.gateway ? secrets.of(GATEWAY_PASSWORD) : pulumi.secret("");
+    this.summary = pulumi.output(accessSummary(cluster, pulumi.getStack()));
     this.jupyterToken = secrets.of("jupyter-token");
     const connect = connectServer(cluster);
     this.sparkRemote = connect

@@ -260,6 +260,9 @@ export const shape = {
   openToNetwork: network.boolean(false, {
     doc: "Whether `bindAddress` may be one that other machines reach (platform `docker`). Jupyter alone asks for its token there: whoever reaches the other pages reads what jobs do, and Spark's own let them end jobs.",
   }),
+  gateway: network.boolean(true, {
+    doc: "Whether the client serves every page of the cluster under one address (`gatewayPort`), behind one login: JupyterLab, Spark, Mesos, Marathon and HDFS, and a landing page that says how the cluster is. Pages without a login of their own are then reached through it alone. JupyterLab's paths begin with `/jupyter/` then.",
+  }),
 
   dataVolumes: storage.boolean(true, {
     doc: "Whether machines that keep state get a Cinder volume. Without, state lies on the machine's own disk and is lost when the machine is replaced; the preview says for which machines.",
@@ -313,7 +316,7 @@ export const shape = {
     "a table of image names and references with digests, such as {spark-python: registry.example.org/team/spark-python@sha256:…}",
     {
       names: text.imageName,
-      doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
+      doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `gateway`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
       fix: "name each image by its digest: name@sha256:… (docker buildx imagetools inspect shows it)",
     },
   ),
@@ -487,6 +490,7 @@ export const shape = {
     derived: "one on every agent",
   }),
 
+  gatewayPort: ports.port(8090, { doc: "The gateway, on the client." }),
   jupyterPort: ports.port(8888, { doc: "JupyterLab on the client." }),
   sparkMasterPort: ports.port(7077, { doc: "Spark master." }),
   sparkMasterUiPort: ports.port(8080, { doc: "Spark master's web UI." }),

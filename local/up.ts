@@ -4,6 +4,9 @@ import { IMAGE_NAMES, type ImageName, imageRecord } from "../cluster/image-catal
 import { layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
 import { describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
+import { jupyterBase } from "../cluster/services/client/client.ts";
+import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
+import { pageTitles } from "../cluster/services/gateway/pages.ts";
 import type { Cluster, Gate, Service } from "../cluster/types.ts";
 import { placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
@@ -18,6 +21,7 @@ import { containerName, type Link, publishedLinks, volumeName } from "../render/
 import { containerImage } from "../render/container.ts";
 import { renderApps } from "../render/marathon-apps.ts";
 import { missingBeforeUp } from "../render/plan.ts";
+import { type Opened, summary, type Typed } from "../render/summary.ts";
 import { checkAskedFor, checkControlGroups } from "./control-groups.ts";
 import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
@@ -115,7 +119,7 @@ export async function up({ root, environment, config: given, smoke: withSmoke }:
           "the cluster is up, but the smoke job failed (see above). It is left running: make logs, make smoke, make down",
         );
     }
-    printLinks(cluster, links, project, environment);
+    printSummary(cluster, links, project, environment);
   } catch (error) {
     const interrupted = abort.signal.aborted;
     const cleaning = begun && removesOnFailure(fresh, error);
@@ -307,32 +311,57 @@ function gateContainer(cluster: Cluster, gate: Gate): string {
   return containerName(cluster, service);
 }
 
+/** The gateway's link that logs in by itself: what follows `#` stays in the browser. @param to A page to open then. */
+export function gatewayLink(c: Config, project: Project, to?: string): string {
+  const query = to === undefined ? "" : `?to=${to}`;
+  return `http://${c.bindAddress}:${c.gatewayPort}/login${query}#${readSecret(project, GATEWAY_PASSWORD)}`;
+}
+
+/** JupyterLab's address, which logs in by itself. */
+export function notebookLink(c: Config, project: Project): string {
+  const path = `${jupyterBase(c)}lab`;
+  if (c.gateway) return gatewayLink(c, project, path);
+  return `http://${c.bindAddress}:${c.jupyterPort}${path}?token=${readSecret(project, "jupyter-token")}`;
+}
+
 /** Prints the addresses of the cluster's pages, and the commands that are useful next. */
-export function printLinks(cluster: Cluster, links: readonly Link[], project: Project, environment: string): void {
+export function printSummary(cluster: Cluster, links: readonly Link[], project: Project, environment: string): void {
   const env = environment === "local" ? "" : ` ENV=${environment}`;
-  const token = readSecret(project, "jupyter-token");
-  const names: Record<string, string> = {
-    jupyter: "JupyterLab",
-    "spark-ui": "Spark job UI",
-    ui: "web UI",
-    http: "web UI",
-  };
-  say("");
-  for (const link of links) {
-    const url = `http://${link.address}:${link.port}`;
-    if (link.kind === "spark") continue;
-    if (link.kind === "sc") {
-      say(`  ${"Spark Connect".padEnd(22)} triplewide connect --env ${environment}`);
-      continue;
-    }
-    const name = link.service === "jupyter" ? names[link.name] : `${link.service} ${names[link.name] ?? link.name}`;
-    const note = link.name === "spark-ui" ? "   (while a job runs)" : "";
-    say(`  ${(name ?? link.name).padEnd(22)} ${link.name === "jupyter" ? `${url}/lab?token=${token}` : url}${note}`);
+  const typed: Typed[] = [
+    [`make shell${env}`, "IPython with spark ready"],
+    [`make notebook${env}`, "JupyterLab's address, with its login"],
+    ...(cluster.config.sparkConnect
+      ? ([[`npx triplewide connect --env ${environment}`, "how Python on this machine uses the cluster"]] as const)
+      : []),
+    [`make smoke${env}`, "run the smoke job again"],
+    [`make status${env}`, "this screen, and what runs"],
+    [`make logs${env}`, "what the services say"],
+    [`make down${env}`, "stop and remove it; data stays (VOLUMES=1: its data too)"],
+  ];
+  say(`\n${summary(cluster, opened(cluster, links, project), typed)}`);
+}
+
+/** What a browser opens: the gateway, where there is one; else each page. */
+function opened(cluster: Cluster, links: readonly Link[], project: Project): Opened[] {
+  const c = cluster.config;
+  if (c.gateway) {
+    const pages = pageTitles(cluster).join(", ");
+    return [
+      {
+        name: "Open",
+        url: gatewayLink(c, project),
+        note: `${pages}. The link logs in; the password is what follows #`,
+      },
+    ];
   }
-  say(`  ${"Spark master".padEnd(22)} ${cluster.spark.master}`);
-  say("");
-  say(`  make shell${env}   IPython with spark ready      make smoke${env}   run the smoke job again`);
-  say(
-    `  make logs${env}    what the services say         make down${env}    stop and remove it (VOLUMES=1: its data too)`,
-  );
+  const jupyter: Opened = { name: "JupyterLab", url: notebookLink(c, project) };
+  return [
+    jupyter,
+    ...links
+      .filter(({ kind, port }) => kind === "http" && port !== c.jupyterPort)
+      .map(({ service, name, address, port }) => ({
+        name: name === "ui" || name === "http" ? service : name,
+        url: `http://${address}:${port}`,
+      })),
+  ];
 }

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { stringify } from "yaml";
-import { GROUPS } from "../cluster/groups.ts";
+import { isBehindGateway } from "../cluster/features.ts";
+import { isForPeople } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { type Limits, limitsOf, TMP_OPTIONS } from "../cluster/limits.ts";
 import { SPARK_UID } from "../cluster/services/spark/spark.ts";
@@ -87,13 +88,13 @@ export function publishedLinks(cluster: Cluster): Link[] {
   const taken = new Set<number>();
   for (const service of cluster.services) {
     for (const port of service.ports) {
-      if (!port.link || taken.has(port.port) || !isPublished(cluster, service)) continue;
+      if (!isPublished(cluster, service, port) || taken.has(port.port)) continue;
       taken.add(port.port);
       links.push({
         service: service.name,
         name: port.name,
         ...(port.key === undefined ? {} : { key: port.key }),
-        kind: port.link,
+        kind: port.link ?? "http",
         address,
         port: port.port,
       });
@@ -102,9 +103,10 @@ export function publishedLinks(cluster: Cluster): Link[] {
   return links;
 }
 
-function isPublished(cluster: Cluster, service: Service): boolean {
+/** Whether a browser on this machine finds a port there: never a page that would be a way around the gateway's login. */
+function isPublished(cluster: Cluster, service: Service, port: Port): boolean {
   const machine = cluster.machines.find((m) => m.name === service.machine);
-  return machine?.number === 1 && GROUPS[machine.group].pagesFor === "people";
+  return port.link !== undefined && isForPeople(machine) && !isBehindGateway(cluster.config, port);
 }
 
 /**
@@ -121,7 +123,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
 
   for (const machine of cluster.machines) {
     const here = byMachine.get(machine.name) ?? [];
-    const published = here.flatMap((s) => (isPublished(cluster, s) ? s.ports.filter((p) => p.link) : []));
+    const published = here.flatMap((s) => s.ports.filter((port) => isPublished(cluster, s, port)));
     const alone = here.length === 1;
     // Services that share a machine share its address: one container holds it, the others join its network.
     const network = holder(cluster, machine, published, imageOf("spark-python"));

@@ -48,8 +48,9 @@ function connections(cluster: Cluster, groups: readonly Group[]): [from: string,
   for (const service of cluster.services) {
     const group = groupOf.get(service.machine);
     if (group === undefined) continue;
-    for (const { port, last, from } of service.ports) {
-      for (const peer of peers(from, group, groups)) connect(peer, `${group}-${service.name}`, port, last);
+    for (const port of service.ports) {
+      for (const peer of peers(cluster.config, port, group, groups))
+        connect(peer, `${group}-${service.name}`, port.port, port.last);
     }
   }
   for (const { group, first, last, fromCidr, protocol } of cluster.firewall) {

@@ -4,11 +4,11 @@ import {
   leastAgentMiB,
   marathonApps,
   marathonGates,
-  marathonMasters,
   marathonMasterUrl,
   marathonWorkers,
 } from "../services/marathon/marathon.ts";
 import { agentsRegistered } from "../services/mesos/mesos.ts";
+import { marathonMasters } from "../services/mesos/spark-on-marathon.ts";
 import type { ArchitectureRecord } from "./record.ts";
 
 /** Mesos on the machines; Marathon keeps a standalone Spark cluster running on it, beside other frameworks. */

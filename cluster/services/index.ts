@@ -4,6 +4,7 @@ import { hasSharedStorage } from "../shared-storage.ts";
 import type { Machine, Role, Service } from "../types.ts";
 import { executorHttp, executorUpload, executorUri, historyServer, jupyter } from "./client/client.ts";
 import { sparkConnect } from "./connect/connect.ts";
+import { gateway } from "./gateway/gateway.ts";
 import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
@@ -17,8 +18,10 @@ import { zookeeper } from "./zookeeper/zookeeper.ts";
 export interface ServiceRecord {
   /** Whether this cluster has it. @default wherever the role is */
   where?: (ctx: WiredContext) => boolean;
-  /** The service on one machine. */
-  define: (ctx: WiredContext, machine: Machine) => Service;
+  /** The service on one machine. @param others What the cluster runs besides; empty but for a service that comes `last`. */
+  define: (ctx: WiredContext, machine: Machine, others: readonly Service[]) => Service;
+  /** Whether it is made of what all others are. */
+  last?: true;
 }
 
 const servesTarball = ({ architecture, config }: WiredContext): boolean =>
@@ -49,6 +52,7 @@ export const SERVICES = {
   "spark-connect": { where: ({ config }) => config.sparkConnect, define: sparkConnect },
   "executor-http": { where: servesTarball, define: executorHttp },
   "executor-upload": { where: feedsExecutors, define: executorUpload },
+  gateway: { where: ({ config }) => config.gateway, define: gateway, last: true },
 } as const satisfies Readonly<Record<string, ServiceRecord>>;
 
 /** Name of a service. */
@@ -75,17 +79,31 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
     "spark-connect",
     "executor-http",
     "executor-upload",
+    "gateway",
   ],
 };
 
-/** What a machine runs. Each service waits only for services that are there. */
-export function servicesOf(ctx: WiredContext, machine: Machine): Service[] {
-  const services = machine.roles.flatMap((role) =>
+/**
+ * What the machines run, one after the other. Each service waits only for services that are there.
+ *
+ * @param seenBy What is known on a machine. @default the same everywhere
+ */
+export function servicesOf(ctx: WiredContext, seenBy: (machine: Machine) => WiredContext = () => ctx): Service[] {
+  const first = ctx.machines.map((machine) => define(seenBy(machine), machine, []));
+  const others = first.flat();
+  return ctx.machines.flatMap((machine, i) => {
+    const services = [...(first[i] ?? []), ...define(seenBy(machine), machine, others, true)];
+    const here = new Set(services.map((s) => s.name));
+    return services.map((s) => ({ ...s, after: s.after.filter((name) => here.has(name)) }));
+  });
+}
+
+function define(ctx: WiredContext, machine: Machine, others: readonly Service[], last?: true): Service[] {
+  return machine.roles.flatMap((role) =>
     ROLES[role].flatMap((name) => {
       const record: ServiceRecord = SERVICES[name];
-      return (record.where?.(ctx) ?? true) ? [record.define(ctx, machine)] : [];
+      const wanted = record.last === last && (record.where?.(ctx) ?? true);
+      return wanted ? [record.define(ctx, machine, others)] : [];
     }),
   );
-  const here = new Set(services.map((s) => s.name));
-  return services.map((s) => ({ ...s, after: s.after.filter((name) => here.has(name)) }));
 }

@@ -28,7 +28,7 @@ CELLS = {
 import json, os, re, urllib.request
 token = open(os.environ["JUPYTER_TOKEN_FILE"]).read().strip()
 host, port = re.match(r"http://([^:/]+):(\\d+)", sc.uiWebUrl).groups()
-path = f"/proxy/{os.environ['SPARK_LOCAL_IP']}:{port}"
+path = f"{os.environ.get('JUPYTER_BASE_URL', '/')}proxy/{os.environ['SPARK_LOCAL_IP']}:{port}"
 page = urllib.request.urlopen(f"http://127.0.0.1:{os.environ['JUPYTER_PORT']}{path}/jobs/?token={token}").read().decode()
 links = set(re.findall(r'href="(/[^"]*)"', page))
 print(json.dumps({"title": re.search("<title>(.*?)</title>", page)[1], "astray": sorted(link for link in links if not link.startswith(path))}))

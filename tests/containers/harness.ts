@@ -24,6 +24,7 @@ export class TestCluster {
     this.gateway = `10.${98 - index}.0.1`;
     const shift = 10000 + 1000 * index;
     const ports = {
+      gatewayPort: 8090,
       jupyterPort: 8888,
       sparkMasterPort: 7077,
       sparkMasterUiPort: 8080,

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
+import { theDoor } from "./door.ts";
 import { firstDay } from "./first-day.ts";
 import { eventually, TestCluster } from "./harness.ts";
 import { tutorials } from "./tutorials.ts";
@@ -46,7 +47,7 @@ describe("make up, on the embedded default", () => {
     const { code, output } = await cluster.cli("up");
     expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
     expect(output).toContain("2 executors took part");
-    expect(output).toMatch(/JupyterLab +http:\/\/127\.0\.0\.1:18888\/lab\?token=[A-Za-z0-9]{32}/);
+    expect(output).toMatch(/Open +http:\/\/127\.0\.0\.1:18090\/login#[A-Za-z0-9]{32}\n +JupyterLab, Spark\./);
     expect(output).toContain("spark://10.98.0.16:17077");
     expect(code).toBe(0);
   });
@@ -132,12 +133,13 @@ describe("make up, on the embedded default", () => {
   });
 
   test("Jupyter refuses without the token and answers with it", async () => {
-    const base = "http://127.0.0.1:18888";
+    const base = "http://127.0.0.1:18888/jupyter";
     expect((await fetch(`${base}/api/contents`)).status).toBe(403);
-    const { output } = await cluster.cli("notebook");
-    const token = /token=(\w+)/.exec(output)?.[1];
+    const token = (await cluster.exec("client", ["cat", "/run/secrets/jupyter-token"])).output.trim();
     expect((await fetch(`${base}/api/contents?token=${token}`)).status).toBe(200);
   });
+
+  theDoor(cluster, ["JupyterLab", "Spark"]);
 
   test("files, tables and models that a notebook writes are there for drivers and executors", async () => {
     const { code, output } = await cluster.exec("client", ["python3", "-c", FILES]);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
+import { Door } from "./door.ts";
 import { eventually, TestCluster } from "./harness.ts";
 
 /** Three masters with ZooKeeper beside them, HDFS with a pair of namenodes: what keeps state, and must keep it. */
@@ -255,6 +256,23 @@ describe("a cluster that keeps state", () => {
     // With the header, which no page can send elsewhere, it works: the header is what the others lack.
     expect(await status("PUT", 20870, make, "User-Agent: curl/8.1", "X-XSRF-HEADER: x")).toMatch(/^HTTP\/1.[01] 200/);
     expect(await status("GET", 20870, "/data/numbers?op=GETFILESTATUS")).toMatch(/^HTTP\/1.[01] 200/);
+  });
+
+  test("nothing is changed in HDFS through the gateway, which shows the namenode and the master that lead", async () => {
+    const door = new Door(cluster);
+    await door.logIn();
+    const made = await door.get("/hdfs/webhdfs/v1/planted?op=MKDIRS&user.name=spark", { method: "PUT" });
+    expect(made.status).toBe(405);
+    expect((await hdfs("-test", "-e", "/planted")).code).not.toBe(0);
+    const leads = (path: string, mark: string) =>
+      eventually(
+        path,
+        60,
+        async () => (await door.get(path)).text(),
+        (text) => text.includes(mark),
+      );
+    await leads("/hdfs/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus", '"State" : "active"');
+    await leads("/spark/json/", '"status" : "ALIVE"');
   });
 
   test("the smoke job writes Parquet to HDFS and reads it back", async () => {

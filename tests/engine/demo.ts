@@ -3,7 +3,7 @@ import { CLOUD } from "../fixtures/configs.ts";
 
 /** Images that exist: nothing is built, and a digest that changes is a change that people ask for. */
 export const PREBUILT_IMAGES = Object.fromEntries(
-  ["spark-python", "client", "zookeeper"].map((name) => [
+  ["spark-python", "client", "gateway", "zookeeper"].map((name) => [
     name,
     `registry.example.org/${name}@sha256:${"d".repeat(64)}`,
   ]),

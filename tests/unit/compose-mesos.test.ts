@@ -60,9 +60,10 @@ test("Marathon's image is its own program: the container is given arguments only
 
 describe("another service on a machine", () => {
   const sparkConf = { "spark.sql.catalogImplementation": "in-memory" };
-  const few = { architecture: "vanilla", masterCount: 3, executorSource: "local", sparkConf };
+  const few = { architecture: "vanilla", masterCount: 3, executorSource: "local", sparkConf, gateway: false };
   const before = render(define(few)).compose.services;
-  const after = render(define({ architecture: "vanilla", masterCount: 3, datanodeCount: 3 })).compose.services;
+  const after = render(define({ architecture: "vanilla", masterCount: 3, datanodeCount: 3, gateway: false })).compose
+    .services;
   const data = (service: Compose["services"][string] | undefined) =>
     service?.volumes?.filter((volume) => !volume.startsWith("./"));
   const label = (services: Compose["services"], name: string) => services[name]?.labels?.["triplewide.network"];

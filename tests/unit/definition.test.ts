@@ -419,7 +419,7 @@ describe("properties of addresses", () => {
 });
 
 test("every published port names the config key that moves it, and the config takes that key", () => {
-  const raw = { platform: "docker", architecture: "standalone", datanodeCount: 1, historyServer: true };
+  const raw = { platform: "docker", gateway: false, datanodeCount: 1, historyServer: true };
   const links = publishedLinks(describeCluster(validate(raw, "test")));
   expect(links.map(({ key }) => key)).toContain("historyServerPort");
   for (const { key, port } of links) {

@@ -81,7 +81,7 @@ const ADDITIONS: readonly Addition[] = [
     find: "  registry: { define: registry },",
     replace: "  addedservice: {},\n  registry: { define: registry },",
     named: /'define' is missing/,
-    places: ["cluster/services/index.ts: SERVICES.addedservice", "cluster/services/index.ts: servicesOf"],
+    places: ["cluster/services/index.ts: SERVICES.addedservice", "cluster/services/index.ts: define"],
   },
   {
     what: "a kind of probe",
@@ -206,7 +206,6 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "mesos/leader.ts: askLeader: role mesos-master": "the operator interface is the masters'",
   "mesos/drain.ts: stateOf: role mesos-agent": "only Mesos agents can be drained",
   "local/smoke.ts: clientContainer: service jupyter": "the smoke job runs where notebooks do",
-  "local/up.ts: printLinks: service jupyter": "JupyterLab's address carries its token",
   "cli/recover.ts: recoverStack: platform docker": "a config that does not validate has no record",
 };
 

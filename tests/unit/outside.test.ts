@@ -143,7 +143,7 @@ describe("what has to be mirrored", () => {
   );
 
   test("is nothing of the builder's with images that exist, and shows no login", () => {
-    const names = ["spark-python", "client", "hdfs", "zookeeper"];
+    const names = ["spark-python", "client", "gateway", "hdfs", "zookeeper"];
     const digest = `@sha256:${"d".repeat(64)}`;
     const prebuiltImages = Object.fromEntries(names.map((name) => [name, `r.example.org/${name}${digest}`]));
     const cluster = clusterOf({ prebuiltImages, aptMirror: "https://me:hunter2@apt.example.org/debian" });

@@ -28,7 +28,7 @@ describe("pages of Spark's own cluster", () => {
   const ui = /^spark\.ui\.(reverse|kill)/;
 
   test("the master shows its workers', and has no buttons that end jobs", () => {
-    const cluster = inCloud({});
+    const cluster = inCloud({ gateway: false });
     expect(linesOf(cluster, "spark-master", ui)).toEqual(["spark.ui.killEnabled false", "spark.ui.reverseProxy true"]);
     expect(linesOf(cluster, "spark-worker", ui)).toEqual([
       "spark.ui.reverseProxy true",
@@ -46,11 +46,13 @@ describe("pages of Spark's own cluster", () => {
   });
 
   test("links to logs lead to where the master's page is published", () => {
-    const to = (raw: RawConfig) => linesOf(local(raw), "spark-worker", /reverseProxyUrl/);
+    const to = (raw: RawConfig) => linesOf(local({ gateway: false, ...raw }), "spark-worker", /reverseProxyUrl/);
     expect(to({ bindAddress: "198.51.100.7", openToNetwork: true, sparkMasterUiPort: 9080 })).toEqual([
       "spark.ui.reverseProxyUrl http://198.51.100.7:9080",
     ]);
     expect(to({ bindAddress: "0.0.0.0", openToNetwork: true })).toEqual([]);
+    // The gateway's path, whatever the address is that people reach it by.
+    expect(to({ gateway: true })).toEqual(["spark.ui.reverseProxyUrl /spark"]);
   });
 });
 

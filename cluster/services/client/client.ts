@@ -1,4 +1,4 @@
-import type { ConfigKey } from "../../../config/schema.ts";
+import type { Config, ConfigKey } from "../../../config/schema.ts";
 import { SPARK_VERSION } from "../../../config/versions.ts";
 import { type Context, scriptFile, type WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
@@ -11,7 +11,7 @@ import { FAIR_SHARE } from "../../sharing.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import { CHOOSE_TEAM, hasTeams } from "../../teams.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
-import { secret, type Value } from "../../values.ts";
+import { secret, text, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
 import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
 import {
@@ -26,6 +26,11 @@ import {
 /** Where the scripts of these services lie in the repository. */
 const SCRIPTS = "cluster/services/client";
 const TOKEN_FILE = "/run/secrets/jupyter-token";
+
+const JUPYTER_PATH = "jupyter";
+
+/** What all of JupyterLab's paths begin with. */
+export const jupyterBase = ({ gateway }: Pick<Config, "gateway">): string => (gateway ? `/${JUPYTER_PATH}/` : "/");
 
 /**
  * Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`.
@@ -82,6 +87,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       TZ: c.timeZone,
       SPARK_CONF_DIR,
       JUPYTER_PORT: String(c.jupyterPort),
+      ...(c.gateway ? { JUPYTER_BASE_URL: jupyterBase(c) } : {}),
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
       JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
       // Whose pages Jupyter may show.
@@ -102,7 +108,21 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       { path: TOKEN_FILE, content: { format: "text", text: secret("jupyter-token") }, mode: "0600" },
     ],
     ports: [
-      { name: "jupyter", key: "jupyterPort", port: c.jupyterPort, from: ["bastion"], link: "http" },
+      {
+        name: "jupyter",
+        key: "jupyterPort",
+        port: c.jupyterPort,
+        from: ["bastion"],
+        link: "http",
+        login: true,
+        page: {
+          title: "JupyterLab",
+          kind: "jupyter",
+          path: JUPYTER_PATH,
+          keepsPath: true,
+          authorization: text`token ${secret("jupyter-token")}`,
+        },
+      },
       range("spark-ui", "sparkUiPort", ["bastion", "master"], "http"),
       range("driver", "driverPort", ["agent", "master"]),
       range("blocks", "blockManagerPort", ["agent"]),
@@ -111,7 +131,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
         ? []
         : [{ name: "libprocess", ...EPHEMERAL_PORTS, from: ["master", "agent"] } satisfies Port]),
     ],
-    health: healthOf(http(machine.address, c.jupyterPort, "/api", '"version"')),
+    health: healthOf(http(machine.address, c.jupyterPort, `${jupyterBase(c)}api`, '"version"')),
     uid: SPARK_UID,
     shmMiB: SHM_MIB,
     dirs: clientFolder(c),
@@ -147,7 +167,17 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
       sparkDefaults({ ...historyProperties(ctx), ...propertiesFor(c, "history") }),
       ...(hasHdfs(c) ? hadoopConf(ctx) : []),
     ],
-    ports: [{ name: "ui", key: "historyServerPort", port: c.historyServerPort, from: ["bastion"], link: "http" }],
+    ports: [
+      {
+        name: "ui",
+        key: "historyServerPort",
+        port: c.historyServerPort,
+        from: ["bastion"],
+        link: "http",
+        // Its pages take what follows a part `history` of their address for an application.
+        page: { title: "Spark jobs that have ended", kind: "history", path: "ended", readOnly: true },
+      },
+    ],
     health: healthOf(http(machine.address, c.historyServerPort, "/api/v1/applications", "^HTTP/1.[01] 200")),
     uid: SPARK_UID,
     dirs: [],

@@ -59,7 +59,7 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
     ],
     // What executors connect to is among the ports of drivers on this machine.
     ports: [
-      { name: "grpc", key: "sparkConnectPort", port: c.sparkConnectPort, from: ["bastion"], link: "sc" },
+      { name: "grpc", key: "sparkConnectPort", port: c.sparkConnectPort, from: ["bastion"], link: "sc", login: true },
       { name: "ui", key: "sparkConnectUiPort", port: c.sparkConnectUiPort, from: ["bastion", "master"], link: "http" },
     ],
     health: healthOf(tcp(machine.address, c.sparkConnectPort)),

@@ -145,6 +145,13 @@ export function namenode(ctx: Context, machine: Machine): Service {
       port: c.namenodeUiPort,
       from: ["self", "client", "bastion", ...fetchers(ctx)],
       link: "http",
+      page: {
+        title: "HDFS",
+        kind: "hdfs",
+        path: "hdfs",
+        readOnly: true,
+        leader: { path: "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus", match: '"State" : "active"' },
+      },
     },
   ];
   // Answers as soon as it serves; safe mode is the group's gate, not a reason to restart it.

@@ -6,9 +6,9 @@ import { platformOf } from "../../platforms.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import type { App, Gate, Machine, Service } from "../../types.ts";
-import { secret, text } from "../../values.ts";
+import { base64, secret, text } from "../../values.ts";
 import { PRINCIPALS, SPARK_TASK_USER } from "../mesos/principals.ts";
-import { MARATHON_ROLE, SPARK_CONF } from "../mesos/spark-on-marathon.ts";
+import { MARATHON_ROLE, marathonMasters, SPARK_CONF } from "../mesos/spark-on-marathon.ts";
 import { daemonEnv, publicAddress, SHUFFLE_DIR, SPARK_HOME, WORK_DIR, workersRegistered } from "../spark/spark.ts";
 import { MARATHON_ZNODE, MESOS_ZNODE } from "../zookeeper/znodes.ts";
 import { zkUrlOfOwner } from "../zookeeper/zookeeper.ts";
@@ -60,7 +60,21 @@ export function marathon(ctx: Context, machine: Machine): Service {
       },
     ],
     ports: [
-      { name: "http", key: "marathonPort", port: c.marathonPort, from: ["self", "client", "bastion"], link: "http" },
+      {
+        name: "http",
+        key: "marathonPort",
+        port: c.marathonPort,
+        from: ["self", "client", "bastion"],
+        link: "http",
+        login: true,
+        page: {
+          title: "Marathon",
+          kind: "marathon",
+          path: "marathon",
+          authorization: text`Basic ${base64(text`marathon:${secret("marathon-http")}`)}`,
+          readOnly: true,
+        },
+      },
     ],
     // With a password set, Marathon asks for it everywhere.
     health: healthOf(http(machine.address, c.marathonPort, "/ping", "^pong", MARATHON_LOGIN)),
@@ -181,14 +195,6 @@ function daemon(ctx: Context, program: string, [rpc = 0, ui = 0]: number[], more
       retries: 3,
     },
   } as const satisfies Partial<App>;
-}
-
-/** Agents with a Spark master: as many as there are Mesos masters, the first ones, because their addresses are known. */
-export function marathonMasters(ctx: Context): string[] {
-  // Not of a group: groups come and go.
-  const ofGroups = ctx.machines.filter((m) => m.subgroup !== undefined).map((m) => m.address);
-  const others = ctx.addresses("mesos-agent").filter((address) => !ofGroups.includes(address));
-  return others.slice(0, ctx.config.masterCount);
 }
 
 /** Spark workers that Marathon keeps running on agents of no group. */

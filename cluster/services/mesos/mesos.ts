@@ -5,7 +5,7 @@ import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import { hasTeams, TEAM_LOGINS, teamNames } from "../../teams.ts";
 import type { Directory, File, Gate, Json, Machine, Service } from "../../types.ts";
-import { image, secret, text, type Value } from "../../values.ts";
+import { base64, image, secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
 import {
   executorPorts,
@@ -180,7 +180,9 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     }),
     files: [
       zkFile(ctx),
-      json("credentials.json", { credentials: [...principals, PRINCIPALS.admin].map(credential) }),
+      json("credentials.json", {
+        credentials: [...principals, PRINCIPALS.admin, ...(c.gateway ? [PRINCIPALS.viewer] : [])].map(credential),
+      }),
       json("acls.json", acls),
       {
         path: ADMIN_LOGIN,
@@ -195,6 +197,15 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
         port: c.mesosMasterPort,
         from: ["self", "agent", "client", "bastion"],
         link: "http",
+        login: true,
+        page: {
+          title: "Mesos",
+          kind: "mesos",
+          path: "mesos",
+          authorization: text`Basic ${base64(text`${PRINCIPALS.viewer}:${secret(`mesos-${PRINCIPALS.viewer}`)}`)}`,
+          readOnly: true,
+          leader: { path: "/metrics/snapshot", match: 'master.{1,2}elected":1' },
+        },
       },
     ],
     health: healthOf(http(machine.address, c.mesosMasterPort, "/health", "^HTTP/1.[01] 200")),
@@ -322,9 +333,10 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         port: c.mesosAgentPort,
         from: ["master", "client", "bastion"],
         link: "http",
+        login: true,
       },
       ...executorPorts(ctx),
-      ...(sparkOnMarathon ? [...marathonSparkPorts(ctx), ...shufflePorts(ctx), TASK_PORTS] : []),
+      ...(sparkOnMarathon ? [...marathonSparkPorts(ctx, machine), ...shufflePorts(ctx), TASK_PORTS] : []),
     ],
     health: healthOf(http(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
     uid: 0,

@@ -1,6 +1,7 @@
 import type { Context } from "../../context.ts";
-import type { File, Port } from "../../types.ts";
+import type { File, Machine, Port } from "../../types.ts";
 import {
+  MASTER_PAGE,
   masterProperties,
   recovery,
   SPARK_CONF_DIR,
@@ -15,8 +16,16 @@ import {
 /** Mesos role that Marathon registers in. */
 export const MARATHON_ROLE = "marathon";
 
-/** What Marathon's Spark apps listen on, on the agents. */
-export function marathonSparkPorts(ctx: Context): Port[] {
+/** Agents with a Spark master: as many as there are Mesos masters, the first ones, because their addresses are known. */
+export function marathonMasters(ctx: Context): string[] {
+  // Not of a group: groups come and go.
+  const ofGroups = ctx.machines.filter((m) => m.subgroup !== undefined).map((m) => m.address);
+  const others = ctx.addresses("mesos-agent").filter((address) => !ofGroups.includes(address));
+  return others.slice(0, ctx.config.masterCount);
+}
+
+/** What Marathon's Spark apps listen on, on an agent. @param machine Where it matters which one. */
+export function marathonSparkPorts(ctx: Context, machine?: Machine): Port[] {
   const c = ctx.config;
   return [
     { name: "spark-master", key: "sparkMasterPort", port: c.sparkMasterPort, from: ["self", "client"] },
@@ -25,6 +34,7 @@ export function marathonSparkPorts(ctx: Context): Port[] {
       key: "sparkMasterUiPort",
       port: c.sparkMasterUiPort,
       from: ["self", "client", "bastion"],
+      ...(machine && marathonMasters(ctx).includes(machine.address) ? { page: MASTER_PAGE } : {}),
     },
     { name: "spark-worker", key: "sparkWorkerPort", port: c.sparkWorkerPort, from: ["self"] },
     {

@@ -4,7 +4,7 @@ import { agentSize, heapIn, SHM_MIB } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
-import type { File, Gate, Group, Machine, Port, Service } from "../../types.ts";
+import type { File, Gate, Group, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
 import { SPARK_ZNODE } from "../zookeeper/znodes.ts";
 
@@ -114,7 +114,14 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
         from: ["self", "agent", "client"],
         link: "spark",
       },
-      { name: "ui", key: "sparkMasterUiPort", port: c.sparkMasterUiPort, from: ["client", "bastion"], link: "http" },
+      {
+        name: "ui",
+        key: "sparkMasterUiPort",
+        port: c.sparkMasterUiPort,
+        from: ["client", "bastion"],
+        link: "http",
+        page: MASTER_PAGE,
+      },
     ],
     // A leader that takes over waits a minute (spark.worker.timeout) for workers that will not come back. It is healthy meanwhile.
     health: healthOf(http(machine.address, c.sparkMasterUiPort, "/json/", MASTER_SERVES)),
@@ -161,7 +168,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       ...executorPorts(ctx),
       ...shufflePorts(ctx),
     ],
-    health: healthOf(http(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "http')),
+    health: healthOf(http(machine.address, c.sparkWorkerUiPort, "/json/", '"masterwebuiurl" : "(http|/)')),
     uid: SPARK_UID,
     shmMiB: SHM_MIB,
     dirs: [SHUFFLE_DIR, ...sharedFolder(c)],
@@ -169,6 +176,22 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     // Programs of people's, which write where they like.
     hardening: { writesRoot: true },
   };
+}
+
+/** The master's page at the gateway, which shows those of workers and drivers as well. */
+export const MASTER_PAGE = {
+  title: "Spark",
+  kind: "spark-master",
+  path: "spark",
+  showsDrivers: true,
+  leader: { path: "/json/", match: '"status" : "ALIVE"' },
+} as const satisfies Page;
+
+/** Where the master's page is for a browser that has it open; `undefined` where that is not known. */
+function masterPage({ config: c, platform }: Context): string | undefined {
+  if (c.gateway) return `/${MASTER_PAGE.path}`;
+  const page = platform.pageAddress(c);
+  return page === undefined ? undefined : `http://${page}:${c.sparkMasterUiPort}`;
 }
 
 /** What workers' pages link to as their master. */
@@ -181,19 +204,22 @@ export function publicAddress({ config, platform }: Context): Record<string, str
 export const masterProperties = ({ config }: Context): Record<string, string> => ({
   // Whoever reaches this page reaches those of its workers, by links that lead to this page alone.
   "spark.ui.reverseProxy": "true",
+  // Workers' pages link to it by this.
+  ...(config.gateway ? { "spark.ui.reverseProxyUrl": `/${MASTER_PAGE.path}` } : {}),
   // Any page that a browser has open could press these buttons: the page knows no login.
   "spark.ui.killEnabled": "false",
   ...propertiesFor(config, "master"),
 });
 
 /** What a worker does besides starting executors, whoever started it. */
-export function workerProperties({ config: c, platform }: Context): Record<string, string> {
-  const page = platform.pageAddress(c);
+export function workerProperties(ctx: Context): Record<string, string> {
+  const { config: c } = ctx;
+  const page = masterPage(ctx);
   return {
     // Its page is shown by the master's, and only there: browsers do not reach this machine.
     "spark.ui.reverseProxy": "true",
     // Drivers' pages, which are elsewhere, link to logs by it.
-    ...(page === undefined ? {} : { "spark.ui.reverseProxyUrl": `http://${page}:${c.sparkMasterUiPort}` }),
+    ...(page === undefined ? {} : { "spark.ui.reverseProxyUrl": page }),
     // Finished applications leave their logs and jars behind; without this they fill the disk.
     "spark.worker.cleanup.enabled": "true",
     "spark.worker.cleanup.appDataTtl": "86400",

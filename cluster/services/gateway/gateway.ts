@@ -1,0 +1,244 @@
+import type { Config } from "../../../config/schema.ts";
+import type { WiredContext } from "../../context.ts";
+import { healthOf, http } from "../../probe.ts";
+import type { Json, Machine, Page, Service } from "../../types.ts";
+import { secret, text } from "../../values.ts";
+import { landingPage } from "./landing-page.ts";
+import { type ShownPage, shownPages } from "./pages.ts";
+
+/**
+ * The one door: Caddy, which shows every page of the cluster under one address, behind one login. Its configuration is data here, as
+ * Caddy itself takes it (https://caddyserver.com/docs/json/).
+ */
+
+/** User of the gateway: another than Spark's, whose programs must not read what it logs in to pages with. */
+const GATEWAY_UID = 1001;
+const CONF = "/etc/gateway";
+/** Certificates that it made. */
+const DATA = "/var/lib/gateway";
+/** Files of the login and of the landing page, in the image. */
+const SITE = "/opt/gateway/site";
+/** What the page of the login is served with, on the way to any other page. */
+const LOGIN_PAGE = "/door/login.html";
+/** Seconds that a login lasts. */
+const SESSION_SECONDS = 7 * 24 * 3600;
+
+/** Secret by which people log in. */
+export const GATEWAY_PASSWORD = "gateway-password";
+/** What their browser has from then on. */
+const SESSION = secret("gateway-session");
+
+/** Name of the cookie: browsers send those of one cluster on this machine to all others. */
+const cookieOf = ({ clusterName }: Pick<Config, "clusterName">): string => `triplewide-${clusterName}`;
+
+/** The gateway. @param others What the cluster runs besides. */
+export function gateway(ctx: WiredContext, machine: Machine, others: readonly Service[]): Service {
+  const c = ctx.config;
+  const pages = shownPages(ctx, others);
+  return {
+    name: "gateway",
+    machine: machine.name,
+    runtime: "docker",
+    image: "gateway",
+    command: ["caddy", "run", "--config", `${CONF}/caddy.json`],
+    env: { HOME: DATA, XDG_DATA_HOME: DATA, XDG_CONFIG_HOME: DATA },
+    files: [
+      { path: `${CONF}/caddy.json`, content: { format: "json", value: caddy(ctx, pages) }, mode: "0600" },
+      {
+        path: `${CONF}/cluster.json`,
+        content: { format: "json", value: landingPage(ctx, pages, others) },
+        mode: "0644",
+      },
+    ],
+    ports: [{ name: "pages", key: "gatewayPort", port: c.gatewayPort, from: ["bastion"], link: "http", login: true }],
+    health: healthOf(http(machine.address, c.gatewayPort, "/health", "^HTTP/1.[01] 200")),
+    uid: GATEWAY_UID,
+    dirs: [{ path: DATA, lasts: "data" }],
+    memoryMiB: 256,
+    after: [],
+  };
+}
+
+type Handler = { readonly [key: string]: Json };
+
+/** A route whose last handler answers, so that no later one is asked. User data has little room: nothing is said that goes without saying. */
+const route = (match: Handler, ...handle: Handler[]): Json => ({ match: [match], handle });
+
+const answer = (status: number, body: string, headers: Handler = {}): Handler => ({
+  handler: "static_response",
+  status_code: status,
+  ...(body === "" ? {} : { body }),
+  ...(Object.keys(headers).length > 0 ? { headers } : {}),
+});
+
+/** A file of the site, in place of what was asked for. */
+const file = (uri: string, status?: number): Handler[] => [
+  { handler: "rewrite", uri },
+  { handler: "file_server", ...(status === undefined ? {} : { status_code: String(status) }) },
+];
+
+const cookie = (ctx: WiredContext, value: string | typeof SESSION, seconds: number) =>
+  text`${cookieOf(ctx.config)}=${value}; Path=/; Max-Age=${String(seconds)}; HttpOnly; SameSite=Lax`;
+
+/** Caddy's configuration. */
+function caddy(ctx: WiredContext, pages: readonly ShownPage[]): Json {
+  const { gatewayPort } = ctx.config;
+  return {
+    // Nothing changes it while it runs.
+    admin: { disabled: true, config: { persist: false } },
+    storage: { module: "file_system", root: DATA },
+    apps: {
+      http: {
+        servers: {
+          door: {
+            listen: [`:${gatewayPort}`],
+            automatic_https: { disable: true },
+            routes: [...beforeLogin(ctx), ...forAll(ctx, pages), ...pages.map(pageRoute), ...landing()],
+          },
+        },
+      },
+    },
+  };
+}
+
+/** What everybody is answered, and what all who have not logged in are. */
+function beforeLogin(ctx: WiredContext): Json[] {
+  const own = "{http.request.scheme}://{http.request.hostport}";
+  return [
+    {
+      handle: [
+        { handler: "vars", root: SITE },
+        {
+          handler: "headers",
+          response: {
+            set: { "X-Frame-Options": ["SAMEORIGIN"], "Referrer-Policy": ["same-origin"] },
+            delete: ["Server"],
+            deferred: true,
+          },
+        },
+      ],
+    },
+    // Browsers say so of every request that another site's page makes and that changes something, and of its WebSockets.
+    route(
+      { header: { Origin: [] }, not: [{ vars: { "{http.request.header.Origin}": [own] } }] },
+      answer(403, "Asked for by another site.\n"),
+    ),
+    route({ path: ["/health"] }, answer(200, "ok\n")),
+    route({ path: ["/login"] }, ...file(LOGIN_PAGE)),
+    route({ path: ["/door/*"], method: ["GET", "HEAD"] }, { handler: "file_server" }),
+    route(
+      { path: ["/session"], method: ["POST"], header: { Authorization: [text`Bearer ${secret(GATEWAY_PASSWORD)}`] } },
+      answer(204, "", { "Set-Cookie": [cookie(ctx, SESSION, SESSION_SECONDS)] }),
+    ),
+    route({ path: ["/session"], method: ["POST"] }, answer(401, "Wrong password.\n")),
+    route({ path: ["/session"], method: ["DELETE"] }, answer(204, "", { "Set-Cookie": [cookie(ctx, "", 0)] })),
+    route(
+      { not: [{ vars: { [`{http.request.cookie.${cookieOf(ctx.config)}}`]: [SESSION] } }] },
+      {
+        handler: "subroute",
+        routes: [
+          route({ method: ["GET"], header: { Accept: ["*text/html*"] } }, ...file(LOGIN_PAGE, 401)),
+          { handle: [answer(401, "Log in first.\n")] },
+        ],
+      },
+    ),
+  ];
+}
+
+/** What holds for all pages: addresses without their last slash, and what is only shown. */
+function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
+  const shown = pages.filter(({ readOnly }) => readOnly).map(({ path }) => `/${path}/*`);
+  return [
+    ...pages.filter(({ showsDrivers }) => showsDrivers).flatMap(({ path }) => driverLinks(`/${path}`)),
+    route({ path: pages.map(({ path }) => `/${path}`) }, answer(308, "", { Location: ["{http.request.uri.path}/"] })),
+    ...(shown.length > 0
+      ? [
+          route(
+            { path: shown, not: [{ method: ["GET", "HEAD"] }] },
+            answer(405, "Shown only.\n", { Allow: ["GET, HEAD"] }),
+          ),
+        ]
+      : []),
+    {
+      handle: [
+        {
+          handler: "headers",
+          request: {
+            // Programs of people's are behind some pages, and are not to be anyone at the others.
+            replace: { Cookie: [{ search_regexp: `\\b${cookieOf(ctx.config)}=[^;]*(;\\s*)?`, replace: "" }] },
+            delete: ["Authorization"],
+          },
+        },
+      ],
+    },
+  ];
+}
+
+/**
+ * Links of Spark's master to drivers and workers, which begin with no prefix whatever it is told. A driver's first page sends on to its
+ * jobs, and the master cuts characters off the address that it gives.
+ */
+const driverLinks = (below: string): Json[] => [
+  route(
+    { path_regexp: { name: "driver", pattern: `^(${below})?/proxy/(app-[^/]+)/?$` } },
+    answer(307, "", { Location: [`${below}/proxy/{http.regexp.driver.2}/jobs/`] }),
+  ),
+  route({ path: ["/proxy/*"] }, answer(307, "", { Location: [`${below}{http.request.uri}`] })),
+];
+
+/** A page below its path. What it shows for a driver is below a path that the driver does not know either. */
+function pageRoute(page: ShownPage): Json {
+  const below = `/${page.path}`;
+  return route(
+    {
+      path: [`${below}/*`],
+      ...(page.showsDrivers ? { path_regexp: { name: "page", pattern: `^${below}(/proxy/app-[^/]+)?` } } : {}),
+    },
+    ...(page.keepsPath ? [] : [{ handler: "rewrite", strip_path_prefix: below }]),
+    proxy(page, below),
+  );
+}
+
+function proxy({ at, authorization, keepsPath, leader, showsDrivers }: ShownPage, below: string): Handler {
+  const headers = {
+    request: {
+      set: {
+        ...(authorization === undefined ? {} : { Authorization: [authorization] }),
+        ...(keepsPath ? {} : { "X-Forwarded-Context": [`${below}${showsDrivers ? "{http.regexp.page.1}" : ""}`] }),
+      },
+    },
+    ...(keepsPath
+      ? {}
+      : {
+          response: {
+            replace: { Location: [{ search_regexp: `^(https?://[^/]+)?(${below})?/(.*)$`, replace: `${below}/$3` }] },
+          },
+        }),
+  };
+  return {
+    handler: "reverse_proxy",
+    upstreams: at.map((dial) => ({ dial })),
+    headers,
+    ...(at.length > 1
+      ? {
+          load_balancing: { try_duration: "5s" },
+          ...(leader === undefined ? {} : { health_checks: { active: healthCheck(authorization, leader) } }),
+        }
+      : {}),
+  };
+}
+
+/** Which of several machines is the one to show. */
+const healthCheck = (authorization: Page["authorization"], leader: NonNullable<Page["leader"]>): Handler => ({
+  uri: leader.path,
+  expect_body: leader.match,
+  interval: "5s",
+  ...(authorization === undefined ? {} : { headers: { Authorization: [authorization] } }),
+});
+
+/** The landing page, and that there is nothing else. */
+const landing = (): Json[] => [
+  route({ path: ["/"] }, ...file("/door/landing.html")),
+  route({ path: ["/cluster.json"] }, { handler: "file_server", root: CONF }),
+  { handle: [answer(404, "No such page.\n")] },
+];

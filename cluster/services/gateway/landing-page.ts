@@ -1,0 +1,40 @@
+import { SPARK_VERSION } from "../../../config/versions.ts";
+import type { WiredContext } from "../../context.ts";
+import { peers } from "../../firewall.ts";
+import { GROUP_NAMES } from "../../groups.ts";
+import type { Group, Json, Service } from "../../types.ts";
+import type { ShownPage } from "./pages.ts";
+
+/**
+ * What `images/gateway/site/landing.js` draws. It counts no agents: one more of them must not replace the client, and how many there
+ * are is read from the pages themselves.
+ */
+export function landingPage(ctx: WiredContext, pages: readonly ShownPage[], services: readonly Service[]): Json {
+  const { config: c, machines, spark } = ctx;
+  const groupOf = new Map(machines.map(({ name, group }) => [name, group]));
+  const groups = GROUP_NAMES.filter((group) => machines.some((machine) => machine.group === group));
+  const servicesOf = (group: Group): string[] => [
+    ...new Set(services.filter(({ machine }) => groupOf.get(machine) === group).map(({ name }) => name)),
+  ];
+  const connects = new Map<Group, Set<Group>>();
+  for (const { machine, ports } of services) {
+    const to = groupOf.get(machine);
+    if (to === undefined) continue;
+    const peersOf = connects.get(to) ?? new Set();
+    for (const port of ports) for (const peer of peers(c, port, to, groups)) if (peer !== to) peersOf.add(peer);
+    connects.set(to, peersOf);
+  }
+  return {
+    name: c.clusterName,
+    architecture: c.architecture,
+    spark: SPARK_VERSION,
+    master: spark.master,
+    pages: pages.map(({ title, kind, path }) => ({ title, kind, path })),
+    groups: groups.map((group) => ({
+      name: group,
+      services: servicesOf(group),
+      from: [...(connects.get(group) ?? [])],
+    })),
+    connect: ctx.platform.connect(c),
+  };
+}

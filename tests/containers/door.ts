@@ -1,0 +1,192 @@
+import { expect, test } from "vitest";
+import { eventually, type TestCluster } from "./harness.ts";
+
+/** The gateway of a cluster as a browser, and as somebody who should not get in. */
+export class Door {
+  readonly address: string;
+  readonly #cluster: TestCluster;
+  #cookie = "";
+  #link: Promise<string> | undefined;
+
+  constructor(cluster: TestCluster) {
+    this.#cluster = cluster;
+    const port = cluster.settings.find((text) => text.startsWith("gatewayPort="))?.split("=")[1];
+    this.address = `http://127.0.0.1:${port}`;
+  }
+
+  /** The link that `notebook` prints, as people open it. */
+  link(): Promise<string> {
+    this.#link ??= this.#cluster.cli("notebook").then(({ output }) => output.trim());
+    return this.#link;
+  }
+
+  /** Asks for a session as the page of the login does. */
+  session(password: string): Promise<Response> {
+    return fetch(`${this.address}/session`, { method: "POST", headers: { Authorization: `Bearer ${password}` } });
+  }
+
+  async logIn(): Promise<void> {
+    const answer = await this.session((await this.link()).split("#")[1] ?? "");
+    expect(answer.status).toBe(204);
+    this.#cookie = (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
+  }
+
+  get(path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(new URL(path, this.address), { ...init, headers: { ...init.headers, Cookie: this.#cookie } });
+  }
+
+  /** A page with all that it needs to be shown. @returns Files of it that do not open. */
+  async broken(path: string): Promise<string[]> {
+    const page = await this.get(path);
+    if (page.status !== 200) return [`${path}: ${page.status}`];
+    const html = await page.text();
+    const needed = [...html.matchAll(/<(?:script|img|link)[^>]*?\s(?:src|href)=['"]([^'"#]+)['"]/g)].map(
+      (m) => m[1] ?? "",
+    );
+    const files = needed.map((file) => new URL(file, page.url)).filter(({ protocol }) => protocol !== "data:");
+    const answers = await Promise.all(
+      files.map(async ({ href, origin }) => (origin === this.address ? (await this.get(href)).status : href)),
+    );
+    return answers.flatMap((status, i) => (status === 200 ? [] : [`${path}: ${files[i]?.href} ${status}`]));
+  }
+
+  /** Opens a WebSocket. @returns What it says first, or that it was not let in. */
+  async socket(path: string, origin: string, sent?: object): Promise<string> {
+    const headers = { Cookie: this.#cookie, Origin: origin };
+    // Node's own WebSocket takes headers, which its types do not know.
+    const Socket = WebSocket as unknown as new (url: string, options: { headers: Record<string, string> }) => WebSocket;
+    const socket = new Socket(`${this.address.replace("http", "ws")}${path}`, { headers });
+    const { promise, resolve } = Promise.withResolvers<string>();
+    let said = "";
+    socket.onopen = () => (sent === undefined ? resolve("open") : socket.send(JSON.stringify(sent)));
+    socket.onerror = () => resolve("refused");
+    socket.onclose = () => resolve(`closed after: ${said}`);
+    socket.onmessage = ({ data }) => {
+      const { msg_type, content } = JSON.parse(String(data));
+      said += `${msg_type} `;
+      if (msg_type === "stream") resolve(content.text);
+    };
+    try {
+      return await promise;
+    } finally {
+      socket.close();
+    }
+  }
+}
+
+/** A message that has a kernel run a line, as JupyterLab sends it. */
+const executeRequest = (code: string): object => ({
+  channel: "shell",
+  header: { msg_id: "1", username: "t", session: "t", msg_type: "execute_request", version: "5.3", date: "" },
+  parent_header: {},
+  metadata: {},
+  content: { code, silent: false, store_history: false, user_expressions: {}, allow_stdin: false },
+  buffers: [],
+});
+
+/** What holds at the gateway of a cluster that is up. @param titles Its pages. */
+export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
+  const door = new Door(cluster);
+
+  test("the gateway shows nothing of the cluster without its password", async () => {
+    for (const path of ["/", "/cluster.json", "/jupyter/api/status", "/jupyter/lab", "/spark/", "/hdfs/", "/nothing"]) {
+      const answer = await fetch(door.address + path, { headers: { Accept: "text/html" } });
+      expect(answer.status, path).toBe(401);
+      expect(await answer.text(), path).toContain("Password of this cluster");
+    }
+    const password = (await door.link()).split("#")[1] ?? "";
+    expect(password).toMatch(/^[A-Za-z0-9]{32}$/);
+    for (const wrong of [
+      "",
+      "x",
+      password.toLowerCase(),
+      password.slice(0, -1),
+      `${password}x`,
+      "*",
+      `${password.slice(0, 5)}*`,
+    ]) {
+      const answer = await door.session(wrong);
+      expect([answer.status, answer.headers.get("set-cookie")], wrong).toEqual([401, null]);
+    }
+    const forged = await fetch(`${door.address}/cluster.json`, { headers: { Cookie: `triplewide-${cluster.name}=x` } });
+    expect(forged.status).toBe(401);
+  });
+
+  test("every page that the landing page lists opens through the gateway, with all that it needs", async () => {
+    await door.logIn();
+    const { pages } = (await (await door.get("/cluster.json")).json()) as { pages: { title: string; path: string }[] };
+    expect(pages.map(({ title }) => title).sort()).toEqual([...titles].sort());
+    const paths = ["/", ...pages.map(({ path }) => `/${path}/`)];
+    expect((await Promise.all(paths.map((path) => door.broken(path)))).flat()).toEqual([]);
+  });
+
+  test("a job's page, its executors' logs and the way back open from the master's page", async () => {
+    await cluster.bring("held_job.py");
+    const job = cluster.exec("client", ["python3", "/tmp/held_job.py"]);
+    const html = async (path: string) => (await door.get(path)).text();
+    const linkIn = (text: string, link: RegExp) => (link.exec(text)?.[1] ?? "none").replaceAll("&amp;", "&");
+    try {
+      const master = await eventually(
+        "a job",
+        300,
+        () => html("/spark/"),
+        (text) => text.includes("/proxy/app-"),
+      );
+      const jobs = linkIn(master, /href="([^"]*\/proxy\/app-[^"]*)"/);
+      await eventually(
+        "the job's own page",
+        300,
+        () => html(jobs),
+        (text) => text.includes("Spark Jobs"),
+      );
+      const app = await html(`/spark/${linkIn(master, /href="(app\/[^"]*)"/)}`);
+      expect(app).toContain("Application");
+      const worker = await html(linkIn(master, /href="([^"]*\/proxy\/worker-[^"]*)"/));
+      expect(await html(linkIn(worker, /href="([^"]*logPage[^"]*stderr[^"]*)"/))).toContain("Back to Master");
+      expect(linkIn(worker, /<a href="([^"]*)">Back to Master/)).toBe("/spark/");
+    } finally {
+      await cluster.exec("client", ["touch", "/tmp/enough"]);
+      await job;
+    }
+  });
+
+  test("a page of another site can change nothing through the gateway, and open no kernel's WebSocket", async () => {
+    const kernels = "/jupyter/api/kernels";
+    const foreign = { method: "POST", headers: { Origin: "http://evil.example" } };
+    expect((await door.get(kernels, foreign)).status).toBe(403);
+    expect((await door.get(kernels, { ...foreign, headers: { Origin: "null" } })).status).toBe(403);
+    const made = await door.get(kernels, { method: "POST", headers: { Origin: door.address } });
+    expect(made.status).toBe(201);
+    const { id } = (await made.json()) as { id: string };
+    const channels = `${kernels}/${id}/channels?session_id=t`;
+    expect(await door.socket(channels, "http://evil.example")).toBe("refused");
+    // Behind the door Jupyter asks for no token, and its kernel knows nobody's cookie.
+    expect(await door.socket(channels, door.address, executeRequest("print(6 * 7)"))).toBe("42\n");
+    expect((await door.get(`${kernels}/${id}`, { method: "DELETE" })).status).toBe(204);
+  });
+
+  test("what is behind the gateway never sees the cookie by which people are logged in", async () => {
+    const echo = [
+      "import http.server as h, threading",
+      "class E(h.BaseHTTPRequestHandler):",
+      "    def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(str(self.headers).encode())",
+      "    def log_message(self, *a): pass",
+      "s = h.HTTPServer(('127.0.0.1', 8899), E); print('serving', flush=True); s.handle_request()",
+    ].join("\n");
+    const serving = cluster.exec("client", ["python3", "-c", echo]);
+    let headers = "";
+    await expect
+      .poll(
+        async () => {
+          const answer = await door.get("/jupyter/proxy/8899/", { headers: { "X-Mine": "seen" } });
+          headers = await answer.text();
+          return answer.status;
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(200);
+    await serving;
+    expect(headers).toContain("seen");
+    expect(headers).not.toContain(`triplewide-${cluster.name}`);
+  });
+}

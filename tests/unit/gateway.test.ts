@@ -1,0 +1,65 @@
+import { describe, expect, test } from "vitest";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import { secretsIn } from "../../cluster/values.ts";
+import { ARCHITECTURES } from "../../config/schema.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { publishedLinks } from "../../render/compose.ts";
+import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
+
+const inCloud = (raw: RawConfig): Cluster => describeCluster(validate({ ...CLOUD, ...raw }, "test"));
+const local = (raw: RawConfig): Cluster => describeCluster(validate({ platform: "docker", ...raw }, "test"));
+const gatewayOf = ({ services }: Cluster) => services.find(({ name }) => name === "gateway");
+
+/** Pages that ask for no login of their own. */
+const open = ({ services }: Cluster) =>
+  services.flatMap(({ name, ports }) =>
+    ports.filter(({ link, login, page }) => (link === "http" || page) && !login).map((port) => ({ name, port })),
+  );
+
+describe.each(ARCHITECTURES)("the gateway of %s", (architecture) => {
+  const raw = { architecture, ...HIGHLY_AVAILABLE, historyServer: true };
+
+  test("is the only way for people to a page without a login: no rule, no published port leads there", () => {
+    const cluster = inCloud(raw);
+    const groups = new Map(cluster.machines.map(({ name, group }) => [name, group]));
+    const forPeople = cluster.firewall.filter((rule) => rule.fromGroup === "bastion" || rule.fromCidr);
+    expect(open(cluster).length).toBeGreaterThan(2);
+    for (const service of cluster.services) {
+      for (const port of service.ports.filter((one) => open(cluster).some(({ port: other }) => other === one))) {
+        const around = forPeople.filter(
+          ({ group, first, last }) => group === groups.get(service.machine) && first <= port.port && port.port <= last,
+        );
+        expect(around, `${service.name} ${port.name}`).toEqual([]);
+      }
+    }
+    const docker = local({ architecture, ...HIGHLY_AVAILABLE, historyServer: true });
+    const shut = new Set(open(docker).map(({ port }) => port.port));
+    expect(publishedLinks(docker).filter(({ port, kind }) => kind === "http" && shut.has(port))).toEqual([]);
+    expect(publishedLinks(docker).map(({ service }) => service)).toContain("gateway");
+  });
+
+  test("alone holds what it logs in to pages with, and nobody's rights but to look", () => {
+    const { secrets } = inCloud(raw);
+    for (const name of ["gateway-password", "gateway-session"])
+      expect(secrets.find((secret) => secret.name === name)?.groups).toEqual(["client"]);
+    const held = new Set(secretsIn(gatewayOf(inCloud(raw))?.files));
+    expect([...held].filter((name) => /admin|agent|spark-auth|zookeeper|mesos-spark/.test(name))).toEqual([]);
+  });
+
+  test("stays as it is when there is one agent more", () => {
+    expect(gatewayOf(inCloud({ ...raw, agentCount: 9 }))).toEqual(gatewayOf(inCloud({ ...raw, agentCount: 8 })));
+  });
+
+  test("is not there where nobody wants it, and pages are where they were", () => {
+    const cluster = local({ architecture, gateway: false });
+    expect(gatewayOf(cluster)).toBeUndefined();
+    expect(cluster.secrets.filter(({ name }) => /gateway|viewer/.test(name))).toEqual([]);
+    expect(publishedLinks(cluster).map(({ name }) => name)).toContain("spark-ui");
+  });
+});
+
+test("of several masters the gateway shows the one that leads", () => {
+  const text = JSON.stringify(gatewayOf(inCloud(HIGHLY_AVAILABLE))?.files[0]);
+  expect(text).toContain('"expect_body":"\\"status\\" : \\"ALIVE\\""');
+});
