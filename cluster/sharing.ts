@@ -21,8 +21,8 @@ export function dynamicAllocation(c: Pick<Config, "dynamicAllocation" | "shuffle
   };
 }
 
-/** File of the client that finds out how many cores a job may take. */
-export const FAIR_SHARE = "/etc/spark/fair-share.sh";
+/** Program of the client's image that finds out how many cores a job may take. */
+const FAIR_SHARE = "/usr/local/bin/fair-share";
 
 /** Who knows how many cores the cluster has: the masters' pages, as `host:port`. */
 export interface CoresKnownBy {
@@ -40,4 +40,4 @@ export const fairShare = (
   { kind, at }: CoresKnownBy,
   executorCores: number | undefined,
 ): string[] | undefined =>
-  c.coresMax === undefined ? ["bash", FAIR_SHARE, kind, String(executorCores ?? 1), ...at] : undefined;
+  c.coresMax === undefined ? [FAIR_SHARE, kind, String(executorCores ?? 1), ...at] : undefined;

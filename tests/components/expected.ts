@@ -206,12 +206,17 @@ function image(cluster: Cluster, r: Registration): Record<string, unknown> {
   const values: Readonly<Record<string, string>> = {
     ...VERSIONS,
     S3: "jars",
+    CONNECT: "jars",
     MARATHON_IMAGE: cluster.config.marathonSource.replace("docker://", ""),
     TRIPLEWIDE_BASE: `localhost:5001/triplewide/base@${DIGEST}`,
     SPARK_PYTHON_IMAGE: `localhost:5001/triplewide/spark-python@${DIGEST}`,
   };
-  // Without an object store the image's own default counts.
-  const given = asked.filter((arg) => !isOfMesos(arg) && (arg !== "S3" || cluster.config.s3Endpoint !== undefined));
+  // Without an object store and without Spark Connect the image's own default counts.
+  const layers: Readonly<Record<string, boolean>> = {
+    S3: cluster.config.s3Endpoint !== undefined,
+    CONNECT: cluster.config.sparkConnect,
+  };
+  const given = asked.filter((arg) => !isOfMesos(arg) && (layers[arg] ?? true));
   const args = given.map((arg) => [arg, must(values[arg], r)]);
   return {
     imageName: `localhost:5001/triplewide/${folder}:${VERSIONS.TRIPLEWIDE_VERSION}`,

@@ -33,23 +33,17 @@ describe.each(ARCHITECTURES)("%s: jobs share the cluster", (architecture) => {
       "spark.executor.cores": "1",
     });
     const asked = cluster.spark.options ?? [];
-    expect(asked.slice(0, 4)).toEqual([
-      "bash",
-      "/etc/spark/fair-share.sh",
-      architecture.includes("standalone") ? "spark" : "mesos",
-      "1",
-    ]);
-    expect(asked.slice(4)).toHaveLength(3);
+    const kind = architecture.includes("standalone") ? "spark" : "mesos";
+    expect(asked.slice(0, 3)).toEqual(["/usr/local/bin/fair-share", kind, "1"]);
+    expect(asked.slice(3)).toHaveLength(3);
     const line = `SPARK_SUBMIT_OPTS="\${SPARK_SUBMIT_OPTS-} $(`;
     expect(clientFile(cluster, "/etc/spark/spark-env.sh")).toContain(line);
-    expect(clientFile(cluster, "/etc/spark/fair-share.sh")).toContain("spark.cores.max");
   });
 
   test("a bound of the config is the bound", () => {
     const cluster = inCloud({ architecture, coresMax: 6 });
     expect(cluster.spark.conf["spark.cores.max"]).toBe("6");
     expect(clientFile(cluster, "/etc/spark/spark-env.sh")).not.toContain("SPARK_SUBMIT_OPTS");
-    expect(clientFile(cluster, "/etc/spark/fair-share.sh")).toBeUndefined();
   });
 
   test("without dynamic allocation a job keeps what it has", () => {
@@ -103,7 +97,7 @@ describe("the part of a job, asked for when it starts", () => {
     }));
 
   async function ask(kind: "spark" | "mesos", cores: number, at: readonly string[], env = {}): Promise<string> {
-    const script = join(ROOT, "cluster/services/client/fair-share.sh");
+    const script = join(ROOT, "images/client/fair-share");
     const { stdout } = await promisify(execFile)("bash", [script, kind, String(cores), ...at], {
       env: { ...process.env, ...env },
     });

@@ -213,7 +213,7 @@ describe("the team of a driver", () => {
     ["bi", 2, "half of its limit"],
     [undefined, 4, "half of what no team has a guarantee for"],
   ])("a job of %s takes %i cores by itself: %s", async (team, cores, _) => {
-    const share = join(ROOT, "cluster/services/client/fair-share.sh");
+    const share = join(ROOT, "images/client/fair-share");
     const said = await choose(team, "bash", share, "mesos", "1", await master(team ?? "spark"));
     expect(said.split(" ").at(-1)).toBe(`-Dspark.cores.max=${cores}`);
   });

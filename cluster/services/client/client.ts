@@ -7,7 +7,6 @@ import { proxyEnv } from "../../outside.ts";
 import { packageFiles, trustEnv, trusting } from "../../packages.ts";
 import { healthOf, http } from "../../probe.ts";
 import { clientFolder, hasSharedStorage, SHARED_FOLDER } from "../../shared-storage.ts";
-import { FAIR_SHARE } from "../../sharing.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import { CHOOSE_TEAM, hasTeams } from "../../teams.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
@@ -49,9 +48,6 @@ export function driverFiles(ctx: WiredContext, conf: Readonly<Record<string, Val
       },
       mode: "0644",
     },
-    ...(ctx.spark.options?.includes(FAIR_SHARE)
-      ? [scriptFile(ctx, FAIR_SHARE, `${SCRIPTS}/fair-share.sh`, "0644")]
-      : []),
     ...(hasTeams(ctx.config) ? [scriptFile(ctx, CHOOSE_TEAM, `${SCRIPTS}/team.sh`, "0644"), ...teamLogins(ctx)] : []),
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
     ...packageFiles(ctx.config),
