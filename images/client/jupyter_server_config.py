@@ -34,8 +34,28 @@ c.ServerApp.root_dir = "/home/spark/work"
 c.ServerApp.allow_remote_access = True
 c.MultiKernelManager.default_kernel_name = "pyspark"
 
-# Where Jupyter lies behind another server.
-c.ServerApp.base_url = os.environ.get("JUPYTER_BASE_URL", "/")
+# Where Jupyter lies behind another server. At its own port it answers without that prefix as well, as bookmarks and programs
+# that know Jupyter's paths expect.
+BASE = os.environ.get("JUPYTER_BASE_URL", "/")
+c.ServerApp.base_url = BASE
+
+
+def answer_without_prefix(base: str) -> None:
+    from tornado.web import Application
+
+    find_handler = Application.find_handler
+
+    def find(self, request, **kwargs):
+        if not f"{request.path}/".startswith(base):
+            request.uri = base + request.uri.lstrip("/")
+            request.path = base + request.path.lstrip("/")
+        return find_handler(self, request, **kwargs)
+
+    Application.find_handler = find
+
+
+if BASE != "/":
+    answer_without_prefix(BASE)
 
 # A kernel that nobody has used for so long is ended, and its cores, memory and executors go back to the others; a browser that is
 # still open does not count as use, a cell that runs does. 0 is never.

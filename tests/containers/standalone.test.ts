@@ -137,6 +137,11 @@ describe("make up, on the embedded default", () => {
     expect((await fetch(`${base}/api/contents`)).status).toBe(403);
     const token = (await cluster.exec("client", ["cat", "/run/secrets/jupyter-token"])).output.trim();
     expect((await fetch(`${base}/api/contents?token=${token}`)).status).toBe(200);
+    // And without the prefix that its paths have behind the gateway.
+    const plain = "http://127.0.0.1:18888";
+    expect((await fetch(`${plain}/api/contents`)).status).toBe(403);
+    expect(await (await fetch(`${plain}/api/status?token=${token}`)).json()).toHaveProperty("kernels");
+    expect(await (await fetch(`${plain}/lab?token=${token}`)).text()).toContain("JupyterLab");
   });
 
   theDoor(cluster, ["JupyterLab", "Spark"]);
