@@ -9,7 +9,15 @@ import type { App, Gate, Machine, Service } from "../../types.ts";
 import { base64, secret, text } from "../../values.ts";
 import { PRINCIPALS, SPARK_TASK_USER } from "../mesos/principals.ts";
 import { MARATHON_ROLE, marathonMasters, SPARK_CONF } from "../mesos/spark-on-marathon.ts";
-import { daemonEnv, publicAddress, SHUFFLE_DIR, SPARK_HOME, WORK_DIR, workersRegistered } from "../spark/spark.ts";
+import {
+  daemonEnv,
+  mastersPort,
+  publicAddress,
+  SHUFFLE_DIR,
+  SPARK_HOME,
+  WORK_DIR,
+  workersRegistered,
+} from "../spark/spark.ts";
 import { MARATHON_ZNODE, MESOS_ZNODE } from "../zookeeper/znodes.ts";
 import { zkUrlOfOwner } from "../zookeeper/zookeeper.ts";
 
@@ -156,7 +164,12 @@ export function marathonApps(ctx: Context): App[] {
         ...(agentGroupNames(c).length > 0 ? { agentGroup: name ?? "none" } : {}),
         cpus: size.cpus,
         memoryMiB: size.mem,
-        env: { ...worker.env, SPARK_WORKER_CORES: String(size.cores), SPARK_WORKER_MEMORY: `${size.heapMiB}m` },
+        env: {
+          ...worker.env,
+          ...mastersPort(ctx.config),
+          SPARK_WORKER_CORES: String(size.cores),
+          SPARK_WORKER_MEMORY: `${size.heapMiB}m`,
+        },
         // Not a function of the count: an app whose definition changes is restarted, and one more worker must restart none.
         healthyWhileUpdated: workers > 1 ? 0.5 : 0,
         dependsOn: ["/spark/master"],

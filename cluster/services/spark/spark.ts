@@ -118,7 +118,8 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
         name: "ui",
         key: "sparkMasterUiPort",
         port: c.sparkMasterUiPort,
-        from: ["client", "bastion"],
+        // A worker looks whether the master still knows it.
+        from: ["agent", "client", "bastion"],
         link: "http",
         page: MASTER_PAGE,
       },
@@ -160,7 +161,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       `${SPARK_CONF_DIR}/spark-defaults.conf`,
       sparkMasterUrl(ctx),
     ],
-    env,
+    env: { ...env, ...mastersPort(c) },
     files: [sparkDefaults({ ...sharedSecret(c), ...workerProperties(ctx) })],
     ports: [
       { name: "rpc", key: "sparkWorkerPort", port: c.sparkWorkerPort, from: ["master"] },
@@ -177,6 +178,11 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     hardening: { writesRoot: true },
   };
 }
+
+/** Where a worker looks whether the master knows it. */
+export const mastersPort = ({ sparkMasterUiPort }: Pick<Config, "sparkMasterUiPort">): Record<string, string> => ({
+  SPARK_MASTER_WEBUI_PORT: String(sparkMasterUiPort),
+});
 
 /** The master's page at the gateway, which shows those of workers and drivers as well. */
 export const MASTER_PAGE = {
