@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { findDocker } from "../local/docker.ts";
+import { findChromium } from "./browser/browser.ts";
 
 /** The layers of tests, from pure logic to real machines. */
 export interface Layer {
@@ -89,6 +90,14 @@ export const layers: Layer[] = [
     timeoutSeconds: 1500,
     byName: true,
     missing: noDocker,
+  },
+  {
+    name: "browser",
+    what: "a new user's first steps in JupyterLab, in Chromium",
+    dir: "tests/browser",
+    timeoutSeconds: 1500,
+    byName: true,
+    missing: async () => (await noDocker()) || (findChromium() ? "" : "no Chromium on PATH, nor in CHROMIUM"),
   },
   {
     name: "machine",

@@ -66,6 +66,29 @@ export class TestCluster {
     return captured(this.d.client, ["exec", ...as, this.container(machine), ...command]);
   }
 
+  /** A program in a container that is talked to: what it prints can be waited for, and it ends when its input does. */
+  converse(machine: string, command: string[]): { until: (word: string) => Promise<void>; end: () => Promise<void> } {
+    const child = spawn(this.d.client, ["exec", "-i", this.container(machine), ...command], { stdio: "pipe" });
+    let said = "";
+    const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    const until = (word: string) =>
+      new Promise<void>((resolve, reject) => {
+        child.stdout.on("data", (chunk: Buffer) => {
+          said += chunk.toString();
+          if (said.includes(word)) resolve();
+        });
+        void ended.then(() => reject(new Error(`it never said ${word}: ${said.slice(-2000)}`)));
+      });
+    const end = async (): Promise<void> => {
+      child.stdin.end();
+      await ended;
+    };
+    return { until, end };
+  }
+
   /** Puts programs of `tests/cluster` into the client's `/tmp`. */
   async bring(...programs: readonly string[]): Promise<void> {
     for (const program of programs)
