@@ -230,8 +230,10 @@ describe("a cluster that keeps state", () => {
     expect(code, output).toBe(0);
     // Datanodes ask the namenode by HTTP, and serve blocks to whom it has given a token.
     expect((await hdfs("-chmod", "700", "/data")).code).toBe(0);
-    const rpc = await cluster.exec(CLIENT, ["bash", "-c", "hdfs getconf -nnRpcAddresses | head -n 1"]);
-    const open = `/data/numbers?op=OPEN&offset=0&user.name=spark&namenoderpcaddress=${rpc.output.trim().split("\n").at(-1)}`;
+    const [active = 0] = await namenodes("active");
+    const { output: addresses } = await cluster.exec(CLIENT, ["hdfs", "getconf", "-nnRpcAddresses"]);
+    const rpc = addresses.split("\n").find((line) => line.startsWith(`${hosts[active - 1]}:`));
+    const open = `/data/numbers?op=OPEN&offset=0&user.name=spark&namenoderpcaddress=${rpc}`;
     expect(await status("GET", 9864, open)).toMatch(/^HTTP\/1.[01] 403/);
     expect((await hdfs("-chmod", "755", "/data")).code).toBe(0);
     expect(await status("GET", 9864, open)).toMatch(/^HTTP\/1.[01] 200/);
