@@ -8,13 +8,13 @@ import { SPARK_VERSION } from "../../config/versions.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
+import { Door } from "./door.ts";
 import { eventually, TestCluster } from "./harness.ts";
 
 /** Spark Connect, from a virtual environment of this machine that knows nothing of the cluster but what `triplewide connect` says. */
 const d = await findDocker();
 const INDEX = 6;
 const CONNECT_PORT = 15002 + 10000 + 1000 * INDEX;
-const MASTER_PAGE = `http://127.0.0.1:${8080 + 10000 + 1000 * INDEX}/json/`;
 let cluster: TestCluster;
 let folder: string;
 let said: string;
@@ -82,10 +82,13 @@ test("a program on another computer works with executors, tables and files of th
 });
 
 test("Spark Connect gives its cores back when nobody uses it", async () => {
+  const door = new Door(cluster);
+  await door.logIn();
   await eventually(
     "no core in use",
     90,
-    async () => (await (await fetch(MASTER_PAGE)).json()) as { coresused: number; activeapps: { name: string }[] },
+    async () =>
+      (await (await door.get("/spark/json/")).json()) as { coresused: number; activeapps: { name: string }[] },
     ({ coresused, activeapps }) => coresused === 0 && activeapps.some(({ name }) => name === "Spark Connect"),
   );
 });
