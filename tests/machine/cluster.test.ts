@@ -50,6 +50,8 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   let client: Guest;
   let notebooks: Disk | undefined;
   const seconds: Record<string, number> = {};
+  /** What its containers are made of. */
+  const images = [...new Set(cluster.services.flatMap(({ image }) => image ?? []))];
   const noImage = (name: ImageName): string => `no-such-image/${name}`;
 
   /** Attaches a volume as the cloud does: some time after the machine has started. */
@@ -58,13 +60,12 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   }
 
   async function buildMissingImages(): Promise<void> {
-    const names = ["spark-python", "client"] as const;
     const there = await Promise.all(
-      names.map((name) =>
+      images.map((name) =>
         guests.docker("image", "inspect", localReference(name, cluster.config, versions)).catch(() => ""),
       ),
     );
-    if (there.includes("")) execFileSync(join(ROOT, "images/build.sh"), ["--plain", ...names], { stdio: "ignore" });
+    if (there.includes("")) execFileSync(join(ROOT, "images/build.sh"), ["--plain", ...images], { stdio: "ignore" });
   }
 
   beforeAll(async () => {
@@ -82,7 +83,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     seconds.registry = await registry.ready(900);
     await buildMissingImages();
     const pushed = new Map<ImageName, string>();
-    for (const name of ["spark-python", "client"] as const) {
+    for (const name of images) {
       pushed.set(name, await guests.push(localReference(name, cluster.config, versions), registry));
     }
     const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
