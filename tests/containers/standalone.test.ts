@@ -263,8 +263,8 @@ describe("make up, on the embedded default", () => {
     const script = `from pyspark.sql import SparkSession\n${count}`;
     expect((await cluster.exec("client", ["python3", "-c", script])).output).toContain("rows: 1000");
     const kept = await cluster.cli("down");
-    expect(kept.output).toContain("4 volumes are kept");
-    expect((await cluster.traces()).length).toBe(4);
+    expect(kept.output).toContain("3 volumes are kept");
+    expect((await cluster.traces()).length).toBe(3);
     const gone = await cluster.cli("down", ["--volumes"]);
     expect(gone.code).toBe(0);
     expect(await cluster.traces()).toEqual([]);

@@ -14,8 +14,6 @@ import { type ShownPage, shownPages } from "./pages.ts";
 /** User of the gateway: another than Spark's, whose programs must not read what it logs in to pages with. */
 const GATEWAY_UID = 1001;
 const CONF = "/etc/gateway";
-/** Certificates that it made. */
-const DATA = "/var/lib/gateway";
 /** Files of the login and of the landing page, in the image. */
 const SITE = "/opt/gateway/site";
 /** What the page of the login is served with, on the way to any other page. */
@@ -41,7 +39,8 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
     runtime: "docker",
     image: "gateway",
     command: ["caddy", "run", "--config", `${CONF}/caddy.json`],
-    env: { HOME: DATA, XDG_DATA_HOME: DATA, XDG_CONFIG_HOME: DATA },
+    // Nothing that it writes there is worth keeping.
+    env: { HOME: "/tmp" },
     files: [
       { path: `${CONF}/caddy.json`, content: { format: "json", value: caddy(ctx, pages) }, mode: "0600" },
       {
@@ -53,7 +52,7 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
     ports: [{ name: "pages", key: "gatewayPort", port: c.gatewayPort, from: ["bastion"], link: "http", login: true }],
     health: healthOf(http(machine.address, c.gatewayPort, "/health", "^HTTP/1.[01] 200")),
     uid: GATEWAY_UID,
-    dirs: [{ path: DATA, lasts: "data" }],
+    dirs: [],
     memoryMiB: 256,
     after: [],
   };
@@ -86,7 +85,6 @@ function caddy(ctx: WiredContext, pages: readonly ShownPage[]): Json {
   return {
     // Nothing changes it while it runs.
     admin: { disabled: true, config: { persist: false } },
-    storage: { module: "file_system", root: DATA },
     apps: {
       http: {
         servers: {
