@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { parse } from "yaml";
 import { localReference } from "../cluster/images.ts";
 import { describeCluster } from "../cluster/load.ts";
 import type { Config } from "../config/schema.ts";
@@ -10,7 +9,7 @@ import { type BackupRequest, restore as readBackup, backup as writeBackup } from
 import { findDocker } from "../local/docker.ts";
 import { find, projectOf } from "../local/project.ts";
 import { up as bringUp } from "../local/up.ts";
-import { renderCompose } from "../render/compose.ts";
+import { volumeName } from "../render/compose.ts";
 import { type LocalOptions, localCommand, localConfig } from "./local.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -69,9 +68,10 @@ export function restore(): Command {
     .action(async (folder: string, options: RestoreOptions) => {
       const config = localConfig(options, onOpenStack);
       const request = await requestFor(config, folder);
-      const { compose } = renderCompose({ cluster: describeCluster(config), imageOf: () => "", secretOf: () => "" });
-      const { volumes = {} } = parse(compose) as { volumes?: Record<string, unknown> };
-      await readBackup({ ...request, wanted: Object.keys(volumes), replace: options.replace });
+      const wanted = describeCluster(config).services.flatMap((service) =>
+        service.dirs.filter(({ lasts }) => lasts === "data").map((dir) => volumeName(service, dir)),
+      );
+      await readBackup({ ...request, wanted, replace: options.replace });
       await bringUp({ root: ROOT, environment: options.env, config, smoke: false });
       say(`Restored from ${request.folder}.`);
     });

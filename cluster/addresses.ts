@@ -21,6 +21,12 @@ export function addressAt(cidr: string, offset: number): string {
   return dotted(Number(new Address4(cidr).startAddress().bigInt()) + offset);
 }
 
+/** Whether two networks, or addresses, have an address in common. */
+export function overlap(a: string, b: string): boolean {
+  const [x, y] = [new Address4(a), new Address4(b)];
+  return x.isInSubnet(y) || y.isInSubnet(x);
+}
+
 function dotted(n: number): string {
   return [24, 16, 8, 0].map((shift) => (n >>> shift) & 255).join(".");
 }

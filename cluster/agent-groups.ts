@@ -11,20 +11,6 @@ type Groups = Pick<Config, "agentGroups">;
 /** Names of the groups, in the same order whatever the config's is. */
 export const agentGroupNames = (c: Groups): string[] => Object.keys(c.agentGroups).sort();
 
-/** Name of a machine of a group, such as `agent-big-1`. */
-export const agentName = (group: string | undefined, number: number): string =>
-  group === undefined ? `agent-${number}` : `agent-${group}-${number}`;
-
-/** The first numbers that were not taken out by name. */
-export function agentNumbers(c: Pick<Config, "agentCount" | "removedAgents">, group?: string): number[] {
-  const removed = new Set(c.removedAgents);
-  const numbers: number[] = [];
-  for (let n = 1; numbers.length < c.agentCount; n++) {
-    if (!removed.has(agentName(group, n))) numbers.push(n);
-  }
-  return numbers;
-}
-
 /** Mesos attribute of the agents of a group, with its name. */
 export const GROUP_ATTRIBUTE = "group";
 

@@ -1,5 +1,5 @@
 import type { Config, ConfigKey } from "../config/schema.ts";
-import { agentGroupNames, agentNumbers, configOfAgents, firstOffset } from "./agent-groups.ts";
+import { agentGroupNames, configOfAgents, firstOffset } from "./agent-groups.ts";
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import { hasRegistry, hasStandbyNamenode, runsHdfs } from "./features.ts";
 import { platformOf } from "./platforms.ts";
@@ -206,6 +206,16 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
     gatedLast: true,
   },
 };
+
+/** The first numbers that were not taken out by name. @param subgroup Group of agents that they are of. */
+export function agentNumbers(c: Pick<Config, "agentCount" | "removedAgents">, subgroup?: string): number[] {
+  const removed = new Set(c.removedAgents);
+  const numbers: number[] = [];
+  for (let n = 1; numbers.length < c.agentCount; n++) {
+    if (!removed.has(machineName("agent", n, subgroup))) numbers.push(n);
+  }
+  return numbers;
+}
 
 /** Whether people open pages of that machine: the first one of some groups. */
 export const isForPeople = (machine: Pick<Machine, "group" | "number"> | undefined): boolean =>

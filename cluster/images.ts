@@ -11,6 +11,7 @@ import {
   mayHoldMesos,
 } from "./image-catalogue.ts";
 import { platformOf } from "./platforms.ts";
+import type { Service } from "./types.ts";
 
 /** What the images of one cluster hold, and what they are called. */
 
@@ -93,4 +94,10 @@ export const marathonImage = (c: Config): string => c.marathonSource.replace("do
 export function localReference(name: ImageName, c: Config, versions: Readonly<Record<string, string>>): string {
   if (imageRecord(name).origin === "copied" && !platformOf(c).pullsImages) return marathonImage(c);
   return `triplewide/${name}:${versions.TRIPLEWIDE_VERSION}${mesosTag(mesosIn(name, c))}${layerTag(name, c)}`;
+}
+
+/** Images of services that are built from this repository. */
+export function imagesOf(services: readonly Pick<Service, "image">[]): ImageName[] {
+  const used = new Set(services.map((s) => s.image));
+  return IMAGE_NAMES.filter((name) => used.has(name) && imageRecord(name).origin === "built");
 }

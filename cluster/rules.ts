@@ -4,6 +4,7 @@ import type { Problem } from "../config/problems.ts";
 import { type Config, type ConfigKey, shape } from "../config/schema.ts";
 import { HIDDEN } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
+import { overlap } from "./addresses.ts";
 import { agentConfigs, agentGroupNames, BLOCKS, blockOf, blocks, GROUP_ATTRIBUTE, totalOf } from "./agent-groups.ts";
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
@@ -249,11 +250,6 @@ function addressesIn(cidrs: readonly string[]): number {
     next = Math.max(next, last + 1);
   }
   return total;
-}
-
-function overlap(a: string, b: string): boolean {
-  const [x, y] = [new Address4(a), new Address4(b)];
-  return x.isInSubnet(y) || y.isInSubnet(x);
 }
 
 function portOverlaps(c: Config, script: Checkout["script"], refuse: Refuse): void {

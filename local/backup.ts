@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
   createReadStream,
@@ -12,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { fileSha256 } from "../lib/digest.ts";
 import { UserError } from "../lib/errors.ts";
 import { SCRATCH_LABEL } from "../render/compose.ts";
 import { type Docker, docker, dockerLines } from "./docker.ts";
@@ -75,7 +75,7 @@ export async function backup({ d, project, architecture, image, folder, say }: B
     const path = join(folder, `${name}.tar.gz`);
     const mount = `${project.name}_${name}:/data:ro`;
     await inContainer(d, image, mount, "tar -C /data --numeric-owner -cf - . | gzip -1", { to: path });
-    volumes[name] = await sha256(path);
+    volumes[name] = await fileSha256(path);
     say(`  ${name}`);
   }
   writeFileSync(join(folder, SECRETS), readFileSync(secretsFile(project)), { mode: 0o600 });
@@ -126,7 +126,7 @@ export async function restore({
     );
   for (const name of names) {
     const path = join(folder, `${name}.tar.gz`);
-    if (!existsSync(path) || (await sha256(path)) !== manifest.volumes[name])
+    if (!existsSync(path) || (await fileSha256(path)) !== manifest.volumes[name])
       throw new UserError(`the backup is damaged: ${name}.tar.gz is not what ${MANIFEST} says; nothing was changed.`);
   }
   if (!replace && (await dataVolumes(d, project)).length > 0)
@@ -189,10 +189,4 @@ async function inContainer(
   });
   const [code] = (await ended) as [number | null];
   if (code !== 0) throw new UserError(`docker run failed:\n${said}`);
-}
-
-async function sha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path), hash);
-  return hash.digest("hex");
 }

@@ -2,8 +2,10 @@ import { existsSync, readFileSync, realpathSync, statfsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, relative } from "node:path";
 import { Address4 } from "ip-address";
-import { IMAGE_NAMES, type ImageName, imageRecord } from "../cluster/image-catalogue.ts";
-import { localReference } from "../cluster/images.ts";
+import { overlap } from "../cluster/addresses.ts";
+import { totalOf } from "../cluster/agent-groups.ts";
+import type { ImageName } from "../cluster/image-catalogue.ts";
+import { imagesOf, localReference } from "../cluster/images.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { pinnedVersions } from "../lib/checkout.ts";
@@ -140,7 +142,7 @@ export function judgeDocker(cluster: Cluster | undefined, facts: DockerFacts): C
 function judgeCluster(cluster: Cluster, { info, networks, running }: DockerFacts): Check[] {
   const c = cluster.config;
   const checks: Check[] = [];
-  const wanted = c.agentCount * (c.agentMemoryMiB ?? 0) + c.driverMemoryMiB;
+  const wanted = (totalOf(c, ({ agentMemoryMiB }) => agentMemoryMiB) ?? 0) + c.driverMemoryMiB;
   const has = Math.floor((info.MemTotal ?? 0) / 1024 ** 2);
   if (has > 0)
     checks.push(
@@ -152,17 +154,12 @@ function judgeCluster(cluster: Cluster, { info, networks, running }: DockerFacts
           )
         : ok("memory", `Docker has ${has} MiB; agents and one driver may take ${wanted}`),
     );
-  const own = new Address4(c.networkCidr);
-  const overlaps = (cidr: string): boolean => {
-    const other = new Address4(cidr);
-    return own.isInSubnet(other) || other.isInSubnet(own);
-  };
-  const [overlap] = networks.filter(({ cidr }) => overlaps(cidr));
-  if (overlap && !running)
+  const taken = networks.find(({ cidr }) => overlap(c.networkCidr, cidr));
+  if (taken && !running)
     checks.push(
       problem(
         "networkCidr",
-        `${c.networkCidr} overlaps ${overlap.cidr} of Docker's network ${overlap.name}`,
+        `${c.networkCidr} overlaps ${taken.cidr} of Docker's network ${taken.name}`,
         "choose another networkCidr, such as 10.73.0.0/16",
       ),
     );
@@ -228,10 +225,7 @@ function freeBytes(folder: string | undefined): number | undefined {
 
 /** Images of the cluster's services that come of this checkout. */
 function builtHere(cluster: Cluster): ImageName[] {
-  const used = new Set(cluster.services.map((s) => s.image));
-  return IMAGE_NAMES.filter(
-    (name) => used.has(name) && imageRecord(name).origin === "built" && !(name in cluster.config.prebuiltImages),
-  );
+  return imagesOf(cluster.services).filter((name) => !(name in cluster.config.prebuiltImages));
 }
 
 /** Those of them that this Docker does not have yet. */

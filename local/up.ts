@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { GROUPS } from "../cluster/groups.ts";
-import { IMAGE_NAMES, type ImageName, imageRecord } from "../cluster/image-catalogue.ts";
-import { layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
+import type { ImageName } from "../cluster/image-catalogue.ts";
+import { imagesOf, layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
 import { describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
@@ -170,8 +170,7 @@ export async function buildImages(
   mesos: ReadonlyMap<string, MesosArchive>,
   signal: AbortSignal,
 ): Promise<void> {
-  const used = new Set(cluster.services.map((s) => s.image));
-  const wanted = IMAGE_NAMES.filter((name) => used.has(name) && imageRecord(name).origin === "built");
+  const wanted = imagesOf(cluster.services);
   const build = async (names: readonly ImageName[], env: Record<string, string> = {}): Promise<void> => {
     const all = { ...env, ...layerArguments(cluster.config) };
     const code = await interactive(join(root, "images", "build.sh"), names, { signal, env: all });

@@ -21,6 +21,7 @@ export async function keyProblem(publicKey: string, home: string): Promise<{ wro
   const wanted = bare(publicKey);
   const agent = await output("ssh-add", ["-L"]);
   if (agent.split("\n").some((line) => bare(line) === wanted)) return undefined;
+  const fingerprint = await fingerprintOf(publicKey);
   for (const name of DEFAULT_FILES) {
     const file = join(home, ".ssh", name);
     if (!existsSync(file)) continue;
@@ -30,7 +31,6 @@ export async function keyProblem(publicKey: string, home: string): Promise<{ wro
       await output("ssh-keygen", ["-l", "-f", file]),
       await output("ssh-keygen", ["-l", "-f", `${file}.pub`]),
     ];
-    const fingerprint = await fingerprintOf(publicKey);
     if (fingerprint !== "" && known.some((text) => text.includes(fingerprint)))
       return { wrong: `its private key ${file} has a passphrase, and no agent holds it`, fix: `ssh-add ${file}` };
   }

@@ -1,7 +1,5 @@
-import { createHash } from "node:crypto";
 import {
   copyFileSync,
-  createReadStream,
   createWriteStream,
   existsSync,
   linkSync,
@@ -12,7 +10,6 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { MESOS_IMAGES, mesosIn, sourceDigest } from "../cluster/images.ts";
@@ -20,6 +17,7 @@ import { platformOf } from "../cluster/platforms.ts";
 import { ConfigError } from "../config/problems.ts";
 import { withoutLogins } from "../config/redact.ts";
 import { type Config, required } from "../config/schema.ts";
+import { fileSha256 } from "../lib/digest.ts";
 import { UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
 import { explain, Http } from "../lib/http.ts";
@@ -182,7 +180,7 @@ export async function fetchSource(value: string, options: SourceOptions): Promis
   if (address.startsWith("docker://")) {
     const path = join(folder, `${id}.image.tar.gz`);
     if (!existsSync(path)) await takeOutOfImage(value, path, options);
-    return { path, sha256: await digestOf(path), id };
+    return { path, sha256: await fileSha256(path), id };
   }
 
   const path = join(folder, `${id}${ending}`);
@@ -221,7 +219,7 @@ async function fileDigest(source: string, address: string): Promise<string> {
       "a file that there is on this machine",
       `put the archive at ${path}, or correct the path`,
     );
-  return digestOf(path).catch((error: Error) => {
+  return fileSha256(path).catch((error: Error) => {
     throw new SourceError(source, "a file that this user may read", `make ${path} readable (${error.message})`);
   });
 }
@@ -235,17 +233,11 @@ async function downloaded(source: string, address: string, target: string, signa
       `an address that this machine can download (${failure})`,
       "correct it, or name a copy that this machine reaches (a mirror of yours, or file:///…)",
     );
-  return digestOf(target);
+  return fileSha256(target);
 }
 
 const wrongDigest = (actual: string): string =>
   `find out why it differs; if this is the file that you mean, end the value with #sha256=${actual}`;
-
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path), hash);
-  return hash.digest("hex");
-}
 
 /** Why the download failed; empty where it did not. */
 async function download(url: string, target: string, signal: AbortSignal): Promise<string> {

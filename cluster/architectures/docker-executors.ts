@@ -31,7 +31,7 @@ export const dockerExecutors: ArchitectureRecord = {
   masterRoles: ["mesos-master"],
   agentRoles: ["mesos-agent"],
   wire,
-  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config))],
+  gates: (ctx) => [agentsRegistered(ctx)],
   apps: () => [],
   jobAgents: totalAgents,
   rules: () => {},

@@ -1,4 +1,3 @@
-import { totalAgents } from "../agent-groups.ts";
 import { agentSize } from "../memory.ts";
 import {
   leastAgentMiB,
@@ -31,7 +30,7 @@ export const marathonStandalone: ArchitectureRecord = {
     without: [],
     env: {},
   }),
-  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config)), ...marathonGates(ctx)],
+  gates: (ctx) => [agentsRegistered(ctx), ...marathonGates(ctx)],
   apps: marathonApps,
   jobAgents: marathonWorkers,
   rules: (c, refuse) => {

@@ -15,7 +15,7 @@ export const mesosInDocker: ArchitectureRecord = {
   masterRoles: ["mesos-master"],
   agentRoles: ["mesos-agent"],
   wire: (ctx) => registersWithMesos(ctx, { "spark.mesos.executor.home": SPARK_HOME }),
-  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config))],
+  gates: (ctx) => [agentsRegistered(ctx)],
   apps: () => [],
   jobAgents: totalAgents,
   rules: () => {},

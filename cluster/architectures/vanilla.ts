@@ -35,7 +35,7 @@ export const vanilla: ArchitectureRecord = {
   masterRoles: ["mesos-master"],
   agentRoles: ["mesos-agent"],
   wire,
-  gates: (ctx) => [agentsRegistered(ctx, totalAgents(ctx.config))],
+  gates: (ctx) => [agentsRegistered(ctx)],
   apps: () => [],
   jobAgents: totalAgents,
   rules: (c, refuse) => {

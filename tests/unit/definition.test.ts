@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { Address4 } from "ip-address";
 import { describe, expect, test } from "vitest";
-import { agentNumbers } from "../../cluster/agent-groups.ts";
 import { architectureOf, mesosStartsExecutors } from "../../cluster/architectures/index.ts";
 import { egressOf } from "../../cluster/firewall.ts";
+import { agentNumbers } from "../../cluster/groups.ts";
 import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { fill, placeholder, secretsIn } from "../../cluster/values.ts";

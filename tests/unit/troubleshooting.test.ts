@@ -82,7 +82,7 @@ const messages = nodes.flatMap((node) => {
   if (!ts.isNewExpression(node) || !shown.has(node.expression.getText())) return [];
   if (LISTS.includes(node.expression.getText())) return [];
   const [argument] = node.arguments ?? [];
-  const at = `${node.getSourceFile().fileName}`;
+  const at = node.getSourceFile().fileName;
   return argument ? textsOf(argument).map((message) => ({ at, message })) : [];
 });
 

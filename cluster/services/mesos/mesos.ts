@@ -1,3 +1,4 @@
+import { totalAgents } from "../../agent-groups.ts";
 import { type Context, scriptFile } from "../../context.ts";
 import { PROCESSES } from "../../limits.ts";
 import { agentSize, SHM_MIB } from "../../memory.ts";
@@ -379,8 +380,9 @@ export function agentShuffleService(ctx: Context, machine: Machine, executorUri:
 }
 
 /** A leading master that has every agent. Its metrics need no more than a read. */
-export function agentsRegistered(ctx: Context, agents: number): Gate {
+export function agentsRegistered(ctx: Context): Gate {
   const c = ctx.config;
+  const agents = totalAgents(c);
   return {
     group: "master",
     what: `a leading Mesos master with ${agents} agents`,
