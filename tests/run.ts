@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { ROOT } from "../lib/root.ts";
 import { layers } from "./layers.ts";
 
@@ -21,7 +22,7 @@ interface VitestReport {
     name: string;
     status: string;
     message: string;
-    assertionResults: { status: string; fullName: string }[];
+    assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
   }[];
 }
 
@@ -32,6 +33,8 @@ interface Outcome {
   skipped: number;
   seconds: number;
   note: string;
+  /** What failed, by file and name: the last lines of a long log must say it. */
+  failures: string[];
 }
 
 /** What tests that were skipped say about it in their names, as "(skipped: why)". */
@@ -41,6 +44,28 @@ function whySkipped(report: VitestReport): string[] {
     .filter((result) => !["passed", "failed"].includes(result.status))
     .map((result) => /\(skipped: .*?\)(?= |$)/.exec(result.fullName)?.[0].slice(1, -1) ?? "");
   return [...new Set(skipped)].filter(Boolean);
+}
+
+/** Tests that failed, and files that did not load. */
+function failuresOf(report: VitestReport): string[] {
+  return report.testResults.flatMap((file) => {
+    const name = relative(ROOT, file.name);
+    const failed = file.assertionResults.filter((result) => result.status === "failed");
+    if (failed.length > 0) {
+      return failed.map(({ fullName, failureMessages }) => `${name}: ${fullName}\n${firstLines(failureMessages?.[0])}`);
+    }
+    return file.status === "failed" ? [`${name}\n${firstLines(file.message)}`] : [];
+  });
+}
+
+/** The beginning of a message, without colours and calls inside of libraries. */
+function firstLines(message = ""): string {
+  return stripVTControlCharacters(message)
+    .split("\n")
+    .filter((line) => !/^\s+at .*(node_modules|node:)/.test(line))
+    .slice(0, 12)
+    .map((line) => `    ${line.slice(0, 300)}`)
+    .join("\n");
 }
 
 async function vitest(files: string, timeoutMs: number, report: string): Promise<number> {
@@ -81,7 +106,15 @@ for (const layer of layers) {
   const notAsked = layer.byName && !asked.includes(layer.name);
   const reason = notAsked ? `too long for every run: node tests/run.ts ${layer.name}` : await layer.missing();
   if (reason) {
-    outcomes.push({ layer: layer.name, passed: 0, failed: 0, skipped: 1, seconds: 0, note: `skipped: ${reason}` });
+    outcomes.push({
+      layer: layer.name,
+      passed: 0,
+      failed: 0,
+      skipped: 1,
+      seconds: 0,
+      note: `skipped: ${reason}`,
+      failures: [],
+    });
     continue;
   }
   process.stdout.write(`\n== ${layer.name}: ${layer.what}\n`);
@@ -108,6 +141,7 @@ for (const layer of layers) {
       skipped,
       seconds,
       note: [broke, ...whySkipped(json)].filter(Boolean).join("; "),
+      failures: failuresOf(json),
     });
   } catch (error) {
     outcomes.push({
@@ -117,11 +151,14 @@ for (const layer of layers) {
       skipped: 0,
       seconds,
       note: `no report: ${String(error)}`,
+      failures: [],
     });
   }
 }
 rmSync(dir, { recursive: true, force: true });
 
+const failures = outcomes.flatMap((outcome) => outcome.failures);
+if (failures.length > 0) process.stdout.write(`\n== Failed\n${failures.join("\n")}\n`);
 process.stdout.write("\n== Summary\n");
 for (const o of outcomes) {
   const counts = `${o.passed} passed, ${o.failed} failed, ${o.skipped} skipped`;
