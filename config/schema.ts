@@ -162,6 +162,12 @@ export const shape = {
       fix: "give vcpus and ramMiB (MiB) for each flavor name, as whole numbers",
     },
   ),
+  prices: machine.table(z.number().min(0).max(1_000_000), "a table such as {m1.large: 0.12, volumeGb: 0.0001}", {
+    names: text.cloudName,
+    doc: "What things cost by the hour, in `currency`: a machine by the name of its flavor, one GB of a volume as `volumeGb`, a floating IP as `floatingIp`. With a price for every flavor above, `plan` and the gateway's first page say what the cluster costs by the day; what has no price counts as free.",
+    fix: "give a price by the hour, as a number, for each flavor name",
+  }),
+  currency: machine.text("EUR", { doc: "Currency of `prices`." }, /^[A-Z]{3}$/, "three capital letters such as EUR"),
   availabilityZones: machine.list(IDENTIFIER, "availability zone names", {
     doc: "Availability zones over which each group of machines is spread evenly. With several masters and `antiAffinity: hard`, two zones are refused: the loss of one could take the majority.",
     derived: "the cloud's default zone",

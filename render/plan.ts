@@ -1,5 +1,6 @@
 import { agentConfigs } from "../cluster/agent-groups.ts";
 import { architectureOf, hasMesos } from "../cluster/architectures/index.ts";
+import { costByDay, money, withoutPrice } from "../cluster/costs.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { localReference } from "../cluster/images.ts";
@@ -32,6 +33,8 @@ export interface PlanDocument {
   services: PlannedService[];
   spark: Filled<Cluster["spark"]>;
   quota: Cluster["quota"];
+  /** What it costs by the day; left out where `prices` does not have all of its flavors. */
+  costByDay?: { amount: number; currency: string };
   /** What Marathon keeps running; left out where there is no Marathon. */
   apps?: MarathonApp[];
 }
@@ -51,6 +54,7 @@ export function planDocument(cluster: Cluster, versions: Versions): PlanDocument
   const reference = referenceOf(cluster, versions);
   const shown: LookUp = (ref) => (ref.kind === "image" ? reference(ref.name) : placeholder(ref));
   const { machinesAreContainers } = platformOf(cluster.config);
+  const cost = costByDay(cluster.config, cluster.machines);
   return {
     architecture: cluster.architecture,
     machines: cluster.machines.map(({ name, roles, address }) => ({ name, roles, address })),
@@ -74,6 +78,7 @@ export function planDocument(cluster: Cluster, versions: Versions): PlanDocument
     }),
     spark: fill(cluster.spark, shown),
     quota: cluster.quota,
+    ...(cost === undefined ? {} : { costByDay: { amount: cost, currency: cluster.config.currency } }),
     ...(cluster.apps.length > 0 ? { apps: renderApps(cluster, shown) } : {}),
   };
 }
@@ -179,6 +184,11 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     );
     if (q.vcpus === null)
       line("  ? the flavors' sizes are not in flavorSizes; the cloud is asked before anything is created\n");
+    const cost = costByDay(c, cluster.machines);
+    if (cost !== undefined) line(`By the day it costs ${money(c, cost)}, by the prices of the config\n`);
+    else if (Object.keys(c.prices).length > 0) {
+      line(`What it costs by the day is not known: prices lacks ${withoutPrice(c, cluster.machines).join(", ")}\n`);
+    }
     const lost = cluster.machines.filter((m) => GROUPS[m.group].volumeKey !== undefined && m.volumeGb === undefined);
     if (!c.dataVolumes && lost.length > 0) {
       line(`Without data volumes, replacing a machine loses its state: ${lost.map((m) => m.name).join(", ")}`);

@@ -94,10 +94,12 @@ function holding(key: ConfigKey, text: string): unknown[] {
     case "object":
       return key === "flavorSizes"
         ? [{ [text]: { vcpus: 1, ramMiB: 1024 } }]
-        : [
-            { [text]: key === "prebuiltImages" ? `x${DIGEST}` : "1" },
-            { [key === "prebuiltImages" ? "client" : "spark.x"]: text },
-          ];
+        : key === "prices"
+          ? [{ [text]: 1 }]
+          : [
+              { [text]: key === "prebuiltImages" ? `x${DIGEST}` : "1" },
+              { [key === "prebuiltImages" ? "client" : "spark.x"]: text },
+            ];
     default:
       return [text];
   }

@@ -1,5 +1,6 @@
 import { SPARK_VERSION } from "../../../config/versions.ts";
 import type { WiredContext } from "../../context.ts";
+import { costInWords } from "../../costs.ts";
 import { peers } from "../../firewall.ts";
 import { GROUP_NAMES } from "../../groups.ts";
 import type { Group, Json, Service } from "../../types.ts";
@@ -24,6 +25,7 @@ export function landingPage(ctx: WiredContext, pages: readonly ShownPage[], serv
     for (const port of ports) for (const peer of peers(c, port, to, groups)) if (peer !== to) peersOf.add(peer);
     connects.set(to, peersOf);
   }
+  const cost = costInWords(c, machines);
   return {
     name: c.clusterName,
     architecture: c.architecture,
@@ -36,5 +38,6 @@ export function landingPage(ctx: WiredContext, pages: readonly ShownPage[], serv
       from: [...(connects.get(group) ?? [])],
     })),
     connect: ctx.platform.connect(c),
+    ...(cost === "" ? {} : { cost }),
   };
 }

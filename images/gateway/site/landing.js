@@ -242,7 +242,7 @@ at("leave").addEventListener("click", async () => {
   cluster = await ask("/cluster.json");
   document.title = cluster.name;
   at("name").textContent = cluster.name;
-  at("what").textContent = `${cluster.architecture}, Spark ${cluster.spark}`;
+  at("what").textContent = [`${cluster.architecture}, Spark ${cluster.spark}`, cluster.cost].filter(Boolean).join("; ");
   showPages();
   showPicture();
   showConnect();

@@ -1,0 +1,47 @@
+import type { Config } from "../config/schema.ts";
+import { GROUPS } from "./groups.ts";
+import type { Machine } from "./types.ts";
+
+/** What a cluster costs, from the prices that the config gives. */
+
+const HOURS = 24;
+
+/** What machines cost by the day with their volumes; `undefined` where a flavor of theirs has no price. */
+export function machinesByDay(c: Config, machines: readonly Machine[]): number | undefined {
+  const byHour = machines.map(({ flavor = "", volumeGb = 0, scratchGb = 0 }) => {
+    const price = c.prices[flavor];
+    return price === undefined
+      ? undefined
+      : price + (volumeGb + scratchGb + (c.bootVolumeGb ?? 0)) * (c.prices.volumeGb ?? 0);
+  });
+  return byHour.includes(undefined) ? undefined : HOURS * byHour.reduce<number>((sum, price = 0) => sum + price, 0);
+}
+
+/** What the cluster costs by the day; `undefined` where a flavor that it uses has no price. */
+export function costByDay(c: Config, machines: readonly Machine[]): number | undefined {
+  const sum = machinesByDay(c, machines);
+  return sum === undefined ? undefined : sum + (c.bastion ? HOURS * (c.prices.floatingIp ?? 0) : 0);
+}
+
+/** An amount of money in words, such as `12.30 EUR`. */
+export const money = (c: Config, amount: number): string => `${amount.toFixed(2)} ${c.currency}`;
+
+/** Flavors that the cluster uses and `prices` does not have. */
+export function withoutPrice(c: Config, machines: readonly Machine[]): string[] {
+  return [...new Set(machines.flatMap(({ flavor }) => flavor ?? []))].filter((name) => c.prices[name] === undefined);
+}
+
+/**
+ * What the cluster costs, for a page that must not change with the number of agents: what stays, and each machine of
+ * those that come and go. Empty where a price lacks.
+ */
+export function costInWords(c: Config, machines: readonly Machine[]): string {
+  const [lasting, others] = [true, false].map((wanted) =>
+    machines.filter(({ group }) => GROUPS[group].lasting === wanted),
+  );
+  const base = costByDay(c, lasting ?? []);
+  const kinds = [...Map.groupBy(others ?? [], ({ group, subgroup }) => (subgroup ? `${group} of ${subgroup}` : group))];
+  const each = kinds.map(([kind, members]) => ({ kind, cost: machinesByDay(c, members.slice(0, 1)) }));
+  if (base === undefined || each.some(({ cost }) => cost === undefined)) return "";
+  return [`${money(c, base)} a day`, ...each.map(({ kind, cost = 0 }) => `each ${kind} ${money(c, cost)}`)].join(", ");
+}

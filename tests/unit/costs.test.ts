@@ -1,0 +1,55 @@
+import { describe, expect, test } from "vitest";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import type { Cluster } from "../../cluster/types.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
+import { planDocument, planText } from "../../render/plan.ts";
+import { CLOUD } from "../fixtures/configs.ts";
+
+const clusterOf = (raw: RawConfig): Cluster => describeCluster(validate({ ...CLOUD, ...raw }, "test"));
+const versions = pinnedVersions(ROOT);
+const prices = { "m1.medium": 0.05, "m1.large": 0.1, volumeGb: 0.0001, floatingIp: 0.005 };
+const textOf = (raw: RawConfig): string => planText(clusterOf(raw), versions, "test", false);
+
+/** What the gateway's first page is told. */
+function shown(raw: RawConfig): unknown {
+  const gateway = clusterOf(raw).services.find(({ name }) => name === "gateway");
+  const content = gateway?.files.find(({ path }) => path.endsWith("/cluster.json"))?.content;
+  return content?.format === "json" ? (content.value as { cost?: string }).cost : undefined;
+}
+
+describe("what a cluster costs", () => {
+  test("by the day: machines, volumes and the address", () => {
+    const cluster = clusterOf({ prices, agentCount: 4 });
+    const machines = cluster.machines.map(({ flavor }) => (flavor === "m1.large" ? 0.1 : 0.05));
+    const hour = machines.reduce((sum, price) => sum + price, 0) + cluster.quota.gigabytes * 0.0001 + 0.005;
+    expect(planDocument(cluster, versions).costByDay?.amount).toBeCloseTo(24 * hour, 9);
+    expect(planDocument(cluster, versions).costByDay?.currency).toBe("EUR");
+    expect(textOf({ prices, agentCount: 4, currency: "SEK" })).toContain(`${(24 * hour).toFixed(2)} SEK`);
+  });
+
+  test("boot volumes cost as well", () => {
+    const amount = (raw: RawConfig): number =>
+      planDocument(clusterOf({ prices, ...raw }), versions).costByDay?.amount ?? Number.NaN;
+    const cluster = clusterOf({ prices });
+    expect(amount({ bootVolumeGb: 50 }) - amount({})).toBeCloseTo(24 * cluster.machines.length * 50 * 0.0001, 9);
+  });
+
+  test("a flavor without a price is named", () => {
+    expect(textOf({ prices: { "m1.medium": 0.05 } })).toContain("prices lacks m1.large");
+    expect(planDocument(clusterOf({ prices: { "m1.medium": 0.05 } }), versions).costByDay).toBeUndefined();
+  });
+
+  test("without prices nothing is said", () => {
+    expect(textOf({})).not.toMatch(/costs/);
+    expect(shown({})).toBeUndefined();
+  });
+
+  test("the gateway's page says it for each agent, so that one more changes nothing", () => {
+    expect(shown({ prices, agentCount: 4 })).toMatch(/^\d+\.\d\d EUR a day, each agent \d+\.\d\d EUR$/);
+    expect(shown({ prices, agentCount: 9 })).toBe(shown({ prices, agentCount: 4 }));
+    const agentGroups = { big: { flavor: "m1.large", count: 2 } };
+    expect(shown({ prices, agentCount: 1, agentGroups })).toMatch(/each agent of big 2\.40 EUR$/);
+  });
+});
