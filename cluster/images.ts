@@ -10,6 +10,7 @@ import {
   layersOf,
   mayHoldMesos,
 } from "./image-catalogue.ts";
+import { hasObjectStore } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import type { Service } from "./types.ts";
 
@@ -65,11 +66,11 @@ export function mesosParts(source: string, c: Config): string {
 export const mesosTag = (source: string | undefined): string =>
   source === undefined ? "" : `-mesos-${sourceDigest(source).slice(0, SHORT_DIGEST)}`;
 
-type Layered = Pick<Config, "s3Endpoint" | "sparkConnect">;
+type Layered = Pick<Config, "s3Endpoint" | "objectStore" | "sparkConnect">;
 
 /** Whether a config asks for a layer. */
 const WANTED: Readonly<Record<LayerName, (c: Layered) => boolean>> = {
-  s3: (c) => c.s3Endpoint !== undefined,
+  s3: hasObjectStore,
   connect: (c) => c.sparkConnect,
 };
 

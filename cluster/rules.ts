@@ -11,6 +11,7 @@ import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, GROUPS, zookeeperMembers } from "./groups.ts";
 import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
+import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
@@ -315,6 +316,19 @@ function features(c: Config, refuse: Refuse): void {
   if (s3.length === 1 || s3.length === 2) {
     for (const key of s3)
       refuse(key, "set together with the other s3 keys", "give all three of them, or none", undefined);
+  }
+  if (makesContainer(c)) {
+    const named = (["s3Endpoint", "s3AccessKey", "s3SecretKey"] as const).filter((key) => c[key] !== undefined);
+    if (!platformOf(c).servers) {
+      const fix = "remove it; for an object store that you have, set s3Endpoint, s3AccessKey and s3SecretKey";
+      refuse("objectStore", `none on platform ${c.platform}, which has no object store of its own`, fix);
+    } else if (named.length > 0) {
+      refuse(
+        "objectStore",
+        `none while ${named.join(", ")} name an object store: one is enough`,
+        "remove it, or those",
+      );
+    }
   }
   if (platformOf(c).plainSecrets) {
     // The registry's password is of no use there.

@@ -1,5 +1,6 @@
 import type { Context } from "./context.ts";
 import { hasHdfs } from "./features.ts";
+import { containerUrl, hasObjectStore } from "./object-store.ts";
 import { sharedFolder } from "./shared-storage.ts";
 import type { Value } from "./values.ts";
 
@@ -43,7 +44,7 @@ function writeInstead(ctx: Context, sharedFolders: readonly string[]): string {
     ...(folder === undefined
       ? []
       : [hasHdfs(ctx.config) ? `file://${folder}/results` : `${folder}/results (or a relative path in a notebook)`]),
-    ...(ctx.config.s3Endpoint === undefined ? [] : ["s3a://<bucket>/results"]),
+    ...(hasObjectStore(ctx.config) ? [`${containerUrl(ctx.config) ?? "s3a://<bucket>"}/results`] : []),
   ];
   return places.length > 0
     ? `Write to ${places.join(", or to ")}.`

@@ -1,15 +1,19 @@
 import type { ImageName } from "./image-catalogue.ts";
 
 /**
- * Text of the cluster's definition whose secrets and image references are not known yet. They stand in it as typed references,
+ * Text of the cluster's definition whose secrets, image references and values of the cloud are not known yet. They stand in it as typed references,
  * never as marks inside of a string: text that a config gives can therefore not name one, and a value is put in before the
  * text is quoted for where it goes (a shell word, YAML, JSON, a properties file).
  */
 
-/** What a definition refers to by name: a secret of the cluster, or an image of the catalogue. */
+/** What only the cloud can say: when it was asked, or has made it. */
+export type CloudValue = "object-store-endpoint" | "object-store-region" | "object-store-access-key";
+
+/** What a definition refers to by name: a secret of the cluster, an image of the catalogue, or a value of the cloud's. */
 export type Reference =
   | { readonly kind: "secret"; readonly name: string }
-  | { readonly kind: "image"; readonly name: ImageName };
+  | { readonly kind: "image"; readonly name: ImageName }
+  | { readonly kind: "cloud"; readonly name: CloudValue };
 
 /** Text that is encoded when its own references are known. */
 export interface Encoded {
@@ -47,6 +51,9 @@ export const secret = (name: string): Template => new Template([{ kind: "secret"
 
 /** The reference by which an image is pulled. */
 export const image = (name: ImageName): Template => new Template([{ kind: "image", name }]);
+
+/** A value that the cloud gives. */
+export const cloud = (name: CloudValue): Template => new Template([{ kind: "cloud", name }]);
 
 /** Base64 of a text, as HTTP sends a user and a password. */
 export const base64 = (of: Value): Template => new Template([{ kind: "base64", of }]);
@@ -116,7 +123,7 @@ export const secretsIn = (data: unknown): string[] =>
   references(data).flatMap((reference) => (reference.kind === "secret" ? [reference.name] : []));
 
 /** No secret of a cluster has braces in it. */
-const PLACEHOLDER = /\{\{(secret|image):/;
+const PLACEHOLDER = /\{\{(secret|image|cloud):/;
 
-/** What people see in place of a value: `{{secret:NAME}}`, `{{image:NAME}}`. Nothing reads it back. */
+/** What people see in place of a value: `{{secret:NAME}}`, `{{image:NAME}}`, `{{cloud:NAME}}`. Nothing reads it back. */
 export const placeholder: LookUp = ({ kind, name }) => `{{${kind}:${name}}}`;

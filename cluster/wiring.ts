@@ -1,9 +1,9 @@
-import { SECRET_KEYS } from "../config/secrets.ts";
 import type { ArchitectureRecord } from "./architectures/record.ts";
 import type { Context } from "./context.ts";
 import { hasHdfs } from "./features.ts";
 import { javaProperties } from "./java.ts";
 import { executorCores, overheadMiB } from "./memory.ts";
+import { objectStoreProperties } from "./object-store.ts";
 import { packageProperties } from "./packages.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
@@ -15,7 +15,7 @@ import { dynamicAllocation, fairShare } from "./sharing.ts";
 import { propertiesFor } from "./spark-properties.ts";
 import { driverOptions } from "./teams.ts";
 import type { SparkWiring } from "./types.ts";
-import { secret, type Value } from "./values.ts";
+import type { Value } from "./values.ts";
 
 /** Python that executors run, wherever they run: the same virtual environment path in images and on machines. */
 const PYTHON = "/opt/venv/bin/python3";
@@ -49,7 +49,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
           "spark.history.ui.port": String(c.historyServerPort),
         }
       : {}),
-    ...objectStore(ctx),
+    ...objectStoreProperties(c),
     ...packageProperties(c),
     ...javaProperties(c, "spark.executor.uri" in own.conf),
     ...propertiesFor(c, "driver"),
@@ -82,20 +82,6 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
 /** Where tables lie: in HDFS where there is one, else in the folder that executors have too. */
 function warehouse(ctx: Context): string {
   return hasHdfs(ctx.config) ? `${defaultFs(ctx)}/user/spark/warehouse` : `file:${SHARED_FOLDER}/spark-warehouse`;
-}
-
-/** How `s3a://` paths are read. Executors get it from their driver. */
-function objectStore({ config: c }: Context): Record<string, Value> {
-  if (c.s3Endpoint === undefined) return {};
-  return {
-    "spark.hadoop.fs.s3a.endpoint": c.s3Endpoint.replace(/\/$/, ""),
-    "spark.hadoop.fs.s3a.connection.ssl.enabled": String(c.s3Endpoint.startsWith("https:")),
-    // Buckets have names in DNS at AWS only.
-    "spark.hadoop.fs.s3a.path.style.access": "true",
-    "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
-    "spark.hadoop.fs.s3a.access.key": c.s3AccessKey ?? "",
-    "spark.hadoop.fs.s3a.secret.key": secret(SECRET_KEYS.s3SecretKey),
-  };
 }
 
 function optional(key: string, value: number | undefined): Record<string, string> {

@@ -20,7 +20,7 @@ import type { SparkClusterArgs } from "./spark-cluster.ts";
 /** What is found out about a cluster and its cloud before the first resource is registered. */
 export type Found = Pick<
   SparkClusterArgs,
-  "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "operations"
+  "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "objectStore" | "operations"
 > &
   Required<Pick<SparkClusterArgs, "mesosArchives">>;
 
@@ -49,6 +49,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
       flavorIds: Object.fromEntries(Object.entries(facts.flavors).map(([name, { id }]) => [name, id])),
       externalNetworkId: facts.externalNetworkId,
       externalNetwork: c.externalNetwork ?? "",
+      objectStore: facts.objectStore,
       mesosArchives,
       operations: operationsFor(cluster, root, cloud, facts.existing),
     };

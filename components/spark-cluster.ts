@@ -21,6 +21,7 @@ import {
   mesosParts,
   mesosTag,
 } from "../cluster/images.ts";
+import { containerName, containerUrl, makesContainer, segmentsName } from "../cluster/object-store.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
@@ -29,11 +30,12 @@ import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pushLogin } from "../cluster/services/registry/registry.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, type Reference, references, secret } from "../cluster/values.ts";
-import { givenSecrets, type SecretKey } from "../config/secrets.ts";
+import { givenSecrets, SECRET_KEYS, type SecretKey } from "../config/secrets.ts";
 import { type Checkout, readCheckout } from "../lib/checkout.ts";
 import { messageOf } from "../lib/errors.ts";
 import { never } from "../lib/promises.ts";
 import type { SshTarget } from "../machines/ssh.ts";
+import type { ObjectStoreFacts } from "../openstack/object-store.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
 import { checkUserData, pathOnMachine, renderGates, renderUserData, userDataReferences } from "../render/cloud-init.ts";
 import { renderApps } from "../render/marathon-apps.ts";
@@ -41,12 +43,13 @@ import { accessSummary, connectServer, pages, pageUrl, sshConfig } from "./acces
 import { Bastion } from "./bastion.ts";
 import { ClusterSecrets } from "./cluster-secrets.ts";
 import { type Configuration, configure } from "./configuration.ts";
-import { valuesOf } from "./filler.ts";
+import { type CloudValues, valuesOf } from "./filler.ts";
 import { Firewall } from "./firewall.ts";
 import { Images, type ImagesArgs } from "./images.ts";
 import { KeyPair } from "./key-pair.ts";
 import { MachineGroup, type MachineGroupArgs } from "./machine-group.ts";
 import { Network } from "./network.ts";
+import { ObjectStore } from "./object-store.ts";
 import type { Operations } from "./operations.ts";
 
 export interface SparkClusterArgs {
@@ -67,6 +70,11 @@ export interface SparkClusterArgs {
    * @default none; images hold no Mesos
    */
   mesosArchives?: ReadonlyMap<string, string>;
+  /**
+   * How drivers reach the cloud's object store.
+   * @default none: the config asks for no container
+   */
+  objectStore?: ObjectStoreFacts | undefined;
   /** What exists already, and how machines are waited for. */
   operations: Operations;
   /** Values of the config's secret keys that are set; all other secrets are generated. */
@@ -103,6 +111,8 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly sshConfig: pulumi.Output<string>;
   /** `spark-defaults.conf` of the client. Secret, because Spark's shared secret is among it. */
   readonly sparkProperties: pulumi.Output<Record<string, string>>;
+  /** The container that the cluster made, as Spark has it: `s3a://lab-data`. Empty without. */
+  readonly objectStore: pulumi.Output<string>;
   /** The bastion's public address; empty without a bastion. */
   readonly bastionAddress: pulumi.Output<string>;
   /** SSH host key of every machine, as lines of `known_hosts`. */
@@ -132,8 +142,10 @@ export class SparkCluster extends pulumi.ComponentResource {
 
     // Access: the key for SSH, every password, and the machine through which all others are reached.
     const keyPair = this.#keyPair(name);
-    const secrets = this.#secrets(name);
-    const base = { network, firewall, keyPair, secrets };
+    const store = this.#objectStore(name);
+    const secrets = this.#secrets(name, store);
+    const cloud = this.#cloudValues(store);
+    const base = { network, firewall, keyPair, secrets, cloud };
     const bastion = this.#bastion(name, base);
     this.sshKnownHosts = pulumi.unsecret(secrets.of(HOST_KEY_SECRET).apply((seed) => knownHosts(cluster, seed)));
     this.#connect(keyPair, bastion);
@@ -148,7 +160,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     for (const group of GROUP_NAMES) this.#group(name, { ...base, images }, group);
 
     // Readiness: decides whether the update succeeds. The outputs do not wait for it.
-    this.ready = this.#waitUntilReady(secrets, images);
+    this.ready = this.#waitUntilReady(base, images);
 
     // Outputs.
     this.masterUrl = pulumi.output(cluster.spark.master);
@@ -161,9 +173,10 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.sparkRemote = connect
       ? secrets.of(CONNECT_TOKEN).apply((token) => sparkRemote(connect.port, token))
       : pulumi.output("");
+    this.objectStore = pulumi.output(containerUrl(cluster.config) ?? "");
     this.bastionAddress = bastion?.address ?? pulumi.output("");
     this.sshConfig = this.bastionAddress.apply((address) => sshConfig(cluster, address));
-    this.sparkProperties = this.#sparkProperties(secrets, images);
+    this.sparkProperties = this.#sparkProperties(base, images);
     this.privateKey = keyPair.privateKey;
     // sshConfig, sshKnownHosts, sparkProperties and privateKey are large or secret, and are outputs of the stack: one copy in the state is enough.
     this.registerOutputs({
@@ -210,13 +223,44 @@ export class SparkCluster extends pulumi.ComponentResource {
     );
   }
 
-  #secrets(name: string): ClusterSecrets {
+  /** The container for `s3a://` paths and its key; nothing where the config asks for none. */
+  #objectStore(name: string): ObjectStore | undefined {
+    const { cluster } = this.#args;
+    const c = cluster.config;
+    if (!makesContainer(c)) return undefined;
+    return new ObjectStore(
+      `${name}-objects`,
+      {
+        clusterName: cluster.name,
+        container: containerName(c),
+        segments: segmentsName(c),
+        protectData: c.protectData,
+      },
+      { parent: this },
+    );
+  }
+
+  /** What user data has of the cloud besides secrets and images. */
+  #cloudValues(store: ObjectStore | undefined): CloudValues {
+    const { objectStore } = this.#args;
+    if (!store || !objectStore) return {};
+    return {
+      "object-store-endpoint": objectStore.endpoint,
+      "object-store-region": objectStore.region,
+      "object-store-access-key": store.accessKey,
+    };
+  }
+
+  #secrets(name: string, store: ObjectStore | undefined): ClusterSecrets {
     const { cluster, secrets = {} } = this.#args;
     return new ClusterSecrets(
       `${name}-secret`,
       {
         make: [...cluster.secrets, { name: HOST_KEY_SECRET, length: HOST_KEY_SECRET_LENGTH }],
-        given: givenSecrets<pulumi.Input<string>>(secrets),
+        given: {
+          ...givenSecrets<pulumi.Input<string>>(secrets),
+          ...(store ? { [SECRET_KEYS.s3SecretKey]: store.secretKey } : {}),
+        },
       },
       { parent: this },
     );
@@ -322,12 +366,12 @@ export class SparkCluster extends pulumi.ComponentResource {
   }
 
   /** User data and hash of each machine of a group, known as soon as the secrets and digests in them are. */
-  #configurations(group: Group, { secrets, images }: Base): pulumi.Output<ReadonlyMap<string, Configuration>> {
+  #configurations(group: Group, { secrets, cloud, images }: Base): pulumi.Output<ReadonlyMap<string, Configuration>> {
     const { cluster, imageId } = this.#args;
     const c = cluster.config;
     const machines = this.#machines(group);
     const policies = new Map(serverGroups(cluster).flatMap((g) => g.members.map((m) => [m, g.policy] as const)));
-    return valuesOf(this.#references(group), secrets, images).apply(
+    return valuesOf(this.#references(group), secrets, cloud, images).apply(
       (lookUp) =>
         new Map(
           machines.map((machine) => {
@@ -396,14 +440,14 @@ export class SparkCluster extends pulumi.ComponentResource {
    * Waits for every machine, then for what the groups must achieve together, then for Marathon's apps. The client comes
    * last: it counts Spark workers, which may be among those apps.
    */
-  async #waitUntilReady(secrets: ClusterSecrets, images: Images): Promise<void> {
+  async #waitUntilReady(base: Base, images: Images): Promise<void> {
     const { cluster, operations } = this.#args;
     if (!operations.waits) return;
     const gated = GROUP_NAMES.filter((g) => cluster.gates.some((gate) => gate.group === g));
     try {
       await allOf([...this.#groups.values()].map((group) => group.ready));
       await allOf(gated.filter((g) => !GROUPS[g].gatedLast).map((g) => this.#gate(g)));
-      await allOf([this.#quotas(), this.#apps(secrets, images)]);
+      await allOf([this.#quotas(), this.#apps(base, images)]);
       await allOf(gated.filter((g) => GROUPS[g].gatedLast).map((g) => this.#gate(g)));
     } finally {
       await operations.close();
@@ -448,14 +492,14 @@ export class SparkCluster extends pulumi.ComponentResource {
   }
 
   /** Gives Marathon its apps. They are no Pulumi resources: Marathon keeps them itself, and they end with its machines. */
-  async #apps(secrets: ClusterSecrets, images: Images): Promise<void> {
+  async #apps({ secrets, cloud }: Base, images: Images): Promise<void> {
     const { cluster, operations } = this.#args;
     if (cluster.apps.length === 0) return;
     const resource = this.#groups.get("master") ?? this;
     const machines = this.#machines("master");
     const [first] = machines;
     if (!first) throw new Error("there are apps, and no machine with a Marathon");
-    const lookUp = await resolved(valuesOf(cluster.apps.map(appImage), secrets, images));
+    const lookUp = await resolved(valuesOf(cluster.apps.map(appImage), secrets, cloud, images));
     await operations
       .apps({
         machines: await this.#targets(machines),
@@ -470,9 +514,9 @@ export class SparkCluster extends pulumi.ComponentResource {
       });
   }
 
-  #sparkProperties(secrets: ClusterSecrets, images: Images): pulumi.Output<Record<string, string>> {
+  #sparkProperties({ secrets, cloud }: Base, images: Images): pulumi.Output<Record<string, string>> {
     const { conf } = this.#args.cluster.spark;
-    const filled = valuesOf(references(conf), secrets, images).apply((lookUp) => fill(conf, lookUp));
+    const filled = valuesOf(references(conf), secrets, cloud, images).apply((lookUp) => fill(conf, lookUp));
     return pulumi.secret(filled);
   }
 }
@@ -486,6 +530,7 @@ interface Base {
   firewall: Firewall;
   keyPair: KeyPair;
   secrets: ClusterSecrets;
+  cloud: CloudValues;
   /** Absent for the bastion and the registry, which exist before the images and run none of them. */
   images?: Images;
 }

@@ -296,7 +296,7 @@ export const shape = {
   }),
   registryVolumeGb: storage.integer(1, 16384, 20, { doc: "GB of the image registry's volume." }),
   protectData: storage.boolean(false, {
-    doc: "Whether data volumes outlive `pulumi destroy`. When true, destroy refuses and says so before it touches anything.",
+    doc: "Whether data volumes, and the containers of `objectStore`, outlive `pulumi destroy`. When true, destroy refuses and says so before it touches anything.",
   }),
 
   registry: software.optionalText(
@@ -413,6 +413,9 @@ export const shape = {
   }),
   sparkConnect: spark.boolean(false, {
     doc: "Whether the client runs the server of Spark Connect, which Python programs on other computers use with `pip install pyspark[connect]` and without Java: docs/CONNECT.md. It is one more driver that all of them share, and asks for a token. `prebuiltImages` are to be built with `CONNECT=jars images/build.sh`.",
+  }),
+  objectStore: spark.oneOf(["none", "swift"], "none", {
+    doc: "Whether the cluster makes a container in the cloud's own object store (Swift, or Ceph with Swift's API), `<clusterName>-data`, and a key for its S3 interface: `s3a://<clusterName>-data/…` then works in every notebook and job. `swift`: OpenStack only, and instead of `s3Endpoint`. The container goes with the cluster, and all objects in it, unless `protectData`. Whoever has the client has the key, which reaches whatever its owner, the user that runs `pulumi up`, reaches in the project: docs/SECURITY.md. `prebuiltImages` are to be built with `S3=jars images/build.sh`.",
   }),
   s3Endpoint: spark.optionalText(
     {

@@ -11,7 +11,7 @@ export { CloudError } from "./errors.ts";
  * and `openstack-wrapper` both stand on the abandoned `request` package).
  */
 
-export type Service = "compute" | "network" | "image" | "volume";
+export type Service = "compute" | "network" | "image" | "volume" | "object-store" | "s3";
 
 /** Types under which catalogs list a service, best first, and the version that is put behind an address without one. */
 const SERVICES: Record<Service, { types: string[]; version: (projectId: string) => string; why: string }> = {
@@ -23,6 +23,8 @@ const SERVICES: Record<Service, { types: string[]; version: (projectId: string) 
     version: (projectId) => `/v3/${projectId}`,
     why: "data volumes",
   },
+  "object-store": { types: ["object-store"], version: (projectId) => `/v1/AUTH_${projectId}`, why: "containers" },
+  s3: { types: ["s3"], version: () => "", why: "containers, as S3 has them" },
 };
 
 interface CatalogEntry {
@@ -110,6 +112,26 @@ export class Cloud {
   /** Whether the catalog lists a service in our region. */
   async has(service: Service): Promise<boolean> {
     return endpointOf(await this.#authenticated(), service, this.credentials) !== undefined;
+  }
+
+  /** Address of a service, with its version; `undefined` where the catalog lists none in our region. */
+  async endpoint(service: Service): Promise<string | undefined> {
+    return endpointOf(await this.#authenticated(), service, this.credentials);
+  }
+
+  /** What an address answers that is none of a listed service, whatever the status. Our token is not sent there. */
+  async ask(url: string, headers: Record<string, string>): Promise<string> {
+    return (await this.#send(url, { headers, timeoutMs: this.#timeoutMs })).body;
+  }
+
+  /** Headers of the answer for a thing that is described by them; `undefined` where there is none (404). */
+  async headers(service: Service, path: string): Promise<HttpAnswer["headers"] | undefined> {
+    try {
+      return (await this.#ask(service, path, { limit: 1 })).headers;
+    } catch (error) {
+      if (error instanceof CloudError && error.status === 404) return undefined;
+      throw error;
+    }
   }
 
   /**

@@ -9,6 +9,7 @@ import { CloudError } from "./errors.ts";
 import { Findings, PreflightError } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
 import { type ExistingMachine, existingMachines, machineOf } from "./inventory.ts";
+import { findObjectStore, type ObjectStoreFacts } from "./object-store.ts";
 import { checkQuota } from "./quota.ts";
 import { checkSources } from "./sources.ts";
 
@@ -31,6 +32,8 @@ export interface PreflightFacts {
   externalNetworkName: string;
   /** Public key of the key pair that the config names; empty where it names none. */
   publicKey: string;
+  /** How drivers reach the cloud's object store; absent where the config asks for no container there. */
+  objectStore: ObjectStoreFacts | undefined;
   /** What the cloud holds of this cluster already. */
   existing: Map<string, ExistingMachine>;
   /** What may be wrong but cannot be told from here, one line each. */
@@ -83,7 +86,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   await checkProject(cloud, findings);
 
   const machines = guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>());
-  const [flavors, image, externalNetwork, existing, publicKey] = await Promise.all([
+  const [flavors, image, externalNetwork, existing, publicKey, objectStore] = await Promise.all([
     guard(listFlavors(cloud), []),
     guard(
       machines.then((there) => findImage(cloud, cluster, there, findings)),
@@ -92,6 +95,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     guard(findExternalNetwork(cloud, c, findings), undefined),
     machines,
     guard(findKeyPair(cloud, c, findings), ""),
+    guard(findObjectStore(cloud, cluster, findings), undefined, "objectStore"),
     guard(checkZones(cloud, c, findings), undefined),
     guard(checkVolumes(cloud, cluster, findings), undefined),
     guard(checkExistingNetwork(cloud, cluster, findings), undefined),
@@ -113,6 +117,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     externalNetworkId: externalNetwork?.id ?? "",
     externalNetworkName: externalNetwork?.name ?? "",
     publicKey,
+    objectStore,
     existing,
   };
 }

@@ -1,3 +1,4 @@
+import { containerUrl } from "../cluster/object-store.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { SPARK_VERSION } from "../config/versions.ts";
 
@@ -21,6 +22,7 @@ export type Typed = readonly [command: string, what: string];
  */
 export function summary(cluster: Cluster, opened: readonly Opened[], typed: readonly Typed[]): string {
   const machines = `${cluster.machines.length} machines`;
+  const container = containerUrl(cluster.config);
   const names = [...opened.map(({ name }) => name), "MASTER"];
   const wide = Math.max(...names.map((name) => name.length)) + 2;
   const pages = opened.flatMap(({ name, url, note }) => [
@@ -33,6 +35,7 @@ export function summary(cluster: Cluster, opened: readonly Opened[], typed: read
     "",
     ...pages,
     `  ${"MASTER".padEnd(wide)}${cluster.spark.master}`,
+    ...(container === undefined ? [] : [`  ${"Objects".padEnd(wide)}${container}/`]),
     "",
     ...typed.map(([text, what]) => `  ${text.padEnd(command)}${what}`),
   ].join("\n");

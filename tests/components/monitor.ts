@@ -8,6 +8,7 @@ import type { Architecture } from "../../config/schema.ts";
 import type { SecretKey } from "../../config/secrets.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
+import type { ObjectStoreFacts } from "../../openstack/object-store.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
 /**
@@ -70,6 +71,8 @@ function outputsOf(args: pulumi.runtime.MockResourceArgs): Record<string, unknow
       return { ...args.inputs, privateKey: pulumi.secret(`${SECRET_MARK}-private-key`) };
     case "openstack:networking/floatingIp:FloatingIp":
       return { ...args.inputs, address: "203.0.113.10" };
+    case "openstack:identity/ec2CredentialV3:Ec2CredentialV3":
+      return { ...args.inputs, access: "ACCESS", secret: pulumi.secret(`${SECRET_MARK}-s3`) };
     case "docker:index/image:Image": {
       const digest = createHash("sha256").update(JSON.stringify(args.inputs)).digest("hex");
       return { ...args.inputs, repoDigest: `${args.inputs.imageName.replace(/:[^:/]+$/, "")}@sha256:${digest}` };
@@ -125,6 +128,7 @@ export interface Run {
 export interface RunOptions {
   preview?: boolean;
   operations?: Operations;
+  objectStore?: ObjectStoreFacts;
   secrets?: Partial<Record<SecretKey, string>>;
   /** Called for each registration before it is answered. */
   onRegister?: (registration: Registration) => void;
@@ -178,6 +182,7 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
       externalNetworkId: "external-id",
       externalNetwork: "public",
       mesosArchives,
+      objectStore: options.objectStore,
       operations: options.operations ?? passive(),
       ...(options.secrets ? { secrets: options.secrets } : {}),
     });

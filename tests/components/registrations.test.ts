@@ -337,6 +337,30 @@ test("the key of an object store is the config's, and with the client alone", as
   expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
 });
 
+test("a container of the cloud's and its key: protected as data is, the secret with the client alone", async () => {
+  const objectStore = { endpoint: "https://swift.example.org", region: "RegionOne" };
+  const config = configOf("standalone", { objectStore: "swift", protectData: true });
+  const { resources, outputs } = await run(config, { objectStore });
+  const container = (name: string) => byKey(resources).get(`openstack:objectstorage/container:Container ${name}`);
+  for (const [name, called] of [
+    ["demo-objects", "demo-data"],
+    ["demo-objects-segments", "demo-data+segments"],
+  ] as const) {
+    expect(container(name)?.inputs).toMatchObject({ name: called, forceDestroy: true });
+    expect(container(name)?.options.protect).toBe(true);
+  }
+  const secret = `${SECRET_MARK}-s3`;
+  const holders = resources.filter((r) => JSON.stringify(r.inputs).includes(secret)).map((r) => r.name);
+  expect(holders).toEqual(["demo-client"]);
+  expect(userDataOf(resources, "client")).toContain("https://swift.example.org");
+  expect(resources.some((r) => r.name === "demo-secret-s3-secret-key")).toBe(false);
+  expect(outputs.objectStore).toBe("s3a://demo-data");
+  expect(outputs.summary).toContain("s3a://demo-data/");
+  expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(secret);
+  const image = byKey(resources).get("docker:index/image:Image demo-image-spark-python");
+  expect(image?.inputs).toMatchObject({ build: { args: { S3: "jars" } } });
+});
+
 test("every machine's SSH host key is the stack's: in its user data, and public in the outputs", async () => {
   const { outputs, resources, cluster } = await runOf("standalone");
   const lines = String(outputs.sshKnownHosts).trimEnd().split("\n");

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 /**
- * An OpenStack that keeps in memory what it is told to make: enough of Keystone, Nova, Neutron, Glance and Cinder for
+ * An OpenStack that keeps in memory what it is told to make: enough of Keystone, Nova, Neutron, Glance, Cinder and Swift for
  * the real Pulumi engine and the real provider to create, change and destroy a cluster, and for Terraform to do the same.
  * It answers at once, so what is measured against it is the tool and not a cloud; and it fails where it is told to.
  */
@@ -39,6 +39,8 @@ const KINDS: Readonly<Record<string, string>> = {
   "/compute/v2.1/os-keypairs": "keypair",
   "/compute/v2.1/os-server-groups": "server_group",
   "/volume/v3/volumes": "volume",
+  "/object/v1": "container",
+  "/identity/v3/users/u/credentials/OS-EC2": "credential",
 };
 
 export class FakeCloud {
@@ -94,6 +96,13 @@ export class FakeCloud {
     };
   }
 
+  /** Puts an object into a container, as a job does. */
+  putObject(container: string, name: string): void {
+    const there = this.#of("/object/v1").get(container);
+    if (!there) throw new Error(`no container ${container}`);
+    (there.objects as string[]).push(name);
+  }
+
   async stop(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((done) => this.#server.close(done));
@@ -124,11 +133,19 @@ export class FakeCloud {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
-    const body = (text === "" ? {} : JSON.parse(text)) as Record<string, never>;
+    const body = (
+      text === "" || !/json/.test(String(request.headers["content-type"])) ? {} : JSON.parse(text)
+    ) as Record<string, never>;
     const url = new URL(request.url ?? "/", this.url);
     const method = request.method ?? "GET";
     const path = url.pathname.replace(/\/$/, "").replace(`/volume/v3/${PROJECT}`, "/volume/v3");
     this.requests.push(`${method} ${path}`);
+    if (path === "" || path.startsWith("/object/v1/")) {
+      const [status, answer, headers] = path === "" ? S3_REFUSAL : this.#objects(method, path, request.headers);
+      response.writeHead(status, { "content-type": "application/json", ...headers });
+      response.end(answer);
+      return;
+    }
     const fault = this.faults.find((f) => f.times > 0 && (!f.method || f.method === method) && f.path.test(path));
     if (fault) fault.times--;
     const [status, answer, headers] = fault
@@ -139,7 +156,8 @@ export class FakeCloud {
   }
 
   #answer(method: string, path: string, query: URLSearchParams, body: Record<string, never>): Answer {
-    if (path === "/identity/v3/auth/tokens") return [201, { token: this.#token() }, { "x-subject-token": "token" }];
+    if (path === "/identity/v3/auth/tokens")
+      return [method === "GET" ? 200 : 201, { token: this.#token() }, { "x-subject-token": "token" }];
     if (path === "/image/v2/images") {
       const name = query.get("name");
       const images = [...this.images].map(([id, known]) => image(id, known));
@@ -159,7 +177,8 @@ export class FakeCloud {
     const one = KINDS[collection] as string;
     const rest = path.slice(collection.length + 1);
     if (rest === "" || rest === "detail") {
-      if (method === "POST") return this.#create(collection, one, body[one] as unknown as Record<string, unknown>);
+      if (method === "POST")
+        return this.#create(collection, one, (body[one] ?? body) as unknown as Record<string, unknown>);
       return [200, { [collectionKey(collection)]: this.#list(collection, query) }];
     }
     const [id = "", action] = rest.split("/");
@@ -175,6 +194,36 @@ export class FakeCloud {
       default:
         return [200, { [one]: item }];
     }
+  }
+
+  /** Swift: what a container is stands in headers, and its name is its id. */
+  #objects(method: string, path: string, headers: IncomingMessage["headers"]): [number, string | undefined, Headers?] {
+    const [container = "", ...rest] = path.slice("/object/v1/".length).split("/").map(decodeURIComponent);
+    const containers = this.#of("/object/v1");
+    const there = containers.get(container);
+    const object = rest.join("/");
+    if (method === "PUT" && object === "") {
+      const metadata = Object.entries(headers).filter(([key]) => key.startsWith("x-container-meta-"));
+      const made = { objects: [], ...there, id: container, name: container, metadata: Object.fromEntries(metadata) };
+      containers.set(container, made as unknown as Item);
+      return [there ? 202 : 201, undefined];
+    }
+    if (!there) return [404, "{}"];
+    const objects = there.objects as string[];
+    if (object !== "") {
+      if (!objects.includes(object)) return [404, "{}"];
+      if (method === "DELETE") there.objects = objects.filter((name) => name !== object);
+      return [204, undefined];
+    }
+    if (method === "DELETE") {
+      if (objects.length > 0) return [409, "{}"];
+      containers.delete(container);
+      return [204, undefined];
+    }
+    const known = { "x-container-object-count": String(objects.length), ...(there.metadata as Headers) };
+    if (method !== "GET") return [204, undefined, known];
+    const listed = objects.map((name) => ({ name, bytes: 1, hash: "0", last_modified: "2026-01-01T00:00:00.000000" }));
+    return [200, JSON.stringify(listed), known];
   }
 
   #list(collection: string, query: URLSearchParams): unknown[] {
@@ -233,6 +282,9 @@ export class FakeCloud {
           private_key: "made-up private key",
           user_id: "u",
         });
+        break;
+      case "credential":
+        Object.assign(item, { access: id, secret: "made-up s3 secret", user_id: "u" });
         break;
       case "server_group":
         item.members = [];
@@ -359,6 +411,7 @@ export class FakeCloud {
         endpoint("image", "/image"),
         endpoint("volumev3", `/volume/v3/${PROJECT}`),
         endpoint("block-storage", `/volume/v3/${PROJECT}`),
+        endpoint("object-store", "/object/v1"),
       ],
     };
   }
@@ -368,6 +421,15 @@ export class FakeCloud {
 const CREATED: Readonly<Record<string, number>> = { volume: 202, server_group: 200, keypair: 200 };
 
 type Answer = [status: number, body: unknown, headers?: Record<string, string>];
+
+type Headers = Record<string, string>;
+
+/** How an S3 interface answers whom it does not know. */
+const S3_REFUSAL: [number, string, Headers] = [
+  403,
+  "<?xml version='1.0'?><Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>",
+  { "content-type": "application/xml" },
+];
 
 const notFound = (what: string): Answer => [404, { itemNotFound: { code: 404, message: `no ${what}` } }];
 

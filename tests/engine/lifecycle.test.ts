@@ -42,7 +42,7 @@ function expectSuccess(outcome: Outcome): void {
 const instances = (outcome: Outcome): string[] => outcome.changes.filter((line) => line.includes(" Instance "));
 
 test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async ({ cloud, stackOf }) => {
-  const stack = await stackOf();
+  const stack = await stackOf({ objectStore: "swift" });
 
   const preview = await stack.preview();
   expectSuccess(preview);
@@ -89,10 +89,21 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
   expect(outputs.jupyterToken).toMatch(/^[A-Za-z0-9]{32}$/);
   expect(outputs.sshConfig).toContain("HostName 203.0.113.10");
   expect(outputs.readme).not.toMatch(/\$\{/);
+  expect(outputs.objectStore).toBe("s3a://demo-data");
+  const [key] = cloud.leftovers().filter((line) => line.startsWith("credential "));
+  expect(outputs.sparkProperties).toMatchObject({
+    "spark.hadoop.fs.s3a.endpoint": cloud.url,
+    "spark.hadoop.fs.s3a.access.key": key?.slice("credential ".length),
+    "spark.hadoop.fs.s3a.secret.key": "made-up s3 secret",
+  });
   const secrets = JSON.stringify((await stack.state()).deployment);
+  expect(secrets).not.toContain("made-up s3 secret");
   expect(secrets).not.toContain(outputs.jupyterToken);
   expect(secrets).not.toContain("made-up private key");
 
+  // What jobs wrote goes as volumes do: in one piece, and in the parts of a large object.
+  cloud.putObject("demo-data", "results/part-0");
+  cloud.putObject("demo-data+segments", "results/part-1/1");
   const destroy = await stack.destroy();
   expectSuccess(destroy);
   expect(cloud.leftovers()).toEqual([]);
@@ -252,12 +263,15 @@ describe("a fault in the middle", () => {
 });
 
 test("protected data refuses destroy before anything is touched", async ({ cloud, stackOf }) => {
-  const stack = await stackOf({ protectData: true });
+  const stack = await stackOf({ protectData: true, objectStore: "swift" });
   expectSuccess(await stack.up());
+  cloud.putObject("demo-data", "results/part-0");
   const before = cloud.leftovers();
   const refused = await stack.destroy();
   expect(refused.code).not.toBe(0);
   expect(refused.text).toContain("protect");
+  for (const name of ["demo-client", "demo-objects", "demo-objects-segments"])
+    expect(refused.text).toContain(`::${name}`);
   expect(cloud.leftovers()).toEqual(before);
 });
 

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 /**
- * The part of OpenStack that this project reads, in one HTTP server: Keystone, Nova, Neutron, Glance and Cinder with
+ * The part of OpenStack that this project reads, in one HTTP server: Keystone, Nova, Neutron, Glance, Cinder and Swift with
  * the shapes, the paging and the error bodies of the real ones. What a test needs different, it changes in `state`;
  * how the cloud misbehaves, it says with `fault`.
  */
@@ -57,6 +57,10 @@ function initialState() {
     volumes: [] as Item[],
     volumeZones: [{ zoneName: "nova", zoneState: { available: true } }] as Item[],
     volumeTypes: [{ id: "lvm-id", name: "lvm" }] as Item[],
+    /** Containers of the object store: their metadata by their name. */
+    containers: {} as Record<string, Record<string, string>>,
+    /** What the root of the object store says to S3's clients: Swift's own words, and those of an S3 interface. */
+    s3: { status: 412, body: "Bad URL" },
     computeLimits: {
       maxTotalInstances: 100,
       totalInstancesUsed: 0,
@@ -101,6 +105,8 @@ export class FakeOpenStack {
   readonly state = initialState();
   /** `GET /compute/v2.1/servers/detail?limit=1000`, in the order in which they came. */
   readonly requests: string[] = [];
+  /** Headers of each request for the root of the server, where S3 is. */
+  readonly rootHeaders: IncomingMessage["headers"][] = [];
   /** Bodies of the token requests. */
   readonly logins: Item[] = [];
   readonly #server: Server;
@@ -183,7 +189,10 @@ export class FakeOpenStack {
       const chunks: Buffer[] = [];
       for await (const chunk of request) chunks.push(chunk as Buffer);
       this.#login(JSON.parse(Buffer.concat(chunks).toString()) as Item, response);
-    } else if (!/^\/(compute|network|image|volume)\//.test(url.pathname)) {
+    } else if (url.pathname === "/") {
+      this.rootHeaders.push(request.headers);
+      send(response, this.state.s3.status, this.state.s3.body, { "content-type": "application/xml" });
+    } else if (!/^\/(compute|network|image|volume|object)\//.test(url.pathname)) {
       send(response, 404, { error: { code: 404, message: "The resource could not be found." } });
     } else if (!this.#tokens.has(String(request.headers["x-auth-token"]))) {
       send(response, 401, { error: { code: 401, message: "The request you have made requires authentication." } });
@@ -230,6 +239,8 @@ export class FakeOpenStack {
       network: "/network/",
       image: "/image",
       volumev3: `/volume/v3/${IDS.project}`,
+      "object-store": `/object/v1/AUTH_${IDS.project}`,
+      s3: "/",
     };
     return this.state.services.map((type) => ({
       type,
@@ -265,6 +276,12 @@ export class FakeOpenStack {
       "/volume/limits": { limits: { rate: [], absolute: s.volumeLimits } },
       [`/network/v2.0/quotas/${IDS.project}/details`]: { quota: s.networkQuota },
     };
+    const [, container] = /^\/object\/v1\/[^/]+\/(.+)$/.exec(path) ?? [];
+    const metadata = container === undefined ? undefined : s.containers[decodeURIComponent(container)];
+    if (metadata) {
+      send(response, 200, [], metadata);
+      return;
+    }
     const list = lists[path];
     const document = documents[path] ?? this.#one(path);
     if (list) this.#page(url, list, response);

@@ -177,12 +177,27 @@ test("an object store is wired with its secret as a mark, on the client alone", 
   const { spark, secrets } = inCloud({ s3Endpoint: "http://s3.example.org:9000/", s3AccessKey: "a", s3SecretKey: "b" });
   expect(fill(spark.conf, placeholder)).toMatchObject({
     "spark.hadoop.fs.s3a.endpoint": "http://s3.example.org:9000",
-    "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
     "spark.hadoop.fs.s3a.access.key": "a",
     "spark.hadoop.fs.s3a.secret.key": "{{secret:s3-secret-key}}",
   });
   expect(secrets.find((s) => s.name === "s3-secret-key")?.groups).toEqual(["client"]);
   expect(Object.keys(inCloud({}).spark.conf).filter((key) => key.includes("s3a"))).toEqual([]);
+});
+
+test("a container in the cloud's object store is wired with what the cloud gives, and named to people", () => {
+  const { spark, secrets, services } = inCloud({ objectStore: "swift", clusterName: "lab" });
+  expect(fill(spark.conf, placeholder)).toMatchObject({
+    "spark.hadoop.fs.s3a.endpoint": "{{cloud:object-store-endpoint}}",
+    "spark.hadoop.fs.s3a.endpoint.region": "{{cloud:object-store-region}}",
+    "spark.hadoop.fs.s3a.path.style.access": "true",
+    "spark.hadoop.fs.s3a.access.key": "{{cloud:object-store-access-key}}",
+    "spark.hadoop.fs.s3a.secret.key": "{{secret:s3-secret-key}}",
+    "spark.triplewide.writeInstead": expect.stringContaining("s3a://lab-data/results"),
+  });
+  expect(secrets.find((s) => s.name === "s3-secret-key")?.groups).toEqual(["client"]);
+  const gateway = services.find(({ name }) => name === "gateway");
+  const landing = gateway?.files.map(({ content }) => JSON.stringify(content)).join("\n");
+  expect(landing).toContain("s3a://lab-data/");
 });
 
 test("Java has its archives of classes, where it runs the Spark of the images", () => {

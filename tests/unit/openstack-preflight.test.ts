@@ -76,6 +76,64 @@ test("everything that is wrong is said at once, each with its setting and a fix"
   ]);
 });
 
+describe("the cloud's object store", () => {
+  const swift = { objectStore: "swift", clusterName: "lab" };
+  /** As Swift's s3api answers someone whom it does not know. */
+  const unknownKey = {
+    status: 403,
+    body: "<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>",
+  };
+
+  test("is not asked for where the config wants no container", async () => {
+    expect((await check()).objectStore).toBeUndefined();
+    expect(fake.count(/object/)).toBe(0);
+  });
+
+  test("refuses a cloud without one", async () => {
+    expect(await problems(swift)).toEqual([
+      '  objectStore: got "swift"; this cloud has no object store (Swift, or Ceph with its API). Fix: set objectStore to none, or name a store with s3Endpoint, s3AccessKey and s3SecretKey.',
+    ]);
+  });
+
+  test("refuses one without an S3 interface, and says where it was looked for", async () => {
+    fake.state.services.push("object-store");
+    expect(await problems(swift)).toEqual([
+      `  objectStore: got "swift"; this cloud's object store has no S3 interface at ${fake.url}. Fix: ask for it (Swift's s3api), or set objectStore to none, or name a store with s3Endpoint, s3AccessKey and s3SecretKey.`,
+    ]);
+  });
+
+  test("is found at the root of its server, or where the catalogue lists it, and gets no token of ours there", async () => {
+    fake.state.services.push("object-store");
+    fake.state.s3 = unknownKey;
+    expect((await check(swift)).objectStore).toEqual({ endpoint: fake.url, region: "us-east-1" });
+    fake.state.services.push("s3");
+    expect((await check(swift)).objectStore).toEqual({ endpoint: fake.url, region: "us-east-1" });
+    expect(fake.rootHeaders.length).toBe(2);
+    for (const headers of fake.rootHeaders) expect(Object.keys(headers)).not.toContain("x-auth-token");
+  });
+
+  test("says which region requests are to be signed for", async () => {
+    fake.state.services.push("object-store");
+    // Word for word from Swift's s3api with `location = RegionOne`.
+    fake.state.s3 = {
+      status: 400,
+      body: "<?xml version='1.0' encoding='UTF-8'?>\n<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'RegionOne'</Message><Region>RegionOne</Region></Error>",
+    };
+    expect((await check(swift)).objectStore?.region).toBe("RegionOne");
+  });
+
+  test("refuses a container of someone else's, which destroy would empty, and takes the cluster's own", async () => {
+    fake.state.services.push("object-store");
+    fake.state.s3 = unknownKey;
+    fake.state.containers["lab-data"] = {};
+    expect(await problems(swift)).toEqual([
+      '  objectStore: got "swift"; there is a container lab-data that this cluster did not make. Fix: choose another clusterName, or, where what it holds may go with the cluster: openstack container set --property Triplewide-Cluster=lab lab-data.',
+    ]);
+    fake.state.containers["lab-data"] = { "x-container-meta-triplewide-cluster": "lab" };
+    expect((await check(swift)).objectStore).toBeDefined();
+  });
+});
+
 test("of several external networks of one name none is chosen", async () => {
   fake.state.networks.push({ id: "66666666-6666-4666-8666-666666666666", name: "public", "router:external": true });
   expect(await problems()).toEqual([

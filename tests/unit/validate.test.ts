@@ -66,6 +66,8 @@ describe("bad input", () => {
     [{ sparkConf: { "spark.x": 3 } }, "sparkConf.spark.x"],
     [{ clusterName: "No_Name" }, "clusterName"],
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a" }, "s3SecretKey"],
+    [{ objectStore: "swift" }, "objectStore"],
+    [{ objectStore: "s3" }, "objectStore"],
     [{ s3Endpoint: "s3.example.org", s3AccessKey: "a", s3SecretKey: "b" }, "s3Endpoint"],
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "(secret)" }, "s3SecretKey"],
     [{ mavenMirror: "https://me:word@maven.example.org/" }, "mavenMirror"],
@@ -75,6 +77,14 @@ describe("bad input", () => {
     [{ architecture: "marathon-standalone", agentCount: 3, marathonWorkers: 4 }, "marathonWorkers"],
   ])("%j is refused at %s alone", (raw, key) => {
     expect([...new Set(keysOf({ ...local, ...raw }))]).toEqual([key]);
+  });
+
+  test("one object store is enough, and the message says which keys name the other", () => {
+    const s3 = { s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "b" };
+    const message = new ConfigError("test", problems({ ...CLOUD, objectStore: "swift", ...s3 })).message;
+    expect(message.match(/^ {2}\w+:.*$/gm)).toEqual([
+      '  objectStore: got "swift"; must be none while s3Endpoint, s3AccessKey, s3SecretKey name an object store: one is enough. Fix: remove it, or those.',
+    ]);
   });
 
   test("OpenStack needs what only the user can know", () => {

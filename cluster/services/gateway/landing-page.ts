@@ -3,6 +3,7 @@ import type { WiredContext } from "../../context.ts";
 import { costInWords } from "../../costs.ts";
 import { peers } from "../../firewall.ts";
 import { GROUP_NAMES } from "../../groups.ts";
+import { containerUrl } from "../../object-store.ts";
 import type { Group, Json, Service } from "../../types.ts";
 import type { ShownPage } from "./pages.ts";
 
@@ -12,6 +13,7 @@ import type { ShownPage } from "./pages.ts";
  */
 export function landingPage(ctx: WiredContext, pages: readonly ShownPage[], services: readonly Service[]): Json {
   const { config: c, machines, spark } = ctx;
+  const container = containerUrl(c);
   const groupOf = new Map(machines.map(({ name, group }) => [name, group]));
   const groups = GROUP_NAMES.filter((group) => machines.some((machine) => machine.group === group));
   const servicesOf = (group: Group): string[] => [
@@ -37,7 +39,10 @@ export function landingPage(ctx: WiredContext, pages: readonly ShownPage[], serv
       services: servicesOf(group),
       from: [...(connects.get(group) ?? [])],
     })),
-    connect: ctx.platform.connect(c),
+    connect: [
+      ...(container === undefined ? [] : [[`${container}/`, "the cluster's object store"]]),
+      ...ctx.platform.connect(c),
+    ],
     ...(cost === "" ? {} : { cost }),
   };
 }
