@@ -1,4 +1,4 @@
-import { createECDH, createPrivateKey, hkdfSync } from "node:crypto";
+import { derivedKey } from "./derived-keys.ts";
 import type { Cluster, Machine } from "./types.ts";
 import type { LookUp } from "./values.ts";
 
@@ -19,8 +19,6 @@ export const HOST_KEY = "ssh-host-key";
 /** Bytes of such a key in PEM. */
 export const HOST_KEY_BYTES = 227;
 
-/** Order of P-256's group of points (FIPS 186-5). */
-const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 const TYPE = "ecdsa-sha2-nistp256";
 
 export interface HostKey {
@@ -32,21 +30,9 @@ export interface HostKey {
 
 /** The host key of a machine. The same secret and name give the same key. */
 export function hostKey(seed: string, machine: string): HostKey {
-  // 64 bits more than the order has, so that no key is likelier than another (FIPS 186-5, A.2.1).
-  const wide = Buffer.from(hkdfSync("sha256", seed, "", `triplewide ssh host key ${machine}`, 40));
-  const number = (BigInt(`0x${wide.toString("hex")}`) % (ORDER - 1n)) + 1n;
-  const scalar = Buffer.from(number.toString(16).padStart(64, "0"), "hex");
-  const curve = createECDH("prime256v1");
-  curve.setPrivateKey(scalar);
-  const point = curve.getPublicKey();
-  const [x, y] = [point.subarray(1, 33), point.subarray(33)].map((part) => part.toString("base64url")) as [
-    string,
-    string,
-  ];
-  const jwk = { kty: "EC", crv: "P-256", d: scalar.toString("base64url"), x, y };
-  const privateKey = createPrivateKey({ key: jwk, format: "jwk" }).export({ type: "sec1", format: "pem" });
+  const { pem, point } = derivedKey(seed, `triplewide ssh host key ${machine}`);
   const blob = Buffer.concat([Buffer.from(TYPE), Buffer.from("nistp256"), point].flatMap(field));
-  return { privateKey: String(privateKey), publicKey: `${TYPE} ${blob.toString("base64")}` };
+  return { privateKey: pem, publicKey: `${TYPE} ${blob.toString("base64")}` };
 }
 
 /** A string of the SSH protocol: its length in four bytes, and itself (RFC 4251, section 5). */

@@ -15,13 +15,15 @@ export type Reference =
   | { readonly kind: "image"; readonly name: ImageName }
   | { readonly kind: "cloud"; readonly name: CloudValue };
 
-/** Text that is encoded when its own references are known. */
-export interface Encoded {
-  readonly kind: "base64";
-  readonly of: Value;
+/** Text that is made of other texts when their references are known. */
+export interface Derived {
+  readonly kind: "derived";
+  /** A function of its module, so that the same definition is the same data. */
+  readonly make: (...of: string[]) => string;
+  readonly of: readonly Value[];
 }
 
-type Part = string | Reference | Encoded;
+type Part = string | Reference | Derived;
 
 /** Text with references in it. */
 export class Template {
@@ -55,8 +57,18 @@ export const image = (name: ImageName): Template => new Template([{ kind: "image
 /** A value that the cloud gives. */
 export const cloud = (name: CloudValue): Template => new Template([{ kind: "cloud", name }]);
 
+/**
+ * Text that is made of other texts when their references are known.
+ *
+ * @param make Pure, and a function of its module.
+ */
+export const derived = (make: Derived["make"], ...of: readonly Value[]): Template =>
+  new Template([{ kind: "derived", make, of }]);
+
+const inBase64 = (text: string): string => Buffer.from(text).toString("base64");
+
 /** Base64 of a text, as HTTP sends a user and a password. */
-export const base64 = (of: Value): Template => new Template([{ kind: "base64", of }]);
+export const base64 = (of: Value): Template => derived(inBase64, of);
 
 /** Tag for template literals: keeps the references of the values that are put in. */
 export function text(strings: TemplateStringsArray, ...values: readonly Value[]): Template {
@@ -77,10 +89,10 @@ export function fill<T>(data: T, lookUp: LookUp): Filled<T> {
 
 function filledPart(part: Part, lookUp: LookUp): string {
   if (typeof part === "string") return part;
-  if (part.kind !== "base64") return lookUp(part);
-  const text = fill(part.of, lookUp);
+  if (part.kind !== "derived") return lookUp(part);
+  const texts = part.of.map((of) => fill(of, lookUp));
   // What shows references by their names is for people to read.
-  return PLACEHOLDER.test(text) ? text : Buffer.from(text).toString("base64");
+  return texts.find((text) => PLACEHOLDER.test(text)) ?? part.make(...texts);
 }
 
 function filled(data: unknown, lookUp: LookUp): unknown {
@@ -107,7 +119,7 @@ export function references(data: unknown): Reference[] {
     if (value instanceof Template) {
       for (const part of value.parts) {
         if (typeof part === "string") continue;
-        if (part.kind === "base64") visit(part.of);
+        if (part.kind === "derived") visit(part.of);
         else found.set(`${part.kind} ${part.name}`, part);
       }
     } else if (typeof value === "object" && value !== null) {

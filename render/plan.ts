@@ -22,7 +22,7 @@ export interface PlannedService extends Pick<Service, "name" | "machine" | "runt
   image?: string;
   env: Record<string, string>;
   files: RenderedContent[];
-  ports: Omit<Port, "key">[];
+  ports: Filled<Omit<Port, "key">>[];
   health: Omit<Health, "probe"> & { command: string[] };
 }
 
@@ -72,7 +72,10 @@ export function planDocument(cluster: Cluster, versions: Versions): PlanDocument
         command: s.command,
         env: s.env,
         files: s.files,
-        ports: service.ports.map(({ key: _, ...port }) => port),
+        ports: fill(
+          service.ports.map(({ key: _, ...port }) => port),
+          shown,
+        ),
         health: { command: probeCommand(probe), ...timing },
       };
     }),
