@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type Command, Option } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
+import { publishedAddress } from "../cluster/publishing.ts";
 import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { connectServer } from "../components/access.ts";
@@ -45,7 +46,7 @@ async function onThisDocker({ config }: Cluster, { env, port }: Options): Promis
   if (port !== undefined)
     throw new UsageError("--port is for OpenStack: here the config's sparkConnectPort is the port");
   const { project } = await localCluster(config, env);
-  const host = config.bindAddress === "127.0.0.1" ? "localhost" : config.bindAddress;
+  const host = publishedAddress(config) === "127.0.0.1" ? "localhost" : publishedAddress(config);
   const token = readSecret(project, CONNECT_TOKEN);
   if (token === undefined) throw new UserError("this cluster was brought up without Spark Connect. Fix: make up again");
   show(sparkRemote(config.sparkConnectPort, token, host));

@@ -14,6 +14,7 @@ const COMMANDS = {
   shell: async () => (await import("./shell.ts")).shell(),
   notebook: async () => (await import("./notebook.ts")).notebook(),
   connect: async () => (await import("./connect.ts")).connect(),
+  certificate: async () => (await import("./certificate.ts")).certificate(),
   plan: async () => (await import("./plan.ts")).plan(),
   drain: async () => (await import("./drain.ts")).drain(),
   doctor: async () => (await import("./doctor.ts")).doctor(),

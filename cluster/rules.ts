@@ -14,6 +14,8 @@ import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, ove
 import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
+import { bindsToNetwork } from "./publishing.ts";
+import { isEncrypted } from "./services/gateway/tls.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { refusedProperty } from "./spark-properties.ts";
 import { teamNames } from "./teams.ts";
@@ -280,13 +282,7 @@ function isTimeZone(name: string): boolean {
 
 function features(c: Config, refuse: Refuse): void {
   if (!isTimeZone(c.timeZone)) refuse("timeZone", "a time zone of the IANA list", "name one, such as Europe/Berlin");
-  if (platformOf(c).machinesAreContainers && !c.openToNetwork && !overlap(c.bindAddress, "127.0.0.0/8")) {
-    refuse(
-      "bindAddress",
-      "a loopback address, such as 127.0.0.1, while openToNetwork is false: most pages ask for no login",
-      "reach the pages by `ssh -L`, or set openToNetwork to true as well",
-    );
-  }
+  door(c, refuse);
   if (c.httpProxy === undefined && c.noProxy.length > 0) {
     refuse("noProxy", "empty while httpProxy is empty", "set httpProxy too, or remove noProxy");
   }
@@ -339,6 +335,31 @@ function features(c: Config, refuse: Refuse): void {
   }
   if (hasRegistry(c) && c.registryPassword !== undefined) {
     refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
+  }
+}
+
+/** What other machines reach is encrypted and asks for a login, or the config says that it need not be. */
+function door(c: Config, refuse: Refuse): void {
+  const containers = platformOf(c).machinesAreContainers;
+  if (containers && bindsToNetwork(c) && !c.openToNetwork && !isEncrypted(c)) {
+    refuse(
+      "bindAddress",
+      "a loopback address, such as 127.0.0.1, while tls is none and openToNetwork is false: passwords would go over the network as they are",
+      "set tls to own, reach the pages by `ssh -L`, or set openToNetwork to true as well",
+    );
+  }
+  if (!c.gateway && isEncrypted(c)) {
+    refuse("tls", "none while gateway is false: the gateway alone is encrypted", "set gateway to true, or remove tls");
+  }
+  if (c.domain === undefined) {
+    if (containers && isEncrypted(c) && c.bindAddress === "0.0.0.0") {
+      const fix = "set domain to the name or the address that people type, or bindAddress to one address";
+      refuse("domain", "set while bindAddress is 0.0.0.0: a certificate names what people type", fix);
+    }
+  } else if (!isEncrypted(c)) {
+    refuse("domain", "empty while tls is none: it is what a certificate is for", "set tls to own, or remove domain");
+  } else if (/^[\d.]+$/.test(c.domain) && !Address4.isValid(c.domain)) {
+    refuse("domain", "a name with a letter in it, or an IPv4 address", "check the address");
   }
 }
 

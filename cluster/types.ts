@@ -124,6 +124,8 @@ export interface Port {
   link?: "http" | "spark" | "sc";
   /** Whether whoever connects is asked for a login of its own. Where there is a gateway, people reach other pages only through it. */
   login?: true;
+  /** Whether it speaks TLS alone. */
+  encrypted?: true;
   /** @default the gateway does not show it */
   page?: Page;
 }

@@ -2,6 +2,7 @@ import { isBehindGateway } from "../cluster/features.ts";
 import { GROUPS, isForPeople } from "../cluster/groups.ts";
 import { hostKeyAlias } from "../cluster/host-keys.ts";
 import { pageTitles } from "../cluster/services/gateway/pages.ts";
+import { authorityOf, isEncrypted } from "../cluster/services/gateway/tls.ts";
 import type { Cluster, Machine, Service } from "../cluster/types.ts";
 import { type Opened, summary } from "../render/summary.ts";
 
@@ -47,7 +48,11 @@ function pageName(service: Service, port: string): string {
 
 /** Where a page opens in a browser on this machine: through the forwards of `sshConfig`, or directly. */
 export function pageUrl(cluster: Cluster, page: Page): string {
-  return `http://${cluster.config.bastion ? "localhost" : page.address}:${page.port}`;
+  const { bastion, domain, gatewayPort } = cluster.config;
+  const encrypted = page.port === gatewayPort && isEncrypted(cluster.config);
+  // Who is in the network already has the name lead to the client.
+  const host = bastion ? "localhost" : encrypted ? (domain ?? page.address) : page.address;
+  return `${encrypted ? "https" : "http"}://${host}:${page.port}`;
 }
 
 /** One screen that says how to use the cluster. It holds no secret. @param stack Name of the Pulumi stack. */
@@ -70,6 +75,9 @@ export function accessSummary(cluster: Cluster, stack: string): string {
         ] as const)
       : []),
     [login, "the password"],
+    ...(authorityOf(cluster)
+      ? ([[`pulumi stack output gatewayCertificate --stack ${stack}`, "whom a browser has to trust"]] as const)
+      : []),
     [`pulumi destroy --stack ${stack}`, "stop and remove it"],
   ]);
 }

@@ -25,6 +25,7 @@ import { containerName, containerUrl, makesContainer, segmentsName } from "../cl
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
+import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pushLogin } from "../cluster/services/registry/registry.ts";
@@ -101,6 +102,8 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly jupyterUrl: pulumi.Output<string>;
   /** Password of the gateway; empty without one. Secret. */
   readonly gatewayPassword: pulumi.Output<string>;
+  /** Certificate of the authority that vouches for the gateway, in PEM; empty where that is not the cluster's own (`tls`). */
+  readonly gatewayCertificate: pulumi.Output<string>;
   /** One screen that says how to use the cluster, as `make up` ends with. */
   readonly summary: pulumi.Output<string>;
   /** Token that Jupyter asks for. Secret. */
@@ -167,6 +170,10 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.uis = pulumi.output(Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p)])));
     this.jupyterUrl = this.uis.apply((uis) => `${uis.gateway ?? uis.jupyter}${jupyterBase(cluster.config)}lab`);
     this.gatewayPassword = cluster.config.gateway ? secrets.of(GATEWAY_PASSWORD) : pulumi.secret("");
+    const authority = authorityOf(cluster);
+    this.gatewayCertificate = pulumi.unsecret(
+      valuesOf(references(authority), secrets, cloud).apply((lookUp) => (authority ? fill(authority, lookUp) : "")),
+    );
     this.summary = pulumi.output(accessSummary(cluster, pulumi.getStack()));
     this.jupyterToken = secrets.of("jupyter-token");
     const connect = connectServer(cluster);

@@ -25,6 +25,12 @@ const whole = (source: string): RegExp => new RegExp(`^${source}$`);
 /** A name of the machines' DNS, or an address. */
 export const host: Grammar = { pattern: whole(HOST), rule: "host names or addresses" };
 
+/** A name as certificates and browsers have it: in lower case, of labels of at most 63 characters. */
+export const domain: Grammar = {
+  pattern: /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
+  rule: "a host name in lower case, without a scheme or a port, or an IPv4 address",
+};
+
 export const ipv4: Grammar = { pattern: whole(`${OCTET}(\\.${OCTET}){3}`), rule: "an IPv4 address" };
 
 /** Something of an OpenStack project. Clouds take any text as a name; what they do not take away is the id. */

@@ -258,17 +258,30 @@ export const shape = {
   bindAddress: network.text(
     "127.0.0.1",
     {
-      doc: "Address of this machine on which `make up` publishes Jupyter and the web UIs (platform `docker`). Any but a loopback address needs `openToNetwork`.",
+      doc: "Address of this machine on which `make up` publishes Jupyter and the web UIs (platform `docker`). Any but a loopback address needs `tls`, and then the gateway alone is published there, or `openToNetwork`.",
     },
     text.ipv4.pattern,
     text.ipv4.rule,
   ),
   openToNetwork: network.boolean(false, {
-    doc: "Whether `bindAddress` may be one that other machines reach (platform `docker`). Jupyter alone asks for its token there: whoever reaches the other pages reads what jobs do, and Spark's own let them end jobs.",
+    doc: "Whether everything that is published may be on a `bindAddress` that other machines reach (platform `docker`), without encryption. Jupyter alone asks for its token there: whoever reaches the other pages reads what jobs do, and Spark's own let them end jobs.",
   }),
   gateway: network.boolean(true, {
     doc: "Whether the client serves every page of the cluster under one address (`gatewayPort`), behind one login: JupyterLab, Spark, Mesos, Marathon and HDFS, and a landing page that says how the cluster is. Pages without a login of their own are then reached through it alone. JupyterLab's paths begin with `/jupyter/` then.",
   }),
+
+  tls: network.oneOf(["none", "own"], "none", {
+    doc: "How the gateway is encrypted. `none`: not at all, which is fine on a loopback address and through the SSH tunnel of OpenStack, and nowhere else. `own`: by a certificate authority of the cluster's own, which is good for its names and no others; `triplewide certificate` prints it for a browser or for curl's `--cacert`.",
+    fix: "use none or own",
+  }),
+  domain: network.optionalText(
+    {
+      doc: "Name, or IPv4 address, by which people open the gateway: in its certificate and in links. It needs `tls`, and a record in your DNS that leads to the gateway.",
+      derived: "localhost, and `bindAddress` on platform `docker`",
+    },
+    text.domain.pattern,
+    text.domain.rule,
+  ),
 
   dataVolumes: storage.boolean(true, {
     doc: "Whether machines that keep state get a Cinder volume. Without, state lies on the machine's own disk and is lost when the machine is replaced; the preview says for which machines.",

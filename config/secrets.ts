@@ -16,7 +16,7 @@ export const HIDDEN = "(secret)";
 export const isSecretKey = (key: string): key is SecretKey => Object.hasOwn(SECRET_KEYS, key);
 
 /** Texts that the definition computes with: a plan, which decrypts nothing, must be able to read them. */
-const COMPUTED_WITH = ["clusterName", "bindAddress"] as const;
+const COMPUTED_WITH = ["clusterName", "bindAddress", "domain"] as const;
 
 /** Whether a text of the config may be one that is not known here. */
 export const mayBeHidden = (key: string): boolean => !(COMPUTED_WITH as readonly string[]).includes(key);

@@ -4,9 +4,11 @@ import type { ImageName } from "../cluster/image-catalogue.ts";
 import { imagesOf, layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
 import { describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
+import { publishedAddress } from "../cluster/publishing.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { pageTitles } from "../cluster/services/gateway/pages.ts";
+import { authorityOf, gatewayOrigin } from "../cluster/services/gateway/tls.ts";
 import type { Cluster, Gate, Service } from "../cluster/types.ts";
 import { placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
@@ -289,7 +291,7 @@ async function runApps(root: string, cluster: Cluster, project: Project, signal:
   const versions = pinnedVersions(root);
   const login = `marathon:${readSecret(project, "marathon-http")}`;
   const { put, remove } = await applyApps({
-    http: direct(`${c.bindAddress}:${c.marathonPort}`, login, signal),
+    http: direct(`${publishedAddress(c)}:${c.marathonPort}`, login, signal),
     apps: renderApps(cluster, (ref) =>
       ref.kind === "image" ? localReference(ref.name, c, versions) : placeholder(ref),
     ),
@@ -313,14 +315,14 @@ function gateContainer(cluster: Cluster, gate: Gate): string {
 /** The gateway's link that logs in by itself: what follows `#` stays in the browser. @param to A page to open then. */
 export function gatewayLink(c: Config, project: Project, to?: string): string {
   const query = to === undefined ? "" : `?to=${to}`;
-  return `http://${c.bindAddress}:${c.gatewayPort}/login${query}#${readSecret(project, GATEWAY_PASSWORD)}`;
+  return `${gatewayOrigin(c)}/login${query}#${readSecret(project, GATEWAY_PASSWORD)}`;
 }
 
 /** JupyterLab's address, which logs in by itself. */
 export function notebookLink(c: Config, project: Project): string {
   const path = `${jupyterBase(c)}lab`;
   if (c.gateway) return gatewayLink(c, project, path);
-  return `http://${c.bindAddress}:${c.jupyterPort}${path}?token=${readSecret(project, "jupyter-token")}`;
+  return `http://${publishedAddress(c)}:${c.jupyterPort}${path}?token=${readSecret(project, "jupyter-token")}`;
 }
 
 /** Prints the addresses of the cluster's pages, and the commands that are useful next. */
@@ -331,6 +333,9 @@ export function printSummary(cluster: Cluster, links: readonly Link[], project: 
     [`make notebook${env}`, "JupyterLab's address, with its login"],
     ...(cluster.config.sparkConnect
       ? ([[`npx triplewide connect --env ${environment}`, "how Python on this machine uses the cluster"]] as const)
+      : []),
+    ...(authorityOf(cluster)
+      ? ([[`npx triplewide certificate --env ${environment}`, "whom a browser has to trust"]] as const)
       : []),
     [`make smoke${env}`, "run the smoke job again"],
     [`make status${env}`, "this screen, and what runs"],

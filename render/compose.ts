@@ -4,6 +4,7 @@ import { isBehindGateway } from "../cluster/features.ts";
 import { isForPeople } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { type Limits, limitsOf, TMP_OPTIONS } from "../cluster/limits.ts";
+import { publishedAddress } from "../cluster/publishing.ts";
 import { SPARK_UID } from "../cluster/services/spark/spark.ts";
 import type { Cluster, Directory, File, Machine, Port, Service } from "../cluster/types.ts";
 import type { LookUp } from "../cluster/values.ts";
@@ -83,7 +84,6 @@ export function containerName(cluster: Cluster, service: Service): string {
 
 /** Links published on this machine: of every group the first machine, because all have the same ports. */
 export function publishedLinks(cluster: Cluster): Link[] {
-  const address = cluster.config.bindAddress;
   const links: Link[] = [];
   const taken = new Set<number>();
   for (const service of cluster.services) {
@@ -95,7 +95,7 @@ export function publishedLinks(cluster: Cluster): Link[] {
         name: port.name,
         ...(port.key === undefined ? {} : { key: port.key }),
         kind: port.link ?? "http",
-        address,
+        address: publishedAddress(cluster.config, port),
         port: port.port,
       });
     }
@@ -152,9 +152,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
       services[key] = {
         image: imageOf(containerImage(service)),
         container_name: containerName(cluster, definition),
-        ...(alone
-          ? onNetwork(machine, published, cluster.config.bindAddress)
-          : { network_mode: `service:${machine.name}` }),
+        ...(alone ? onNetwork(cluster, machine, published) : { network_mode: `service:${machine.name}` }),
         command: containerCommand(service).map(literal),
         environment: Object.fromEntries(Object.entries(service.env).map(([k, v]) => [k, literal(v)])),
         ...limitsOfContainer(service.uid, limitsOf(service)),
@@ -233,11 +231,12 @@ const shortHash = (hash: Hash): string => hash.digest("hex").slice(0, 16);
 
 const isExecutable = (file: Pick<File, "mode">): boolean => (Number.parseInt(file.mode, 8) & 0o100) !== 0;
 
-function onNetwork(machine: Machine, published: Port[], bindAddress: string): object {
+function onNetwork(cluster: Cluster, machine: Machine, published: Port[]): object {
+  const address = (port: Port): string => publishedAddress(cluster.config, port);
   return {
     hostname: machine.name,
     networks: { cluster: { ipv4_address: machine.address } },
-    ...(published.length > 0 ? { ports: published.map((p) => `${bindAddress}:${p.port}:${p.port}`) } : {}),
+    ...(published.length > 0 ? { ports: published.map((p) => `${address(p)}:${p.port}:${p.port}`) } : {}),
   };
 }
 
@@ -245,7 +244,7 @@ function holder(cluster: Cluster, machine: Machine, published: Port[], image: st
   return {
     image,
     container_name: `${cluster.name}-${machine.name}`,
-    ...onNetwork(machine, published, cluster.config.bindAddress),
+    ...onNetwork(cluster, machine, published),
     entrypoint: ["sleep"],
     command: ["infinity"],
     ...limitsOfContainer(SPARK_UID, limitsOf({})),

@@ -1,4 +1,6 @@
+import { connect, getCACertificates, setDefaultCACertificates } from "node:tls";
 import { expect, test } from "vitest";
+import { certificateOf } from "../../cluster/services/gateway/authority.ts";
 import { eventually, type TestCluster } from "./harness.ts";
 
 /** The gateway of a cluster as a browser, and as somebody who should not get in. */
@@ -11,7 +13,31 @@ export class Door {
   constructor(cluster: TestCluster) {
     this.#cluster = cluster;
     const port = cluster.settings.find((text) => text.startsWith("gatewayPort="))?.split("=")[1];
-    this.address = `http://127.0.0.1:${port}`;
+    this.address = `${this.encrypted ? "https" : "http"}://127.0.0.1:${port}`;
+  }
+
+  get encrypted(): boolean {
+    return this.#cluster.settings.includes("tls=own");
+  }
+
+  /** Has this process trust the cluster's authority, as a person has their browser. */
+  async trust(): Promise<void> {
+    if (!this.encrypted) return;
+    const { code, output } = await this.#cluster.cli("certificate");
+    expect(code, output).toBe(0);
+    setDefaultCACertificates([...getCACertificates("default"), output]);
+  }
+
+  /** Connects by TLS. @param ca What is trusted, and nothing else. @returns What was wrong, or the version that was agreed on. */
+  handshake(ca: string, options: { servername?: string; maxVersion?: "TLSv1.1" } = {}): Promise<string> {
+    const { hostname: host, port } = new URL(this.address);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const socket = connect({ host, port: Number(port), ca, minVersion: "TLSv1", ...options }, () => {
+      resolve(socket.getProtocol() ?? "none");
+      socket.end();
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    return promise;
   }
 
   /** The link that `notebook` prints, as people open it. */
@@ -28,6 +54,7 @@ export class Door {
   async logIn(): Promise<void> {
     const answer = await this.session((await this.link()).split("#")[1] ?? "");
     expect(answer.status).toBe(204);
+    if (this.encrypted) expect(answer.headers.get("set-cookie")).toMatch(/; HttpOnly; SameSite=Lax; Secure$/);
     this.#cookie = (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
   }
 
@@ -87,6 +114,20 @@ const executeRequest = (code: string): object => ({
 /** What holds at the gateway of a cluster that is up. @param titles Its pages. */
 export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
   const door = new Door(cluster);
+
+  test("the gateway speaks TLS 1.2 at least, to those who trust the cluster's authority, and sends plain HTTP there", async () => {
+    await expect(fetch(`${door.address}/health`)).rejects.toMatchObject({ cause: { code: /SELF_SIGNED|UNABLE_TO/ } });
+    const another = certificateOf("another stack's secret", cluster.name, "localhost,127.0.0.1");
+    expect(await door.handshake(another)).toMatch(/SELF_SIGNED|UNABLE_TO|BAD_SIGNATURE|SIGNATURE_FAILURE/);
+    const own = (await cluster.cli("certificate")).output;
+    expect(await door.handshake(own)).toBe("TLSv1.3");
+    expect(await door.handshake(own, { servername: "localhost" })).toBe("TLSv1.3");
+    expect(await door.handshake(own, { maxVersion: "TLSv1.1" })).toMatch(/PROTOCOL_VERSION|NO_PROTOCOLS/);
+    await door.trust();
+    const plain = `${door.address.replace("https", "http")}/jupyter/lab?a=b`;
+    const sent = await fetch(plain, { redirect: "manual" });
+    expect([sent.status, sent.headers.get("location")]).toEqual([308, plain.replace("http", "https")]);
+  });
 
   test("the gateway shows nothing of the cluster without its password", async () => {
     for (const path of ["/", "/cluster.json", "/jupyter/api/status", "/jupyter/lab", "/spark/", "/hdfs/", "/nothing"]) {

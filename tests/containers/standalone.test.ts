@@ -12,7 +12,7 @@ import { eventually, TestCluster } from "./harness.ts";
 import { tutorials } from "./tutorials.ts";
 
 const d = await findDocker();
-const cluster = new TestCluster(d, "tw-standalone", 0, ["agentCount=2"]);
+const cluster = new TestCluster(d, "tw-standalone", 0, ["agentCount=2", "tls=own"]);
 
 /** What a user does with files first. */
 const FILES = readFileSync(join(ROOT, "tests/cluster/files.py"), "utf8");
@@ -47,7 +47,7 @@ describe("make up, on the embedded default", () => {
     const { code, output } = await cluster.cli("up");
     expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
     expect(output).toContain("2 executors took part");
-    expect(output).toMatch(/Open +http:\/\/127\.0\.0\.1:18090\/login#[A-Za-z0-9]{32}\n +JupyterLab, Spark\./);
+    expect(output).toMatch(/Open +https:\/\/127\.0\.0\.1:18090\/login#[A-Za-z0-9]{32}\n +JupyterLab, Spark\./);
     expect(output).toContain("spark://10.98.0.16:17077");
     expect(code).toBe(0);
   });

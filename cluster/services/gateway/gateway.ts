@@ -5,6 +5,7 @@ import type { Json, Machine, Page, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { landingPage } from "./landing-page.ts";
 import { type ShownPage, shownPages } from "./pages.ts";
+import { type Encryption, encryption, isEncrypted } from "./tls.ts";
 
 /**
  * The one door: Caddy, which shows every page of the cluster under one address, behind one login. Its configuration is data here, as
@@ -33,6 +34,7 @@ const cookieOf = ({ clusterName }: Pick<Config, "clusterName">): string => `trip
 export function gateway(ctx: WiredContext, machine: Machine, others: readonly Service[]): Service {
   const c = ctx.config;
   const pages = shownPages(ctx, others);
+  const encrypted = encryption(ctx, machine, CONF);
   return {
     name: "gateway",
     machine: machine.name,
@@ -42,15 +44,27 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
     // Nothing that it writes there is worth keeping.
     env: { HOME: "/tmp" },
     files: [
-      { path: `${CONF}/caddy.json`, content: { format: "json", value: caddy(ctx, pages) }, mode: "0600" },
+      { path: `${CONF}/caddy.json`, content: { format: "json", value: caddy(ctx, pages, encrypted) }, mode: "0600" },
       {
         path: `${CONF}/cluster.json`,
         content: { format: "json", value: landingPage(ctx, pages, others) },
         mode: "0644",
       },
+      ...encrypted.files,
     ],
-    ports: [{ name: "pages", key: "gatewayPort", port: c.gatewayPort, from: ["bastion"], link: "http", login: true }],
-    health: healthOf(http(machine.address, c.gatewayPort, "/health", "^HTTP/1.[01] 200")),
+    ports: [
+      {
+        name: "pages",
+        key: "gatewayPort",
+        port: c.gatewayPort,
+        from: ["bastion"],
+        link: "http",
+        login: true,
+        ...(isEncrypted(c) ? { encrypted: true } : {}),
+      },
+    ],
+    // Where it is encrypted, it sends on to https whoever asks without.
+    health: healthOf(http(machine.address, c.gatewayPort, "/health", `^HTTP/1.[01] ${isEncrypted(c) ? 308 : 200}`)),
     uid: GATEWAY_UID,
     dirs: [],
     memoryMiB: 256,
@@ -77,10 +91,10 @@ const file = (uri: string, status?: number): Handler[] => [
 ];
 
 const cookie = (ctx: WiredContext, value: string | typeof SESSION, seconds: number) =>
-  text`${cookieOf(ctx.config)}=${value}; Path=/; Max-Age=${String(seconds)}; HttpOnly; SameSite=Lax`;
+  text`${cookieOf(ctx.config)}=${value}; Path=/; Max-Age=${String(seconds)}; HttpOnly; SameSite=Lax${isEncrypted(ctx.config) ? "; Secure" : ""}`;
 
 /** Caddy's configuration. */
-function caddy(ctx: WiredContext, pages: readonly ShownPage[]): Json {
+function caddy(ctx: WiredContext, pages: readonly ShownPage[], encrypted: Encryption): Json {
   const { gatewayPort } = ctx.config;
   return {
     // Nothing changes it while it runs.
@@ -91,10 +105,12 @@ function caddy(ctx: WiredContext, pages: readonly ShownPage[]): Json {
           door: {
             listen: [`:${gatewayPort}`],
             automatic_https: { disable: true },
+            ...encrypted.server,
             routes: [...beforeLogin(ctx), ...forAll(ctx, pages), ...pages.map(pageRoute), ...landing()],
           },
         },
       },
+      ...encrypted.apps,
     },
   };
 }
