@@ -17,6 +17,7 @@ import { usedPorts } from "./ports.ts";
 import { bindsToNetwork } from "./publishing.ts";
 import { isEncrypted } from "./services/gateway/tls.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
+import { usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
 import { teamNames } from "./teams.ts";
 
@@ -312,6 +313,12 @@ function features(c: Config, refuse: Refuse): void {
   if (s3.length === 1 || s3.length === 2) {
     for (const key of s3)
       refuse(key, "set together with the other s3 keys", "give all three of them, or none", undefined);
+  }
+  if (usesShare(c) && !platformOf(c).servers) {
+    refuse("sharedStorage", `nfs or none on platform ${c.platform}, which has no Manila`, "remove it");
+  }
+  if (c.shareType !== undefined && !usesShare(c)) {
+    refuse("shareType", `empty while sharedStorage is ${c.sharedStorage}`, "remove it, or set sharedStorage to manila");
   }
   if (makesContainer(c)) {
     const named = (["s3Endpoint", "s3AccessKey", "s3SecretKey"] as const).filter((key) => c[key] !== undefined);

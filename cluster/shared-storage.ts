@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import type { Directory, Machine } from "./types.ts";
+import { cloud, type Value } from "./values.ts";
 
 /**
  * One folder that the client and all executors have at the same path, with the same owner: what a driver reads or writes
@@ -12,16 +13,36 @@ export const SHARED_FOLDER = "/home/spark/work";
 /** The service, and its machine, whose data the folder is: notebooks were there before others could see them. */
 export const SHARED_KEEPER = { machine: "client", service: "jupyter" } as const;
 
+type Keys = Pick<Config, "sharedStorage">;
+
+/** Who keeps what lies in the folder: the client, who serves it to the others, a share of the cloud's, or each machine its own. */
+const KEPT_BY: Readonly<Record<Config["sharedStorage"], "client" | "cloud" | "each">> = {
+  nfs: "client",
+  manila: "cloud",
+  none: "each",
+};
+
 /** Whether executors have the folder too. */
-export const hasSharedStorage = (c: Pick<Config, "sharedStorage">): boolean => c.sharedStorage !== "none";
+export const hasSharedStorage = (c: Keys): boolean => KEPT_BY[c.sharedStorage] !== "each";
+
+/** Whether the client serves the folder to the others. */
+export const clientServesFolder = (c: Keys): boolean => KEPT_BY[c.sharedStorage] === "client";
+
+/** Whether the folder is a share of the cloud's, which the client mounts like everyone else. */
+export const usesShare = (c: Keys): boolean => KEPT_BY[c.sharedStorage] === "cloud";
 
 /** The folder as a service has it that runs drivers or executors, or whose tasks do; none where it is not shared. */
-export const sharedFolder = (c: Pick<Config, "sharedStorage">): Directory[] =>
-  hasSharedStorage(c) ? [{ path: SHARED_FOLDER, lasts: "data", shared: "cluster", keeper: SHARED_KEEPER }] : [];
+export const sharedFolder = (c: Keys): Directory[] =>
+  hasSharedStorage(c)
+    ? [{ path: SHARED_FOLDER, lasts: "data", shared: "cluster", ...(usesShare(c) ? {} : { keeper: SHARED_KEEPER }) }]
+    : [];
 
 /** The same folder as services of the client have it: also where nobody else does. */
-export const clientFolder = (c: Pick<Config, "sharedStorage">): Directory[] =>
+export const clientFolder = (c: Keys): Directory[] =>
   hasSharedStorage(c) ? sharedFolder(c) : [{ path: SHARED_FOLDER, lasts: "data", keeper: SHARED_KEEPER }];
 
-/** Whether a machine is the one whose data the folder is. */
-export const keepsSharedFolder = (machine: Pick<Machine, "name">): boolean => machine.name === SHARED_KEEPER.machine;
+/** What machines mount as the folder, as NFS names it: `10.72.0.11:/home/spark/work`. */
+export function sharedSource(c: Keys, machines: readonly Pick<Machine, "name" | "address">[]): Value {
+  if (usesShare(c)) return cloud("shared-storage-export");
+  return `${machines.find(({ name }) => name === SHARED_KEEPER.machine)?.address}:${SHARED_FOLDER}`;
+}

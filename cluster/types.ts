@@ -143,7 +143,7 @@ export interface Directory {
   shared?: "machine" | "cluster";
   /** User who had the folder in older releases: what it holds is given to the service's user before that starts. */
   formerly?: number;
-  /** Whose data a folder is that the cluster shares. */
+  /** Whose data a folder is that the cluster shares. @default no machine's: each mounts it from elsewhere */
   keeper?: { machine: string; service: string };
 }
 

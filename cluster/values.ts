@@ -7,7 +7,11 @@ import type { ImageName } from "./image-catalogue.ts";
  */
 
 /** What only the cloud can say: when it was asked, or has made it. */
-export type CloudValue = "object-store-endpoint" | "object-store-region" | "object-store-access-key";
+export type CloudValue =
+  | "object-store-endpoint"
+  | "object-store-region"
+  | "object-store-access-key"
+  | "shared-storage-export";
 
 /** What a definition refers to by name: a secret of the cluster, an image of the catalogue, or a value of the cloud's. */
 export type Reference =

@@ -20,7 +20,7 @@ import type { SparkClusterArgs } from "./spark-cluster.ts";
 /** What is found out about a cluster and its cloud before the first resource is registered. */
 export type Found = Pick<
   SparkClusterArgs,
-  "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "objectStore" | "operations"
+  "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "objectStore" | "share" | "operations"
 > &
   Required<Pick<SparkClusterArgs, "mesosArchives">>;
 
@@ -50,6 +50,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
       externalNetworkId: facts.externalNetworkId,
       externalNetwork: c.externalNetwork ?? "",
       objectStore: facts.objectStore,
+      share: facts.share,
       mesosArchives,
       operations: operationsFor(cluster, root, cloud, facts.existing),
     };

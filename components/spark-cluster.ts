@@ -29,6 +29,8 @@ import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pushLogin } from "../cluster/services/registry/registry.ts";
+import { shareClients } from "../cluster/share.ts";
+import { usesShare } from "../cluster/shared-storage.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, type Reference, references, secret } from "../cluster/values.ts";
 import { givenSecrets, SECRET_KEYS, type SecretKey } from "../config/secrets.ts";
@@ -38,6 +40,7 @@ import { never } from "../lib/promises.ts";
 import type { SshTarget } from "../machines/ssh.ts";
 import type { ObjectStoreFacts } from "../openstack/object-store.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
+import type { ShareFacts } from "../openstack/share.ts";
 import { checkUserData, pathOnMachine, renderGates, renderUserData, userDataReferences } from "../render/cloud-init.ts";
 import { renderApps } from "../render/marathon-apps.ts";
 import { accessSummary, connectServer, pages, pageUrl, sshConfig } from "./access.ts";
@@ -52,6 +55,7 @@ import { MachineGroup, type MachineGroupArgs } from "./machine-group.ts";
 import { Network } from "./network.ts";
 import { ObjectStore } from "./object-store.ts";
 import type { Operations } from "./operations.ts";
+import { Share } from "./share.ts";
 
 export interface SparkClusterArgs {
   /** What runs where. Plain, because it decides which resources there are. */
@@ -76,6 +80,11 @@ export interface SparkClusterArgs {
    * @default none: the config asks for no container
    */
   objectStore?: ObjectStoreFacts | undefined;
+  /**
+   * What is known of the type of the cloud's share.
+   * @default none: the config asks for no share
+   */
+  share?: ShareFacts | undefined;
   /** What exists already, and how machines are waited for. */
   operations: Operations;
   /** Values of the config's secret keys that are set; all other secrets are generated. */
@@ -147,7 +156,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const keyPair = this.#keyPair(name);
     const store = this.#objectStore(name);
     const secrets = this.#secrets(name, store);
-    const cloud = this.#cloudValues(store);
+    const cloud = this.#cloudValues(store, this.#share(name, network));
     const base = { network, firewall, keyPair, secrets, cloud };
     const bastion = this.#bastion(name, base);
     this.sshKnownHosts = pulumi.unsecret(secrets.of(HOST_KEY_SECRET).apply((seed) => knownHosts(cluster, seed)));
@@ -247,11 +256,34 @@ export class SparkCluster extends pulumi.ComponentResource {
     );
   }
 
+  /** The cloud's share that machines have as their folder; nothing where the config asks for none. */
+  #share(name: string, { networkId, subnetId }: Network): Share | undefined {
+    const { cluster, share } = this.#args;
+    const c = cluster.config;
+    if (!usesShare(c)) return undefined;
+    return new Share(
+      `${name}-share`,
+      {
+        clusterName: cluster.name,
+        sizeGb: c.shareGb,
+        ...(c.shareType === undefined ? {} : { shareType: c.shareType }),
+        ownServer: share?.ownServer ?? false,
+        networkId,
+        subnetId,
+        clients: shareClients(c),
+        protectData: c.protectData,
+      },
+      { parent: this },
+    );
+  }
+
   /** What user data has of the cloud besides secrets and images. */
-  #cloudValues(store: ObjectStore | undefined): CloudValues {
+  #cloudValues(store: ObjectStore | undefined, share: Share | undefined): CloudValues {
     const { objectStore } = this.#args;
-    if (!store || !objectStore) return {};
+    const shared: CloudValues = share ? { "shared-storage-export": share.source } : {};
+    if (!store || !objectStore) return shared;
     return {
+      ...shared,
       "object-store-endpoint": objectStore.endpoint,
       "object-store-region": objectStore.region,
       "object-store-access-key": store.accessKey,

@@ -11,6 +11,7 @@ import type { Flavor } from "./flavor.ts";
 import { type ExistingMachine, existingMachines, machineOf } from "./inventory.ts";
 import { findObjectStore, type ObjectStoreFacts } from "./object-store.ts";
 import { checkQuota } from "./quota.ts";
+import { findShare, type ShareFacts } from "./share.ts";
 import { checkSources } from "./sources.ts";
 
 export { PreflightError, type PreflightProblem } from "./findings.ts";
@@ -34,6 +35,8 @@ export interface PreflightFacts {
   publicKey: string;
   /** How drivers reach the cloud's object store; absent where the config asks for no container there. */
   objectStore: ObjectStoreFacts | undefined;
+  /** What is known of the share type; absent where the config asks for no share. */
+  share: ShareFacts | undefined;
   /** What the cloud holds of this cluster already. */
   existing: Map<string, ExistingMachine>;
   /** What may be wrong but cannot be told from here, one line each. */
@@ -86,7 +89,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   await checkProject(cloud, findings);
 
   const machines = guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>());
-  const [flavors, image, externalNetwork, existing, publicKey, objectStore] = await Promise.all([
+  const [flavors, image, externalNetwork, existing, publicKey, objectStore, share] = await Promise.all([
     guard(listFlavors(cloud), []),
     guard(
       machines.then((there) => findImage(cloud, cluster, there, findings)),
@@ -96,6 +99,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     machines,
     guard(findKeyPair(cloud, c, findings), ""),
     guard(findObjectStore(cloud, cluster, findings), undefined, "objectStore"),
+    guard(findShare(cloud, cluster, findings), undefined, "sharedStorage"),
     guard(checkZones(cloud, c, findings), undefined),
     guard(checkVolumes(cloud, cluster, findings), undefined),
     guard(checkExistingNetwork(cloud, cluster, findings), undefined),
@@ -118,6 +122,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     externalNetworkName: externalNetwork?.name ?? "",
     publicKey,
     objectStore,
+    share,
     existing,
   };
 }

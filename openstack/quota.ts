@@ -44,7 +44,8 @@ async function readable(service: string, findings: Findings, check: () => Promis
   }
 }
 
-function compare(
+/** Refuses what is more than a limit leaves. @param adding How many more are needed. */
+export function compare(
   findings: Findings,
   what: string,
   adding: number,
@@ -218,6 +219,7 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
   compare(findings, "GB of volumes", gigabytes, limit, key, c[key], "use smaller volumes");
 }
 
-function limitOf(limit: number | undefined, used: number | undefined): Limit {
+/** A limit as a service gives it, whose parts may be absent. */
+export function limitOf(limit: number | undefined, used: number | undefined): Limit {
   return { ...(limit === undefined ? {} : { limit }), ...(used === undefined ? {} : { used }) };
 }

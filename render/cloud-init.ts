@@ -6,7 +6,8 @@ import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET } from "../cluster/host-keys.
 import { proxyEnv } from "../cluster/outside.ts";
 import { pem } from "../cluster/packages.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
-import { keepsSharedFolder, SHARED_FOLDER } from "../cluster/shared-storage.ts";
+import { SPARK_UID } from "../cluster/services/spark/spark.ts";
+import { SHARED_FOLDER, sharedSource } from "../cluster/shared-storage.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, image, type LookUp, placeholder, references, secret } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
@@ -86,7 +87,7 @@ export function pathOnMachine(cluster: Cluster, machine: Machine, path: string):
   return hostPath(services.map((s) => renderService(s, placeholder)))(path);
 }
 
-/** The secrets and images that a machine's user data needs the values of; its host key comes of one of them (`withHostKey`). */
+/** The secrets, images and values of the cloud that a machine's user data needs the values of; its host key comes of one of them (`withHostKey`). */
 export function userDataReferences(cluster: Cluster, machine: Machine): ReturnType<typeof references> {
   const services = cluster.services.filter((s) => s.machine === machine.name);
   const login = services.some((s) => pullsImages(cluster.config, s)) ? pullLogin(cluster) : undefined;
@@ -94,12 +95,13 @@ export function userDataReferences(cluster: Cluster, machine: Machine): ReturnTy
     ...(s.runtime === "docker" && s.image !== undefined ? [image(s.image)] : []),
     ...(s.startsContainers ?? []).map(image),
   ]);
-  return references([services, images, login ? secret(login.secret) : [], secret(HOST_KEY_SECRET)]);
+  const mounted = mountsShared(machine, services) ? sharedSource(cluster.config, cluster.machines) : [];
+  return references([services, images, mounted, login ? secret(login.secret) : [], secret(HOST_KEY_SECRET)]);
 }
 
 /** Stands for values that are not known yet, by something at least as long: images by registry and digest, secrets. */
 const longest: LookUp = ({ kind, name }) =>
-  "x".repeat(kind === "image" ? 160 : name === HOST_KEY ? HOST_KEY_BYTES + 20 : 40);
+  "x".repeat(kind !== "secret" ? 160 : name === HOST_KEY ? HOST_KEY_BYTES + 20 : 40);
 
 /**
  * Finds user data that is too large, before anything is created and before any value is known.
@@ -162,7 +164,7 @@ function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, loo
   const services = cluster.services.filter((s) => s.machine === machine.name).map((s) => renderService(s, lookUp));
   const software = softwareOf(cluster, machine, services, parts, imageOf);
   const files = [
-    { path: `${CONF}/machine.env`, mode: "0600", content: machineEnv(cluster, machine, services, software) },
+    { path: `${CONF}/machine.env`, mode: "0600", content: machineEnv(cluster, machine, services, software, lookUp) },
     ...system(cluster, machine, parts),
     ...outside(cluster, software.docker),
     ...(software.docker ? docker(cluster, parts, lookUp) : []),
@@ -357,11 +359,8 @@ const imageOrProgram = (value: string | undefined): string =>
   value === undefined ? "" : value.startsWith("/") ? shellWord(value) : shellQuote(value);
 
 /** Whether a machine mounts the folder that another one keeps for the cluster. */
-const mountsShared = (machine: Machine, services: readonly RenderedService[]): boolean =>
+const mountsShared = (machine: Machine, services: readonly Pick<RenderedService, "dirs">[]): boolean =>
   services.some((s) => s.dirs.some((dir) => fromElsewhere(machine, dir)));
-
-const keeperAddress = (cluster: Cluster): string | undefined =>
-  cluster.machines.find((machine) => keepsSharedFolder(machine))?.address;
 
 /** What the guest's scripts need to know of their machine: a file of shell variables. */
 function machineEnv(
@@ -369,6 +368,7 @@ function machineEnv(
   machine: Machine,
   services: readonly RenderedService[],
   software: Software,
+  lookUp: LookUp,
 ): string {
   const c = cluster.config;
   const login = pullLogin(cluster);
@@ -390,7 +390,13 @@ function machineEnv(
     text("APT_MIRROR", c.aptMirror?.replace(/\/+$/, "")),
     text("REGISTRY", software.docker ? login?.server : undefined),
     text("REGISTRY_USER", software.docker ? login?.user : undefined),
-    ...(shared.length > 0 ? [text("SHARED_SERVER", keeperAddress(cluster)), text("SHARED_FOLDER", SHARED_FOLDER)] : []),
+    ...(shared.length > 0
+      ? [
+          text("SHARED_SOURCE", fill(sharedSource(c, cluster.machines), lookUp)),
+          text("SHARED_FOLDER", SHARED_FOLDER),
+          text("SHARED_UID", String(SPARK_UID)),
+        ]
+      : []),
     text("MESOS_SOURCE", software.mesosSource),
     `MESOS_AGENT=${imageOrProgram(software.mesosAgent)}\n`,
     ...(software.mesosAgent !== undefined && c.mesosCgroups !== "auto" ? [text("MESOS_CGROUPS", c.mesosCgroups)] : []),

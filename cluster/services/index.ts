@@ -1,6 +1,6 @@
 import type { WiredContext } from "../context.ts";
 import { hasStandbyNamenode } from "../features.ts";
-import { hasSharedStorage } from "../shared-storage.ts";
+import { clientServesFolder } from "../shared-storage.ts";
 import type { Machine, Role, Service } from "../types.ts";
 import { executorHttp, executorUpload, executorUri, historyServer, jupyter } from "./client/client.ts";
 import { sparkConnect } from "./connect/connect.ts";
@@ -43,7 +43,7 @@ export const SERVICES = {
   journalnode: { define: journalnode },
   datanode: { define: datanode },
   "shared-storage": {
-    where: ({ config, platform }) => platform.servers && hasSharedStorage(config),
+    where: ({ config, platform }) => platform.servers && clientServesFolder(config),
     define: sharedStorage,
   },
   jupyter: { define: jupyter },

@@ -9,6 +9,7 @@ import type { SecretKey } from "../../config/secrets.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import type { ObjectStoreFacts } from "../../openstack/object-store.ts";
+import type { ShareFacts } from "../../openstack/share.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
 /**
@@ -73,6 +74,15 @@ function outputsOf(args: pulumi.runtime.MockResourceArgs): Record<string, unknow
       return { ...args.inputs, address: "203.0.113.10" };
     case "openstack:identity/ec2CredentialV3:Ec2CredentialV3":
       return { ...args.inputs, access: "ACCESS", secret: pulumi.secret(`${SECRET_MARK}-s3`) };
+    case "openstack:sharedfilesystem/share:Share":
+      return {
+        ...args.inputs,
+        exportLocations: [
+          { path: "[2001:db8::5]:/shares/1", preferred: "True" },
+          { path: "10.254.0.9:/shares/1", preferred: "False" },
+          { path: "10.254.0.5:/shares/1", preferred: "False" },
+        ],
+      };
     case "docker:index/image:Image": {
       const digest = createHash("sha256").update(JSON.stringify(args.inputs)).digest("hex");
       return { ...args.inputs, repoDigest: `${args.inputs.imageName.replace(/:[^:/]+$/, "")}@sha256:${digest}` };
@@ -129,6 +139,7 @@ export interface RunOptions {
   preview?: boolean;
   operations?: Operations;
   objectStore?: ObjectStoreFacts;
+  share?: ShareFacts;
   secrets?: Partial<Record<SecretKey, string>>;
   /** Called for each registration before it is answered. */
   onRegister?: (registration: Registration) => void;
@@ -183,6 +194,7 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
       externalNetwork: "public",
       mesosArchives,
       objectStore: options.objectStore,
+      share: options.share,
       operations: options.operations ?? passive(),
       ...(options.secrets ? { secrets: options.secrets } : {}),
     });

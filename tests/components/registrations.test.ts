@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Address4 } from "ip-address";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { withHostKey } from "../../cluster/host-keys.ts";
@@ -336,6 +337,51 @@ test("the key of an object store is the config's, and with the client alone", as
   expect(image("zookeeper")?.imageName).toMatch(/:[\d.]+$/);
   expect(JSON.stringify(plainParts([resources, outputs]))).not.toContain(SECRET_MARK);
 });
+
+test.each(ARCHITECTURES)(
+  "a share of the cloud's is protected as data is, let in client and agents alone, and mounted by them: %s",
+  async (architecture) => {
+    const config = configOf(architecture, {
+      sharedStorage: "manila",
+      protectData: true,
+      shareType: "generic",
+      shareGb: 7,
+    });
+    const { resources, cluster } = await run(config, { share: { ownServer: true } });
+    const made = (type: string) => resources.filter((r) => r.type.startsWith(`openstack:sharedfilesystem/${type}:`));
+    expect(made("share").map(({ inputs, options }) => ({ ...inputs, protect: options.protect }))).toEqual([
+      {
+        name: "demo-work",
+        shareProto: "NFS",
+        size: 7,
+        shareType: "generic",
+        shareNetworkId: "demo-share-id",
+        metadata: { "triplewide-cluster": "demo" },
+        protect: true,
+      },
+    ]);
+    expect(made("shareNetwork").map(({ inputs }) => inputs)).toEqual([
+      { name: "demo-work", neutronNetId: "demo-network-id", neutronSubnetId: "demo-network-id" },
+    ]);
+    const rules = made("shareAccess").map(({ inputs }) => inputs);
+    const common = { shareId: "demo-share-id", accessType: "ip", accessLevel: "rw" };
+    expect(rules).toEqual(["10.72.0.11/32", "10.72.0.64/26"].map((accessTo) => ({ ...common, accessTo })));
+    for (const { name, group, address } of cluster.machines) {
+      const mounts = userDataOf(resources, name).includes("SHARED_SOURCE=10.254.0.5:/shares/1\n");
+      expect(mounts, name).toBe(group === "client" || group === "agent");
+      const allowed = rules.some(({ accessTo }) => new Address4(address).isInSubnet(new Address4(String(accessTo))));
+      expect(allowed, name).toBe(mounts);
+    }
+    // Without a server of its own it needs no network, and a default type that changes is no reason for an empty share.
+    const { resources: plain } = await run(configOf(architecture, { sharedStorage: "manila" }), {
+      share: { ownServer: false },
+    });
+    expect(plain.some((r) => r.type.includes("shareNetwork"))).toBe(false);
+    const share = plain.find((r) => r.type === "openstack:sharedfilesystem/share:Share");
+    expect(share?.options.ignoreChanges).toEqual(["availabilityZone", "shareType"]);
+    expect(share?.inputs).not.toHaveProperty("shareNetworkId");
+  },
+);
 
 test("a container of the cloud's and its key: protected as data is, the secret with the client alone", async () => {
   const objectStore = { endpoint: "https://swift.example.org", region: "RegionOne" };

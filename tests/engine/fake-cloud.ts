@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 /**
- * An OpenStack that keeps in memory what it is told to make: enough of Keystone, Nova, Neutron, Glance, Cinder and Swift for
+ * An OpenStack that keeps in memory what it is told to make: enough of Keystone, Nova, Neutron, Glance, Cinder, Swift and Manila for
  * the real Pulumi engine and the real provider to create, change and destroy a cluster, and for Terraform to do the same.
  * It answers at once, so what is measured against it is the tool and not a cloud; and it fails where it is told to.
  */
@@ -39,6 +39,9 @@ const KINDS: Readonly<Record<string, string>> = {
   "/compute/v2.1/os-keypairs": "keypair",
   "/compute/v2.1/os-server-groups": "server_group",
   "/volume/v3/volumes": "volume",
+  "/share/v2/share-networks": "share_network",
+  "/share/v2/shares": "share",
+  "/share/v2/share-access-rules": "access",
   "/object/v1": "container",
   "/identity/v3/users/u/credentials/OS-EC2": "credential",
 };
@@ -169,6 +172,10 @@ export class FakeCloud {
     if (path.endsWith("/limits")) return [200, { limits: { absolute: {} } }];
     if (path.startsWith("/network/v2.0/quotas")) return [200, { quota: {} }];
     if (path === "/compute/v2.1/os-availability-zone") return [200, { availabilityZoneInfo: [] }];
+    if (path === "/share/v2/types/default") return [200, { share_type: SHARE_TYPE }];
+    if (path === "/share/v2/types") return [200, { share_types: [SHARE_TYPE] }];
+    if (path === "/share/v2") return [200, { versions: [SHARE_VERSION] }];
+    if (path === "/share/v2/security-services/detail") return [200, { security_services: [] }];
     if (path === "/volume/v3/types") return [200, { volume_types: [] }];
     if (path === "/network/v2.0/extensions") return [200, { extensions: [] }];
 
@@ -286,6 +293,13 @@ export class FakeCloud {
       case "credential":
         Object.assign(item, { access: id, secret: "made-up s3 secret", user_id: "u" });
         break;
+      case "share":
+        Object.assign(item, { status: "available", metadata: given.metadata ?? {}, share_type_name: SHARE_TYPE.name });
+        item.export_locations = [
+          { id: "e1", path: `[2001:db8::5]:/shares/${id}`, preferred: false },
+          { id: "e2", path: `10.254.0.5:/shares/${id}`, preferred: true },
+        ];
+        break;
       case "server_group":
         item.members = [];
         break;
@@ -378,8 +392,11 @@ export class FakeCloud {
       case "tags":
         return [200, { tags: [] }];
       case "action":
+        if ("allow_access" in body || "access_list" in body || "deny_access" in body) return this.#access(item, body);
         if ("os-stop" in body) item.status = "SHUTOFF";
         return [202, undefined];
+      case "export_locations":
+        return [200, { export_locations: item.export_locations }];
       case "os-volume_attachments":
         return [200, { volumeAttachments: [] }];
       case "os-interface":
@@ -387,6 +404,28 @@ export class FakeCloud {
       default:
         return notFound(action);
     }
+  }
+
+  /** Who may mount a share. */
+  #access(share: Item, body: Record<string, Record<string, unknown> | null>): Answer {
+    const rules = this.#of("/share/v2/share-access-rules");
+    if (body.allow_access) {
+      const id = randomUUID();
+      const rule = {
+        ...body.allow_access,
+        id,
+        name: String(body.allow_access.access_to),
+        share_id: share.id,
+        state: "active",
+      };
+      rules.set(id, rule);
+      return [200, { access: rule }];
+    }
+    if (body.deny_access) {
+      rules.delete(String(body.deny_access.access_id));
+      return [202, undefined];
+    }
+    return [200, { access_list: [...rules.values()].filter(({ share_id }) => share_id === share.id) }];
   }
 
   #token(): unknown {
@@ -412,17 +451,36 @@ export class FakeCloud {
         endpoint("volumev3", `/volume/v3/${PROJECT}`),
         endpoint("block-storage", `/volume/v3/${PROJECT}`),
         endpoint("object-store", "/object/v1"),
+        endpoint("sharev2", "/share/v2"),
       ],
     };
   }
 }
 
 /** Each service has a status of its own for "made", and the provider insists on it. */
-const CREATED: Readonly<Record<string, number>> = { volume: 202, server_group: 200, keypair: 200 };
+const CREATED: Readonly<Record<string, number>> = {
+  volume: 202,
+  server_group: 200,
+  keypair: 200,
+  share: 200,
+  share_network: 200,
+};
 
 type Answer = [status: number, body: unknown, headers?: Record<string, string>];
 
 type Headers = Record<string, string>;
+
+/** What Manila of 2024 says of itself. */
+const SHARE_VERSION = {
+  id: "v2.0",
+  status: "CURRENT",
+  version: "2.85",
+  min_version: "2.0",
+  updated: "2015-08-27T11:33:21Z",
+};
+
+/** The type of shares: it makes a server for each network. */
+const SHARE_TYPE = { id: "t", name: "generic", required_extra_specs: { driver_handles_share_servers: "True" } };
 
 /** How an S3 interface answers whom it does not know. */
 const S3_REFUSAL: [number, string, Headers] = [
@@ -435,6 +493,7 @@ const notFound = (what: string): Answer => [404, { itemNotFound: { code: 404, me
 
 /** Name of the list in an answer, such as `security_groups` for `/network/v2.0/security-groups`. */
 function collectionKey(collection: string): string {
+  if (collection.endsWith("/share-access-rules")) return "access_list";
   return (collection.split("/").at(-1) ?? "").replace("os-", "").replaceAll("-", "_");
 }
 

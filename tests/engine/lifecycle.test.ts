@@ -42,7 +42,7 @@ function expectSuccess(outcome: Outcome): void {
 const instances = (outcome: Outcome): string[] => outcome.changes.filter((line) => line.includes(" Instance "));
 
 test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async ({ cloud, stackOf }) => {
-  const stack = await stackOf({ objectStore: "swift" });
+  const stack = await stackOf({ objectStore: "swift", sharedStorage: "manila" });
 
   const preview = await stack.preview();
   expectSuccess(preview);
@@ -77,7 +77,11 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
   const group = await stack.up();
   expectSuccess(group);
   const added = group.changes.toSorted();
-  expect(added.every((line) => /^create \w+ demo-agent-big-1$/.test(line))).toBe(true);
+  // Its machines, and the block of addresses from which they may mount the share.
+  const rules = added.filter((line) => line.startsWith("create ShareAccess "));
+  expect(rules).toEqual([expect.stringMatching(/ demo-share-10\.72\.\d+\.0\/26$/)]);
+  const machines = added.filter((line) => !rules.includes(line));
+  expect(machines.every((line) => /^create \w+ demo-agent-big-1$/.test(line))).toBe(true);
   expect(added).toContain("create Instance demo-agent-big-1");
 
   stack.configure({ ...rest, agentGroups: {} });
@@ -263,14 +267,14 @@ describe("a fault in the middle", () => {
 });
 
 test("protected data refuses destroy before anything is touched", async ({ cloud, stackOf }) => {
-  const stack = await stackOf({ protectData: true, objectStore: "swift" });
+  const stack = await stackOf({ protectData: true, objectStore: "swift", sharedStorage: "manila" });
   expectSuccess(await stack.up());
   cloud.putObject("demo-data", "results/part-0");
   const before = cloud.leftovers();
   const refused = await stack.destroy();
   expect(refused.code).not.toBe(0);
   expect(refused.text).toContain("protect");
-  for (const name of ["demo-client", "demo-objects", "demo-objects-segments"])
+  for (const name of ["demo-client", "demo-share", "demo-objects", "demo-objects-segments"])
     expect(refused.text).toContain(`::${name}`);
   expect(cloud.leftovers()).toEqual(before);
 });

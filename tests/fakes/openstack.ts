@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 /**
- * The part of OpenStack that this project reads, in one HTTP server: Keystone, Nova, Neutron, Glance, Cinder and Swift with
+ * The part of OpenStack that this project reads, in one HTTP server: Keystone, Nova, Neutron, Glance, Cinder, Swift and Manila with
  * the shapes, the paging and the error bodies of the real ones. What a test needs different, it changes in `state`;
  * how the cloud misbehaves, it says with `fault`.
  */
@@ -57,6 +57,14 @@ function initialState() {
     volumes: [] as Item[],
     volumeZones: [{ zoneName: "nova", zoneState: { available: true } }] as Item[],
     volumeTypes: [{ id: "lvm-id", name: "lvm" }] as Item[],
+    shareTypes: [
+      { id: "type-1", name: "cephfs", required_extra_specs: { driver_handles_share_servers: "False" } },
+      { id: "type-2", name: "generic", required_extra_specs: { driver_handles_share_servers: "True" } },
+    ] as Item[],
+    /** Name of the share type that is the cloud's own; empty: there is none. */
+    defaultShareType: "cephfs",
+    shares: [] as Item[],
+    shareLimits: {} as Record<string, number>,
     /** Containers of the object store: their metadata by their name. */
     containers: {} as Record<string, Record<string, string>>,
     /** What the root of the object store says to S3's clients: Swift's own words, and those of an S3 interface. */
@@ -192,7 +200,7 @@ export class FakeOpenStack {
     } else if (url.pathname === "/") {
       this.rootHeaders.push(request.headers);
       send(response, this.state.s3.status, this.state.s3.body, { "content-type": "application/xml" });
-    } else if (!/^\/(compute|network|image|volume|object)\//.test(url.pathname)) {
+    } else if (!/^\/(compute|network|image|volume|object|share)\//.test(url.pathname)) {
       send(response, 404, { error: { code: 404, message: "The resource could not be found." } });
     } else if (!this.#tokens.has(String(request.headers["x-auth-token"]))) {
       send(response, 401, { error: { code: 401, message: "The request you have made requires authentication." } });
@@ -241,6 +249,7 @@ export class FakeOpenStack {
       volumev3: `/volume/v3/${IDS.project}`,
       "object-store": `/object/v1/AUTH_${IDS.project}`,
       s3: "/",
+      sharev2: "/share/v2",
     };
     return this.state.services.map((type) => ({
       type,
@@ -269,10 +278,16 @@ export class FakeOpenStack {
       "/image/v2/images": ["images", s.images],
       "/volume/volumes/detail": ["volumes", s.volumes],
       "/volume/types": ["volume_types", s.volumeTypes],
+      "/share/v2/types": ["share_types", s.shareTypes],
+      "/share/v2/shares": ["shares", s.shares],
     };
     const documents: Record<string, Item> = {
       "/compute/v2.1/limits": { limits: { rate: [], absolute: s.computeLimits } },
       "/volume/os-availability-zone": { availabilityZoneInfo: s.volumeZones },
+      ...(s.defaultShareType === ""
+        ? {}
+        : { "/share/v2/types/default": { share_type: s.shareTypes.find(({ name }) => name === s.defaultShareType) } }),
+      "/share/v2/limits": { limits: { rate: [], absolute: s.shareLimits } },
       "/volume/limits": { limits: { rate: [], absolute: s.volumeLimits } },
       [`/network/v2.0/quotas/${IDS.project}/details`]: { quota: s.networkQuota },
     };

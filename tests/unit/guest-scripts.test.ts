@@ -120,3 +120,49 @@ describe("a machine's control groups", () => {
     );
   });
 });
+
+describe("triplewide-shared", () => {
+  /** Runs the script on a machine whose folder is one of this test's. */
+  const mount = (programs: Record<string, string>) => {
+    const env = join(folder, "machine.env");
+    writeFileSync(env, `SHARED_SOURCE=10.254.0.5:/shares/1\nSHARED_FOLDER=${folder}/work\nSHARED_UID=1000\n`);
+    const script = readFileSync(join(ROOT, "render/cloud-init/guest/shared"), "utf8");
+    writeFileSync(join(folder, "shared"), script.replace("/etc/triplewide/machine.env", env));
+    for (const name of ["mountpoint", "timeout", "mount", "stat", "chown", "chmod", "umount"]) {
+      const say = `echo ${name} "$@" >>${folder}/calls`;
+      writeFileSync(join(folder, name), `#!/bin/bash\n${say}\n${programs[name] ?? "true"}\n`);
+      chmodSync(join(folder, name), 0o755);
+    }
+    writeFileSync(join(folder, "calls"), "");
+    const { status, stdout } = spawnSync("bash", [join(folder, "shared")], {
+      env: { PATH: `${folder}:${process.env.PATH}` },
+      encoding: "utf8",
+    });
+    const calls = readFileSync(join(folder, "calls"), "utf8").trim().split("\n");
+    return { status, said: stdout.trim(), calls: calls.map((line) => line.replaceAll(folder, "")) };
+  };
+  const first = { mountpoint: "exit 1" };
+
+  test("waits for the share's own server, mounts it, and leaves what it has to its owner", () => {
+    const { status, said, calls } = mount({ ...first, stat: "echo 1000" });
+    expect([status, said.replaceAll(folder, "")]).toEqual([0, "10.254.0.5:/shares/1 is mounted at /work"]);
+    expect(calls).toEqual([
+      "mountpoint -q /work",
+      "timeout 5 bash -c exec 3<>/dev/tcp/10.254.0.5/2049",
+      "mount -t nfs4 -o hard,noatime,nosuid,nodev 10.254.0.5:/shares/1 /work",
+      "stat -c %u /work",
+    ]);
+  });
+
+  test("gives a new share to Spark's user", () => {
+    const { status, calls } = mount({ ...first, stat: "echo 0" });
+    expect(status).toBe(0);
+    expect(calls.slice(-2)).toEqual(["chown 1000:1000 /work", "chmod 0700 /work"]);
+  });
+
+  test("says what to set where root may not, and leaves nothing mounted that Spark's user cannot write to", () => {
+    const { status, said, calls } = mount({ ...first, stat: "echo 65534", chown: "exit 1" });
+    expect([status, calls.at(-1)]).toEqual([1, "umount /work"]);
+    expect(said).toMatch(/root squash\): name another shareType, or set sharedStorage to nfs$/);
+  });
+});

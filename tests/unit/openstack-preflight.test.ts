@@ -76,6 +76,48 @@ test("everything that is wrong is said at once, each with its setting and a fix"
   ]);
 });
 
+describe("the cloud's shares", () => {
+  const manila = { sharedStorage: "manila", clusterName: "lab" };
+
+  test("are not asked for where the client serves the folder itself", async () => {
+    expect((await check()).share).toBeUndefined();
+    expect(fake.count(/share/)).toBe(0);
+  });
+
+  test("need a service, a share type and room", async () => {
+    expect(await problems(manila)).toEqual([
+      '  sharedStorage: got "manila"; this cloud has no service for shares (Manila). Fix: set sharedStorage to nfs: the client then serves the folder from its data volume.',
+    ]);
+    fake.state.services.push("sharev2");
+    fake.state.defaultShareType = "";
+    const limits = {
+      maxTotalShares: 10,
+      totalSharesUsed: 10,
+      maxTotalShareGigabytes: 1000,
+      totalShareGigabytesUsed: 950,
+    };
+    fake.state.shareLimits = limits;
+    expect(await problems(manila)).toEqual([
+      '  sharedStorage: got "manila"; 1 more shares needed, but the quota leaves 0 (10 of 10 used). Fix: set sharedStorage to nfs, or ask the cloud for a quota of 11 shares.',
+      "  shareGb: got 100; 100 more GB of shares needed, but the quota leaves 50 (950 of 1000 used). Fix: use a smaller one, or ask the cloud for a quota of 1050 GB of shares.",
+      "  shareType: this cloud has no default share type. Fix: use one of cephfs, generic.",
+    ]);
+    expect((await problems({ ...manila, shareType: "netapp" })).at(-1)).toBe(
+      '  shareType: got "netapp"; there is no such share type. Fix: use one of cephfs, generic.',
+    );
+    // What is there already needs no room.
+    fake.state.shares.push({ id: "1", name: "lab-work" });
+    expect((await check({ ...manila, shareType: "cephfs" })).share).toEqual({ ownServer: false });
+  });
+
+  test("say whether a type makes a server for each network", async () => {
+    fake.state.services.push("sharev2");
+    expect((await check(manila)).share).toEqual({ ownServer: false });
+    expect((await check({ ...manila, shareType: "generic" })).share).toEqual({ ownServer: true });
+    expect((await check({ ...manila, shareType: "type-2" })).share).toEqual({ ownServer: true });
+  });
+});
+
 describe("the cloud's object store", () => {
   const swift = { objectStore: "swift", clusterName: "lab" };
   /** As Swift's s3api answers someone whom it does not know. */

@@ -68,6 +68,8 @@ describe("bad input", () => {
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a" }, "s3SecretKey"],
     [{ objectStore: "swift" }, "objectStore"],
     [{ objectStore: "s3" }, "objectStore"],
+    [{ sharedStorage: "manila" }, "sharedStorage"],
+    [{ shareType: "generic" }, "shareType"],
     [{ s3Endpoint: "s3.example.org", s3AccessKey: "a", s3SecretKey: "b" }, "s3Endpoint"],
     [{ s3Endpoint: "https://s3.example.org", s3AccessKey: "a", s3SecretKey: "(secret)" }, "s3SecretKey"],
     [{ mavenMirror: "https://me:word@maven.example.org/" }, "mavenMirror"],
