@@ -1,6 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import { platformOf } from "./platforms.ts";
-import type { Port } from "./types.ts";
+import type { Group, Port } from "./types.ts";
 
 /** What a config switches on, whatever the architecture is. */
 
@@ -15,6 +15,9 @@ export const hasStandbyNamenode = (c: Config): boolean => runsHdfs(c) && c.namen
 
 /** Whether the cluster has an image registry of its own. */
 export const hasRegistry = (c: Config): boolean => platformOf(c).pullsImages && c.registry === undefined;
+
+/** Groups that read metrics of others: the client's, where the cluster is measured. */
+export const scrapers = (c: Pick<Config, "monitoring">): Group[] => (c.monitoring ? ["client"] : []);
 
 /** Whether people reach a port through the gateway alone: a page that would let in whoever comes. */
 export const isBehindGateway = (c: Pick<Config, "gateway">, { link, login, page }: Port): boolean =>

@@ -60,6 +60,7 @@ export const IMAGES = {
   zookeeper: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
   hdfs: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
   gateway: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
+  prometheus: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
   marathon: { origin: "copied", internal: false, standsOn: {}, mesos: [], entrypoint: "marathon" },
 } as const satisfies Readonly<Record<string, ImageRecord>>;
 

@@ -80,13 +80,19 @@ export interface File {
   mode: string;
   /** Owner of a "0600" file that another user than the service's reads. */
   uid?: number;
+  /**
+   * Text of the file until `up` has given its content to the machine, for what changes with every agent: the service reads the file
+   * again and again, and neither it nor its machine is replaced for it. Such a file holds no secret.
+   * @default its content is part of the machine
+   */
+  until?: string;
 }
 
 /** Who may connect to a port. `self`: other machines of the same group. */
 export type Peer = Group | "self";
 
 /** What the landing page can read from a page: see `images/gateway/site/landing.js`. */
-export type PageKind = "jupyter" | "spark-master" | "history" | "mesos" | "marathon" | "hdfs";
+export type PageKind = "jupyter" | "metrics" | "spark-master" | "history" | "mesos" | "marathon" | "hdfs";
 
 /** A page as the gateway shows it, below a path of its own. */
 export interface Page {
@@ -103,8 +109,19 @@ export interface Page {
   showsDrivers?: true;
   /** Whether it is shown, and nothing is done through it: GET and HEAD alone. */
   readOnly?: true;
+  /** What of it people see first, below its path. @default what it shows itself */
+  first?: string;
   /** Where several machines have the page: the one whose answer there matches is shown. */
   leader?: { path: string; match: string };
+}
+
+/** Metrics that a program offers at its port, for Prometheus to read. */
+export interface Metrics {
+  path: string;
+  /** What Prometheus calls them (label `job`). @default the service's name */
+  job?: string;
+  /** Whether often nobody listens there: for programs that come and go, whose absence is no fault. */
+  optional?: true;
 }
 
 /** A TCP port, or a range of them, that a service listens on. */
@@ -128,6 +145,8 @@ export interface Port {
   encrypted?: true;
   /** @default the gateway does not show it */
   page?: Page;
+  /** Read where the config has `monitoring`, by the client. @default it has none */
+  metrics?: readonly Metrics[];
 }
 
 /** A directory that outlives the process. */

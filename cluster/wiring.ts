@@ -8,6 +8,7 @@ import { packageProperties } from "./packages.ts";
 import { EVENT_LOG_DIR } from "./services/client/client.ts";
 import { defaultFs } from "./services/hdfs/hdfs.ts";
 import { metastoreClient } from "./services/metastore/metastore.ts";
+import { driverMetricsProperties } from "./services/spark/metrics.ts";
 import { outsideSandbox, SHUFFLE_DIR, SPARK_PORT_RANGE, sharedSecret } from "./services/spark/spark.ts";
 import { SHARED_FOLDER } from "./shared-storage.ts";
 import { writeGuard } from "./shared-storage-guard.ts";
@@ -50,6 +51,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
         }
       : {}),
     ...objectStoreProperties(c),
+    ...driverMetricsProperties(c),
     ...packageProperties(c),
     ...javaProperties(c, "spark.executor.uri" in own.conf),
     ...propertiesFor(c, "driver"),

@@ -346,7 +346,7 @@ export const shape = {
     "a table of image names and references with digests, such as {spark-python: registry.example.org/team/spark-python@sha256:…}",
     {
       names: text.imageName,
-      doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `gateway`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
+      doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `gateway`, `prometheus`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
       fix: "name each image by its digest: name@sha256:… (docker buildx imagetools inspect shows it)",
     },
   ),
@@ -557,10 +557,18 @@ export const shape = {
   registryPushPort: ports.port(5001, {
     doc: "Image registry on the cluster, to which `pulumi up` pushes through the bastion.",
   }),
+  prometheusPort: ports.port(9090, { doc: "Prometheus on the client (with `monitoring`)." }),
+  nodeExporterPort: ports.port(9100, { doc: "Metrics of a machine (with `monitoring`)." }),
   executorHttpPort: ports.port(8070, { doc: "HTTP server of the Spark tarball on the client (`vanilla`)." }),
 
   agentBatchSize: operation.integer(1, 500, 10, {
     doc: "Agents replaced at the same time when a change replaces them.",
+  }),
+  monitoring: operation.boolean(false, {
+    doc: "Whether the client measures the cluster: Prometheus asks every service and machine each ten seconds, keeps what they say, and raises alerts; the gateway shows a dashboard (docs/OPERATIONS.md).",
+  }),
+  metricsRetentionDays: operation.integer(1, 3650, 15, {
+    doc: "Days for which measurements are kept (with `monitoring`). They take a quarter of `clientVolumeGb` at most; then the oldest go first.",
   }),
   readyTimeoutSeconds: operation.integer(60, 7200, 900, {
     doc: "Seconds that a group of machines may take to become ready before the update fails with its units' last log lines.",

@@ -70,12 +70,10 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestP
     // triplewide-boot installs what is needed, and while images are pulled.
     package_update: false,
     package_upgrade: false,
-    write_files: files.map(({ path, mode, content }) => ({ path, permissions: mode, ...written(content) })),
     runcmd: [["/usr/local/sbin/triplewide-boot"]],
   };
-  // cloud-init reads YAML 1.1, in which `yes` and 0600 are no text. Little indentation: there are a thousand lines.
-  const yaml = stringify(document, { version: "1.1", lineWidth: 0, indent: 1, indentSeq: false });
-  const text = `#cloud-config\n${yaml}`;
+  const written = files.map((file) => `-\n${yaml(writtenFile(file)).replace(/^(?=.)/gm, " ")}`);
+  const text = `#cloud-config\n${yaml(document)}write_files:\n${written.join("")}`;
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_USER_DATA_BYTES) throw new Error(tooLarge(machine, bytes, files));
   return text;
@@ -115,16 +113,22 @@ export function checkUserData(cluster: Cluster, parts: GuestParts): void {
 }
 
 /**
- * What a group must achieve together, as `triplewide-ready --cluster` reads it from its standard input: a line for each gate.
+ * What a group must achieve together, as `triplewide-ready --cluster` reads it from its standard input: a line for each gate, and
+ * before them one for each file that its first machine gets while it runs.
  * Not part of user data: gates count agents, and one more agent must not replace the masters.
  */
 export function renderGates(cluster: Cluster, group: Group): string {
   const first = cluster.machines.find((m) => m.group === group);
   const here = cluster.services.filter((s) => s.machine === first?.name).map((s) => renderService(s, placeholder));
-  return cluster.gates
+  const files = here.flatMap((s) =>
+    s.files
+      .filter((f) => f.until !== undefined)
+      .map((f) => `${hostFile(s, f, here)}\t${Buffer.from(f.content).toString("base64")}\n`),
+  );
+  const gates = cluster.gates
     .filter((gate) => gate.group === group)
-    .map((gate) => `${gate.what}\t${shellWords(probeCommand(gate.probe, hostPath(here)))}\n`)
-    .join("");
+    .map((gate) => `${gate.what}\t${shellWords(probeCommand(gate.probe, hostPath(here)))}\n`);
+  return [...files, ...gates].join("");
 }
 
 interface WrittenFile {
@@ -142,12 +146,16 @@ const LOGIN_UID = 2000;
 const UNLIKE_TEXT =
   /^[ \t\n]|[^\t\n\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/u;
 
-/** A file's bytes in YAML: line by line, so that people can read them; in base64 where they are not plain text. */
-function written(content: string): { encoding?: "b64"; content: string | Scalar<string> } {
-  if (UNLIKE_TEXT.test(content)) return { encoding: "b64", content: Buffer.from(content).toString("base64") };
+/** cloud-init reads YAML 1.1, in which `yes` and 0600 are no text. Little indentation: there are a thousand lines. */
+const yaml = (data: object): string => stringify(data, { version: "1.1", lineWidth: 0, indent: 1 });
+
+/** A file in YAML: line by line, so that people can read it; in base64 where it is not plain text. */
+function writtenFile({ path, mode, content }: WrittenFile): object {
+  const file = { path, permissions: mode };
+  if (UNLIKE_TEXT.test(content)) return { ...file, encoding: "b64", content: Buffer.from(content).toString("base64") };
   const scalar = new Scalar(content);
   scalar.type = "BLOCK_LITERAL";
-  return { content: scalar };
+  return { ...file, content: scalar };
 }
 
 function tooLarge(machine: Machine, bytes: number, files: readonly WrittenFile[]): string {
@@ -500,7 +508,8 @@ function serviceFiles(
     ...service.files.map((f) => ({
       path: hostFile(service, f, here),
       mode: f.mode,
-      content: /^07/.test(f.mode) ? withoutComments(f.content) : f.content,
+      // What `up` gives to the running machine (`renderGates`) must not replace it.
+      content: f.until ?? (/^07/.test(f.mode) ? withoutComments(f.content) : f.content),
     })),
     { path: `${CONF}/health/${service.name}`, mode: "0700", content: `#!/bin/bash\nexec ${shellWords(probe)}\n` },
   ];

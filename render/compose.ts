@@ -139,7 +139,8 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         const path = `files/${key}${file.path}`;
         const { content } = file;
         files.push({ path, content, executable: isExecutable(file) });
-        hash.update(`${file.path}\0${content}\0`);
+        // It is read again while its service runs.
+        if (file.until === undefined) hash.update(`${file.path}\0${content}\0`);
         mounts.push(`./${path}:${file.path}:ro`);
       }
       for (const dir of service.dirs.filter((d) => d.lasts === "data" || d.shared || nested)) {

@@ -9,6 +9,7 @@ import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hd
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
 import { hasMetastore, metastore } from "./metastore/metastore.ts";
+import { nodeExporter, prometheus } from "./prometheus/prometheus.ts";
 import { registry, registryReader } from "./registry/registry.ts";
 import { sharedStorage } from "./shared-storage/shared-storage.ts";
 import { ownShuffleService, sparkMaster, sparkWorker } from "./spark/spark.ts";
@@ -17,10 +18,10 @@ import { zookeeper } from "./zookeeper/zookeeper.ts";
 /** How a service comes about. */
 export interface ServiceRecord {
   /** Whether this cluster has it. @default wherever the role is */
-  where?: (ctx: WiredContext) => boolean;
+  where?: (ctx: WiredContext, machine: Machine) => boolean;
   /** The service on one machine. @param others What the cluster runs besides; empty but for a service that comes `last`. */
   define: (ctx: WiredContext, machine: Machine, others: readonly Service[]) => Service;
-  /** Whether it is made of what all others are. */
+  /** Whether it is made of what all others are, those among them that come last and stand before it here. */
   last?: true;
 }
 
@@ -52,6 +53,13 @@ export const SERVICES = {
   "spark-connect": { where: ({ config }) => config.sparkConnect, define: sparkConnect },
   "executor-http": { where: servesTarball, define: executorHttp },
   "executor-upload": { where: feedsExecutors, define: executorUpload },
+  "node-exporter": {
+    // On this machine's Docker all machines are one, for which the client speaks.
+    where: ({ config, platform, addresses }, { address }) =>
+      config.monitoring && (platform.servers || addresses("client")[0] === address),
+    define: nodeExporter,
+  },
+  prometheus: { where: ({ config }) => config.monitoring, define: prometheus, last: true },
   gateway: { where: ({ config }) => config.gateway, define: gateway, last: true },
 } as const satisfies Readonly<Record<string, ServiceRecord>>;
 
@@ -79,9 +87,18 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
     "spark-connect",
     "executor-http",
     "executor-upload",
+    "prometheus",
     "gateway",
   ],
 };
+
+/** Services that every machine has, whatever it is for. */
+const EVERYWHERE: readonly ServiceName[] = ["node-exporter"];
+
+const recordOf = (name: ServiceName): ServiceRecord => SERVICES[name];
+
+/** Services that are made of what the others are, in their order. */
+const LAST = (Object.keys(SERVICES) as ServiceName[]).filter((name) => recordOf(name).last);
 
 /**
  * What the machines run, one after the other. Each service waits only for services that are there.
@@ -89,21 +106,21 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
  * @param seenBy What is known on a machine. @default the same everywhere
  */
 export function servicesOf(ctx: WiredContext, seenBy: (machine: Machine) => WiredContext = () => ctx): Service[] {
-  const first = ctx.machines.map((machine) => define(seenBy(machine), machine, []));
-  const others = first.flat();
-  return ctx.machines.flatMap((machine, i) => {
-    const services = [...(first[i] ?? []), ...define(seenBy(machine), machine, others, true)];
+  const machines = ctx.machines.map((machine) => ({ machine, seen: seenBy(machine), services: [] as Service[] }));
+  const all = (): Service[] => machines.flatMap(({ services }) => services);
+  const add = (wanted: (name: ServiceName) => boolean): void => {
+    const others = all();
+    for (const { machine, seen, services } of machines) {
+      const names = [...machine.roles.flatMap((role) => ROLES[role]), ...EVERYWHERE].filter(wanted);
+      for (const { where, define } of names.map(recordOf)) {
+        if (where?.(seen, machine) ?? true) services.push(define(seen, machine, others));
+      }
+    }
+  };
+  add((name) => !LAST.includes(name));
+  for (const last of LAST) add((name) => name === last);
+  return machines.flatMap(({ services }) => {
     const here = new Set(services.map((s) => s.name));
     return services.map((s) => ({ ...s, after: s.after.filter((name) => here.has(name)) }));
   });
-}
-
-function define(ctx: WiredContext, machine: Machine, others: readonly Service[], last?: true): Service[] {
-  return machine.roles.flatMap((role) =>
-    ROLES[role].flatMap((name) => {
-      const record: ServiceRecord = SERVICES[name];
-      const wanted = record.last === last && (record.where?.(ctx) ?? true);
-      return wanted ? [record.define(ctx, machine, others)] : [];
-    }),
-  );
 }

@@ -14,7 +14,6 @@ const STOP_SECONDS = 30;
 const PULL_SECONDS = 1800;
 
 const SBIN = "/usr/local/sbin";
-const DOCKER = "/usr/bin/docker";
 
 /** The reference by which a machine pulls an image. */
 export type ImageOf = (name: ImageName) => string;
@@ -114,7 +113,6 @@ function inContainer(
   imageOf: ImageOf,
 ): string[] {
   const reference = imageOf(containerImage(service));
-  const name = unitName(service.name);
   const needs = new Set(service.needs);
   const limits = limitsOf(service);
   const mount = (source: string, target: string, ...options: string[]): string[] => [
@@ -122,19 +120,8 @@ function inContainer(
     ["type=bind", `source=${source}`, `target=${target}`, ...options].join(","),
   ];
   const run = [
-    DOCKER,
-    "run",
-    "--name",
-    name,
-    "--network",
-    "host",
     "--user",
     String(service.uid),
-    "--env-file",
-    envFile(service),
-    // What it prints goes to the journal through its unit; a second copy would only fill the disk.
-    "--log-driver",
-    "none",
     "--ulimit",
     `nofile=${limits.openFiles}:${limits.openFiles}`,
     "--pids-limit",
@@ -144,7 +131,6 @@ function inContainer(
     ...(limits.capabilities === "all"
       ? []
       : [...["--cap-drop", "ALL"], ...limits.capabilities.flatMap((name) => ["--cap-add", name])]),
-    ...["--security-opt", "no-new-privileges"],
     ...(limits.readOnly ? ["--read-only", "--tmpfs", `/tmp:${TMP_OPTIONS}`] : []),
     ...(needs.has("host-pid") ? ["--pid", "host"] : []),
     // Mesos makes control groups and mounts for its tasks, which no smaller set of rights allows.
@@ -159,7 +145,7 @@ function inContainer(
   ];
   return [
     `ExecStartPre=${execLine([`${SBIN}/triplewide-pull`, reference])}`,
-    `ExecStart=${execLine([`${SBIN}/triplewide-container`, name, ...run])}`,
+    `ExecStart=${execLine([`${SBIN}/triplewide-container`, service.name, ...run])}`,
     // The client alone is in this unit; the limits of the container itself are in the command above.
     "KillMode=mixed",
     "LimitNOFILE=4096",

@@ -9,10 +9,13 @@ import { findDocker } from "../../local/docker.ts";
 import { theDoor } from "./door.ts";
 import { firstDay } from "./first-day.ts";
 import { eventually, TestCluster } from "./harness.ts";
+import { Measured } from "./measured.ts";
 import { tutorials } from "./tutorials.ts";
 
 const d = await findDocker();
-const cluster = new TestCluster(d, "tw-standalone", 0, ["agentCount=2", "tls=own"]);
+const cluster = new TestCluster(d, "tw-standalone", 0, ["agentCount=2", "tls=own", "monitoring=true"]);
+
+const metrics = new Measured(cluster);
 
 /** What a user does with files first. */
 const FILES = readFileSync(join(ROOT, "tests/cluster/files.py"), "utf8");
@@ -47,7 +50,7 @@ describe("make up, on the embedded default", () => {
     const { code, output } = await cluster.cli("up");
     expect(output).toMatch(/Smoke job passed in [\d.]+ s/);
     expect(output).toContain("2 executors took part");
-    expect(output).toMatch(/Open +https:\/\/127\.0\.0\.1:18090\/login#[A-Za-z0-9]{32}\n +JupyterLab, Spark\./);
+    expect(output).toMatch(/Open +https:\/\/127\.0\.0\.1:18090\/login#[A-Za-z0-9]{32}\n +JupyterLab, Spark, Metrics\./);
     expect(output).toContain("spark://10.98.0.16:17077");
     expect(code).toBe(0);
   });
@@ -144,7 +147,7 @@ describe("make up, on the embedded default", () => {
     expect(await (await fetch(`${plain}/lab?token=${token}`)).text()).toContain("JupyterLab");
   });
 
-  theDoor(cluster, ["JupyterLab", "Spark"]);
+  theDoor(cluster, ["JupyterLab", "Spark", "Metrics"]);
 
   test("files, tables and models that a notebook writes are there for drivers and executors", async () => {
     const { code, output } = await cluster.exec("client", ["python3", "-c", FILES]);
@@ -207,7 +210,25 @@ describe("make up, on the embedded default", () => {
     expect(ran.map(({ name }) => name).sort()).toEqual([...names].sort());
   });
 
-  test("a worker is killed in mid-job and the job still ends right", async () => {
+  test("every service is measured, each at the place that its port names, and nobody deletes what was measured", async () => {
+    await metrics.well();
+    const found = (await metrics.vector('up{optional=""} == 1')).map(({ metric }) => `${metric.machine} ${metric.job}`);
+    const workers = ["agent-1 spark-worker", "agent-2 spark-worker"];
+    expect(found.sort()).toEqual([...workers, "client machine", "client prometheus", "master-1 spark-master"]);
+    expect(await metrics.vector("metrics_master_aliveWorkers_Value")).toMatchObject([
+      { value: [expect.anything(), "2"] },
+    ]);
+    const forget = (path: string) => metrics.door.get(path, { method: "POST" });
+    expect((await forget("/metrics/api/v1/admin/tsdb/delete_series?match[]=up")).status).toBe(405);
+    const around = "http://10.98.0.11:9090/api/v1/admin/tsdb/delete_series?match[]=up";
+    const script = `import urllib.request as u, urllib.error as e
+try: print(u.urlopen(u.Request("${around}", method="POST")).read())
+except e.HTTPError as refused: print(refused.read())`;
+    const { output } = await cluster.exec("client", ["python3", "-c", script]);
+    expect(output).toContain("admin APIs disabled");
+  });
+
+  test("a worker is killed in mid-job and the job still ends right; the dashboard says that it is gone", async () => {
     const job = [
       "import time",
       "from pyspark.sql import SparkSession",
@@ -215,7 +236,7 @@ describe("make up, on the embedded default", () => {
       "def slow(n):",
       "    time.sleep(1)",
       "    return n * n",
-      "print('sum is', spark.sparkContext.parallelize(range(24), 24).map(slow).sum())",
+      "print('sum is', spark.sparkContext.parallelize(range(60), 60).map(slow).sum())",
     ].join("\n");
     const running = cluster.exec("client", ["python3", "-c", job]);
     await eventually(
@@ -225,11 +246,15 @@ describe("make up, on the embedded default", () => {
         cluster.exec("agent-2", ["pgrep", "-f", "CoarseGrainedExecutorBackend"]).catch(() => ({ code: 1, output: "" })),
       (r) => r.code === 0,
     );
-    // Tasks of a second each: the job is in the middle of them now.
-    await new Promise((resolve) => setTimeout(resolve, 6000));
+    // Tasks of a second each: the job is in the middle of them when its driver has said so.
+    const executors = 'metrics_executor_completedTasks_total{executor_id!="driver",application_name="kill"} > 0';
+    await metrics.until(executors, (series) => series.length > 0);
     await cluster.kill("agent-2");
+    await metrics.fires("AgentLost", "agent-2");
+    // What the dashboard counts: the one, and the other.
+    expect(await metrics.vector('sum(up{job="spark-worker"})')).toMatchObject([{ value: [expect.anything(), "1"] }]);
     const { code, output } = await running;
-    expect(output).toContain(`sum is ${(23 * 24 * 47) / 6}`);
+    expect(output).toContain(`sum is ${(59 * 60 * 119) / 6}`);
     expect(code).toBe(0);
   });
 
@@ -263,8 +288,8 @@ describe("make up, on the embedded default", () => {
     const script = `from pyspark.sql import SparkSession\n${count}`;
     expect((await cluster.exec("client", ["python3", "-c", script])).output).toContain("rows: 1000");
     const kept = await cluster.cli("down");
-    expect(kept.output).toContain("3 volumes are kept");
-    expect((await cluster.traces()).length).toBe(3);
+    expect(kept.output).toContain("4 volumes are kept");
+    expect((await cluster.traces()).length).toBe(4);
     const gone = await cluster.cli("down", ["--volumes"]);
     expect(gone.code).toBe(0);
     expect(await cluster.traces()).toEqual([]);

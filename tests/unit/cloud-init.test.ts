@@ -39,7 +39,7 @@ function clusterOf(architecture: Architecture, more: RawConfig = {}): Cluster {
 
 /** The largest cluster of each architecture: everything that can be switched on is. */
 function fullCluster(architecture: Architecture): Cluster {
-  return clusterOf(architecture, { historyServer: true, dynamicAllocation: true });
+  return clusterOf(architecture, { historyServer: true, dynamicAllocation: true, monitoring: true });
 }
 
 const all: Cluster[] = ARCHITECTURES.flatMap((a) => [

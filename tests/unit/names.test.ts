@@ -81,7 +81,7 @@ const ADDITIONS: readonly Addition[] = [
     find: "  registry: { define: registry },",
     replace: "  addedservice: {},\n  registry: { define: registry },",
     named: /'define' is missing/,
-    places: ["cluster/services/index.ts: SERVICES.addedservice", "cluster/services/index.ts: define"],
+    places: ["cluster/services/index.ts: SERVICES.addedservice", "cluster/services/index.ts: recordOf"],
   },
   {
     what: "a kind of probe",

@@ -13,6 +13,7 @@ import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
 import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
+import { DRIVER_METRICS } from "../spark/metrics.ts";
 import {
   EPHEMERAL_PORTS,
   SPARK_CONF_DIR,
@@ -63,6 +64,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     key: ConfigKey & ("sparkUiPort" | "driverPort" | "blockManagerPort"),
     from: Port["from"],
     link?: Port["link"],
+    metrics?: Port["metrics"],
   ): Port => ({
     name,
     key,
@@ -70,6 +72,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     last: c[key] + SPARK_PORT_RANGE - 1,
     from,
     ...(link ? { link } : {}),
+    ...(metrics ? { metrics } : {}),
   });
   return {
     name: "jupyter",
@@ -119,7 +122,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
           authorization: text`token ${secret("jupyter-token")}`,
         },
       },
-      range("spark-ui", "sparkUiPort", ["bastion", "master"], "http"),
+      range("spark-ui", "sparkUiPort", ["bastion", "master"], "http", DRIVER_METRICS),
       range("driver", "driverPort", ["agent", "master"]),
       range("blocks", "blockManagerPort", ["agent"]),
       // libmesos listens on a port that the system chooses; the masters and agents call back to it.

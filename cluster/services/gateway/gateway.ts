@@ -164,6 +164,11 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
   const shown = pages.filter(({ readOnly }) => readOnly).map(({ path }) => `/${path}/*`);
   return [
     ...pages.filter(({ showsDrivers }) => showsDrivers).flatMap(({ path }) => driverLinks(`/${path}`)),
+    ...pages.flatMap(({ path, first }) =>
+      first === undefined
+        ? []
+        : [route({ path: [`/${path}`, `/${path}/`] }, answer(307, "", { Location: [`/${path}/${first}`] }))],
+    ),
     route({ path: pages.map(({ path }) => `/${path}`) }, answer(308, "", { Location: ["{http.request.uri.path}/"] })),
     ...(shown.length > 0
       ? [

@@ -1,5 +1,6 @@
 import type { Context } from "../../context.ts";
 import type { File, Machine, Port } from "../../types.ts";
+import { MASTER_METRICS, WORKER_METRICS } from "../spark/metrics.ts";
 import {
   MASTER_PAGE,
   masterProperties,
@@ -34,7 +35,9 @@ export function marathonSparkPorts(ctx: Context, machine?: Machine): Port[] {
       key: "sparkMasterUiPort",
       port: c.sparkMasterUiPort,
       from: ["self", "client", "bastion"],
-      ...(machine && marathonMasters(ctx).includes(machine.address) ? { page: MASTER_PAGE } : {}),
+      ...(machine && marathonMasters(ctx).includes(machine.address)
+        ? { page: MASTER_PAGE, metrics: MASTER_METRICS }
+        : {}),
     },
     { name: "spark-worker", key: "sparkWorkerPort", port: c.sparkWorkerPort, from: ["self"] },
     {
@@ -42,6 +45,8 @@ export function marathonSparkPorts(ctx: Context, machine?: Machine): Port[] {
       key: "sparkWorkerUiPort",
       port: c.sparkWorkerUiPort,
       from: ["self", "client", "bastion"],
+      // An agent need not have one.
+      metrics: WORKER_METRICS.map((one) => ({ ...one, optional: true })),
     },
   ];
 }

@@ -7,6 +7,7 @@ import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Gate, Group, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
 import { SPARK_ZNODE } from "../zookeeper/znodes.ts";
+import { MASTER_METRICS, metricsProperties, WORKER_METRICS } from "./metrics.ts";
 
 /** Length of each range of ports (driver, blocks, UI). As many drivers, or executors, fit on one machine. */
 export const SPARK_PORT_RANGE = 32;
@@ -122,6 +123,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
         from: ["agent", "client", "bastion"],
         link: "http",
         page: MASTER_PAGE,
+        metrics: MASTER_METRICS,
       },
     ],
     // A leader that takes over waits a minute (spark.worker.timeout) for workers that will not come back. It is healthy meanwhile.
@@ -165,7 +167,14 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     files: [sparkDefaults({ ...sharedSecret(c), ...workerProperties(ctx) })],
     ports: [
       { name: "rpc", key: "sparkWorkerPort", port: c.sparkWorkerPort, from: ["master"] },
-      { name: "ui", key: "sparkWorkerUiPort", port: c.sparkWorkerUiPort, from: ["client", "bastion"], link: "http" },
+      {
+        name: "ui",
+        key: "sparkWorkerUiPort",
+        port: c.sparkWorkerUiPort,
+        from: ["client", "bastion"],
+        link: "http",
+        metrics: WORKER_METRICS,
+      },
       ...executorPorts(ctx),
       ...shufflePorts(ctx),
     ],
@@ -214,6 +223,7 @@ export const masterProperties = ({ config }: Context): Record<string, string> =>
   ...(config.gateway ? { "spark.ui.reverseProxyUrl": `/${MASTER_PAGE.path}` } : {}),
   // Any page that a browser has open could press these buttons: the page knows no login.
   "spark.ui.killEnabled": "false",
+  ...metricsProperties(config, "master"),
   ...propertiesFor(config, "master"),
 });
 
@@ -230,6 +240,7 @@ export function workerProperties(ctx: Context): Record<string, string> {
     "spark.worker.cleanup.enabled": "true",
     "spark.worker.cleanup.appDataTtl": "86400",
     "spark.local.dir": SHUFFLE_DIR.path,
+    ...metricsProperties(c, "worker"),
     ...propertiesFor(c, "worker"),
     ...(c.dynamicAllocation
       ? { "spark.shuffle.service.enabled": "true", "spark.shuffle.service.port": String(c.shuffleServicePort) }

@@ -76,6 +76,11 @@ const READERS = {
         })),
     };
   },
+  metrics: async (path) => {
+    const { data } = await ask(`${path}api/v1/alerts`);
+    const firing = data.alerts.filter(({ state }) => state === "firing");
+    return { says: firing.length === 0 ? "no alert" : count(firing.length, "alert"), well: firing.length === 0 };
+  },
   marathon: async (path) => {
     const { apps } = await ask(`${path}v2/apps`);
     const tasks = apps.reduce((sum, app) => sum + app.tasksRunning, 0);

@@ -1,0 +1,44 @@
+import { Door } from "./door.ts";
+import { eventually, type TestCluster } from "./harness.ts";
+
+/** A series of Prometheus: its labels, and its value now. */
+interface Series {
+  metric: Record<string, string>;
+  value: [number, string];
+}
+
+/** What Prometheus of a cluster says, as its dashboard asks: through the gateway. */
+export class Measured {
+  readonly door: Door;
+  constructor(cluster: TestCluster) {
+    this.door = new Door(cluster);
+  }
+
+  /** Asks for what the dashboard would: `what` below the API's path. */
+  async ask<T>(what: string): Promise<T> {
+    await this.door.logIn();
+    const answer = await this.door.get(`/metrics/api/v1/${what}`);
+    if (!answer.ok) throw new Error(`${what}: ${answer.status}`);
+    return ((await answer.json()) as { data: T }).data;
+  }
+
+  async vector(query: string): Promise<Series[]> {
+    return (await this.ask<{ result: Series[] }>(`query?query=${encodeURIComponent(query)}`)).result;
+  }
+
+  /** Waits until a query has a value that holds. */
+  until(query: string, holds: (series: Series[]) => boolean, seconds = 90): Promise<Series[]> {
+    return eventually(query, seconds, () => this.vector(query), holds);
+  }
+
+  /** Waits until an alert is raised for a machine. */
+  fires(alert: string, machine: string): Promise<Series[]> {
+    const query = `ALERTS{alertname="${alert}",machine="${machine}",alertstate="firing"}`;
+    return this.until(query, (series) => series.length === 1);
+  }
+
+  /** Waits until all that is always there answers, such as after an `up`. */
+  well(): Promise<Series[]> {
+    return this.until('up{optional=""} == 0', (series) => series.length === 0);
+  }
+}

@@ -1,0 +1,112 @@
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import type { Target } from "../../cluster/services/prometheus/targets.ts";
+import type { Cluster, Machine } from "../../cluster/types.ts";
+import { placeholder, secretsIn } from "../../cluster/values.ts";
+import { ARCHITECTURES } from "../../config/schema.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { readCheckout } from "../../lib/checkout.ts";
+import { renderGates, renderUserData } from "../../render/cloud-init.ts";
+import { renderCompose } from "../../render/compose.ts";
+import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
+
+/** What is measured (`monitoring`): every list of targets is read off the ports of services. */
+
+const define = (raw: RawConfig): Cluster => describeCluster(validate(raw, "test"));
+const serviceOf = ({ services }: Cluster, wanted: string) => services.find(({ name }) => name === wanted);
+
+/** What Prometheus of a cluster reads. */
+function targetsOf(cluster: Cluster): Target[] {
+  const file = serviceOf(cluster, "prometheus")?.files.find(({ path }) => path.endsWith("/targets.json"));
+  return file?.content.format === "json" ? (file.content.value as unknown as Target[]) : [];
+}
+
+describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
+  const raw: RawConfig = {
+    ...CLOUD,
+    ...HIGHLY_AVAILABLE,
+    ...mesosOf(architecture),
+    architecture,
+    agentCount: 3,
+    monitoring: true,
+  };
+  const cluster = define(raw);
+  const more = define({ ...raw, agentCount: 7, datanodeCount: 5 });
+  const client = (of: Cluster): Machine => of.machines.find(({ name }) => name === "client") as Machine;
+
+  test("reads every place that a port names, and no other", () => {
+    const named = cluster.services.flatMap(({ machine, ports }) =>
+      ports.flatMap(({ port, metrics = [] }) => metrics.map(({ path }) => `${machine} ${port} ${path}`)),
+    );
+    const read = targetsOf(cluster).map(
+      ({ targets: [first], labels }) => `${labels.machine} ${first?.split(":")[1]} ${labels.__metrics_path__}`,
+    );
+    expect(read.sort()).toEqual(named.sort());
+    const jobs = new Set(targetsOf(cluster).map(({ labels }) => labels.job));
+    for (const job of ["machine", "spark-driver", "spark-executor", "prometheus"]) expect(jobs).toContain(job);
+  });
+
+  test("tells no two places apart by their path alone: their series would be the same", () => {
+    const series = targetsOf(cluster).flatMap(({ targets, labels }) => targets.map((at) => `${labels.job} ${at}`));
+    expect(new Set(series).size).toBe(series.length);
+  });
+
+  test("measures every machine, from the client and from nowhere else", () => {
+    const machines = targetsOf(cluster).filter(({ labels }) => labels.job === "machine");
+    expect(machines.map(({ labels }) => labels.machine).sort()).toEqual(
+      cluster.machines.map(({ name }) => name).sort(),
+    );
+    const port = cluster.config.nodeExporterPort;
+    const open = cluster.firewall.filter(({ first, last }) => first === port && last === port);
+    expect(new Set(open.map(({ fromGroup }) => fromGroup))).toEqual(new Set(["client"]));
+    // Whoever opens a port for its metrics opens it to who reads them.
+    for (const { machine, name, ports } of cluster.services) {
+      if (machine === "client") continue;
+      for (const { metrics, from, name: port } of ports)
+        if (metrics) expect(from, `${name} ${port}`).toContain("client");
+    }
+  });
+
+  test("new agents and datanodes are measured, and the client stays as it is", () => {
+    const parts = readCheckout();
+    const userData = (of: Cluster) => renderUserData(of, client(of), parts, placeholder);
+    expect(userData(more)).toBe(userData(cluster));
+    expect(targetsOf(more).length).toBeGreaterThan(targetsOf(cluster).length);
+    // It gets its list from `up`, at the place where its user data has an empty one.
+    const [path = "", content = ""] = (renderGates(more, "client").split("\n")[0] ?? "").split("\t");
+    expect(JSON.parse(Buffer.from(content, "base64").toString())).toEqual(targetsOf(more));
+    const { write_files } = parse(userData(more), { version: "1.1" });
+    expect(write_files.find((file: { path: string }) => file.path === path)?.content).toBe("[]\n");
+  });
+
+  test("on this machine's Docker one agent more restarts nothing that was there", () => {
+    const local = (raw: RawConfig) =>
+      renderCompose({
+        cluster: define({ platform: "docker", architecture, monitoring: true, ...raw }),
+        imageOf: (name) => name,
+        secretOf: (name) => name,
+      });
+    const [before, after] = [local({ agentCount: 2 }), local({ agentCount: 3 })];
+    const services = (text: string) => parse(text).services;
+    const prometheus = "client-prometheus";
+    expect(services(after.compose)[prometheus]).toEqual(services(before.compose)[prometheus]);
+    const list = (of: typeof before) =>
+      of.files.find(({ path }) => path.endsWith(`${prometheus}/etc/prometheus/targets.json`));
+    if (architecture === "standalone") expect(list(after)?.content).not.toBe(list(before)?.content);
+  });
+
+  test("what measures holds no secret of what it measures that lets it do more than look", () => {
+    for (const name of ["prometheus", "node-exporter"]) {
+      const { files, env } = serviceOf(cluster, name) ?? {};
+      expect(secretsIn([files, env]).filter((secret) => !/viewer/.test(secret))).toEqual([]);
+    }
+  });
+
+  test("without it nothing is measured, opened or kept", () => {
+    const without = define({ ...raw, monitoring: false });
+    expect(without.services.filter(({ name }) => /prometheus|exporter/.test(name))).toEqual([]);
+    const texts = JSON.stringify(without.services.map(({ files, env, command }) => [files, env, command]));
+    expect(texts).not.toMatch(/prometheusServlet|spark\.ui\.prometheus/);
+  });
+});
