@@ -7,12 +7,14 @@ import { MESOS_IMAGES } from "../cluster/images.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { ConfigError } from "../config/problems.ts";
+import { pinnedVersions } from "../lib/checkout.ts";
 import { keyProblem } from "../machines/keys.ts";
 import { fetchArchives, placeArchives } from "../mesos/archive.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { CloudError } from "../openstack/errors.ts";
 import { PreflightError, preflight } from "../openstack/preflight.ts";
 import { missingBeforeUp } from "../render/plan.ts";
+import { baseImage } from "./base-image.ts";
 import { ApiOnlyOperations, LiveOperations } from "./live-operations.ts";
 import { passive } from "./operations.ts";
 import type { SparkClusterArgs } from "./spark-cluster.ts";
@@ -22,7 +24,7 @@ export type Found = Pick<
   SparkClusterArgs,
   "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "objectStore" | "share" | "operations"
 > &
-  Required<Pick<SparkClusterArgs, "mesosArchives">>;
+  Required<Pick<SparkClusterArgs, "mesosArchives" | "baseImage">>;
 
 /**
  * Checks that the cloud can hold the cluster, in a preview as well. The engine itself would find one problem at a time,
@@ -52,6 +54,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
       objectStore: facts.objectStore,
       share: facts.share,
       mesosArchives,
+      baseImage: await baseImage(pinnedVersions(root), "docker"),
       operations: operationsFor(cluster, root, cloud, facts.existing),
     };
   } catch (error) {

@@ -76,6 +76,11 @@ export interface SparkClusterArgs {
    */
   mesosArchives?: ReadonlyMap<string, string>;
   /**
+   * Image that all others begin with, where they are built.
+   * @default as `images/versions.env` names it
+   */
+  baseImage?: string;
+  /**
    * How drivers reach the cloud's object store.
    * @default none: the config asks for no container
    */
@@ -332,7 +337,12 @@ export class SparkCluster extends pulumi.ComponentResource {
         needed: [...needed].sort(),
         given: c.prebuiltImages,
         folder: join(root, "images"),
-        buildArgs: { ...versions, ...layerArguments(c), MARATHON_IMAGE: marathonImage(c) },
+        buildArgs: {
+          ...versions,
+          ...(this.#args.baseImage === undefined ? {} : { BASE_IMAGE: this.#args.baseImage }),
+          ...layerArguments(c),
+          MARATHON_IMAGE: marathonImage(c),
+        },
         mesos: this.#mesos(),
         tag: versions.TRIPLEWIDE_VERSION ?? "latest",
         suffix: (image) => layerTag(image, c),

@@ -140,6 +140,7 @@ export interface RunOptions {
   operations?: Operations;
   objectStore?: ObjectStoreFacts;
   share?: ShareFacts;
+  baseImage?: string;
   secrets?: Partial<Record<SecretKey, string>>;
   /** Called for each registration before it is answered. */
   onRegister?: (registration: Registration) => void;
@@ -195,6 +196,7 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
       mesosArchives,
       objectStore: options.objectStore,
       share: options.share,
+      ...(options.baseImage ? { baseImage: options.baseImage } : {}),
       operations: options.operations ?? passive(),
       ...(options.secrets ? { secrets: options.secrets } : {}),
     });

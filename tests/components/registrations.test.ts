@@ -508,6 +508,18 @@ describe("the Mesos in images", () => {
   });
 });
 
+test("images are built on the base that was found, by its digest", async () => {
+  const found = `debian:bookworm-slim@sha256:${"b".repeat(64)}`;
+  const { resources } = await run(configOf("standalone"), { baseImage: found });
+  const asking = resources.filter(({ type, inputs }) => {
+    const args = (inputs.build as { args?: object } | undefined)?.args ?? {};
+    return type === "docker:index/image:Image" && "BASE_IMAGE" in args;
+  });
+  expect(asking.map(({ inputs }) => (inputs.build as { args: { BASE_IMAGE: string } }).args.BASE_IMAGE)).toEqual([
+    found,
+  ]);
+});
+
 test("without a bastion no address is public and the machines are reached directly", async () => {
   const { resources, outputs } = await run(configOf("standalone", { bastion: false }));
   expect(resources.some((r) => /floatingip/i.test(r.type) || r.name.includes("bastion"))).toBe(false);
