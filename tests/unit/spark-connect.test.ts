@@ -41,6 +41,8 @@ describe.each(ARCHITECTURES)("Spark Connect in %s", (architecture) => {
     const own = ["/run/secrets/jupyter-token", "/run/secrets/spark-connect-token"];
     const paths = (s: Service | undefined) => s?.files.map(({ path }) => path).filter((path) => !own.includes(path));
     expect(paths(service)).toEqual(paths(jupyter));
+    const environment = Object.entries(service.env).filter(([name]) => name !== "SPARK_CONNECT_TOKEN_FILE");
+    expect(jupyter?.env).toMatchObject(Object.fromEntries(environment));
     expect(propertiesOf(service)).toMatchObject({
       "spark.master": cluster.spark.master,
       "spark.dynamicAllocation.enabled": "true",
@@ -48,6 +50,15 @@ describe.each(ARCHITECTURES)("Spark Connect in %s", (architecture) => {
     });
     expect(cluster.secrets.find(({ name }) => name === "spark-connect-token")?.groups).toEqual(["client"]);
     expect(secretsIn([service.command, service.env])).toEqual([]);
+  });
+
+  test("goes through the same proxy, and registers for the same team", () => {
+    const teams = architecture.includes("standalone")
+      ? {}
+      : { teams: { ml: { cpus: 1, memoryMiB: 4096 } }, defaultTeam: "ml" };
+    const { env } = serverOf(define({ ...raw, httpProxy: "http://proxy.example.org:3128", ...teams }));
+    expect(env.https_proxy).toBe("http://proxy.example.org:3128");
+    expect(env.TRIPLEWIDE_TEAM).toBe("teams" in teams ? "ml" : undefined);
   });
 
   test("is reached from the bastion alone, by a port that ssh forwards", () => {

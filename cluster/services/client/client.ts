@@ -56,6 +56,20 @@ export function driverFiles(ctx: WiredContext, conf: Readonly<Record<string, Val
   ];
 }
 
+/** Environment of any driver in the client. */
+export function driverEnv(ctx: WiredContext, machine: Machine): Record<string, string> {
+  const c = ctx.config;
+  return {
+    ...ctx.spark.env,
+    TZ: c.timeZone,
+    SPARK_CONF_DIR,
+    ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
+    ...(c.defaultTeam !== undefined ? { TRIPLEWIDE_TEAM: c.defaultTeam } : {}),
+    ...trustEnv(c),
+    ...proxyEnv(c, [...ctx.addresses("spark-master"), ...ctx.addresses("mesos-master"), machine.address]),
+  };
+}
+
 /** JupyterLab, and the machine's driver settings: notebooks, `pyspark` and `spark-submit` run beside it. */
 export function jupyter(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
@@ -81,10 +95,8 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     image: "client",
     command: trusting(c, ["jupyter", "lab"]),
     env: {
-      ...ctx.spark.env,
+      ...driverEnv(ctx, machine),
       MASTER: ctx.spark.master,
-      TZ: c.timeZone,
-      SPARK_CONF_DIR,
       JUPYTER_PORT: String(c.jupyterPort),
       ...(c.gateway ? { JUPYTER_BASE_URL: jupyterBase(c) } : {}),
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
@@ -97,10 +109,6 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       ...(hasSharedStorage(c) && ctx.architecture.executorsRun !== "on-machine"
         ? { TRIPLEWIDE_SHARED: SHARED_FOLDER }
         : {}),
-      ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
-      ...(c.defaultTeam !== undefined ? { TRIPLEWIDE_TEAM: c.defaultTeam } : {}),
-      ...trustEnv(c),
-      ...proxyEnv(c, [...ctx.addresses("spark-master"), ...ctx.addresses("mesos-master"), machine.address]),
     },
     files: [
       ...driverFiles(ctx),

@@ -1,14 +1,12 @@
 import type { WiredContext } from "../../context.ts";
-import { hasHdfs } from "../../features.ts";
 import { SHM_MIB } from "../../memory.ts";
-import { trustEnv, trusting } from "../../packages.ts";
+import { trusting } from "../../packages.ts";
 import { healthOf, tcp } from "../../probe.ts";
 import { clientFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
-import { driverFiles } from "../client/client.ts";
-import { HADOOP_CONF_DIR } from "../hdfs/hdfs.ts";
-import { SPARK_CONF_DIR, SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
+import { driverEnv, driverFiles } from "../client/client.ts";
+import { SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
 /** Name of the secret that clients show. */
 export const CONNECT_TOKEN = "spark-connect-token";
@@ -46,12 +44,8 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
     image: "client",
     command: trusting(c, [`${SPARK_HOME}/bin/spark-submit`, "--class", server]),
     env: {
-      ...ctx.spark.env,
-      TZ: c.timeZone,
-      SPARK_CONF_DIR,
+      ...driverEnv(ctx, machine),
       SPARK_CONNECT_TOKEN_FILE: TOKEN_FILE,
-      ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
-      ...trustEnv(c),
     },
     files: [
       ...driverFiles(ctx, properties(ctx)),
