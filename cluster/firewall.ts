@@ -6,7 +6,7 @@ import type { FirewallRule, Group, Machine, Port, Service } from "./types.ts";
 
 /**
  * Who may connect to what: one security group for each group of machines, and rules that name groups. Only the
- * bastion's SSH (or every machine's, where there is no bastion) is open to addresses, and those are the config's.
+ * bastion's SSH (or every machine's, where there is no bastion), and there the gateway, are open to addresses, and those are the config's.
  *
  * @returns Rules, each once, in the order of the groups and of their services' ports.
  */
@@ -38,6 +38,10 @@ export function firewall(c: Config, machines: readonly Machine[], services: read
       for (const fromGroup of peers(c, port, group, groups)) {
         const what = `${service.name} ${port.name}`;
         add({ group, what, protocol: "tcp", first: port.port, last: port.last ?? port.port, fromGroup });
+      }
+      for (const fromCidr of port.fromCidrs ?? []) {
+        const what = `${service.name} ${port.name}`;
+        add({ group, what, protocol: "tcp", first: port.port, last: port.last ?? port.port, fromCidr });
       }
     }
   }

@@ -12,10 +12,11 @@ export interface PortRange {
 
 /** Every port that this config really uses: those that its services listen on, each once, in the order of the config's keys. */
 export function usedPorts(config: Config, script: Checkout["script"]): PortRange[] {
-  // The same ports are used however many agents and datanodes there are.
+  // The same ports are used however many agents and datanodes there are, and whatever stands in a file, which may not be there.
   const few = {
     ...config,
     agentCount: 1,
+    tlsCertificate: undefined,
     agentGroups: {},
     removedAgents: [],
     datanodeCount: Math.min(config.datanodeCount, 1),

@@ -9,12 +9,12 @@ export const bindsToNetwork = ({ bindAddress }: Pick<Config, "bindAddress">): bo
   !overlap(bindAddress, "127.0.0.0/8");
 
 /**
- * Address of this machine on which a port is published. Other machines reach what is encrypted alone, unless the config says that they
- * reach all.
+ * Address of this machine on which a port is published. Other machines reach what is for them, which is encrypted, unless the
+ * config says that they reach all.
  *
- * @param port Left out for a port that speaks without encryption.
+ * @param port Left out for a port that is for this machine alone.
  */
 export const publishedAddress = (
   c: Pick<Config, "bindAddress" | "openToNetwork">,
-  { encrypted }: Pick<Port, "encrypted"> = {},
-): string => (encrypted || c.openToNetwork || !bindsToNetwork(c) ? c.bindAddress : "127.0.0.1");
+  { forNetwork }: Pick<Port, "forNetwork"> = {},
+): string => (forNetwork || c.openToNetwork || !bindsToNetwork(c) ? c.bindAddress : "127.0.0.1");

@@ -11,11 +11,11 @@ import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, GROUPS, zookeeperMembers } from "./groups.ts";
 import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
+import { fewAddresses } from "./networks.ts";
 import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
-import { bindsToNetwork } from "./publishing.ts";
-import { isEncrypted } from "./services/gateway/tls.ts";
+import { gatewayRules } from "./services/gateway/rules.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
@@ -32,6 +32,7 @@ export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script
   quorums(c, refuse);
   addresses(c, refuse);
   portOverlaps(c, script, refuse);
+  gatewayRules(c, script, refuse);
   features(c, refuse);
   sparkProperties(c, refuse);
   agentRoom(c, refuse);
@@ -158,16 +159,7 @@ function addresses(c: Config, refuse: Refuse): void {
     }
   }
   if (platformOf(c).servers) dockerBridge(c, refuse);
-  const admins = addressesIn(c.adminCidrs);
-  if (admins > MOST_ADMIN_ADDRESSES) {
-    const rule = `together at most ${MOST_ADMIN_ADDRESSES} addresses, four networks such as 10.0.0.0/8 (they are ${admins})`;
-    refuse("adminCidrs", rule, "list only networks that you administer from");
-  }
-  for (const admin of admins > MOST_ADMIN_ADDRESSES ? [] : c.adminCidrs) {
-    if (overlap(admin, c.networkCidr)) {
-      refuse("adminCidrs", `apart from networkCidr (${c.networkCidr})`, "choose another networkCidr", admin);
-    }
-  }
+  fewAddresses(c, "adminCidrs", "list only networks that you administer from", refuse);
 }
 
 /** Machines reach nothing in the network of Docker's bridge, so nothing that the config names may lie there. */
@@ -239,23 +231,6 @@ function agentBlocks(c: Config, agents: number, refuse: Refuse): void {
   }
 }
 
-/** More is not where people administer from, but a good part of the internet, in however many pieces. */
-const MOST_ADMIN_ADDRESSES = 4 * 2 ** 24;
-
-/** How many addresses there are in networks that may overlap. */
-function addressesIn(cidrs: readonly string[]): number {
-  const ranges = cidrs
-    .map((cidr) => new Address4(cidr))
-    .map((a) => [Number(a.startAddress().bigInt()), Number(a.endAddress().bigInt())] as const)
-    .sort(([a], [b]) => a - b);
-  let [total, next] = [0, 0];
-  for (const [first, last] of ranges) {
-    total += Math.max(0, last + 1 - Math.max(first, next));
-    next = Math.max(next, last + 1);
-  }
-  return total;
-}
-
 function portOverlaps(c: Config, script: Checkout["script"], refuse: Refuse): void {
   const ranges = usedPorts(c, script).sort((a, b) => a.first - b.first || a.last - b.last);
   const text = (r: { first: number; last: number }) => (r.first === r.last ? `${r.first}` : `${r.first}-${r.last}`);
@@ -283,7 +258,6 @@ function isTimeZone(name: string): boolean {
 
 function features(c: Config, refuse: Refuse): void {
   if (!isTimeZone(c.timeZone)) refuse("timeZone", "a time zone of the IANA list", "name one, such as Europe/Berlin");
-  door(c, refuse);
   if (c.httpProxy === undefined && c.noProxy.length > 0) {
     refuse("noProxy", "empty while httpProxy is empty", "set httpProxy too, or remove noProxy");
   }
@@ -342,31 +316,6 @@ function features(c: Config, refuse: Refuse): void {
   }
   if (hasRegistry(c) && c.registryPassword !== undefined) {
     refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
-  }
-}
-
-/** What other machines reach is encrypted and asks for a login, or the config says that it need not be. */
-function door(c: Config, refuse: Refuse): void {
-  const containers = platformOf(c).machinesAreContainers;
-  if (containers && bindsToNetwork(c) && !c.openToNetwork && !isEncrypted(c)) {
-    refuse(
-      "bindAddress",
-      "a loopback address, such as 127.0.0.1, while tls is none and openToNetwork is false: passwords would go over the network as they are",
-      "set tls to own, reach the pages by `ssh -L`, or set openToNetwork to true as well",
-    );
-  }
-  if (!c.gateway && isEncrypted(c)) {
-    refuse("tls", "none while gateway is false: the gateway alone is encrypted", "set gateway to true, or remove tls");
-  }
-  if (c.domain === undefined) {
-    if (containers && isEncrypted(c) && c.bindAddress === "0.0.0.0") {
-      const fix = "set domain to the name or the address that people type, or bindAddress to one address";
-      refuse("domain", "set while bindAddress is 0.0.0.0: a certificate names what people type", fix);
-    }
-  } else if (!isEncrypted(c)) {
-    refuse("domain", "empty while tls is none: it is what a certificate is for", "set tls to own, or remove domain");
-  } else if (/^[\d.]+$/.test(c.domain) && !Address4.isValid(c.domain)) {
-    refuse("domain", "a name with a letter in it, or an IPv4 address", "check the address");
   }
 }
 

@@ -134,15 +134,19 @@ export interface Port {
   last?: number;
   /** Groups that may connect; the same machine always may. */
   from: Peer[];
+  /** Networks outside of the cluster that may connect. @default none */
+  fromCidrs?: readonly string[];
   /**
    * Published on this machine's `bindAddress` where the platform is `docker`, and listed among the links. `sc`: what clients of Spark
-   * Connect connect to.
+   * Connect connect to; `acme`: where who issues certificates asks.
    */
-  link?: "http" | "spark" | "sc";
+  link?: "http" | "spark" | "sc" | "acme";
   /** Whether whoever connects is asked for a login of its own. Where there is a gateway, people reach other pages only through it. */
   login?: true;
-  /** Whether it speaks TLS alone. */
-  encrypted?: true;
+  /** Whether other machines may have it without `openToNetwork`: it speaks TLS, or says where TLS is. */
+  forNetwork?: true;
+  /** Port under which Docker publishes it. @default its own */
+  publishedAs?: number;
   /** @default the gateway does not show it */
   page?: Page;
   /** Read where the config has `monitoring`, by the client. @default it has none */
@@ -167,7 +171,7 @@ export interface Directory {
 }
 
 /** A capability of Linux, without its prefix `CAP_`. */
-export type Capability = "CHOWN" | "DAC_OVERRIDE" | "FOWNER" | "KILL" | "SETGID" | "SETUID";
+export type Capability = "CHOWN" | "DAC_OVERRIDE" | "FOWNER" | "KILL" | "NET_BIND_SERVICE" | "SETGID" | "SETUID";
 
 /**
  * What a service may do, in a container and as a process of a machine alike. By itself it may do nothing but run as its user,

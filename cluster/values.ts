@@ -11,6 +11,7 @@ export type CloudValue =
   | "object-store-endpoint"
   | "object-store-region"
   | "object-store-access-key"
+  | "public-address"
   | "shared-storage-export";
 
 /** What a definition refers to by name: a secret of the cluster, an image of the catalogue, or a value of the cloud's. */

@@ -1,8 +1,9 @@
 import { isBehindGateway } from "../cluster/features.ts";
 import { GROUPS, isForPeople } from "../cluster/groups.ts";
 import { hostKeyAlias } from "../cluster/host-keys.ts";
+import { gatewayOrigin } from "../cluster/services/gateway/entrance.ts";
 import { pageTitles } from "../cluster/services/gateway/pages.ts";
-import { authorityOf, isEncrypted } from "../cluster/services/gateway/tls.ts";
+import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster, Machine, Service } from "../cluster/types.ts";
 import { type Opened, summary } from "../render/summary.ts";
 
@@ -46,17 +47,24 @@ function pageName(service: Service, port: string): string {
   return port === "ui" || port === "http" || port === "pages" ? service.name : port;
 }
 
-/** Where a page opens in a browser on this machine: through the forwards of `sshConfig`, or directly. */
-export function pageUrl(cluster: Cluster, page: Page): string {
-  const { bastion, domain, gatewayPort } = cluster.config;
-  const encrypted = page.port === gatewayPort && isEncrypted(cluster.config);
-  // Who is in the network already has the name lead to the client.
-  const host = bastion ? "localhost" : encrypted ? (domain ?? page.address) : page.address;
-  return `${encrypted ? "https" : "http"}://${host}:${page.port}`;
+/**
+ * Where a page opens in a browser on this machine: by the gateway's own address, through the forwards of `sshConfig`, or directly.
+ *
+ * @param publicAddress The bastion's.
+ */
+export function pageUrl(cluster: Cluster, page: Page, publicAddress: string): string {
+  const { bastion, gateway, gatewayPort } = cluster.config;
+  if (gateway && page.port === gatewayPort) return gatewayOrigin(cluster.config, page.address, publicAddress);
+  return `http://${bastion ? "localhost" : page.address}:${page.port}`;
 }
 
-/** One screen that says how to use the cluster. It holds no secret. @param stack Name of the Pulumi stack. */
-export function accessSummary(cluster: Cluster, stack: string): string {
+/**
+ * One screen that says how to use the cluster. It holds no secret.
+ *
+ * @param stack Name of the Pulumi stack.
+ * @param publicAddress The bastion's.
+ */
+export function accessSummary(cluster: Cluster, stack: string, publicAddress: string): string {
   const { gateway, bastion } = cluster.config;
   const output = (name: string): string => `pulumi stack output ${name} --show-secrets --stack ${stack}`;
   const login = output(gateway ? "gatewayPassword" : "jupyterToken");
@@ -65,8 +73,8 @@ export function accessSummary(cluster: Cluster, stack: string): string {
   const opened: Opened[] = gateway
     ? found
         .filter(({ port }) => port === cluster.config.gatewayPort)
-        .map((page) => ({ name: "Open", url: pageUrl(cluster, page), note: titles }))
-    : found.map((page) => ({ name: page.name, url: pageUrl(cluster, page) }));
+        .map((page) => ({ name: "Open", url: pageUrl(cluster, page, publicAddress), note: titles }))
+    : found.map((page) => ({ name: page.name, url: pageUrl(cluster, page, publicAddress) }));
   return summary(cluster, opened, [
     ...(bastion
       ? ([

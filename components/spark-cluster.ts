@@ -24,6 +24,7 @@ import {
 import { containerName, containerUrl, makesContainer, segmentsName } from "../cluster/object-store.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
+import { isPublic } from "../cluster/services/gateway/entrance.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
@@ -162,8 +163,9 @@ export class SparkCluster extends pulumi.ComponentResource {
     const store = this.#objectStore(name);
     const secrets = this.#secrets(name, store);
     const cloud = this.#cloudValues(store, this.#share(name, network));
-    const base = { network, firewall, keyPair, secrets, cloud };
-    const bastion = this.#bastion(name, base);
+    const forBastion = { network, firewall, keyPair, secrets, cloud };
+    const bastion = this.#bastion(name, forBastion);
+    const base = { ...forBastion, cloud: { ...cloud, ...(bastion ? { "public-address": bastion.address } : {}) } };
     this.sshKnownHosts = pulumi.unsecret(secrets.of(HOST_KEY_SECRET).apply((seed) => knownHosts(cluster, seed)));
     this.#connect(keyPair, bastion);
 
@@ -181,21 +183,25 @@ export class SparkCluster extends pulumi.ComponentResource {
 
     // Outputs.
     this.masterUrl = pulumi.output(cluster.spark.master);
-    this.uis = pulumi.output(Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p)])));
+    this.bastionAddress = bastion?.address ?? pulumi.output("");
+    // Asked for where it is part of them alone: a preview of a new stack shows the others already.
+    const address = isPublic(cluster.config) ? this.bastionAddress : pulumi.output("");
+    this.uis = address.apply((at) => Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p, at)])));
     this.jupyterUrl = this.uis.apply((uis) => `${uis.gateway ?? uis.jupyter}${jupyterBase(cluster.config)}lab`);
     this.gatewayPassword = cluster.config.gateway ? secrets.of(GATEWAY_PASSWORD) : pulumi.secret("");
     const authority = authorityOf(cluster);
     this.gatewayCertificate = pulumi.unsecret(
-      valuesOf(references(authority), secrets, cloud).apply((lookUp) => (authority ? fill(authority, lookUp) : "")),
+      valuesOf(references(authority), secrets, base.cloud).apply((lookUp) =>
+        authority ? fill(authority, lookUp) : "",
+      ),
     );
-    this.summary = pulumi.output(accessSummary(cluster, pulumi.getStack()));
+    this.summary = address.apply((at) => accessSummary(cluster, pulumi.getStack(), at));
     this.jupyterToken = secrets.of("jupyter-token");
     const connect = connectServer(cluster);
     this.sparkRemote = connect
       ? secrets.of(CONNECT_TOKEN).apply((token) => sparkRemote(connect.port, token))
       : pulumi.output("");
     this.objectStore = pulumi.output(containerUrl(cluster.config) ?? "");
-    this.bastionAddress = bastion?.address ?? pulumi.output("");
     this.sshConfig = this.bastionAddress.apply((address) => sshConfig(cluster, address));
     this.sparkProperties = this.#sparkProperties(base, images);
     this.privateKey = keyPair.privateKey;

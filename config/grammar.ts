@@ -31,6 +31,22 @@ export const domain: Grammar = {
   rule: "a host name in lower case, without a scheme or a port, or an IPv4 address",
 };
 
+/** Path of a file of this machine. */
+export const path: Grammar = {
+  pattern: /^[A-Za-z0-9._/@%+][A-Za-z0-9._/@%+-]{0,1023}$/,
+  rule: "a path of letters, digits and ._/@%+-",
+};
+
+export const acmeDirectory: Grammar = {
+  pattern: /^https:\/\/[A-Za-z0-9._~:/%-]+$/,
+  rule: "an https address without a login or a query",
+};
+
+export const email: Grammar = {
+  pattern: /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/,
+  rule: "an address of e-mail",
+};
+
 export const ipv4: Grammar = { pattern: whole(`${OCTET}(\\.${OCTET}){3}`), rule: "an IPv4 address" };
 
 /** Something of an OpenStack project. Clouds take any text as a name; what they do not take away is the id. */

@@ -222,8 +222,13 @@ export const shape = {
   ),
   adminCidrs: network.cidrs({
     userMustSet: true,
-    doc: "Networks that may reach the bastion's SSH. Nothing else is open to the outside.",
+    doc: "Networks that may reach the bastion's SSH. Nothing else is open to the outside but what `userCidrs` opens.",
     fix: "list the networks that you administer from, such as 198.51.100.7/32",
+  }),
+  userCidrs: network.cidrs({
+    doc: "Networks that may open the gateway at the bastion's public address (platform `openstack`): `https://` and `domain`, or that address. The bastion forwards ports 443 and 80 to it as they are. Needs `tls`; more addresses than four networks such as 10.0.0.0/8 need `openToNetwork` as well. With `tls: acme` port 80 is open to everyone, who finds nothing there but the way to HTTPS and answers for the ACME server.",
+    derived: "nobody: people come by SSH",
+    fix: "list the networks of those who use the cluster, such as 198.51.100.0/24",
   }),
   egressCidrs: network.cidrs({
     doc: "Networks outside of the cluster that its machines may connect to: mirrors, registries, an object store, proxies. The cluster's own network, the metadata service, `dnsServers`, and `ntpServers` and `httpProxy` where they are addresses, are always among them; IPv6 is not then. Set `dnsServers` where the cloud's own lie outside of the cluster's network. A machine needs its package mirror, and the sources and images of the config, to come up.",
@@ -264,15 +269,14 @@ export const shape = {
     text.ipv4.rule,
   ),
   openToNetwork: network.boolean(false, {
-    doc: "Whether everything that is published may be on a `bindAddress` that other machines reach (platform `docker`), without encryption. Jupyter alone asks for its token there: whoever reaches the other pages reads what jobs do, and Spark's own let them end jobs.",
+    doc: "Whether everything that is published may be on a `bindAddress` that other machines reach (platform `docker`), without encryption. Jupyter alone asks for its token there: whoever reaches the other pages reads what jobs do, and Spark's own let them end jobs. On OpenStack: whether `userCidrs` may be the whole internet.",
   }),
   gateway: network.boolean(true, {
     doc: "Whether the client serves every page of the cluster under one address (`gatewayPort`), behind one login: JupyterLab, Spark, Mesos, Marathon and HDFS, and a landing page that says how the cluster is. Pages without a login of their own are then reached through it alone. JupyterLab's paths begin with `/jupyter/` then.",
   }),
 
-  tls: network.oneOf(["none", "own"], "none", {
-    doc: "How the gateway is encrypted. `none`: not at all, which is fine on a loopback address and through the SSH tunnel of OpenStack, and nowhere else. `own`: by a certificate authority of the cluster's own, which is good for its names and no others; `triplewide certificate` prints it for a browser or for curl's `--cacert`.",
-    fix: "use none or own",
+  tls: network.oneOf(["none", "own", "files", "acme"], "none", {
+    doc: "How the gateway is encrypted. `none`: not at all, which is fine on a loopback address and through the SSH tunnel of OpenStack, and nowhere else. `own`: by a certificate authority of the cluster's own, which is good for its names and no others; `triplewide certificate` prints it for a browser or for curl's `--cacert`. `files`: by `tlsCertificate` and `tlsKey`. `acme`: by a certificate that the gateway gets and renews itself (`acmeDirectory`).",
   }),
   domain: network.optionalText(
     {
@@ -281,6 +285,31 @@ export const shape = {
     },
     text.domain.pattern,
     text.domain.rule,
+  ),
+  tlsCertificate: network.optionalText(
+    {
+      doc: "File with the certificate for `domain` in PEM, followed by those of its issuers (`tls: files`): its path, from the folder of this checkout or from `/`. A new one is taken over by the next `up`, which restarts the gateway on platform `docker` and replaces the client on OpenStack.",
+      fix: "give a path such as certificates/spark.pem",
+    },
+    text.path.pattern,
+    text.path.rule,
+  ),
+  tlsKey: network.optionalSecret({
+    doc: "Private key of `tlsCertificate`, without a password: what stands in its PEM file between the first and the last line, on one line. Set it with `pulumi config set --secret tlsKey`; `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
+  }),
+  acmeDirectory: network.optionalText(
+    {
+      doc: "Address of the ACME server that certificates come from (`tls: acme`). Using one means to agree to its terms. Where its own certificate is not one of the public authorities', `trustedCertificates`.",
+      derived: "Let's Encrypt",
+      fix: "give the https address of the server's directory",
+    },
+    text.acmeDirectory.pattern,
+    text.acmeDirectory.rule,
+  ),
+  acmeEmail: network.optionalText(
+    { doc: "Where the ACME server writes to when something is wrong with a certificate.", derived: "nobody" },
+    text.email.pattern,
+    text.email.rule,
   ),
 
   dataVolumes: storage.boolean(true, {
@@ -524,6 +553,9 @@ export const shape = {
   }),
 
   gatewayPort: ports.port(8090, { doc: "The gateway, on the client." }),
+  acmePort: ports.port(8091, {
+    doc: "Where the gateway answers an ACME server (`tls: acme`), to which port 80 of `domain` leads: on platform `docker` port 80 of `bindAddress` does.",
+  }),
   jupyterPort: ports.port(8888, { doc: "JupyterLab on the client." }),
   sparkMasterPort: ports.port(7077, { doc: "Spark master." }),
   sparkMasterUiPort: ports.port(8080, { doc: "Spark master's web UI." }),

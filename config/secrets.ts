@@ -4,6 +4,7 @@ import type { ConfigKey } from "./schema.ts";
 export const SECRET_KEYS = {
   registryPassword: "registry-password",
   s3SecretKey: "s3-secret-key",
+  tlsKey: "tls-key",
 } as const satisfies Partial<Record<ConfigKey, string>>;
 
 /** Config key whose value is secret. */
@@ -16,7 +17,7 @@ export const HIDDEN = "(secret)";
 export const isSecretKey = (key: string): key is SecretKey => Object.hasOwn(SECRET_KEYS, key);
 
 /** Texts that the definition computes with: a plan, which decrypts nothing, must be able to read them. */
-const COMPUTED_WITH = ["clusterName", "bindAddress", "domain"] as const;
+const COMPUTED_WITH = ["clusterName", "bindAddress", "domain", "tlsCertificate"] as const;
 
 /** Whether a text of the config may be one that is not known here. */
 export const mayBeHidden = (key: string): boolean => !(COMPUTED_WITH as readonly string[]).includes(key);

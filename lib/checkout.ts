@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { ROOT } from "./root.ts";
 
@@ -12,9 +12,9 @@ export interface Checkout {
   /** `images/spark-python/requirements.txt`. */
   requirements: string;
   /**
-   * Text of a script of the checkout.
+   * Text of a file: a script of the checkout, or one that the config names.
    *
-   * @param path Path below the checkout's folder.
+   * @param path Absolute, or below the checkout's folder.
    */
   script: (path: string) => string;
 }
@@ -37,7 +37,7 @@ export function readCheckout(root: string = ROOT): Checkout {
     versions: pinnedVersions(root),
     requirements: readFileSync(join(root, "images", "spark-python", "requirements.txt"), "utf8"),
     script: (path) => {
-      const text = scripts.get(path) ?? readFileSync(join(root, path), "utf8");
+      const text = scripts.get(path) ?? readFileSync(resolve(root, path), "utf8");
       scripts.set(path, text);
       return text;
     },

@@ -6,9 +6,10 @@ import { describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
+import { gatewayOrigin } from "../cluster/services/gateway/entrance.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { pageTitles } from "../cluster/services/gateway/pages.ts";
-import { authorityOf, gatewayOrigin } from "../cluster/services/gateway/tls.ts";
+import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster, Gate, Service } from "../cluster/types.ts";
 import { placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
@@ -315,7 +316,7 @@ function gateContainer(cluster: Cluster, gate: Gate): string {
 /** The gateway's link that logs in by itself: what follows `#` stays in the browser. @param to A page to open then. */
 export function gatewayLink(c: Config, project: Project, to?: string): string {
   const query = to === undefined ? "" : `?to=${to}`;
-  return `${gatewayOrigin(c)}/login${query}#${readSecret(project, GATEWAY_PASSWORD)}`;
+  return `${gatewayOrigin(c, "")}/login${query}#${readSecret(project, GATEWAY_PASSWORD)}`;
 }
 
 /** JupyterLab's address, which logs in by itself. */

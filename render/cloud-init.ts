@@ -11,6 +11,7 @@ import { SHARED_FOLDER, sharedSource } from "../cluster/shared-storage.ts";
 import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, image, type LookUp, placeholder, references, secret } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
+import { SECRET_KEYS } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
 import { shellQuote, shellWord, shellWords } from "../lib/quote.ts";
 import { packLock } from "./cloud-init/lock.ts";
@@ -98,8 +99,13 @@ export function userDataReferences(cluster: Cluster, machine: Machine): ReturnTy
 }
 
 /** Stands for values that are not known yet, by something at least as long: images by registry and digest, secrets. */
-const longest: LookUp = ({ kind, name }) =>
-  "x".repeat(kind !== "secret" ? 160 : name === HOST_KEY ? HOST_KEY_BYTES + 20 : 40);
+const longest: LookUp = ({ kind, name }) => "x".repeat(kind !== "secret" ? 160 : (LONG_SECRETS[name] ?? 40));
+
+/** Bytes of the secrets that are longer than others: of a key with RSA, 4096 bits. */
+const LONG_SECRETS: Readonly<Record<string, number>> = {
+  [HOST_KEY]: HOST_KEY_BYTES + 20,
+  [SECRET_KEYS.tlsKey]: 3200,
+};
 
 /**
  * Finds user data that is too large, before anything is created and before any value is known.

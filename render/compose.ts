@@ -96,7 +96,7 @@ export function publishedLinks(cluster: Cluster): Link[] {
         ...(port.key === undefined ? {} : { key: port.key }),
         kind: port.link ?? "http",
         address: publishedAddress(cluster.config, port),
-        port: port.port,
+        port: port.publishedAs ?? port.port,
       });
     }
   }
@@ -237,7 +237,9 @@ function onNetwork(cluster: Cluster, machine: Machine, published: Port[]): objec
   return {
     hostname: machine.name,
     networks: { cluster: { ipv4_address: machine.address } },
-    ...(published.length > 0 ? { ports: published.map((p) => `${address(p)}:${p.port}:${p.port}`) } : {}),
+    ...(published.length > 0
+      ? { ports: published.map((p) => `${address(p)}:${p.publishedAs ?? p.port}:${p.port}`) }
+      : {}),
   };
 }
 

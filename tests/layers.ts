@@ -38,6 +38,16 @@ async function noEngine(): Promise<string> {
   }
 }
 
+/** Pebble has no packages: it is built. */
+async function noGo(): Promise<string> {
+  try {
+    await run("go", ["version"]);
+    return "";
+  } catch {
+    return "no `go` on PATH";
+  }
+}
+
 async function noMesos(): Promise<string> {
   return process.env.MESOS_SOURCE
     ? ""
@@ -98,6 +108,14 @@ export const layers: Layer[] = [
     timeoutSeconds: 1500,
     byName: true,
     missing: async () => (await noDocker()) || (findChromium() ? "" : "no Chromium on PATH, nor in CHROMIUM"),
+  },
+  {
+    name: "acme",
+    what: "the gateway's certificate from an ACME server, Pebble",
+    dir: "tests/acme",
+    timeoutSeconds: 900,
+    byName: true,
+    missing: async () => (await noDocker()) || (await noGo()),
   },
   {
     name: "machine",

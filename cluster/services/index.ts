@@ -4,6 +4,7 @@ import { clientServesFolder } from "../shared-storage.ts";
 import type { Machine, Role, Service } from "../types.ts";
 import { executorHttp, executorUpload, executorUri, historyServer, jupyter } from "./client/client.ts";
 import { sparkConnect } from "./connect/connect.ts";
+import { gatewayForward, isForwarded } from "./gateway/forward.ts";
 import { gateway } from "./gateway/gateway.ts";
 import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
 import { marathon } from "./marathon/marathon.ts";
@@ -60,6 +61,7 @@ export const SERVICES = {
     define: nodeExporter,
   },
   prometheus: { where: ({ config }) => config.monitoring, define: prometheus, last: true },
+  "gateway-forward": { where: isForwarded, define: gatewayForward },
   gateway: { where: ({ config }) => config.gateway, define: gateway, last: true },
 } as const satisfies Readonly<Record<string, ServiceRecord>>;
 
@@ -68,7 +70,7 @@ export type ServiceName = keyof typeof SERVICES;
 
 /** The services of each role, in the order in which they are listed. */
 export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
-  bastion: [],
+  bastion: ["gateway-forward"],
   registry: ["registry", "registry-reader"],
   zookeeper: ["zookeeper"],
   "mesos-master": ["mesos-master"],

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,6 +72,25 @@ test("with egressCidrs machines connect to those networks, to each other and to 
   for (const r of firewall) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
   const out = firewall.filter((r) => r.inputs.direction === "egress").map((r) => r.inputs.remoteIpPrefix);
   expect([...new Set(out)].sort()).toEqual(["10.72.0.0/16", "169.254.169.254/32", "198.51.100.0/24"]);
+});
+
+test("with userCidrs people come by the bastion's public address, which the gateway has a certificate for", async () => {
+  const userCidrs = ["198.51.100.0/24"];
+  const { resources, outputs, cluster } = await run(configOf("standalone", { tls: "own", userCidrs }));
+  const firewall = resources.filter((r) => r.type.endsWith(":SecGroupRule"));
+  expect(cluster.quota.securityGroupRules).toBe(firewall.length);
+  for (const r of firewall) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
+  const open = firewall.filter((r) => r.inputs.remoteIpPrefix === "198.51.100.0/24").map((r) => r.inputs.portRangeMin);
+  expect(open.sort()).toEqual([443, 80]);
+  const address = String(outputs.bastionAddress);
+  expect(outputs.jupyterUrl).toBe(`https://${address}/jupyter/lab`);
+  expect(String(outputs.summary)).toContain(`https://${address}\n`);
+  expect(userDataOf(resources, "client")).toContain(`"automate":["localhost","${address}"]`);
+  const certificate = String(outputs.gatewayCertificate);
+  expect(new X509Certificate(certificate).subject).toBe("CN=triplewide demo");
+  // Whoever trusts it trusts what the gateway has.
+  const file = certificate.trim().split("\n").at(-2) ?? "";
+  expect(userDataOf(resources, "client")).toContain(file);
 });
 
 test("agents' scratch volumes come and go with their agents", async () => {

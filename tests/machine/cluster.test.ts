@@ -1,10 +1,15 @@
 import { execFileSync } from "node:child_process";
+import type { IncomingMessage } from "node:http";
+import * as http from "node:http";
+import * as https from "node:https";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HOST_KEY_SECRET, hostKey, knownHosts } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { localReference } from "../../cluster/images.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
+import { authorityOf } from "../../cluster/services/gateway/tls.ts";
+import { fill } from "../../cluster/values.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { Ssh } from "../../machines/ssh.ts";
@@ -37,6 +42,8 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         dataVolumes: volumes,
         registryVolumeGb: 3,
         clientVolumeGb: 1,
+        tls: "own",
+        userCidrs: ["198.51.100.0/24"],
       },
       "env",
     ),
@@ -368,6 +375,28 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     const attacked = new Ssh({ user, knownHosts: knownHosts(cluster, "another stack") });
     expect(await attacked.run(bastion.machine, "true")).toMatchObject({ code: 255, refused: true });
     await Promise.all([known.close(), attacked.close()]);
+  });
+
+  test("people open the gateway at the bastion by HTTPS, and plain HTTP there sends them on", async () => {
+    const { address } = bastion.machine;
+    const authority = authorityOf(cluster);
+    const ca =
+      authority && fill(authority, ({ kind, name }) => (kind === "cloud" ? address : (guests.secrets.get(name) ?? "")));
+    const ask = (url: string) =>
+      new Promise<string>((resolve) => {
+        const answered = (answer: IncomingMessage) => {
+          const { statusCode, headers } = answer.resume();
+          resolve(`${statusCode} ${headers.location ?? ""}`);
+        };
+        const request = url.startsWith("https") ? https.get(url, { ca }, answered) : http.get(url, answered);
+        request.on("error", (error) => resolve(error.message));
+      });
+    expect(await ask(`https://${address}/health`)).toBe("200 ");
+    expect(await ask(`https://${address}/jupyter/api/kernels`)).toBe("401 ");
+    expect(await ask(`http://${address}/jupyter/lab`)).toBe(`308 https://${address}/jupyter/lab`);
+    // Nobody who takes it over is root, or finds a key.
+    expect(await bastion.out("ps -o user= -C haproxy | sort -u")).toBe("haproxy\n");
+    expect(await bastion.out("grep -rl PRIVATE /etc/triplewide || true")).toBe("");
   });
 
   test("the bastion lets nobody in by password and forwards connections", async () => {

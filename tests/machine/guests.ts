@@ -153,7 +153,10 @@ export class Guests {
       this.secrets.set(secret, value);
       return value;
     };
-    const lookUp = withHostKey(name, (ref) => (ref.kind === "image" ? imageOf(ref.name) : secretOf(ref.name)));
+    const lookUp = withHostKey(name, (ref) => {
+      if (ref.kind === "cloud") return this.machine("bastion").address;
+      return ref.kind === "image" ? imageOf(ref.name) : secretOf(ref.name);
+    });
     return renderUserData(this.cluster, this.machine(name), readCheckout(), lookUp);
   }
 

@@ -1,18 +1,19 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { X509Certificate } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { runProgram } from "../../cli/program.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { certificateOf } from "../../cluster/services/gateway/authority.ts";
-import { authorityOf, gatewayOrigin } from "../../cluster/services/gateway/tls.ts";
+import { gatewayOrigin } from "../../cluster/services/gateway/entrance.ts";
+import { authorityOf } from "../../cluster/services/gateway/tls.ts";
 import type { Cluster } from "../../cluster/types.ts";
-import { fill } from "../../cluster/values.ts";
+import { fill, secretsIn } from "../../cluster/values.ts";
 import { pages, pageUrl } from "../../components/access.ts";
 import type { RawConfig } from "../../config/validate.ts";
-import { publishedLinks } from "../../render/compose.ts";
+import { publishedLinks, renderCompose } from "../../render/compose.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 import { problems } from "../fixtures/problems.ts";
 
@@ -103,7 +104,7 @@ describe("tls: own", () => {
     ],
   ])("%s has certificates for what people type", (_, raw, names, origin) => {
     const cluster = local({ tls: "own", ...raw });
-    expect(gatewayOrigin(cluster.config)).toBe(origin);
+    expect(gatewayOrigin(cluster.config, "")).toBe(origin);
     const files = filesOf(cluster);
     expect(files).toContain(`"automate":${JSON.stringify(names)}`);
     expect(files).toContain(`"default_sni":"${names.findLast((name) => /^[\d.]+$/.test(name))}"`);
@@ -125,7 +126,7 @@ describe("tls: own", () => {
     const url = (cluster: Cluster) =>
       pages(cluster)
         .filter(({ name }) => name === "gateway")
-        .map((page) => pageUrl(cluster, page))[0];
+        .map((page) => pageUrl(cluster, page, "198.51.100.9"))[0];
     expect(url(inCloud({ tls: "own" }))).toBe("https://localhost:8090");
     const inside = { tls: "own", bastion: false, existingNetworkId: "n", existingSubnetId: "s" };
     expect(url(inCloud(inside))).toBe("https://10.72.0.11:8090");
@@ -141,6 +142,216 @@ describe("tls: own", () => {
     expect(filesOf(cluster)).toContain(JSON.stringify(shown && fill(shown, () => SEED)));
     // A plan for people shows what it is made of by its name.
     expect(shown && fill(shown, ({ name }) => `{{secret:${name}}}`)).toBe("{{secret:gateway-authority}}");
+  });
+});
+
+/** A certificate as people get one, with its key. */
+function made(name: string, names: string): { certificate: string; key: string } {
+  const path = (end: string) => join(dir, `${name}.${end}`);
+  const more = ["-subj", `/CN=${name}`, "-addext", `subjectAltName=${names}`, "-days", "100"];
+  const files = ["-keyout", path("key"), "-out", path("pem")];
+  const options = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", ...files, ...more];
+  execFileSync("openssl", options, { stdio: "pipe" });
+  return { certificate: path("pem"), key: inBase64(path("key")) };
+}
+
+/** As docs/CONFIG.md says that a key is given. */
+const inBase64 = (file: string): string =>
+  execFileSync("sh", ["-c", "sed '/^-/d' \"$1\" | tr -d '\\n'", "sh", file], { encoding: "utf8" });
+
+describe("tls: files", () => {
+  let one: ReturnType<typeof made>;
+  let other: ReturnType<typeof made>;
+  const raw = (more: RawConfig = {}): RawConfig => ({
+    platform: "docker",
+    tls: "files",
+    domain: "spark.example.org",
+    tlsCertificate: one.certificate,
+    tlsKey: one.key,
+    ...more,
+  });
+  const refused = (more: RawConfig) => problems(raw(more)).map(({ key, rule }) => `${key}: ${rule}`);
+
+  beforeAll(() => {
+    one = made("one", "DNS:spark.example.org,DNS:*.lab.example.org");
+    other = made("other", "DNS:other.example.org,IP:198.51.100.7");
+  });
+
+  test("gives the gateway the certificate and its key, which the client alone holds", () => {
+    const cluster = describeCluster(validate(raw(), "test"));
+    const files = JSON.stringify(fill(gatewayOf(cluster)?.files, () => one.key));
+    expect(files).toContain('"default_sni":"spark.example.org"');
+    expect(files).toContain('"Strict-Transport-Security":["max-age=31536000"]');
+    const text = (end: string) =>
+      JSON.parse(files).find(({ path }: { path: string }) => path.endsWith(end)).content.text as string;
+    const certificate = new X509Certificate(text("tls.crt"));
+    expect(certificate.checkPrivateKey(createPrivateKey(text("tls.key")))).toBe(true);
+    expect(secretsIn(gatewayOf(cluster)?.files)).toContain("tls-key");
+    expect(cluster.secrets.find(({ name }) => name === "tls-key")?.groups).toEqual(["client"]);
+    expect(authorityOf(cluster)).toBeUndefined();
+    expect(gatewayOrigin(cluster.config, "")).toBe("https://spark.example.org:8090");
+  });
+
+  test("takes keys in each form that PEM files have, and a name that a star stands for", () => {
+    expect(refused({ domain: "a.lab.example.org" })).toEqual([]);
+    const [pkcs8, sec1] = [join(dir, "one.key"), join(dir, "one.sec1")];
+    execFileSync("openssl", ["ec", "-in", pkcs8, "-out", sec1], { stdio: "pipe" });
+    expect(refused({ tlsKey: inBase64(sec1) })).toEqual([]);
+  });
+
+  test.each<[string, () => RawConfig, RegExp]>([
+    ["is not there", () => ({ tlsCertificate: "no/such.pem" }), /^tlsCertificate: a file that can be read$/],
+    ["is no certificate", () => ({ tlsCertificate: "README.md" }), /^tlsCertificate: certificates in PEM$/],
+    [
+      "is for another name",
+      () => ({ domain: "a.example.org" }),
+      /^tlsCertificate: for domain \(a\.example\.org\); it is for spark\.example\.org, \*\.lab\.example\.org$/,
+    ],
+    ["has another key", () => ({ tlsKey: other.key }), /^tlsKey: the key of the first certificate in tlsCertificate$/],
+    ["has a key that is none", () => ({ tlsKey: "aGVsbG8=" }), /^tlsKey: a private key in base64$/],
+    ["has no key", () => ({ tlsKey: "" }), /^tlsKey: set while tls is files$/],
+    ["has no name", () => ({ domain: "" }), /^domain: set while tls is files/],
+    [
+      "is followed by a stranger's",
+      () => ({ tlsCertificate: both() }),
+      /^tlsCertificate: a chain in which each certificate is issued by the one that follows \(number 1 is not\)$/,
+    ],
+  ])("says in one message that a certificate %s", (_, more, message) => {
+    const found = refused(more());
+    expect(found).toEqual([expect.stringMatching(message)]);
+    for (const secret of [one.key, other.key]) expect(JSON.stringify(problems(raw(more())))).not.toContain(secret);
+  });
+
+  const both = (): string => {
+    const path = join(dir, "both.pem");
+    writeFileSync(path, readFileSync(one.certificate, "utf8") + readFileSync(other.certificate, "utf8"));
+    return path;
+  };
+
+  test.each([
+    ["2099-01-01", /^tlsCertificate: valid today \(it ended on \d{4}-\d\d-\d\d\)$/],
+    ["2001-01-01", /^tlsCertificate: valid today \(it begins on \d{4}-\d\d-\d\d\)$/],
+  ])("says in one message, on %s, that it does not hold", (day, message) => {
+    vi.useFakeTimers({ now: new Date(day), toFake: ["Date"] });
+    try {
+      expect(refused({})).toEqual([expect.stringMatching(message)]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("does not know whether a key fits that it cannot decrypt", () => {
+    expect(refused({ platform: "openstack", ...CLOUD, userCidrs: ["198.51.100.0/24"], tlsKey: "(secret)" })).toEqual(
+      [],
+    );
+  });
+});
+
+describe("tls: acme", () => {
+  const raw = { tls: "acme", domain: "spark.example.org" };
+
+  test("asks Let's Encrypt by port 80, and keeps what it gets", () => {
+    const cluster = local({ ...raw, acmeEmail: "me@example.org" });
+    const files = filesOf(cluster);
+    expect(files).toContain('"ca":"https://acme-v02.api.letsencrypt.org/directory","email":"me@example.org"');
+    expect(files).toContain('"automate":["spark.example.org"]');
+    expect(files).toContain('"Location":["https://spark.example.org:8090{http.request.uri}"]');
+    expect(gatewayOf(cluster)?.dirs).toEqual([{ path: "/home/gateway", lasts: "data" }]);
+    expect(publishedLinks(cluster)).toContainEqual(
+      expect.objectContaining({ name: "acme", port: 80, key: "acmePort" }),
+    );
+    const { compose } = renderCompose({ cluster, imageOf: (name) => name, secretOf: () => SEED });
+    expect(compose).toContain("127.0.0.1:80:8091");
+  });
+
+  test("asks another server, whose own certificate is nobody's whom the public trusts", () => {
+    const trustedCertificates = ["MIIBtjCCAVugAwIBAgIQ"];
+    const files = filesOf(local({ ...raw, acmeDirectory: "https://ca.example.org/dir", trustedCertificates }));
+    expect(files).toContain('"ca":"https://ca.example.org/dir"');
+    expect(files).toContain(
+      '"trusted_roots_pem_files":["/etc/ssl/certs/ca-certificates.crt","/etc/gateway/trusted.crt"]',
+    );
+    expect(files).toContain("MIIBtjCCAVugAwIBAgIQ");
+  });
+});
+
+describe("userCidrs", () => {
+  const raw = { tls: "own", userCidrs: ["198.51.100.0/24", "198.51.101.0/24"] };
+  const opened = (cluster: Cluster) =>
+    cluster.firewall
+      .filter(({ fromCidr, first }) => fromCidr !== undefined && first !== 22)
+      .map(({ group, first, last, fromCidr }) => `${group} ${first}-${last} ${fromCidr}`);
+
+  test("opens two ports of the bastion to those networks, and nothing to anyone else", () => {
+    const cluster = inCloud(raw);
+    expect(opened(cluster)).toEqual([
+      "bastion 443-443 198.51.100.0/24",
+      "bastion 443-443 198.51.101.0/24",
+      "bastion 80-80 198.51.100.0/24",
+      "bastion 80-80 198.51.101.0/24",
+    ]);
+    const ssh = cluster.firewall
+      .filter(({ first }) => first === 22)
+      .map(({ fromCidr, fromGroup }) => fromCidr ?? fromGroup);
+    expect(new Set(ssh)).toEqual(new Set(["198.51.100.7/32", "bastion"]));
+    const forward = cluster.services.find(({ machine }) => machine === "bastion");
+    // As it is: no key, no password, no page.
+    expect(secretsIn(forward)).toEqual([]);
+    expect(JSON.stringify(forward?.files)).toContain("listen http\\n  bind :80\\n  server client 10.72.0.11:8090");
+    expect(opened(inCloud({ tls: "own" }))).toEqual([]);
+    expect(inCloud({ tls: "own" }).services.filter(({ machine }) => machine === "bastion")).toEqual([]);
+  });
+
+  test("lets the ACME server in by port 80, where nothing else answers", () => {
+    const cluster = inCloud({ ...raw, tls: "acme", domain: "spark.example.org" });
+    expect(opened(cluster).filter((rule) => rule.includes("80-80"))).toEqual(["bastion 80-80 0.0.0.0/0"]);
+    expect(opened(cluster).filter((rule) => rule.includes("443"))).toHaveLength(2);
+    const forward = cluster.services.find(({ machine }) => machine === "bastion");
+    expect(JSON.stringify(forward?.files)).toContain("listen http\\n  bind :80\\n  server client 10.72.0.11:8091");
+    const to = cluster.firewall.filter(({ group, first }) => group === "client" && (first === 8090 || first === 8091));
+    expect(to.map(({ fromGroup }) => fromGroup)).toEqual(["bastion", "bastion"]);
+  });
+
+  test("has people open a name, or the bastion's public address, which is in the certificate", () => {
+    const url = (more: RawConfig) => {
+      const cluster = inCloud({ ...raw, ...more });
+      const page = pages(cluster).find(({ name }) => name === "gateway");
+      return page && pageUrl(cluster, page, "198.51.100.9");
+    };
+    expect(url({})).toBe("https://198.51.100.9");
+    expect(url({ domain: "spark.example.org" })).toBe("https://spark.example.org");
+    const lookUp = ({ kind }: { kind: string }) => (kind === "cloud" ? "198.51.100.9" : SEED);
+    const cluster = inCloud(raw);
+    const files = JSON.stringify(fill(gatewayOf(cluster)?.files, lookUp));
+    expect(files).toContain('"automate":["localhost","198.51.100.9"]');
+    expect(files).toContain('"default_sni":"198.51.100.9"');
+    const authority = authorityOf(cluster);
+    expect(authority && fill(authority, lookUp)).toBe(certificateOf(SEED, "test", "localhost,198.51.100.9"));
+  });
+
+  const world = ["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"];
+  test.each<[RawConfig, string[]]>([
+    [{ tls: "none" }, ["userCidrs"]],
+    [{ gateway: false, tls: "none" }, ["userCidrs", "userCidrs"]],
+    [{ bastion: false, existingNetworkId: "n", existingSubnetId: "s" }, ["userCidrs"]],
+    [{ userCidrs: ["10.72.3.0/24"] }, ["userCidrs"]],
+    [{ userCidrs: ["0.0.0.0/0"] }, ["userCidrs"]],
+    [{ userCidrs: world, networkCidr: "10.72.0.0/16" }, ["userCidrs"]],
+    [{ userCidrs: ["0.0.0.0/0"], openToNetwork: true }, []],
+    [{ userCidrs: [], tls: "acme", domain: "spark.example.org" }, ["userCidrs"]],
+    [
+      {
+        userCidrs: [],
+        tls: "acme",
+        domain: "spark.example.org",
+        bastion: false,
+        existingNetworkId: "n",
+        existingSubnetId: "s",
+      },
+      [],
+    ],
+  ])("with %j is refused at %j", (more, keys) => {
+    expect(problems({ ...CLOUD, ...raw, ...more }).map(({ key }) => key)).toEqual(keys);
   });
 });
 
@@ -163,6 +374,13 @@ test.each<[RawConfig, string[]]>([
   [{ tls: "own", domain: "a,DNS:evil.example" }, ["domain"]],
   [{ tls: "own", domain: "300.1.1.1" }, ["domain"]],
   [{ tls: "yes" }, ["tls"]],
+  [{ tls: "acme" }, ["domain"]],
+  [{ tls: "acme", domain: "198.51.100.7" }, ["domain"]],
+  [{ tls: "acme", domain: "localhost" }, ["domain"]],
+  [{ tls: "acme", domain: "a.example.org", acmeDirectory: "http://ca.example.org/dir" }, ["acmeDirectory"]],
+  [{ tls: "acme", domain: "a.example.org", acmeEmail: "me" }, ["acmeEmail"]],
+  [{ acmeEmail: "me@example.org" }, ["acmeEmail"]],
+  [{ tls: "own", tlsKey: "x", tlsCertificate: "README.md" }, ["tlsCertificate", "tlsKey"]],
 ])("%j is refused at %j", (raw, keys) => {
   expect(problems({ platform: "docker", ...raw }).map(({ key }) => key)).toEqual(keys);
 });

@@ -3,7 +3,7 @@ import { p256 } from "@noble/curves/nist.js";
 import { AsnConvert, OctetString } from "@peculiar/asn1-schema";
 import * as x509 from "@peculiar/asn1-x509";
 import { derivedKey } from "../../derived-keys.ts";
-import { derived, secret, type Value } from "../../values.ts";
+import { derived, secret, text, type Value } from "../../values.ts";
 
 /**
  * The cluster's own certificate authority (`tls: own`). Its key and certificate are made of one secret of the stack and are the same
@@ -95,5 +95,10 @@ const generalName = (name: string): x509.GeneralName =>
 export const authorityKey = (): Value => derived(privateKeyOf, SEED);
 
 /** The authority's certificate, in PEM. @param names What it may vouch for. */
-export const authorityCertificate = (clusterName: string, names: readonly string[]): Value =>
-  derived(certificateOf, SEED, clusterName, names.join(","));
+export const authorityCertificate = (clusterName: string, names: readonly Value[]): Value =>
+  derived(
+    certificateOf,
+    SEED,
+    clusterName,
+    names.reduce((all, name) => text`${all},${name}`),
+  );

@@ -3,9 +3,10 @@ import type { WiredContext } from "../../context.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Json, Machine, Page, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
+import { isEncrypted } from "./entrance.ts";
 import { landingPage } from "./landing-page.ts";
 import { type ShownPage, shownPages } from "./pages.ts";
-import { type Encryption, encryption, isEncrypted } from "./tls.ts";
+import { type Encryption, ISSUERS } from "./tls.ts";
 
 /**
  * The one door: Caddy, which shows every page of the cluster under one address, behind one login. Its configuration is data here, as
@@ -34,7 +35,7 @@ const cookieOf = ({ clusterName }: Pick<Config, "clusterName">): string => `trip
 export function gateway(ctx: WiredContext, machine: Machine, others: readonly Service[]): Service {
   const c = ctx.config;
   const pages = shownPages(ctx, others);
-  const encrypted = encryption(ctx, machine, CONF);
+  const encrypted = ISSUERS[c.tls].encryption(ctx, machine, CONF);
   return {
     name: "gateway",
     machine: machine.name,
@@ -42,7 +43,7 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
     image: "gateway",
     command: ["caddy", "run", "--config", `${CONF}/caddy.json`],
     // Nothing that it writes there is worth keeping.
-    env: { HOME: "/tmp" },
+    env: { HOME: "/tmp", ...encrypted.env },
     files: [
       { path: `${CONF}/caddy.json`, content: { format: "json", value: caddy(ctx, pages, encrypted) }, mode: "0600" },
       {
@@ -50,7 +51,7 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
         content: { format: "json", value: landingPage(ctx, pages, others) },
         mode: "0644",
       },
-      ...encrypted.files,
+      ...(encrypted.files ?? []),
     ],
     ports: [
       {
@@ -60,13 +61,14 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
         from: ["bastion"],
         link: "http",
         login: true,
-        ...(isEncrypted(c) ? { encrypted: true } : {}),
+        ...(isEncrypted(c) ? { forNetwork: true } : {}),
       },
+      ...(encrypted.ports ?? []),
     ],
     // Where it is encrypted, it sends on to https whoever asks without.
     health: healthOf(http(machine.address, c.gatewayPort, "/health", `^HTTP/1.[01] ${isEncrypted(c) ? 308 : 200}`)),
     uid: GATEWAY_UID,
-    dirs: [],
+    dirs: encrypted.dirs ?? [],
     memoryMiB: 256,
     after: [],
   };
@@ -105,15 +107,38 @@ function caddy(ctx: WiredContext, pages: readonly ShownPage[], encrypted: Encryp
           door: {
             listen: [`:${gatewayPort}`],
             automatic_https: { disable: true },
-            ...encrypted.server,
+            ...(isEncrypted(ctx.config) ? tlsServer(encrypted) : {}),
             routes: [...beforeLogin(ctx), ...forAll(ctx, pages), ...pages.map(pageRoute), ...landing()],
           },
+          ...encrypted.servers,
         },
+        ...encrypted.http,
       },
       ...encrypted.apps,
     },
+    ...(encrypted.storage === undefined ? {} : { storage: encrypted.storage }),
   };
 }
+
+/** What the door has besides where it speaks TLS. Caddy itself takes nothing older than TLS 1.2. */
+const tlsServer = ({ defaultName }: Encryption): Handler => ({
+  // Who types http:// is sent to https:// on the same port.
+  listener_wrappers: [{ wrapper: "http_redirect" }, { wrapper: "tls" }],
+  // Not h3: its UDP port is published nowhere.
+  protocols: ["h1", "h2"],
+  tls_connection_policies: [defaultName === undefined ? {} : { default_sni: defaultName }],
+});
+
+/** Browsers keep in mind that this name is for HTTPS alone. `localhost`, the near end of a tunnel, is others' as well. */
+const lastingTls = ({ tls, domain }: WiredContext["config"]): Json[] =>
+  ISSUERS[tls].lasting && domain !== undefined
+    ? [
+        {
+          match: [{ host: [domain] }],
+          handle: [{ handler: "headers", response: { set: { "Strict-Transport-Security": ["max-age=31536000"] } } }],
+        },
+      ]
+    : [];
 
 /** What everybody is answered, and what all who have not logged in are. */
 function beforeLogin(ctx: WiredContext): Json[] {
@@ -132,6 +157,7 @@ function beforeLogin(ctx: WiredContext): Json[] {
         },
       ],
     },
+    ...lastingTls(ctx.config),
     // Browsers say so of every request that another site's page makes and that changes something, and of its WebSockets.
     route(
       { header: { Origin: [] }, not: [{ vars: { "{http.request.header.Origin}": [own] } }] },

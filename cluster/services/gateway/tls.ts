@@ -1,86 +1,174 @@
 import type { Config } from "../../../config/schema.ts";
+import { SECRET_KEYS } from "../../../config/secrets.ts";
 import type { WiredContext } from "../../context.ts";
-import { platformOf } from "../../platforms.ts";
-import type { Cluster, File, Json, Machine } from "../../types.ts";
-import type { Value } from "../../values.ts";
+import { proxyEnv } from "../../outside.ts";
+import { pem } from "../../packages.ts";
+import type { Cluster, Directory, File, Json, Machine, Port } from "../../types.ts";
+import { derived, secret, type Value } from "../../values.ts";
 import { authorityCertificate, authorityKey } from "./authority.ts";
+import { gatewayOrigin, PUBLIC_PORTS, shownAddress, typedNames } from "./entrance.ts";
 
 /** How the gateway is encrypted: who issues its certificates, and for which names. */
 
-type Door = Pick<Config, "tls" | "domain" | "platform" | "bindAddress" | "bastion" | "gatewayPort">;
+/** Where certificates come from that need no one to ask for them. */
+export const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
 
-/** Whether the gateway speaks HTTPS. */
-export const isEncrypted = ({ tls }: Pick<Config, "tls">): boolean => tls !== "none";
-
-const IPV4 = /^[\d.]+$/;
-
-/**
- * The address that browsers who ask for no name are shown a certificate for: they send none where people type an address.
- *
- * @param own Address of the client.
- */
-function addressOf(c: Door, own: string): string {
-  if (c.domain !== undefined && IPV4.test(c.domain)) return c.domain;
-  if (platformOf(c).servers && !c.bastion) return own;
-  return platformOf(c).pageAddress(c) ?? "127.0.0.1";
-}
-
-/** Names and addresses that people reach the gateway by. @param own Address of the client. */
-export const namesOf = (c: Door, own: string): string[] => [
-  ...new Set([...(c.domain === undefined ? [] : [c.domain]), "localhost", addressOf(c, own)]),
-];
-
-/** Where a browser on this machine opens the gateway of a cluster in Docker: `https://spark.example.org:8090`. */
-export function gatewayOrigin(c: Door): string {
-  const host = c.domain ?? (isEncrypted(c) ? (platformOf(c).pageAddress(c) ?? "localhost") : c.bindAddress);
-  return `${isEncrypted(c) ? "https" : "http"}://${host}:${c.gatewayPort}`;
-}
-
-const ownAuthority = (c: Config, own: string): Value => authorityCertificate(c.clusterName, namesOf(c, own));
+const ownAuthority = (c: Config, own: string): Value => authorityCertificate(c.clusterName, typedNames(c, own));
 
 /** The certificate, in PEM, by which people know the gateway of a cluster; `undefined` where its authority is not its own. */
 export function authorityOf({ config: c, machines, services }: Cluster): Value | undefined {
-  const gateway = services.find(({ ports }) => ports.some(({ encrypted }) => encrypted));
+  if (!ISSUERS[c.tls].ownAuthority) return undefined;
+  const gateway = services.find(({ ports }) => ports.some(({ forNetwork }) => forNetwork));
   const machine = machines.find(({ name }) => name === gateway?.machine);
   return machine && ownAuthority(c, machine.address);
 }
 
-/** What Caddy's configuration has for encryption, and the files that it names. */
+/** What the gateway has for its encryption. Caddy's words are those of its JSON (https://caddyserver.com/docs/json/). */
 export interface Encryption {
-  /** Of its server. */
-  server: Readonly<Record<string, Json>>;
-  /** Beside its app `http`. */
-  apps: Readonly<Record<string, Json>>;
-  files: File[];
+  /** What Caddy shows who asks for no name. */
+  defaultName?: Value;
+  /** Caddy's apps beside `http`. */
+  apps?: Readonly<Record<string, Json>>;
+  /** Caddy's settings of its app `http`, and its servers beside the door. */
+  http?: Readonly<Record<string, Json>>;
+  servers?: Readonly<Record<string, Json>>;
+  /** Caddy's storage. @default nothing that it stores is worth keeping */
+  storage?: Json;
+  files?: File[];
+  dirs?: Directory[];
+  env?: Readonly<Record<string, string>>;
+  ports?: Port[];
 }
 
-/** @param conf Folder of the files. */
-export function encryption({ config: c }: WiredContext, machine: Machine, conf: string): Encryption {
-  if (!isEncrypted(c)) return { server: {}, apps: {}, files: [] };
-  const names = namesOf(c, machine.address);
-  const [certificate, key] = [`${conf}/authority.crt`, `${conf}/authority.key`];
-  return {
-    server: {
-      // Who types http:// is sent to https:// on the same port.
-      listener_wrappers: [{ wrapper: "http_redirect" }, { wrapper: "tls" }],
-      // Not h3: its UDP port is published nowhere.
-      protocols: ["h1", "h2"],
-      tls_connection_policies: [{ default_sni: addressOf(c, machine.address) }],
-    },
-    apps: {
-      pki: { certificate_authorities: { local: { install_trust: false, root: { certificate, private_key: key } } } },
-      tls: {
-        certificates: { automate: names },
-        automation: { policies: [{ issuers: [{ module: "internal" }] }] },
-      },
-    },
-    files: [
-      {
-        path: certificate,
-        content: { format: "text", text: ownAuthority(c, machine.address) },
-        mode: "0644",
-      },
-      { path: key, content: { format: "text", text: authorityKey() }, mode: "0600" },
-    ],
-  };
+interface Issuer {
+  /** Whether the authority is the cluster's own, which nobody knows by itself. */
+  ownAuthority?: true;
+  /** Whether browsers may keep in mind that the name is for HTTPS alone: where they trust the certificate in any case. */
+  lasting?: true;
+  /** Whether it asks at port 80, from wherever it is. */
+  asked?: true;
+  /** @param conf Folder of the files. */
+  encryption: (ctx: WiredContext, machine: Machine, conf: string) => Encryption;
 }
+
+/** What the client has of the certificates of others, and what Caddy reads of them. */
+const STORAGE = "/home/gateway";
+
+const text = (path: string, value: Value, mode: "0600" | "0644"): File => ({
+  path,
+  content: { format: "text", text: value },
+  mode,
+});
+
+/** The certificates in a text, without what stands between them. */
+export const certificatesIn = (text: string): string[] =>
+  text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+
+/** A private key of the config, in base64, as a PEM file: who reads it finds out by itself which of three forms it has. */
+const keyInPem = (base64: string): string =>
+  `-----BEGIN PRIVATE KEY-----\n${base64.replace(/.{1,64}/g, "$&\n")}-----END PRIVATE KEY-----\n`;
+
+/** By who issues certificates. */
+export const ISSUERS: Readonly<Record<Config["tls"], Issuer>> = {
+  none: { encryption: () => ({}) },
+  own: {
+    ownAuthority: true,
+    encryption: ({ config: c }, machine, conf) => {
+      const [certificate, key] = [`${conf}/authority.crt`, `${conf}/authority.key`];
+      return {
+        defaultName: shownAddress(c, machine.address),
+        apps: {
+          pki: {
+            certificate_authorities: { local: { install_trust: false, root: { certificate, private_key: key } } },
+          },
+          tls: {
+            certificates: { automate: typedNames(c, machine.address) },
+            automation: { policies: [{ issuers: [{ module: "internal" }] }] },
+          },
+        },
+        files: [text(certificate, ownAuthority(c, machine.address), "0644"), text(key, authorityKey(), "0600")],
+      };
+    },
+  },
+  files: {
+    lasting: true,
+    encryption: ({ config: c, script }, _, conf) => {
+      const [certificate, key] = [`${conf}/tls.crt`, `${conf}/tls.key`];
+      const chain = c.tlsCertificate === undefined ? "" : script(c.tlsCertificate);
+      return {
+        ...(c.domain === undefined ? {} : { defaultName: c.domain }),
+        apps: { tls: { certificates: { load_files: [{ certificate, key }] } } },
+        files: [
+          text(
+            certificate,
+            certificatesIn(chain)
+              .map((one) => `${one}\n`)
+              .join(""),
+            "0644",
+          ),
+          text(key, derived(keyInPem, secret(SECRET_KEYS.tlsKey)), "0600"),
+        ],
+      };
+    },
+  },
+  acme: {
+    lasting: true,
+    asked: true,
+    encryption: ({ config: c, addresses }, machine, conf) => {
+      const { domain = "" } = c;
+      const trusted = `${conf}/trusted.crt`;
+      const own = c.trustedCertificates.length > 0;
+      const issuer = {
+        module: "acme",
+        ca: c.acmeDirectory ?? LETS_ENCRYPT,
+        ...(c.acmeEmail === undefined ? {} : { email: c.acmeEmail }),
+        // By port 80 alone: who asks there need not be among those who may open the pages.
+        challenges: { http: { alternate_port: c.acmePort }, "tls-alpn": { disabled: true } },
+        ...(own ? { trusted_roots_pem_files: ["/etc/ssl/certs/ca-certificates.crt", trusted] } : {}),
+      };
+      return {
+        defaultName: domain,
+        apps: {
+          tls: {
+            certificates: { automate: [domain] },
+            automation: { policies: [{ issuers: [issuer] }] },
+          },
+        },
+        http: { http_port: c.acmePort },
+        servers: {
+          acme: {
+            listen: [`:${c.acmePort}`],
+            protocols: ["h1"],
+            automatic_https: { disable: true },
+            routes: [
+              {
+                handle: [
+                  {
+                    handler: "static_response",
+                    status_code: 308,
+                    headers: { Location: [`${gatewayOrigin(c, machine.address)}{http.request.uri}`] },
+                  },
+                ],
+              },
+            ],
+          },
+        },
+        storage: { module: "file_system", root: STORAGE },
+        files: own ? [text(trusted, c.trustedCertificates.map(pem).join(""), "0644")] : [],
+        dirs: [{ path: STORAGE, lasts: "data" }],
+        env: proxyEnv(c, [machine.address, ...addresses("spark-master"), ...addresses("mesos-master")]),
+        ports: [
+          {
+            name: "acme",
+            key: "acmePort",
+            port: c.acmePort,
+            from: ["bastion"],
+            link: "acme",
+            forNetwork: true,
+            publishedAs: PUBLIC_PORTS.http,
+          },
+        ],
+      };
+    },
+  },
+};
