@@ -46,6 +46,8 @@ const FINDERS: Readonly<Record<string, Finder>> = {
   "openstack:networking/port:Port": byName("network", "/ports", "ports"),
   "openstack:blockstorage/volume:Volume": byName("volume", "/volumes/detail", "volumes"),
   "openstack:compute/serverGroup:ServerGroup": byName("compute", "/os-server-groups", "server_groups", false),
+  "openstack:sharedfilesystem/share:Share": byName("share", "/shares", "shares"),
+  "openstack:sharedfilesystem/shareNetwork:ShareNetwork": byName("share", "/share-networks", "share_networks"),
   "openstack:networking/routerInterface:RouterInterface": {
     service: "network",
     path: "/ports",

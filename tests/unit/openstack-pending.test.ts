@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { adopt } from "../../openstack/pending.ts";
+import { Cloud } from "../../openstack/cloud.ts";
+import { adopt, findPending } from "../../openstack/pending.ts";
+import { FakeOpenStack } from "../fakes/openstack.ts";
 
 const port = { urn: "urn:a", type: "openstack:networking/port:Port", custom: true, inputs: { name: "demo-agent-1" } };
 const server = { urn: "urn:b", type: "openstack:compute/instance:Instance", custom: true, inputs: { name: "demo-1" } };
@@ -26,4 +28,14 @@ test("what the cloud holds becomes a resource, after what it depends on; what it
       pending_operations: [{ type: "deleting", resource: network }],
     },
   });
+});
+
+test("a share whose creation was cut off is found again: a second one of its name would be made without complaint", async () => {
+  const fake = await FakeOpenStack.start();
+  fake.state.services.push("sharev2");
+  fake.state.shares.push({ id: "share-id", name: "lab-work" }, { id: "other", name: "lab-work-of-others" });
+  const pending = (name: string) => ({ urn: name, type: "openstack:sharedfilesystem/share:Share", inputs: { name } });
+  const found = await findPending(Cloud.fromEnvironment({ env: fake.env }), [pending("lab-work"), pending("lab-gone")]);
+  expect(found).toEqual([{ urn: "lab-work", id: "share-id" }, { urn: "lab-gone" }]);
+  await fake.stop();
 });
