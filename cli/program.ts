@@ -13,6 +13,7 @@ const COMMANDS = {
   smoke: async () => (await import("./smoke.ts")).smoke(),
   shell: async () => (await import("./shell.ts")).shell(),
   notebook: async () => (await import("./notebook.ts")).notebook(),
+  users: async () => (await import("./users.ts")).users(),
   connect: async () => (await import("./connect.ts")).connect(),
   certificate: async () => (await import("./certificate.ts")).certificate(),
   plan: async () => (await import("./plan.ts")).plan(),

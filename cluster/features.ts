@@ -19,6 +19,9 @@ export const hasRegistry = (c: Config): boolean => platformOf(c).pullsImages && 
 /** Groups that read metrics of others: the client's, where the cluster is measured. */
 export const scrapers = (c: Pick<Config, "monitoring">): Group[] => (c.monitoring ? ["client"] : []);
 
+/** Whether many people have notebooks of their own. */
+export const hasHub = (c: Pick<Config, "notebooks">): boolean => c.notebooks === "hub";
+
 /** Whether people reach a port through the gateway alone: a page that would let in whoever comes. */
 export const isBehindGateway = (c: Pick<Config, "gateway">, { link, login, page }: Port): boolean =>
   c.gateway && (page !== undefined || link === "http") && login !== true;

@@ -57,6 +57,13 @@ export const IMAGES = {
     mesos: ["drivers"],
     layers: ["s3", "connect"],
   },
+  hub: {
+    origin: "built",
+    internal: false,
+    standsOn: { ...ON_BASE, CLIENT_IMAGE: "client" },
+    mesos: ["drivers"],
+    layers: ["s3", "connect"],
+  },
   zookeeper: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
   hdfs: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },
   gateway: { origin: "built", internal: false, standsOn: ON_BASE, mesos: [] },

@@ -8,7 +8,7 @@ import { overlap } from "./addresses.ts";
 import { agentConfigs, agentGroupNames, BLOCKS, blockOf, blocks, GROUP_ATTRIBUTE, totalOf } from "./agent-groups.ts";
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
-import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
+import { hasHdfs, hasHub, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, GROUPS, zookeeperMembers } from "./groups.ts";
 import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
 import { fewAddresses } from "./networks.ts";
@@ -16,6 +16,7 @@ import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
 import { gatewayRules } from "./services/gateway/rules.ts";
+import { userAddresses, userNames } from "./services/hub/hub.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
@@ -269,6 +270,7 @@ function features(c: Config, refuse: Refuse): void {
     const fix = "set dynamicAllocation to true, or sparkConnect to false";
     refuse("sparkConnect", "false while dynamicAllocation is: its driver never ends, and would keep its cores", fix);
   }
+  notebookHub(c, refuse);
   unrepeated(c, "mesosFrameworks", refuse);
   for (const name of c.mesosFrameworks) {
     if (name === c.mesosRole || RESERVED_PRINCIPALS.includes(name)) {
@@ -316,6 +318,32 @@ function features(c: Config, refuse: Refuse): void {
   }
   if (hasRegistry(c) && c.registryPassword !== undefined) {
     refuse("registryPassword", "empty while registry is empty", "set registry too, or remove it", HIDDEN);
+  }
+}
+
+/** MiB of a user's container beside a driver's heap: Jupyter, Java itself, a kernel. */
+const NOTEBOOK_MIB = 512;
+
+/** A hub has users, room for their drivers, and so far one kind of cluster. */
+function notebookHub(c: Config, refuse: Refuse): void {
+  const names = userNames(c);
+  if (!hasHub(c)) {
+    if (names.length > 0) refuse("users", "empty while notebooks is single", "set notebooks to hub, or remove users");
+    return;
+  }
+  if (names.length === 0) refuse("users", "set while notebooks is hub", "name the users, such as {alice: {}, bob: {}}");
+  if (platformOf(c).servers || architectureOf(c).executorsStartedBy !== "spark-workers" || hasMesos(c) || hasHdfs(c)) {
+    const where = `${c.architecture} on platform ${c.platform}${hasHdfs(c) ? " with HDFS" : ""}`;
+    refuse("notebooks", `single in ${where}`, "the hub runs in standalone on platform docker, without HDFS", "hub");
+  }
+  const { first, size } = userAddresses(c.networkCidr);
+  if (names.length > size || FIRST_AGENT_OFFSET + c.agentCount > first) {
+    const rule = `large enough for ${names.length} users (it has ${size} addresses for them) beside ${c.agentCount} agents`;
+    refuse("networkCidr", rule, "use a larger network, such as a /16");
+  }
+  if (c.notebookMemoryMiB < c.driverMemoryMiB + NOTEBOOK_MIB) {
+    const least = c.driverMemoryMiB + NOTEBOOK_MIB;
+    refuse("notebookMemoryMiB", `at least ${least}: driverMemoryMiB and ${NOTEBOOK_MIB} beside it`, "raise it");
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import { hasHub } from "./features.ts";
 import type { Directory, Machine } from "./types.ts";
 import { cloud, type Value } from "./values.ts";
 
@@ -13,7 +14,7 @@ export const SHARED_FOLDER = "/home/spark/work";
 /** The service, and its machine, whose data the folder is: notebooks were there before others could see them. */
 export const SHARED_KEEPER = { machine: "client", service: "jupyter" } as const;
 
-type Keys = Pick<Config, "sharedStorage">;
+type Keys = Pick<Config, "sharedStorage" | "notebooks">;
 
 /** Who keeps what lies in the folder: the client, who serves it to the others, a share of the cloud's, or each machine its own. */
 const KEPT_BY: Readonly<Record<Config["sharedStorage"], "client" | "cloud" | "each">> = {
@@ -34,8 +35,22 @@ export const usesShare = (c: Keys): boolean => KEPT_BY[c.sharedStorage] === "clo
 /** The folder as a service has it that runs drivers or executors, or whose tasks do; none where it is not shared. */
 export const sharedFolder = (c: Keys): Directory[] =>
   hasSharedStorage(c)
-    ? [{ path: SHARED_FOLDER, lasts: "data", shared: "cluster", ...(usesShare(c) ? {} : { keeper: SHARED_KEEPER }) }]
+    ? [
+        { path: SHARED_FOLDER, lasts: "data", shared: "cluster", ...(usesShare(c) ? {} : { keeper: SHARED_KEEPER }) },
+        ...(hasHub(c) ? [usersFolder] : []),
+      ]
     : [];
+
+/**
+ * Folders of the hub's users in it. It is a volume of its own because whose `/home/spark/work` is, could put a link in its place, and
+ * Docker would follow that.
+ */
+export const usersFolder: Directory = {
+  path: `${SHARED_FOLDER}/users`,
+  lasts: "data",
+  shared: "cluster",
+  keeper: { machine: "client", service: "hub-guard" },
+};
 
 /** The same folder as services of the client have it: also where nobody else does. */
 export const clientFolder = (c: Keys): Directory[] =>

@@ -19,6 +19,9 @@ export const ARCHITECTURES = [
 export type Architecture = (typeof ARCHITECTURES)[number];
 
 const NAME = /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
+/** A user of the hub, who must not be one of the image's as well. */
+const USER =
+  /^(?!(root|daemon|bin|sys|sync|games|man|lp|mail|news|uucp|proxy|www-data|backup|list|irc|nobody|spark|hub|caddy|gateway|systemd.*)$)[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
 const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 const general = section("General");
@@ -375,7 +378,7 @@ export const shape = {
     "a table of image names and references with digests, such as {spark-python: registry.example.org/team/spark-python@sha256:…}",
     {
       names: text.imageName,
-      doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `gateway`, `prometheus`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
+      doc: "Images that machines pull as they are, instead of those that `pulumi up` builds from `images/` and pushes to the registry: `spark-python`, `client`, `hub`, `gateway`, `prometheus`, `zookeeper`, `hdfs`, `marathon`. With all that the architecture needs, `pulumi up` needs no Docker.",
       fix: "name each image by its digest: name@sha256:… (docker buildx imagetools inspect shows it)",
     },
   ),
@@ -460,6 +463,24 @@ export const shape = {
   }),
   idleKernelMinutes: spark.integer(0, 525600, 720, {
     doc: "Minutes after which a notebook's kernel that runs no cell is ended, with its driver and what it holds; an open browser does not count as use. 0 is never.",
+  }),
+  notebooks: spark.oneOf(["single", "hub"], "single", {
+    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. In architecture `standalone` on platform `docker`, without HDFS.",
+  }),
+  users: spark.table(
+    z.strictObject({ admin: z.boolean().default(false) }),
+    "a table such as {alice: {}, bob: {admin: true}}",
+    {
+      names: { pattern: USER, rule: "a name of lower-case letters, digits and dashes, at most 20" },
+      doc: "Who may log in to the hub (`notebooks: hub`), by name. Each gets a password (`triplewide users`) and may choose another. With `admin` somebody may also start, end and open the servers of the others. Whoever is taken out is logged out, and their files stay.",
+      fix: "give each user a table, empty or with admin, such as {alice: {}, bob: {admin: true}}",
+    },
+  ),
+  notebookMemoryMiB: spark.integer(1536, 4194304, 4096, {
+    doc: "MiB of memory that a user's notebook server of the hub may take with all that runs in it: kernels, and their Spark drivers.",
+  }),
+  notebookCpus: spark.integer(1, 1024, 2, {
+    doc: "Cores that a user's notebook server of the hub may take. Where the client has fewer, those.",
   }),
   historyServer: spark.boolean(false, {
     doc: "Whether event logs are kept and the history server runs on the client. Needs HDFS (`datanodeCount`, `existingNamenodes`) so that every driver can write there.",
@@ -567,6 +588,9 @@ export const shape = {
   shuffleServicePort: ports.port(7337, { doc: "External shuffle service (with `dynamicAllocation`)." }),
   historyServerPort: ports.port(18080, { doc: "Spark history server." }),
   metastorePort: ports.port(9083, { doc: "Catalogue of tables (Hive metastore), on the client's loopback interface." }),
+  hubPort: ports.port(8000, {
+    doc: "JupyterHub on the client (`notebooks: hub`), with the two ports after it, which are on the loopback interface.",
+  }),
   sparkConnectPort: ports.port(15002, { doc: "Spark Connect on the client (with `sparkConnect`)." }),
   sparkConnectUiPort: ports.port(15040, { doc: "Web UI of Spark Connect's driver on the client." }),
   mesosMasterPort: ports.port(5050, { doc: "Mesos master." }),

@@ -323,7 +323,7 @@ lock() {
         tail -n 20 "$work/log" >&2
         explain_failure "the lock of $image"
     fi
-    cp "$work/lock/requirements.txt" "$lockfile.new"
+    sed "1s/.*/# made from sha256:$sum/" "$work/lock/requirements.txt" >"$lockfile.new"
     mv "$lockfile.new" "$lockfile"
     rm -rf "$work/lock"
 }
@@ -331,7 +331,7 @@ lock() {
 for image in "${images[@]}"; do
     [[ -f $here/$image/Dockerfile ]] || die "images/$image/Dockerfile is missing"
     if [[ -f $here/$image/requirements.in ]]; then lock "$image"; fi
-    if [[ $action == lock && $image == client ]]; then continue; fi
+    if [[ $action == lock && $image == "${images[-1]}" ]]; then continue; fi
     arguments_of "$image"
     if [[ $action == report && $image == spark-python ]]; then
         "$docker" build --progress plain --target mesos-report --output "type=local,dest=$work/report" "${arguments[@]}" "$here/$image" >&2

@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { hasMesos } from "../cluster/architectures/index.ts";
+import { hasHub } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { imagesOf, layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
@@ -79,7 +81,7 @@ export async function up({ root, environment, config: given, smoke: withSmoke }:
   let begun = false;
   try {
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
-    const inContainers = cluster.services.some((s) => s.needs?.includes("docker-socket"));
+    const inContainers = hasMesos(config) && cluster.services.some((s) => s.needs?.includes("docker-socket"));
     if (inContainers) await checkAskedFor(d, config, environment);
     const mesos = await fetchArchives({ config, environment, root, docker: d.client, signal: abort.signal });
     await buildImages(root, cluster, mesos, abort.signal);
@@ -332,6 +334,9 @@ export function printSummary(cluster: Cluster, links: readonly Link[], project: 
   const typed: Typed[] = [
     [`make shell${env}`, "IPython with spark ready"],
     [`make notebook${env}`, "JupyterLab's address, with its login"],
+    ...(hasHub(cluster.config)
+      ? ([[`npx triplewide users --env ${environment}`, "the hub's address, and its users' first passwords"]] as const)
+      : []),
     ...(cluster.config.sparkConnect
       ? ([[`npx triplewide connect --env ${environment}`, "how Python on this machine uses the cluster"]] as const)
       : []),

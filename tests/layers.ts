@@ -102,6 +102,14 @@ export const layers: Layer[] = [
     missing: noDocker,
   },
   {
+    name: "hub",
+    what: "JupyterHub with users at work at the same time, and against each other",
+    dir: "tests/hub",
+    timeoutSeconds: 900,
+    byName: true,
+    missing: noDocker,
+  },
+  {
     name: "browser",
     what: "a new user's first steps in JupyterLab, in Chromium",
     dir: "tests/browser",

@@ -1,5 +1,5 @@
 import type { WiredContext } from "../context.ts";
-import { hasStandbyNamenode } from "../features.ts";
+import { hasHub, hasStandbyNamenode } from "../features.ts";
 import { clientServesFolder } from "../shared-storage.ts";
 import type { Machine, Role, Service } from "../types.ts";
 import { executorHttp, executorUpload, executorUri, historyServer, jupyter } from "./client/client.ts";
@@ -7,6 +7,7 @@ import { sparkConnect } from "./connect/connect.ts";
 import { gatewayForward, isForwarded } from "./gateway/forward.ts";
 import { gateway } from "./gateway/gateway.ts";
 import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
+import { hub, hubGuard } from "./hub/hub.ts";
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
 import { hasMetastore, metastore } from "./metastore/metastore.ts";
@@ -52,6 +53,8 @@ export const SERVICES = {
   metastore: { where: ({ config }) => hasMetastore(config), define: metastore },
   "history-server": { where: ({ config }) => config.historyServer, define: historyServer },
   "spark-connect": { where: ({ config }) => config.sparkConnect, define: sparkConnect },
+  "hub-guard": { where: ({ config }) => hasHub(config), define: hubGuard },
+  hub: { where: ({ config }) => hasHub(config), define: hub },
   "executor-http": { where: servesTarball, define: executorHttp },
   "executor-upload": { where: feedsExecutors, define: executorUpload },
   "node-exporter": {
@@ -87,6 +90,8 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
     "metastore",
     "history-server",
     "spark-connect",
+    "hub-guard",
+    "hub",
     "executor-http",
     "executor-upload",
     "prometheus",

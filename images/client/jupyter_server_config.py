@@ -21,23 +21,28 @@ def read_token() -> str:
     return token
 
 
-c.IdentityProvider.token = read_token()
-c.PasswordIdentityProvider.hashed_password = ""
-c.PasswordIdentityProvider.allow_password_change = False
-
-# 0.0.0.0 inside of the container; what can reach it is decided outside.
-c.ServerApp.ip = "0.0.0.0"
-c.ServerApp.port = int(os.environ.get("JUPYTER_PORT", "8888"))
+# Where people's files are.
+WORK = os.environ.get("JUPYTER_WORK", "/home/spark/work")
+# A server of JupyterHub's: who may use it, and where it listens, the hub decides.
+hub = "JUPYTERHUB_API_TOKEN" in os.environ
+if not hub:
+    c.IdentityProvider.token = read_token()
+    c.PasswordIdentityProvider.hashed_password = ""
+    c.PasswordIdentityProvider.allow_password_change = False
+    # 0.0.0.0 inside of the container; what can reach it is decided outside.
+    c.ServerApp.ip = "0.0.0.0"
+    c.ServerApp.port = int(os.environ.get("JUPYTER_PORT", "8888"))
 c.ServerApp.port_retries = 0
 c.ServerApp.open_browser = False
-c.ServerApp.root_dir = "/home/spark/work"
+c.ServerApp.root_dir = WORK
 c.ServerApp.allow_remote_access = True
 c.MultiKernelManager.default_kernel_name = "pyspark"
 
 # Where Jupyter lies behind another server. At its own port it answers without that prefix as well, as bookmarks and programs
 # that know Jupyter's paths expect.
 BASE = os.environ.get("JUPYTER_BASE_URL", "/")
-c.ServerApp.base_url = BASE
+if not hub:
+    c.ServerApp.base_url = BASE
 
 
 def answer_without_prefix(base: str) -> None:
@@ -54,7 +59,7 @@ def answer_without_prefix(base: str) -> None:
     Application.find_handler = find
 
 
-if BASE != "/":
+if BASE != "/" and not hub:
     answer_without_prefix(BASE)
 
 # A kernel that nobody has used for so long is ended, and its cores, memory and executors go back to the others; a browser that is
@@ -70,6 +75,9 @@ if idle > 0:
     c.MappingKernelManager.cull_busy = False
     c.TerminalManager.cull_inactive_timeout = idle
     c.TerminalManager.cull_interval = every
+    # A server of the hub's, which starts again when its user comes back, goes after its last kernel and terminal.
+    if hub:
+        c.ServerApp.shutdown_no_activity_timeout = idle
 
 # Pages of drivers and of the cluster's services by /proxy/<host>:<port>/, behind Jupyter's own login. Only the client's own addresses
 # and those of JUPYTER_PROXY_HOSTS (names, addresses or networks such as 10.72.0.0/16, separated by commas): what is shown this way is
@@ -117,7 +125,7 @@ def copy_tutorials(source: str, target: str, record: str) -> None:
         print(f"The tutorials were not copied to {target}: {error}", file=sys.stderr)
 
 
-copy_tutorials("/opt/tutorials", "/home/spark/work/tutorials", "/home/spark/work/.tutorials")
+copy_tutorials("/opt/tutorials", f"{WORK}/tutorials", f"{WORK}/.tutorials")
 # Python finds packages of `pip install` there only where the folder was there when it started.
 try:
     os.makedirs(site.getusersitepackages(), exist_ok=True)

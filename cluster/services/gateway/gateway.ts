@@ -29,7 +29,7 @@ export const GATEWAY_PASSWORD = "gateway-password";
 const SESSION = secret("gateway-session");
 
 /** Name of the cookie: browsers send those of one cluster on this machine to all others. */
-const cookieOf = ({ clusterName }: Pick<Config, "clusterName">): string => `triplewide-${clusterName}`;
+export const sessionCookie = ({ clusterName }: Pick<Config, "clusterName">): string => `triplewide-${clusterName}`;
 
 /** The gateway. @param others What the cluster runs besides. */
 export function gateway(ctx: WiredContext, machine: Machine, others: readonly Service[]): Service {
@@ -93,7 +93,7 @@ const file = (uri: string, status?: number): Handler[] => [
 ];
 
 const cookie = (ctx: WiredContext, value: string | typeof SESSION, seconds: number) =>
-  text`${cookieOf(ctx.config)}=${value}; Path=/; Max-Age=${String(seconds)}; HttpOnly; SameSite=Lax${isEncrypted(ctx.config) ? "; Secure" : ""}`;
+  text`${sessionCookie(ctx.config)}=${value}; Path=/; Max-Age=${String(seconds)}; HttpOnly; SameSite=Lax${isEncrypted(ctx.config) ? "; Secure" : ""}`;
 
 /** Caddy's configuration. */
 function caddy(ctx: WiredContext, pages: readonly ShownPage[], encrypted: Encryption): Json {
@@ -173,7 +173,7 @@ function beforeLogin(ctx: WiredContext): Json[] {
     route({ path: ["/session"], method: ["POST"] }, answer(401, "Wrong password.\n")),
     route({ path: ["/session"], method: ["DELETE"] }, answer(204, "", { "Set-Cookie": [cookie(ctx, "", 0)] })),
     route(
-      { not: [{ vars: { [`{http.request.cookie.${cookieOf(ctx.config)}}`]: [SESSION] } }] },
+      { not: [{ vars: { [`{http.request.cookie.${sessionCookie(ctx.config)}}`]: [SESSION] } }] },
       {
         handler: "subroute",
         routes: [
@@ -210,7 +210,7 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
           handler: "headers",
           request: {
             // Programs of people's are behind some pages, and are not to be anyone at the others.
-            replace: { Cookie: [{ search_regexp: `\\b${cookieOf(ctx.config)}=[^;]*(;\\s*)?`, replace: "" }] },
+            replace: { Cookie: [{ search_regexp: `\\b${sessionCookie(ctx.config)}=[^;]*(;\\s*)?`, replace: "" }] },
             delete: ["Authorization"],
           },
         },

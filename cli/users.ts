@@ -1,0 +1,29 @@
+import type { Command } from "commander";
+import { publishedAddress } from "../cluster/publishing.ts";
+import { firstPassword, userNames } from "../cluster/services/hub/hub.ts";
+import { UsageError } from "../lib/errors.ts";
+import { readSecret } from "../local/project.ts";
+import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
+
+/** `triplewide users`. */
+export function users(): Command {
+  return localCommand(
+    "users",
+    "Prints the hub's address, and the first password of each of its users.",
+    "Users choose another one there. Needs `notebooks: hub`.",
+    ["triplewide users"],
+  ).action(async (options: LocalOptions) => {
+    const config = localConfig(options, () => "there is no hub there yet (`notebooks` is single)");
+    const names = userNames(config);
+    if (names.length === 0) {
+      const fix = 'add users and "notebooks: hub" to the environment (docs/SHARING.md), then make up';
+      throw new UsageError(`environment "${options.env}" has no users: notebooks is single. Fix: ${fix}`);
+    }
+    const { project } = await localCluster(config, options.env);
+    process.stdout.write(`http://${publishedAddress(config)}:${config.hubPort}/\n`);
+    for (const name of names) {
+      const password = readSecret(project, firstPassword(name)) ?? "made by the next `make up`";
+      process.stdout.write(`  ${name.padEnd(20)} ${password}\n`);
+    }
+  });
+}

@@ -1,0 +1,169 @@
+import type { Config } from "../../../config/schema.ts";
+import { addressAt } from "../../addresses.ts";
+import { BLOCKS, blocks } from "../../agent-groups.ts";
+import type { WiredContext } from "../../context.ts";
+import { PROCESSES } from "../../limits.ts";
+import { SHM_MIB } from "../../memory.ts";
+import { proxyEnv } from "../../outside.ts";
+import { trustEnv, trusting } from "../../packages.ts";
+import { healthOf, http, tcp } from "../../probe.ts";
+import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-storage.ts";
+import type { Directory, Machine, Service } from "../../types.ts";
+import { image, secret } from "../../values.ts";
+import { driverFiles } from "../client/client.ts";
+import { sessionCookie } from "../gateway/gateway.ts";
+import { SPARK_CONF_DIR, SPARK_UID } from "../spark/spark.ts";
+
+/**
+ * JupyterHub: a notebook server for each of many people, in a container of its own. The hub, which everybody talks to, starts none
+ * itself: it asks the guard, which has Docker's socket and a policy (`images/hub/guard.py`).
+ *
+ * It has a port of its own, which is an origin of its own to browsers, and no path below the gateway's: what users' servers send is of
+ * users' making, and must not act in the name of who is logged in there.
+ */
+
+/** User of the hub: another than Spark's, whose programs must not read people's passwords. */
+const HUB_UID = 1002;
+/** Users of servers are numbered from here, by the guard. */
+const UIDS_ABOVE = 2000;
+const CONF = "/etc/hub";
+/** Folder of the guard's socket. */
+const RUN: Directory = { path: "/run/hub", lasts: "machine", shared: "machine" };
+const SOCKET = `${RUN.path}/guard.sock`;
+
+/** Secret by which a user logs in first. */
+export const firstPassword = (user: string): string => `hub-password-${user}`;
+
+/** Names of the users, in the same order whatever the config's is. */
+export const userNames = (c: Pick<Config, "users">): string[] => Object.keys(c.users).sort();
+
+/** Addresses of users' servers: the block of the network that follows those of groups of agents. */
+export function userAddresses(networkCidr: string): { first: number; size: number } {
+  const { size, first } = blocks(networkCidr);
+  // The first one of a block may be a network's own, or look like it.
+  return { first: first + BLOCKS * size, size: size - 1 };
+}
+
+/** JupyterHub, and the proxy before it and its servers. */
+export function hub(ctx: WiredContext, machine: Machine): Service {
+  const c = ctx.config;
+  const names = userNames(c);
+  return {
+    name: "hub",
+    machine: machine.name,
+    runtime: "docker",
+    image: "hub",
+    command: ["jupyterhub", "--config", "/opt/hub/jupyterhub_config.py"],
+    env: { HOME: "/tmp", TZ: c.timeZone },
+    files: [
+      {
+        path: `${CONF}/hub.json`,
+        content: {
+          format: "json",
+          value: {
+            address: machine.address,
+            port: c.hubPort,
+            guard: SOCKET,
+            users: Object.fromEntries(names.map((name) => [name, secret(firstPassword(name))])),
+            admins: names.filter((name) => c.users[name]?.admin),
+            foreignCookie: sessionCookie(c),
+          },
+        },
+        mode: "0600",
+      },
+    ],
+    ports: [
+      {
+        name: "hub",
+        key: "hubPort",
+        port: c.hubPort,
+        // Of the hub itself behind its proxy, and of the guard's health: on the loopback interface.
+        last: c.hubPort + 2,
+        from: ["bastion"],
+        link: "http",
+        login: true,
+      },
+    ],
+    health: healthOf(http(machine.address, c.hubPort, "/hub/api/", '"version"')),
+    uid: HUB_UID,
+    dirs: [{ path: "/var/lib/hub", lasts: "data" }, RUN],
+    memoryMiB: 1024,
+    after: ["hub-guard"],
+  };
+}
+
+/** What starts and ends users' servers for the hub, and alone may. */
+export function hubGuard(ctx: WiredContext, machine: Machine): Service {
+  const c = ctx.config;
+  const { first, size } = userAddresses(c.networkCidr);
+  const { SPARK_LOCAL_IP: _, ...env } = ctx.spark.env;
+  // What is the client's own, or on its loopback interface. The guard adds what is each user's.
+  const conf = Object.fromEntries(
+    Object.entries(ctx.spark.conf).filter(
+      ([key]) => !/^spark\.(driver\.(host|bindAddress)|hadoop\.hive\..*|sql\.catalogImplementation)$/.test(key),
+    ),
+  );
+  const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } });
+  return {
+    name: "hub-guard",
+    machine: machine.name,
+    runtime: "docker",
+    image: "hub",
+    command: ["python3", "/opt/hub/guard.py"],
+    env: { TZ: c.timeZone },
+    files: [
+      ...files,
+      {
+        path: `${CONF}/guard.json`,
+        content: {
+          format: "json",
+          value: {
+            socket: SOCKET,
+            healthPort: c.hubPort + 2,
+            users: userNames(c),
+            most: size,
+            addressesAbove: addressAt(c.networkCidr, first),
+            uidsAbove: UIDS_ABOVE,
+            sparkGid: SPARK_UID,
+            image: image("hub"),
+            command: trusting(c, ["jupyterhub-singleuser"]),
+            memoryMiB: c.notebookMemoryMiB,
+            cpus: c.notebookCpus,
+            processes: PROCESSES,
+            shmMiB: SHM_MIB,
+            shared: SHARED_FOLDER,
+            files: files.map(({ path }) => path),
+            properties: `${SPARK_CONF_DIR}/spark-defaults.conf`,
+            own: {
+              // Executors are another user than the driver: what one of them made, the other may replace. Nobody else reaches the folder.
+              "spark.hadoop.fs.permissions.umask-mode": "000",
+              // Machines of the cluster reach a driver's pages without a login.
+              "spark.ui.killEnabled": "false",
+            },
+            env: {
+              ...env,
+              MASTER: ctx.spark.master,
+              TZ: c.timeZone,
+              SPARK_CONF_DIR,
+              JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
+              SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
+              ...(hasSharedStorage(c) ? { TRIPLEWIDE_SHARED: SHARED_FOLDER } : {}),
+              ...trustEnv(c),
+              ...proxyEnv(c, [...ctx.addresses("spark-master"), machine.address]),
+            },
+          },
+        },
+        mode: "0600",
+      },
+    ],
+    ports: [],
+    health: healthOf(tcp("127.0.0.1", c.hubPort + 2)),
+    uid: 0,
+    dirs: [{ path: "/var/lib/notebooks", lasts: "data" }, RUN, usersFolder],
+    memoryMiB: 256,
+    after: [],
+    needs: ["docker-socket"],
+    startsContainers: ["hub"],
+    hardening: { capabilities: ["CHOWN", "DAC_OVERRIDE", "FOWNER"] },
+  };
+}

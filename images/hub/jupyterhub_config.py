@@ -1,0 +1,57 @@
+# ruff: noqa: F821
+"""JupyterHub as the client runs it: what differs between clusters is in /etc/hub/hub.json."""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, "/opt/hub")
+from triplewide_hub import CaddyProxy, GuardedSpawner, People  # noqa: E402
+
+with open("/etc/hub/hub.json", encoding="utf-8") as file:
+    told = json.load(file)
+
+STATE = "/var/lib/hub"
+c.JupyterHub.db_url = f"sqlite:///{STATE}/hub.sqlite"
+c.JupyterHub.cookie_secret_file = f"{STATE}/cookie-secret"
+# Servers outlive the hub: a new one finds them in its database.
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.cleanup_proxy = True
+
+c.JupyterHub.bind_url = f"http://{told['address']}:{told['port']}/"
+c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{told['port'] + 1}"
+# Servers of users reach the hub as browsers do.
+c.JupyterHub.hub_connect_url = f"http://127.0.0.1:{told['port'] + 1}"
+c.Spawner.hub_connect_url = f"http://{told['address']}:{told['port']}"
+c.JupyterHub.proxy_class = CaddyProxy
+c.CaddyProxy.listen = f":{told['port']}"
+c.CaddyProxy.foreign_cookie = told["foreignCookie"]
+
+c.JupyterHub.authenticator_class = People
+c.People.first = told["users"]
+c.People.path = f"{STATE}/passwords.json"
+c.Authenticator.allowed_users = set(told["users"])
+c.Authenticator.admin_users = set(told["admins"])
+c.Authenticator.allow_all = False
+# Asked with each request: who left the config is nobody from then on.
+c.Authenticator.auth_refresh_age = 1
+c.JupyterHub.cookie_max_age_days = 7
+
+c.JupyterHub.spawner_class = GuardedSpawner
+c.GuardedSpawner.guard = c.CaddyProxy.guard = told["guard"]
+c.Spawner.cmd = ["jupyterhub-singleuser"]
+c.Spawner.default_url = "/lab"
+c.Spawner.start_timeout = 120
+c.Spawner.http_timeout = 120
+c.Spawner.poll_interval = 10
+c.JupyterHub.allow_named_servers = False
+# After the login straight to the notebook.
+c.JupyterHub.redirect_to_server = True
+# A hub that gave up because others' servers failed would be an end for all.
+c.Spawner.consecutive_failure_limit = 0
+c.JupyterHub.concurrent_spawn_limit = 10
+# Users' pages are of users' making: no other page shows them in a frame.
+c.JupyterHub.tornado_settings = {"headers": {"Content-Security-Policy": "frame-ancestors 'none'"}}
+c.JupyterHub.template_paths = ["/opt/hub/templates"]
+c.JupyterHub.shutdown_on_logout = False
+os.umask(0o077)

@@ -1,0 +1,247 @@
+"""What JupyterHub does otherwise here: who its users are, who starts their servers, and what stands before them."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import time
+import urllib.parse
+from typing import Any, Dict, List, Optional, Tuple
+
+from jupyterhub.auth import Authenticator
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.proxy import Proxy
+from jupyterhub.spawner import Spawner
+from tornado.web import authenticated
+from traitlets import Dict as TraitDict
+from traitlets import Integer, Unicode
+
+# Characters of a password that a user chooses.
+SHORTEST, LONGEST = 12, 200
+
+
+class Passwords:
+    """The password that each user has chosen, in a file: what is kept of one is made so that it takes long to try others.
+
+    Who has chosen none has the first one, which the config's stack made. With another first one, what was chosen before is void: so an
+    operator helps somebody who has forgotten theirs.
+    """
+
+    def __init__(self, path: str, first: Dict[str, str]):
+        self.path = path
+        self.first = first
+        try:
+            with open(path, encoding="utf-8") as file:
+                self.chosen: Dict[str, Dict[str, str]] = json.load(file)
+        except FileNotFoundError:
+            self.chosen = {}
+        valid = {name: kept for name, kept in self.chosen.items() if name in first and kept["instead"] == digest(first[name])}
+        if valid != self.chosen:
+            self.write(valid)
+
+    def write(self, chosen: Dict[str, Dict[str, str]]) -> None:
+        with open(self.path + ".new", "w", encoding="utf-8") as file:
+            json.dump(chosen, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self.path + ".new", self.path)
+        self.chosen = chosen
+
+    def right(self, name: str, password: str) -> bool:
+        kept = self.chosen.get(name)
+        if kept is None:
+            # Somebody who is not there takes as long as somebody who is.
+            made = slow(password, b"")
+            first = self.first.get(name)
+            return first is not None and hmac.compare_digest(slow(first, b""), made)
+        return hmac.compare_digest(slow(password, bytes.fromhex(kept["salt"])).hex(), kept["key"])
+
+    def choose(self, name: str, password: str) -> None:
+        salt = secrets.token_bytes(16)
+        kept = {"salt": salt.hex(), "key": slow(password, salt).hex(), "instead": digest(self.first[name])}
+        self.write({**self.chosen, name: kept})
+
+
+def slow(password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class People(Authenticator):
+    """The users of the config."""
+
+    first = TraitDict(config=True, help="First password of each user.")
+    path = Unicode(config=True, help="File of the passwords that users have chosen.")
+    failures_allowed = Integer(5, config=True, help="Wrong passwords in a row after which a user waits.")
+    wait_seconds = Integer(60, config=True, help="Seconds that they wait.")
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.passwords = Passwords(self.path, self.first)
+        self.failures: Dict[str, Tuple[int, float]] = {}
+
+    async def authenticate(self, handler: Any, data: Any) -> Optional[str]:
+        name, password = data.get("username", ""), data.get("password", "")
+        if not await self.knows(name, password):
+            return None
+        return name
+
+    async def knows(self, name: str, password: str) -> bool:
+        now = time.monotonic()
+        count, last = self.failures.get(name, (0, now))
+        if now - last >= self.wait_seconds:
+            count = 0
+        if count >= self.failures_allowed or len(password) > LONGEST:
+            return False
+        # Counted before it is known to be wrong: many at the same time are many.
+        if name in self.first:
+            self.failures[name] = (count + 1, now)
+        right = await asyncio.get_running_loop().run_in_executor(None, self.passwords.right, name, password)
+        if right:
+            self.failures.pop(name, None)
+        return right
+
+    async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> bool:
+        """Who left the config is nobody, whatever cookie or token is shown."""
+        return user.name in self.first
+
+    def get_handlers(self, app: Any) -> List[Any]:
+        return [*super().get_handlers(app), ("/change-password", ChangePassword)]
+
+
+class ChangePassword(BaseHandler):
+    """The page on which users choose a password."""
+
+    async def show(self, said: str = "", changed: bool = False) -> None:
+        self.finish(await self.render_template("change-password.html", said=said, changed=changed, least=SHORTEST))
+
+    @authenticated
+    async def get(self) -> None:
+        await self.show()
+
+    @authenticated
+    async def post(self) -> None:
+        people, user = self.authenticator, self.current_user
+        old, new, again = (self.get_body_argument(name, "", strip=False) for name in ("old", "new", "again"))
+        if new != again:
+            return await self.show("The new password is not the same twice.")
+        if not SHORTEST <= len(new) <= LONGEST:
+            return await self.show(f"The new password has {len(new)} characters; {SHORTEST} to {LONGEST} are needed.")
+        if not await people.knows(user.name, old):
+            return await self.show("This is not your password.")
+        await asyncio.get_running_loop().run_in_executor(None, people.passwords.choose, user.name, new)
+        # Whoever logged in with the old one is logged out.
+        user.orm_user.cookie_id = secrets.token_hex(32)
+        self.db.commit()
+        self.set_login_cookie(user)
+        await self.show("Your password is changed.", changed=True)
+
+
+async def ask(guard: str, question: Dict[str, Any]) -> Any:
+    """What the guard says to a question. @throws RuntimeError where it refuses"""
+    reader, writer = await asyncio.open_unix_connection(guard)
+    try:
+        writer.write(json.dumps(question).encode() + b"\n")
+        said = json.loads(await reader.readline())
+    finally:
+        writer.close()
+    if "refused" in said:
+        raise RuntimeError(said["refused"])
+    return said
+
+
+class GuardedSpawner(Spawner):
+    """Servers that the guard starts."""
+
+    guard = Unicode(config=True, help="Path of the guard's socket.")
+
+    async def start(self) -> Any:
+        self.ip, self.port = "0.0.0.0", 8888
+        env = {key: str(value) for key, value in self.get_env().items() if key.startswith("JUPYTERHUB_")}
+        said = await ask(self.guard, {"ask": "start", "user": self.user.name, "env": env})
+        return said["address"], said["port"]
+
+    async def poll(self) -> Optional[int]:
+        return None if (await ask(self.guard, {"ask": "look", "user": self.user.name}))["running"] else 0
+
+    async def stop(self, now: bool = False) -> None:
+        await ask(self.guard, {"ask": "end", "user": self.user.name})
+
+
+class CaddyProxy(Proxy):
+    """Caddy before the hub and its servers, as a program of the hub's.
+
+    Its settings (https://caddyserver.com/docs/json/) are the same from its start to its end, because new ones would cut off every
+    browser from its kernels: where a user's server would be is known, and whether it is there, a file says.
+    """
+
+    listen = Unicode(config=True, help="Address and port for people.")
+    foreign_cookie = Unicode(config=True, help="Cookie that no server of a user's is to see.")
+    folder = Unicode("/tmp/routes", config=True, help="Folder with a file for each route that there is.")
+    guard = Unicode(config=True, help="Path of the guard's socket.")
+    process = None
+
+    async def start(self) -> None:
+        os.makedirs(self.folder, exist_ok=True)
+        targets = (await ask(self.guard, {"ask": "where"}))["targets"]
+        listening = {"hub": {"listen": [self.listen], "automatic_https": {"disable": True}, **self.routes(targets)}}
+        settings = {"admin": {"disabled": True, "config": {"persist": False}}, "apps": {"http": {"servers": listening}}}
+        # One that lives on without its hub would keep the port.
+        command = ["setpriv", "--pdeathsig", "TERM", "caddy", "run", "--config", "-"]
+        self.process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env={**os.environ, "HOME": "/tmp"})
+        self.process.stdin.write(json.dumps(settings).encode())
+        self.process.stdin.close()
+
+    def routes(self, targets: Dict[str, str]) -> Dict[str, Any]:
+        hub = {"handler": "reverse_proxy", "upstreams": [{"dial": urllib.parse.urlsplit(self.hub.url).netloc}]}
+        cookie = {"search_regexp": rf"\b{re.escape(self.foreign_cookie)}=[^;]*(;\s*)?", "replace": ""}
+        first = {
+            "handler": "headers",
+            "request": {"replace": {"Cookie": [cookie]}},
+            "response": {"set": {"Referrer-Policy": ["same-origin"]}, "delete": ["Server"], "deferred": True},
+        }
+        users = [
+            {
+                "match": [{"path": [f"/user/{name}/*"], "file": {"root": self.folder, "try_files": [f"/{file_of(f'/user/{name}/')}"]}}],
+                "handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": target}]}],
+                "terminal": True,
+            }
+            for name, target in targets.items()
+        ]
+        # What has just ended is not there, in the hub's words.
+        failed = [{"handle": [{"handler": "rewrite", "uri": "/hub/error/503"}, hub]}]
+        return {"routes": [{"handle": [first]}, *users, {"handle": [hub]}], "errors": {"routes": failed}}
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+
+    async def add_route(self, routespec: str, target: str, data: Any) -> None:
+        path = os.path.join(self.folder, file_of(self.validate_routespec(routespec)))
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump({"routespec": routespec, "target": target, "data": data}, file)
+        os.replace(path + ".new", path)
+
+    async def delete_route(self, routespec: str) -> None:
+        try:
+            os.unlink(os.path.join(self.folder, file_of(self.validate_routespec(routespec))))
+        except FileNotFoundError:
+            pass
+
+    async def get_all_routes(self) -> Dict[str, Any]:
+        routes = {}
+        for name in os.listdir(self.folder):
+            with open(os.path.join(self.folder, name), encoding="utf-8") as file:
+                route = json.load(file)
+            routes[route["routespec"]] = route
+        return routes
+
+
+def file_of(routespec: str) -> str:
+    return routespec.encode().hex()

@@ -1,0 +1,50 @@
+"""What a user of the hub tries against another one, from a notebook: hub_attacks.py NAME ADDRESS HUB. Prints what came of each, as JSON."""
+
+import http.client
+import json
+import os
+import socket
+import sys
+
+name, address, hub = sys.argv[1:]
+found = {}
+
+
+def tried(what, attempt):
+    try:
+        found[what] = attempt()
+    except OSError as error:
+        found[what] = type(error).__name__
+
+
+def asked(method, host, path, token=None):
+    connection = http.client.HTTPConnection(host, timeout=20)
+    connection.request(method, path, headers={"Authorization": f"token {token}"} if token else {})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def bind():
+    with socket.socket() as listening:
+        listening.bind((address, 8888))
+    return "bound"
+
+
+own = os.environ["JUPYTERHUB_API_TOKEN"]
+others = [pid for pid in os.listdir("/proc") if pid.isdigit() and os.stat(f"/proc/{pid}").st_uid != os.getuid()]
+tried("home", lambda: os.listdir(f"/home/{name}"))
+tried("work", lambda: os.listdir(f"/home/spark/work/users/{name}"))
+tried("all work", lambda: sorted(os.listdir("/home/spark/work/users")))
+tried("processes", lambda: others)
+tried("her address", bind)
+tried("her server without a token", lambda: asked("GET", f"{address}:8888", f"/user/{name}/api/kernels"))
+tried("her server with one's own", lambda: asked("GET", f"{address}:8888", f"/user/{name}/api/kernels", own))
+tried("stopping her server", lambda: asked("DELETE", hub, f"/hub/api/users/{name}/server", own))
+tried("a token of hers", lambda: asked("POST", hub, f"/hub/api/users/{name}/tokens", own))
+tried("what the hub knows of her", lambda: asked("GET", hub, f"/hub/api/users/{name}", own))
+tried("the hub around its proxy", lambda: asked("GET", f"{hub.split(':')[0]}:{int(hub.split(':')[1]) + 1}", "/hub/api/"))
+tried("the guard", lambda: os.listdir("/run/hub"))
+tried("Docker", lambda: os.stat("/var/run/docker.sock").st_uid)
+found["capabilities"] = [line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapBnd", "NoNewPrivs"))]
+print(json.dumps(found))

@@ -1,0 +1,261 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { captured } from "../../lib/exec.ts";
+import { ROOT } from "../../lib/root.ts";
+import { docker, findDocker } from "../../local/docker.ts";
+import { eventually, TestCluster } from "../containers/harness.ts";
+import { type Page, Visitor } from "./visitor.ts";
+
+/** JupyterHub on a cluster of its own: two users at work at the same time, and one of them against the other. */
+
+const d = await findDocker();
+const HUB_PORT = 8000 + 16000;
+const SPARK_UI_PORT = 4040 + 16000;
+const HUB = `http://127.0.0.1:${HUB_PORT}`;
+const cluster = new TestCluster(d, "tw-hub", 6, [
+  `hubPort=${HUB_PORT}`,
+  "agentCount=2",
+  "agentCpus=1",
+  "notebooks=hub",
+  "notebookMemoryMiB=2048",
+  "notebookCpus=1",
+]);
+const both = ['users={"alice":{},"bob":{}}'];
+const [alice, bob] = [new Visitor(HUB, "alice"), new Visitor(HUB, "bob")];
+const passwords: Record<string, string> = {};
+const kernels: Record<string, (code: string) => Promise<string>> = {};
+const inside = (user: string, command: string[]) =>
+  captured(d.client, ["exec", `${cluster.name}-client-${user}`, ...command]);
+const inspect = async (user: string) =>
+  JSON.parse(await docker(d, ["inspect", `${cluster.name}-client-${user}`]))[0] as {
+    Config: { User: string };
+    HostConfig: { Memory: number; MemorySwap: number; NanoCpus: number; CapDrop: string[]; Binds: string[] };
+    NetworkSettings: { Networks: Record<string, { IPAddress: string }> };
+  };
+const addressOf = async (user: string) =>
+  Object.values((await inspect(user)).NetworkSettings.Networks)[0]?.IPAddress ?? "";
+const allowedIn = ({ status, path }: Page): boolean => status === 200 && !path.startsWith("/hub/login");
+
+/** A job that an executor holds until a file of the user's is there, so that two jobs run at the same time. */
+const JOB = `
+import os, time
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.config("spark.cores.max", "1").getOrCreate()
+def held(_):
+    open(f"{folder}/begun", "w").close()
+    while not os.path.exists(f"{folder}/go"):
+        time.sleep(0.2)
+folder = os.getcwd()
+spark.sparkContext.parallelize([0], 1).map(held).collect()
+for _ in range(2):
+    spark.range(1000).write.mode("overwrite").parquet("rows")
+print("ROWS", spark.read.parquet("rows").count(), spark.sparkContext.master)
+`;
+/** Ends another's job by the page of its driver, as that page's own button does. */
+const KILL = `
+import sys, urllib.request
+try:
+    print(urllib.request.urlopen(f"http://{sys.argv[1]}/jobs/job/kill/?id=0", b"", timeout=20).status)
+except OSError as error:
+    print(error)
+`;
+
+beforeAll(async () => {
+  await cluster.cli("down", ["--volumes"], both);
+  const { code, output } = await cluster.cli("up", ["--no-smoke"], both);
+  expect(code, output).toBe(0);
+  const { output: said } = await cluster.cli("users", [], both);
+  expect(said).toContain(`${HUB}/`);
+  for (const [, name = "", password = ""] of said.matchAll(/^ {2}(\S+) +(\S+)$/gm)) passwords[name] = password;
+});
+afterAll(async () => {
+  await cluster.cli("down", ["--volumes"], both);
+});
+
+test("nobody is let in without the password of a user, nor with another one's", async () => {
+  expect(Object.keys(passwords)).toEqual(["alice", "bob"]);
+  const stranger = new Visitor(HUB, "alice");
+  for (const path of [
+    "/",
+    "/hub/home",
+    "/hub/spawn",
+    "/hub/change-password",
+    "/user/alice/lab",
+    "/user/alice/api/status",
+  ])
+    expect(allowedIn(await stranger.ask(path)), path).toBe(false);
+  for (const wrong of ["", "x", passwords.bob ?? ""]) expect((await stranger.logIn(wrong)).status, wrong).toBe(403);
+  for (const name of ["root", "spark", "hub", "carol"])
+    expect((await new Visitor(HUB, name).logIn(passwords.alice ?? "")).status, name).toBe(403);
+  expect((await fetch(`${HUB}/hub/signup`)).status).toBe(404);
+});
+
+test("each user has a notebook server of their own, with limits, a number and rights of their own", async () => {
+  for (const visitor of [alice, bob]) {
+    const { status, path } = await visitor.logIn(passwords[visitor.name] ?? "");
+    expect([status, path.startsWith("/hub/login")]).toEqual([200, false]);
+  }
+  const started = (visitor: Visitor) =>
+    eventually(
+      `${visitor.name}'s server`,
+      180,
+      () => visitor.hasServer(),
+      (there) => there,
+    );
+  await Promise.all([started(alice), started(bob)]);
+  for (const visitor of [alice, bob]) kernels[visitor.name] = await visitor.kernel();
+
+  const seen = await Promise.all(["alice", "bob"].map(inspect));
+  expect(new Set(seen.map(({ Config }) => Config.User)).size).toBe(2);
+  for (const { Config, HostConfig } of seen) {
+    expect(Config.User).toMatch(/^20\d\d:20\d\d$/);
+    expect(HostConfig).toMatchObject({
+      Memory: 2048 * 2 ** 20,
+      MemorySwap: 2048 * 2 ** 20,
+      NanoCpus: 1e9,
+      CapDrop: ["ALL"],
+    });
+    expect(HostConfig.Binds.join(" ")).not.toMatch(/docker\.sock|\/run\/hub/);
+  }
+});
+
+test("two users' jobs run at the same time, and each has what theirs wrote", async () => {
+  const jobs = [kernels.alice, kernels.bob].map((run) => run?.(JOB));
+  for (const user of ["alice", "bob"])
+    await eventually(
+      `${user}'s job`,
+      180,
+      () => inside(user, ["ls", "begun"]),
+      ({ code }) => code === 0,
+    );
+  // The page is there, and has no such button.
+  const page = `${await addressOf("alice")}:${SPARK_UI_PORT}`;
+  expect((await inside("bob", ["python3", "-c", KILL, page])).output).toMatch(/405|404|200/);
+  for (const user of ["alice", "bob"]) await inside(user, ["touch", "go"]);
+  for (const said of await Promise.all(jobs)) expect(said).toMatch(/^ROWS 1000 spark:/m);
+});
+
+test("a user reads nothing of another's, stops nothing of theirs, and is not taken for them", async () => {
+  expect(await kernels.alice?.("open('secret', 'w').write('x'); open('/home/alice/secret', 'w').write('x')")).toBe("");
+  const attacks = readFileSync(join(ROOT, "tests/cluster/hub_attacks.py"), "utf8");
+  const client = cluster.gateway.replace(/\.1$/, ".11");
+  const argv = ["", "alice", await addressOf("alice"), `${client}:${HUB_PORT}`];
+  const said = await kernels.bob?.(`import sys; sys.argv = ${JSON.stringify(argv)}\n${attacks}`);
+  const nothing = expect.stringMatching(/^(FileNotFoundError|PermissionError|ConnectionRefusedError)$/);
+  const refused = expect.toSatisfy((status: unknown) => status === 403 || status === 404 || status === 302);
+  expect(JSON.parse(said ?? "{}"), said).toEqual({
+    home: nothing,
+    work: nothing,
+    "all work": ["bob"],
+    processes: [],
+    "her address": "OSError",
+    "her server without a token": refused,
+    "her server with one's own": refused,
+    "stopping her server": refused,
+    "a token of hers": refused,
+    "what the hub knows of her": refused,
+    "the hub around its proxy": nothing,
+    "the guard": nothing,
+    Docker: nothing,
+    capabilities: ["0000000000000000", "0000000000000000", "1"],
+  });
+  // As a browser, with the cookies of his own login.
+  for (const path of ["/user/alice/lab", "/user/alice/api/kernels", "/user/alice/files/secret"])
+    expect((await bob.ask(path)).status, path).not.toBe(200);
+  expect((await bob.ask("/hub/admin")).status).toBe(403);
+  expect(await alice.hasServer()).toBe(true);
+  expect(await kernels.alice?.("print(open('secret').read())")).toBe("x\n");
+});
+
+test("the guard starts servers of users alone, for the hub alone, and takes only the hub's variables", async () => {
+  const ask = async (question: object, user = "hub", container = "client-hub") => {
+    const code = `import json, socket
+s = socket.socket(socket.AF_UNIX)
+s.connect("/run/hub/guard.sock")
+s.sendall(json.dumps(${JSON.stringify(question)}).encode() + b"\\n")
+print(s.makefile().readline())`;
+    const argv = ["exec", "--user", user, `${cluster.name}-${container}`, "python3", "-c", code];
+    return (await captured(d.client, argv)).output.trim();
+  };
+  expect(await ask({ ask: "look", user: "alice" })).toBe('{"running": true}');
+  for (const question of [
+    { ask: "start", user: "carol", env: {} },
+    { ask: "look", user: "../hub" },
+    { ask: "start", user: "alice", env: { LD_PRELOAD: "x" } },
+    { ask: "start", user: "alice", env: { JUPYTERHUB_USER: ["x"] } },
+    { ask: "exec", user: "alice" },
+  ])
+    expect(await ask(question), JSON.stringify(question)).toContain('"refused"');
+  expect(await ask({ ask: "look", user: "alice" }, "1000")).toMatch(/^$|BrokenPipeError|ConnectionResetError/);
+  expect(await inside("alice", ["python3", "-c", "print(1)"])).toMatchObject({ code: 0 });
+});
+
+test("no server of a user's is sent the cookie of who is logged in at the gateway", async () => {
+  await kernels.alice?.(`import http.server, threading
+class Echo(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(str(self.headers).encode())
+threading.Thread(target=http.server.HTTPServer(("127.0.0.1", 9999), Echo).serve_forever, daemon=True).start()`);
+  const { status, text } = await alice.ask(
+    "/user/alice/proxy/9999/",
+    {},
+    `triplewide-${cluster.name}=session; other=1`,
+  );
+  expect(status, text).toBe(200);
+  expect(text).toContain("other=1");
+  expect(text).not.toContain("session;");
+  expect(text).not.toContain(`triplewide-${cluster.name}`);
+});
+
+test("a hub that starts anew finds its users logged in, and their kernels as they left them", async () => {
+  await kernels.alice?.("kept = 42");
+  await docker(d, ["kill", `${cluster.name}-client-hub`]);
+  await docker(d, ["start", `${cluster.name}-client-hub`]);
+  const answers = () => alice.api("status").catch(() => ({ status: 0 }));
+  await eventually("the hub", 120, answers, ({ status }) => status === 200);
+  expect(await kernels.alice?.("print(kept)")).toBe("42\n");
+  expect((await alice.ask("/hub/home")).text).toContain("alice");
+});
+
+test("a user chooses another password, and who logged in with the first one is logged out", async () => {
+  const other = new Visitor(HUB, "alice");
+  await other.logIn(passwords.alice ?? "");
+  const change = (old: string, fresh: string) => alice.post("/hub/change-password", { old, new: fresh, again: fresh });
+  expect((await change("wrong", "a password of mine")).text).toContain("This is not your password");
+  expect((await change(passwords.alice ?? "", "short")).text).toContain("12 to 200 are needed");
+  expect((await change(passwords.alice ?? "", "a password of mine")).text).toContain("Your password is changed");
+  expect(allowedIn(await alice.ask("/hub/home"))).toBe(true);
+  expect(allowedIn(await other.ask("/hub/home"))).toBe(false);
+  expect((await other.logIn(passwords.alice ?? "")).status).toBe(403);
+  expect(allowedIn(await other.logIn("a password of mine"))).toBe(true);
+});
+
+test("who guesses at a password waits", async () => {
+  const guesser = new Visitor(HUB, "bob");
+  for (let i = 0; i < 5; i++) expect((await guesser.logIn(`guess ${i}`)).status).toBe(403);
+  expect((await guesser.logIn(passwords.bob ?? "")).status).toBe(403);
+});
+
+test("who is taken out of the config is nobody, and what was theirs becomes nobody else's", async () => {
+  const number = (await inspect("bob")).Config.User;
+  const without = ['users={"alice":{},"carol":{}}'];
+  const { code, output } = await cluster.cli("up", ["--no-smoke"], without);
+  expect(code, output).toBe(0);
+  expect(await cluster.traces()).not.toContain(`${cluster.name}-client-bob`);
+  expect(allowedIn(await bob.ask("/hub/home"))).toBe(false);
+  expect((await bob.logIn(passwords.bob ?? "")).status).toBe(403);
+  // Her server went on, and her password is still hers.
+  expect(await kernels.alice?.("print(kept)")).toBe("42\n");
+
+  const { output: said } = await cluster.cli("users", [], without);
+  const carol = new Visitor(HUB, "carol");
+  await carol.logIn(/carol +(\S+)/.exec(said)?.[1] ?? "");
+  await eventually(
+    "carol's server",
+    180,
+    () => carol.hasServer(),
+    (there) => there,
+  );
+  expect((await inspect("carol")).Config.User).not.toBe(number);
+});

@@ -1,0 +1,151 @@
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
+
+/** Somebody with a browser, at the hub. */
+
+interface Cookie {
+  name: string;
+  value: string;
+  path: string;
+}
+
+/** What a request came to, after all redirects. */
+export interface Page {
+  status: number;
+  path: string;
+  text: string;
+}
+
+interface Asked {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+}
+
+/** Not by `fetch`, which says of every request that a page's program makes it: the hub gives such ones no token for its forms. */
+async function send(url: string, { body, ...asked }: Asked): Promise<{ answer: IncomingMessage; text: string }> {
+  const sent = request(url, { ...asked, agent: false }).end(body);
+  const [answer] = (await once(sent, "response")) as [IncomingMessage];
+  let text = "";
+  for await (const chunk of answer.setEncoding("utf8")) text += chunk;
+  return { answer, text };
+}
+
+export class Visitor {
+  readonly address: string;
+  readonly name: string;
+  #cookies: Cookie[] = [];
+
+  constructor(address: string, name: string) {
+    this.address = address;
+    this.name = name;
+  }
+
+  #header(path: string): string {
+    const sent = this.#cookies.filter((cookie) => path.startsWith(cookie.path));
+    return sent.map(({ name, value }) => `${name}=${value}`).join("; ");
+  }
+
+  /** The token by which pages of the hub, and of servers, know requests of their own. */
+  #xsrf(path: string): string {
+    const own = this.#cookies.filter((cookie) => cookie.name === "_xsrf" && path.startsWith(cookie.path));
+    return own.sort((a, b) => b.path.length - a.path.length)[0]?.value ?? "";
+  }
+
+  /** @param more Cookies beside the visitor's own. */
+  async ask(path: string, asked: Asked = {}, more = ""): Promise<Page> {
+    let [at, now] = [path, asked];
+    for (let redirects = 0; redirects < 20; redirects++) {
+      const Cookie = [this.#header(at), more].filter(Boolean).join("; ");
+      const headers = { ...now.headers, Cookie, "X-XSRFToken": this.#xsrf(at) };
+      const { answer, text } = await send(this.address + at, { ...now, headers });
+      for (const line of answer.headers["set-cookie"] ?? []) this.#keep(line);
+      const [status, next] = [answer.statusCode ?? 0, answer.headers.location];
+      if (status < 300 || status >= 400 || next === undefined) return { status, path: at, text };
+      const { pathname, search } = new URL(next, this.address + at);
+      [at, now] = [pathname + search, {}];
+    }
+    throw new Error(`${path} leads nowhere`);
+  }
+
+  #keep(line: string): void {
+    const [pair = "", ...attributes] = line.split(/;\s*/);
+    const [name = "", ...value] = pair.split("=");
+    const path = attributes.find((one) => /^path=/i.test(one))?.slice(5) ?? "/";
+    this.#cookies = this.#cookies.filter((cookie) => cookie.name !== name || cookie.path !== path);
+    if (!attributes.some((one) => /^expires=.*19[0-9][0-9]/i.test(one))) {
+      this.#cookies.push({ name, value: value.join("=").replace(/^"(.*)"$/, "$1"), path });
+    }
+  }
+
+  async post(path: string, fields: Record<string, string>): Promise<Page> {
+    const { text } = await this.ask(path);
+    const _xsrf = /name="_xsrf" value="([^"]+)"/.exec(text)?.[1] ?? "";
+    const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+    return this.ask(path, { method: "POST", headers, body: `${new URLSearchParams({ ...fields, _xsrf })}` });
+  }
+
+  logIn(password: string): Promise<Page> {
+    return this.post("/hub/login", { username: this.name, password });
+  }
+
+  api(path: string, method = "GET", body?: object): Promise<Page> {
+    return this.ask(`/user/${this.name}/api/${path}`, {
+      method,
+      headers: { Accept: "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+
+  /** Whether the visitor's server answers, started where it is not there. */
+  async hasServer(): Promise<boolean> {
+    const { status, text } = await this.api("status");
+    if (status === 200 && text.includes('"started"')) return true;
+    await this.ask("/hub/spawn");
+    return false;
+  }
+
+  /** A new kernel of the visitor's. @returns What runs a cell in it, and tells what that printed. */
+  async kernel(): Promise<(code: string) => Promise<string>> {
+    const { text } = await this.api("kernels", "POST", { name: "python3" });
+    const { id } = JSON.parse(text) as { id: string };
+    return (code) => this.#run(id, code);
+  }
+
+  async #run(kernel: string, code: string): Promise<string> {
+    const path = `/user/${this.name}/api/kernels/${kernel}/channels`;
+    const headers = { Cookie: this.#header(path), Origin: this.address };
+    // Node's own WebSocket takes headers, which its types do not know.
+    const Socket = WebSocket as unknown as new (url: string, options: { headers: Record<string, string> }) => WebSocket;
+    const socket = new Socket(this.address.replace("http", "ws") + path, { headers });
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const id = `${Math.random()}`;
+    let said = "";
+    socket.onopen = () => socket.send(JSON.stringify(executeRequest(id, code)));
+    socket.onerror = () => reject(new Error(`${path}: refused`));
+    socket.onclose = () => reject(new Error(`${path}: closed after ${said}`));
+    socket.onmessage = ({ data }) => {
+      const { msg_type, content, parent_header } = JSON.parse(String(data));
+      if (parent_header?.msg_id !== id) return;
+      if (msg_type === "stream" && content.name === "stdout") said += content.text;
+      if (msg_type === "error") said += `${content.ename}: ${content.evalue}\n`;
+      if (msg_type === "status" && content.execution_state === "idle") resolve(said);
+    };
+    try {
+      return await promise;
+    } finally {
+      socket.onclose = null;
+      socket.close();
+    }
+  }
+}
+
+/** A message that has a kernel run a cell, as JupyterLab sends it. */
+const executeRequest = (id: string, code: string): object => ({
+  channel: "shell",
+  header: { msg_id: id, username: "t", session: id, msg_type: "execute_request", version: "5.3", date: "" },
+  parent_header: {},
+  metadata: {},
+  content: { code, silent: false, store_history: false, user_expressions: {}, allow_stdin: false },
+  buffers: [],
+});

@@ -1,0 +1,224 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { runProgram } from "../../cli/program.ts";
+import { defineCluster } from "../../cluster/define.ts";
+import { validate } from "../../cluster/load.ts";
+import type { Cluster, Service } from "../../cluster/types.ts";
+import { placeholder, secretsIn } from "../../cluster/values.ts";
+import { readCheckout } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
+import { publishedLinks, renderCompose } from "../../render/compose.ts";
+import { renderService } from "../../render/content.ts";
+import { CLOUD } from "../fixtures/configs.ts";
+
+const checkout = readCheckout();
+const USERS = { alice: {}, bob: { admin: true } };
+const HUB = { platform: "docker", notebooks: "hub", users: USERS };
+const define = (raw: Record<string, unknown>): Cluster => defineCluster(validate(raw, "test"), checkout);
+function serviceOf(cluster: Cluster, name: string): Service {
+  const service = cluster.services.find((one) => one.name === name);
+  if (!service) throw new Error(`no ${name}`);
+  return service;
+}
+function jsonOf(service: Service, path: string): Record<string, unknown> {
+  const file = renderService(service, placeholder).files.find((one) => one.path === path);
+  return JSON.parse(file?.content ?? "{}");
+}
+
+describe("the hub", () => {
+  test("is there where it is asked for, beside the notebook server of the cluster's operator", () => {
+    const names = (raw: Record<string, unknown>) => define(raw).services.map(({ name }) => name);
+    expect(names({ platform: "docker" })).not.toContain("hub");
+    expect(names(HUB)).toEqual(expect.arrayContaining(["jupyter", "hub-guard", "hub"]));
+  });
+
+  test("knows each user's first password, which nobody else has, and no other secret", () => {
+    const cluster = define(HUB);
+    const passwords = ["hub-password-alice", "hub-password-bob"];
+    expect(secretsIn(serviceOf(cluster, "hub").files)).toEqual(passwords);
+    expect(jsonOf(serviceOf(cluster, "hub"), "/etc/hub/hub.json")).toMatchObject({
+      users: { alice: "{{secret:hub-password-alice}}", bob: "{{secret:hub-password-bob}}" },
+      admins: ["bob"],
+    });
+    for (const service of cluster.services.filter(({ name }) => name !== "hub"))
+      expect(
+        secretsIn([service.files, service.env, service.command]).filter((name) => passwords.includes(name)),
+      ).toEqual([]);
+  });
+
+  test("starts nothing itself: the guard alone has Docker's socket", () => {
+    const cluster = define(HUB);
+    const nested = cluster.services.filter(({ needs }) => needs?.includes("docker-socket"));
+    expect(nested.map(({ name }) => name)).toEqual(["hub-guard"]);
+    const { compose } = renderCompose({ cluster, imageOf: (name) => name, secretOf: (name) => name });
+    expect(compose.match(/docker\.sock:/g)).toHaveLength(1);
+    expect(serviceOf(cluster, "hub").hardening).toBeUndefined();
+  });
+
+  test("gives users' drivers nothing that is the operator's", () => {
+    const policy = jsonOf(serviceOf(define(HUB), "hub-guard"), "/etc/hub/guard.json");
+    expect(policy).toMatchObject({
+      users: ["alice", "bob"],
+      uidsAbove: 2000,
+      addressesAbove: "10.72.192.0",
+      most: 1023,
+      memoryMiB: 4096,
+      cpus: 2,
+      image: "{{image:hub}}",
+    });
+    const files = policy.files as string[];
+    expect(files).toContain("/etc/spark/spark-defaults.conf");
+    expect(files.join(" ")).not.toMatch(/jupyter-token|guard|hub\.json/);
+  });
+
+  test("has a port of its own, which is an origin of its own, with and without a gateway", () => {
+    for (const gateway of [true, false]) {
+      const cluster = define({ ...HUB, gateway, hubPort: 8100 });
+      expect(publishedLinks(cluster)).toContainEqual(expect.objectContaining({ service: "hub", port: 8100 }));
+    }
+  });
+
+  test("has its users' folders on every executor, as a volume that Spark's user cannot replace", () => {
+    const cluster = define(HUB);
+    for (const { name, dirs } of cluster.services.filter((s) => ["spark-worker", "hub-guard"].includes(s.name)))
+      expect(
+        dirs.map(({ path }) => path),
+        name,
+      ).toContain("/home/spark/work/users");
+    expect(serviceOf(define({ platform: "docker" }), "spark-worker").dirs.map(({ path }) => path)).not.toContain(
+      "/home/spark/work/users",
+    );
+  });
+});
+
+describe("a hub is refused", () => {
+  test.each([
+    ["without users", { ...HUB, users: {} }, /users.*set while notebooks is hub/s],
+    ["users without it", { platform: "docker", users: USERS }, /users.*empty while notebooks is single/s],
+    [
+      "on OpenStack",
+      { ...CLOUD, ...HUB, platform: "openstack" },
+      /notebooks.*single in standalone on platform openstack/s,
+    ],
+    ["with Mesos", { ...HUB, architecture: "mesos-in-docker" }, /notebooks.*single in mesos-in-docker/s],
+    ["with HDFS", { ...HUB, datanodeCount: 1 }, /notebooks.*with HDFS/s],
+    ["in a network without room", { ...HUB, networkCidr: "10.9.0.0/25" }, /networkCidr.*large enough for 2 users/s],
+    ["without memory for a driver", { ...HUB, driverMemoryMiB: 4096 }, /notebookMemoryMiB.*at least 4608/s],
+    ["with a user of the image's", { ...HUB, users: { root: {} } }, /users/],
+    ["with a name that is a path", { ...HUB, users: { "../x": {} } }, /users/],
+  ])("%s", (_, raw, message) => {
+    expect(() => validate(raw, "test")).toThrow(message);
+  });
+});
+
+test("triplewide users says what to set where there is no hub", async () => {
+  let said = "";
+  const code = await runProgram(["users"], { out: () => {}, err: (text) => (said += text) });
+  expect(code).toBe(2);
+  expect(said).toMatch(/"local" has no users: notebooks is single/);
+});
+
+/** Runs Python with the guard at hand, as root would: Docker is played by a list of what it was asked. */
+function withGuard(code: string): string {
+  const program = `
+import json, sys, tempfile
+sys.path.insert(0, ${JSON.stringify(join(ROOT, "images/hub"))})
+import guard
+class Docker:
+    asked = []
+    def ask(self, method, path, body=None, fine=()):
+        self.asked.append((method, path, body))
+        if path == "/containers/c-client/json":
+            return {"NetworkSettings": {"Networks": {"net": {}}}}
+        if path == "/containers/c-client-hub-guard/json":
+            return {"Mounts": [{"Destination": state, "Source": "/host/state"}, {"Destination": work + "/users", "Source": "/host/users"}]}
+        if path.startswith("/containers/create"):
+            return {"Id": "1"}
+state, work = tempfile.mkdtemp(), tempfile.mkdtemp()
+guard.os.fchown = lambda *_: None
+policy = {"users": ["alice", "bob"], "most": 3, "addressesAbove": "10.9.192.0", "uidsAbove": 2000, "sparkGid": 1000, "image": "hub@sha256:1",
+    "command": ["jupyterhub-singleuser"], "memoryMiB": 2048, "cpus": 1, "processes": 100, "shmMiB": 64, "shared": work, "files": [], "properties": "", "own": {}, "env": {"TZ": "UTC", "JUPYTERHUB_HOST": "ours"}}
+docker = Docker()
+g = guard.Guard(policy, docker, {"MACHINE": "c-client", "SELF": "c-client-hub-guard", "PROJECT": "p"}, state)
+def refused(question):
+    try:
+        return g.answer(question)
+    except guard.Refused as error:
+        return str(error)
+${code}`;
+  const { stdout, stderr } = spawnSync("python3", ["-c", program], { encoding: "utf8" });
+  return stdout.trim() || stderr;
+}
+
+describe("the guard", () => {
+  test("numbers users once, and gives a number of somebody who left to nobody", () => {
+    const code = `
+print([g.number(user) for user in ("alice", "bob", "alice")])
+policy["users"] = ["bob", "carol"]
+print(g.number("carol"), g.number("alice"), g.address(3), g.uid(3))
+try:
+    g.number("dave")
+except guard.Refused as error:
+    print(error)`;
+    expect(withGuard(code).split("\n")).toEqual([
+      "[1, 2, 1]",
+      "3 1 10.9.192.3 2003",
+      "the hub had 3 users already, those that left included; there are no more addresses for others",
+    ]);
+  });
+
+  test.each([
+    ["a user of nobody's", '{"ask": "start", "user": "carol", "env": {}}', "no such user"],
+    ["a path as a user", '{"ask": "end", "user": "../../images/hub"}', "no such user"],
+    ["another question", '{"ask": "exec", "user": "alice"}', "no such question"],
+    [
+      "a variable of the loader",
+      '{"ask": "start", "user": "alice", "env": {"LD_PRELOAD": "x"}}',
+      "variables other than",
+    ],
+    [
+      "a variable that is none",
+      '{"ask": "start", "user": "alice", "env": {"JUPYTERHUB_X": ["y"]}}',
+      "variables other than",
+    ],
+    [
+      "a line end in a name",
+      '{"ask": "start", "user": "alice", "env": {"JUPYTERHUB_X\\\\n": "y"}}',
+      "variables other than",
+    ],
+  ])("refuses %s, and asks Docker nothing", (_, question, reason) => {
+    expect(withGuard(`print(refused(json.loads('${question}')), docker.asked)`)).toMatch(
+      new RegExp(`^${reason}.*\\[\\]$`),
+    );
+  });
+
+  test("starts what the policy says, whatever else the hub would like", () => {
+    const code = `
+g.answer({"ask": "start", "user": "bob", "env": {"JUPYTERHUB_API_TOKEN": "t", "JUPYTERHUB_HOST": "theirs"}, "image": "x", "Privileged": True})
+made = next(body for method, path, body in docker.asked if path.startswith("/containers/create"))
+print(json.dumps(made))`;
+    const made = JSON.parse(withGuard(code));
+    expect(made).toMatchObject({ Image: "hub@sha256:1", User: "2001:2001", Cmd: ["jupyterhub-singleuser"] });
+    expect(made.Env).toEqual(
+      expect.arrayContaining(["JUPYTERHUB_API_TOKEN=t", "JUPYTERHUB_HOST=ours", "HOME=/home/bob"]),
+    );
+    expect(made.HostConfig).toMatchObject({ CapDrop: ["ALL"], NetworkMode: "net", Memory: 2048 * 2 ** 20 });
+    expect(made.HostConfig.Binds).toEqual([
+      "/host/state/homes/bob:/home/bob",
+      expect.stringMatching(/^\/host\/users\/bob:\/.*\/users\/bob$/),
+    ]);
+    expect(made.HostConfig).not.toHaveProperty("Privileged");
+  });
+
+  test("gives nobody a folder that is a link to another one", () => {
+    const code = `
+import os
+os.makedirs(state + "/homes"); os.makedirs(work + "/users"); os.symlink("/etc", work + "/users/bob")
+try:
+    g.answer({"ask": "start", "user": "bob", "env": {}})
+except OSError as error:
+    print(type(error).__name__, [path for method, path, body in docker.asked])`;
+    expect(withGuard(code)).toBe("NotADirectoryError []");
+  });
+});
