@@ -27,7 +27,8 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
   const client = ctx.addresses("client")[0] ?? "";
   const own = architecture.wire(ctx);
   const cores = executorCores(c, ctx.architecture);
-  const options = driverOptions(c, fairShare(c, own.coresKnownBy, cores));
+  const further = driverOptions(c, fairShare(c, own.coresKnownBy, cores));
+  const options = own.program ? [...own.program, ...(further ?? [])] : further;
 
   const conf: Record<string, Value> = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -53,7 +54,7 @@ export function wireSpark(ctx: Context, architecture: Pick<ArchitectureRecord, "
     ...objectStoreProperties(c),
     ...driverMetricsProperties(c),
     ...packageProperties(c),
-    ...javaProperties(c, "spark.executor.uri" in own.conf),
+    ...javaProperties(c, own.fetchesSpark === true),
     ...propertiesFor(c, "driver"),
     ...writeGuard(ctx),
     // From here on addresses and ports, which nothing may override: the firewall knows these and no others.

@@ -519,7 +519,7 @@ export const shape = {
   ),
 
   executorSource: mesos.oneOf(["hdfs", "http", "local"], "http", {
-    doc: "Where executors get Spark from in `vanilla` (`SPARK_EXECUTOR_URI`): HDFS, where the client puts it, an HTTP server on the client, or every agent itself. On machines that is `/opt/spark-dist/spark-<version>.tgz`, which the guest image then has to hold; on platform `docker` Spark is in the agents' image.",
+    doc: "Where executors get Spark from in `vanilla` (`spark.executor.uri`): HDFS, where the client puts it, an HTTP server on the client, or every agent itself. On machines that is `/opt/spark-dist/spark-<version>.tgz`, which the guest image then has to hold; on platform `docker` Spark is in the agents' image. What comes from HDFS or the client is kept by agents for the executors that follow, by Mesos' fetcher cache, and so is what a job names in `spark.mesos.uris`, unless it sets `spark.mesos.fetcherCache.enable` to false.",
   }),
   mesosCgroups: mesos.oneOf(["auto", "1", "2"], "auto", {
     doc: "Version of control groups that agents use where they start tasks in those. `auto`: what `mesosSource` has code for, which is looked up in its library and never guessed from its version; a machine on OpenStack that boots with another reboots into version 1 where only that will do. `1`: machines reboot into version 1 in any case. `2`: none reboots, and a Mesos that knows version 1 alone is refused. This machine's Docker has the version that it has: another is refused before anything is started.",

@@ -13,7 +13,7 @@ export interface ArchitectureFacts {
    * container that its agent or worker runs in.
    */
   executorsRun: "on-machine" | "in-own-container" | "inside-agent";
-  /** Whether executors fetch Spark from `executorSource` (`SPARK_EXECUTOR_URI`). */
+  /** Whether executors fetch Spark from `executorSource` (`spark.executor.uri`). */
   fetchesSpark: boolean;
   /** Whether agents start containers through their machine's Docker. */
   agentsStartContainers: boolean;

@@ -20,6 +20,10 @@ export interface Wiring {
   without: readonly string[];
   /** Further variables of `spark-env.sh`. */
   env: Readonly<Record<string, string>>;
+  /** Whether executors run a Spark that they fetch, and not that of an image. @default false */
+  fetchesSpark?: true;
+  /** Program that prints further properties, as `-D` has them, and then what the program prints that it is given. @default none */
+  program?: readonly string[];
 }
 
 /** Everything that tells one architecture from another. */

@@ -1,7 +1,7 @@
 import { totalAgents } from "../agent-groups.ts";
 import type { Context } from "../context.ts";
 import { hasHdfs } from "../features.ts";
-import { executorUri } from "../services/client/client.ts";
+import { executorTarball } from "../services/client/client.ts";
 import { agentsRegistered } from "../services/mesos/mesos.ts";
 import { SPARK_HOME } from "../services/spark/spark.ts";
 import { registersWithMesos } from "./mesos-wiring.ts";
@@ -19,9 +19,12 @@ function wire(ctx: Context): Wiring {
   if (ctx.config.executorSource === "local" && ctx.platform.machinesAreContainers) {
     return registersWithMesos(ctx, { ...ENVIRONMENT, "spark.mesos.executor.home": SPARK_HOME });
   }
-  const uri = executorUri(ctx);
-  // Not by Mesos' fetcher cache, which goes by the address alone: after an upgrade of the image, agents would keep the old Spark.
-  return registersWithMesos(ctx, { ...ENVIRONMENT, "spark.executor.uri": uri }, { SPARK_EXECUTOR_URI: uri });
+  const { conf, program } = executorTarball(ctx);
+  return {
+    ...registersWithMesos(ctx, { ...ENVIRONMENT, ...conf }),
+    fetchesSpark: true,
+    ...(program ? { program } : {}),
+  };
 }
 
 /** Mesos on the machines; executors are plain processes of the agents' machines. */

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
 import { growsAndShrinks } from "./allocation.ts";
 import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
+import { keepsTarball } from "./kept-tarball.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-vanilla", 2, ["architecture=vanilla", ...REDUNDANT]);
@@ -22,6 +23,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
     expect(code).toBe(0);
   });
 
+  keepsTarball(cluster);
   sharesMesos(cluster);
   survivesFaults(cluster);
   growsAndShrinks(cluster);

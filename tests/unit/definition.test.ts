@@ -205,8 +205,7 @@ test("Java has its archives of classes, where it runs the Spark of the images", 
     const { conf } = inCloud({ architecture }).spark;
     expect(conf["spark.driver.defaultJavaOptions"]).toContain("executor.jsa:/opt/spark-classes/driver.jsa");
     expect(conf["spark.driver.extraClassPath"]).toBe("/opt/spark-classes/spark.jar");
-    const fetched = "spark.executor.uri" in conf;
-    expect(fetched).toBe(architecture === "vanilla");
+    const fetched = architecture === "vanilla";
     expect("spark.executor.extraClassPath" in conf).toBe(!fetched);
     expect("spark.executor.defaultJavaOptions" in conf).toBe(!fetched);
   }
@@ -267,8 +266,8 @@ test.each([
   expect(cluster.spark.conf).toMatchObject({
     "spark.hadoop.fs.defaultFS": defaultFs,
     "spark.eventLog.dir": `${defaultFs}/spark-events`,
-    "spark.executor.uri": `${defaultFs}/spark/spark-3.5.9.tgz`,
   });
+  expect(cluster.spark.options?.slice(0, 2)).toEqual(["/usr/local/bin/executor-uri", `${defaultFs}/spark`]);
   const client = cluster.services.find(({ name }) => name === "jupyter");
   const site = contentOf(client, "/etc/hadoop/hdfs-site.xml");
   for (const host of existingNamenodes) expect(site).toContain(`<value>${host}:9000</value>`);

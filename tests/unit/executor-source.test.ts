@@ -20,14 +20,18 @@ describe("how executors get Spark in vanilla", () => {
 
   test("http: the client serves it", () => {
     const cluster = vanilla({ executorSource: "http" });
-    expect(cluster.spark.conf["spark.executor.uri"]).toMatch(/^http:\/\/[\d.]+:8070\/spark-3\.5\.9\.tgz$/);
+    expect(cluster.spark.options?.slice(0, 3)).toEqual([
+      "/usr/local/bin/executor-uri",
+      expect.stringMatching(/^http:\/\/[\d.]+:8070$/),
+      "/usr/local/bin/fair-share",
+    ]);
     expect(named(cluster, "executor-http")?.command).toContain("/opt/spark-dist");
   });
 
   test("hdfs: the client uploads it, and agents have what Mesos' fetcher calls", () => {
     const cluster = vanilla(fromHdfs);
-    expect(cluster.spark.conf["spark.executor.uri"]).toMatch(/^hdfs:\/\/[\d.]+:8020\/spark\/spark-3\.5\.9\.tgz$/);
-    expect(named(cluster, "executor-upload")?.command).toContain("/spark/spark-3.5.9.tgz");
+    expect(cluster.spark.options?.[1]).toMatch(/^hdfs:\/\/[\d.]+:8020\/spark$/);
+    expect(named(cluster, "executor-upload")?.command.slice(2, 4)).toEqual(["/opt/spark-dist", "/spark"]);
     const agent = named(cluster, "mesos-agent");
     const client = agent?.files.find((f) => f.path === `${agent.env.MESOS_hadoop_home}/bin/hadoop`);
     expect(client?.mode).toBe("0755");
@@ -40,6 +44,25 @@ describe("how executors get Spark in vanilla", () => {
     expect(conf["spark.executor.uri"]).toBeUndefined();
     expect(env.SPARK_EXECUTOR_URI).toBeUndefined();
     expect(conf["spark.mesos.executor.home"]).toBe("/opt/spark");
+  });
+
+  test("what a name without a digest could hide is nowhere: Spark's own shells would take it", () => {
+    for (const raw of [{ executorSource: "http" }, fromHdfs]) {
+      const { spark, services } = vanilla(raw);
+      expect(spark.conf["spark.executor.uri"]).toBeUndefined();
+      for (const { env } of services) expect(env.SPARK_EXECUTOR_URI).toBeUndefined();
+    }
+  });
+
+  test("files of people's own are not kept by their address", () => {
+    const kept = (sparkConf: Record<string, string>) =>
+      vanilla({ sparkConf }).spark.conf["spark.mesos.fetcherCache.enable"];
+    const own = { "spark.mesos.uris": "http://files.example.org/data.csv" };
+    expect([kept({}), kept(own), kept({ ...own, "spark.mesos.fetcherCache.enable": "true" })]).toEqual([
+      undefined,
+      "false",
+      "true",
+    ]);
   });
 });
 
@@ -91,6 +114,12 @@ describe.skipIf(!python)("what Mesos' fetcher takes for a Hadoop client", () => 
     const args = ["fs", "-copyToLocal", "hdfs://cluster/spark/a b.tgz", target];
     expect(await hadoop(["127.0.0.1:1", standby, active], ...args)).toEqual({ code: 0, output: "" });
     expect(readFileSync(target, "utf8")).toBe("bytes of /webhdfs/v1/spark/a%20b.tgz?op=OPEN");
+  });
+
+  test("says how large a file is, as Mesos asks before it keeps one", async () => {
+    const active = await serve((url) => [200, JSON.stringify({ FileStatus: { length: 4711, pathSuffix: url } })]);
+    const uri = "hdfs://cluster/spark/spark-3.5.9-0123456789ab.tgz";
+    expect(await hadoop([active], "fs", "-du", uri)).toEqual({ code: 0, output: `4711 ${uri}\n` });
   });
 
   test("names the datanode that it was sent on to in vain", async () => {

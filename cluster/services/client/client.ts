@@ -193,14 +193,17 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
   };
 }
 
-/** Where the tarball that `SPARK_EXECUTOR_URI` names lies in the client image. */
+/** Where the tarball that executors fetch lies in the client image. */
 export const EXECUTOR_TARBALL_DIR = "/opt/spark-dist";
 
 /** Name of the tarball that holds Spark for executors, made from the same files as the image. */
 export const EXECUTOR_TARBALL = `spark-${SPARK_VERSION}.tgz`;
 
 /** Where the tarball lies in HDFS (`vanilla` with `executorSource: hdfs`). */
-export const EXECUTOR_TARBALL_IN_HDFS = `/spark/${EXECUTOR_TARBALL}`;
+const EXECUTOR_FOLDER_IN_HDFS = "/spark";
+
+/** Program of the client's image by which a driver says where its executors fetch the tarball of that image. */
+const EXECUTOR_URI = "/usr/local/bin/executor-uri";
 
 /**
  * Puts the Spark tarball of its image into HDFS, unless the very same is there, and then stays: the service is the file. It
@@ -208,19 +211,17 @@ export const EXECUTOR_TARBALL_IN_HDFS = `/spark/${EXECUTOR_TARBALL}`;
  * for everything else.
  */
 export function executorUpload(ctx: Context, machine: Machine): Service {
-  const file = `${EXECUTOR_TARBALL_DIR}/${EXECUTOR_TARBALL}`;
-  const target = EXECUTOR_TARBALL_IN_HDFS;
   const script = "/etc/triplewide/executor-upload.sh";
   return {
     name: "executor-upload",
     machine: machine.name,
     runtime: "docker",
     image: "client",
-    command: ["bash", script, file, target, `${FETCHER_HOME}/bin/hadoop`],
+    command: ["bash", script, EXECUTOR_TARBALL_DIR, EXECUTOR_FOLDER_IN_HDFS, `${FETCHER_HOME}/bin/hadoop`],
     env: { HADOOP_CONF_DIR },
     files: [...hadoopConf(ctx), fetcherClient(ctx), scriptFile(ctx, script, `${SCRIPTS}/executor-upload.sh`)],
     ports: [],
-    health: healthOf(fileInHdfs(ctx, target)),
+    health: healthOf(fileInHdfs(ctx, `${EXECUTOR_FOLDER_IN_HDFS}/${EXECUTOR_TARBALL}`)),
     uid: SPARK_UID,
     dirs: [],
     memoryMiB: 512,
@@ -257,15 +258,34 @@ export function executorHttp(ctx: Context, machine: Machine): Service {
   };
 }
 
-/** Where executors get Spark from where they fetch it (`SPARK_EXECUTOR_URI`). */
-export function executorUri(ctx: Context): string {
+/** Address of the folder in which agents find the tarball. */
+function executorFolder(ctx: Context): string {
   const c = ctx.config;
   switch (c.executorSource) {
     case "hdfs":
-      return `${defaultFs(ctx)}${EXECUTOR_TARBALL_IN_HDFS}`;
+      return `${defaultFs(ctx)}${EXECUTOR_FOLDER_IN_HDFS}`;
     case "http":
-      return `http://${ctx.addresses("client")[0]}:${c.executorHttpPort}/${EXECUTOR_TARBALL}`;
+      return `http://${ctx.addresses("client")[0]}:${c.executorHttpPort}`;
     case "local":
-      return `file://${EXECUTOR_TARBALL_DIR}/${EXECUTOR_TARBALL}`;
+      return `file://${EXECUTOR_TARBALL_DIR}`;
   }
+}
+
+/** Where agents get Spark from for what they run themselves: the client's of that moment. */
+export const executorUri = (ctx: Context): string => `${executorFolder(ctx)}/${EXECUTOR_TARBALL}`;
+
+/**
+ * How a driver learns what its executors fetch: properties, and a program that prints further ones. What comes from the client has its
+ * digest in its name, which only its image knows; by that name agents keep it for the next executor (Mesos' fetcher cache goes by
+ * the address alone).
+ */
+export function executorTarball(ctx: Context): { conf: Record<string, string>; program?: string[] } {
+  const { executorSource, sparkConf } = ctx.config;
+  if (executorSource === "local") return { conf: { "spark.executor.uri": executorUri(ctx) } };
+  // Files of people's own come anew each time: they may have changed at the same address.
+  const own = "spark.mesos.uris" in sparkConf && !("spark.mesos.fetcherCache.enable" in sparkConf);
+  return {
+    conf: own ? { "spark.mesos.fetcherCache.enable": "false" } : {},
+    program: [EXECUTOR_URI, executorFolder(ctx)],
+  };
 }

@@ -1,15 +1,29 @@
 #!/bin/bash
-# executor-upload.sh FILE TARGET READER: puts Spark's tarball FILE at TARGET in HDFS, unless one of the same size is there, and
-# then stays, because the service is the file. TARGET gets its name only after READER, by which agents read it, could read it.
+# executor-upload.sh FOLDER TARGET READER: puts Spark's tarball of its image, which lies in FOLDER, into the folder TARGET of HDFS, and
+# then stays, because the service is the file. Executors get it by the name that ends with its digest, agents' own services by the plain
+# one, which is there only when the other one is. Both appear only after READER, by which agents read, could read them.
 set -u
-file=$1 target=$2 reader=$3
-until hdfs dfs -mkdir -p "$(dirname "$target")"; do sleep 5; done
-if [[ $(hdfs dfs -stat %b "$target" 2>/dev/null) == $(stat -c %s "$file") ]]; then
-  "$reader" fs -copyToLocal "$target" /dev/null || exit 1
+folder=$1 there=$2 reader=$3
+plain=$(basename "$(ls "$folder"/spark-*.tgz | grep -v -- '-[0-9a-f]\{12\}\.tgz$')")
+named=$(basename "$(ls "$folder"/spark-*-????????????.tgz)")
+
+is_there() { [[ $(hdfs dfs -stat %b "$there/$1" 2>/dev/null) == $(stat -Lc %s "$folder/$1") ]]; }
+
+put() {
+  hdfs dfs -put -f "$folder/$1" "$there/$1.new" &&
+    "$reader" fs -copyToLocal "$there/$1.new" /dev/null &&
+    hdfs dfs -rm -f -skipTrash "$there/$1" &&
+    hdfs dfs -mv "$there/$1.new" "$there/$1"
+}
+
+until hdfs dfs -mkdir -p "$there"; do sleep 5; done
+if is_there "$named" && is_there "$plain"; then
+  "$reader" fs -copyToLocal "$there/$named" /dev/null || exit 1
 else
-  hdfs dfs -put -f "$file" "$target.new" &&
-    "$reader" fs -copyToLocal "$target.new" /dev/null &&
-    hdfs dfs -rm -f -skipTrash "$target" &&
-    hdfs dfs -mv "$target.new" "$target" || exit 1
+  # Of another image, until this one's is there: whoever waits for the file shall wait.
+  hdfs dfs -rm -f -skipTrash "$there/$plain" && put "$named" && put "$plain" || exit 1
+  # Drivers of older images are gone.
+  hdfs dfs -ls -C "$there" | grep "/${plain%.tgz}-[0-9a-f]\{12\}\.tgz$" | grep -vxF -- "$there/$named" |
+    xargs -r hdfs dfs -rm -f -skipTrash
 fi
 exec sleep infinity

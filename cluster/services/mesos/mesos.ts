@@ -284,6 +284,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       ...c.mesosFrameworks.map(taskUser),
     ],
     env: {
+      // For the agent itself, which asks how large a file is before it keeps it.
+      ...(feedsExecutors(ctx) ? { HADOOP_HOME: FETCHER_HOME } : {}),
       ...flags({
         master: `file://${CONF}/zk`,
         ip: machine.address,
@@ -300,6 +302,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
           ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
           : { isolation: isolation(inContainer) }),
         ...(feedsExecutors(ctx) ? { hadoop_home: FETCHER_HOME } : {}),
+        // The tarball of executors, once for all of them, beside their sandboxes; and not in /tmp, which may be small.
+        ...(ctx.architecture.fetchesSpark ? { fetcher_cache_dir: "/var/lib/mesos/fetched" } : {}),
         // An agent whose attributes or resources grew keeps its tasks instead of refusing to start.
         reconfiguration_policy: "additive",
         executor_registration_timeout: "5mins",
