@@ -122,6 +122,12 @@ export interface Metrics {
   job?: string;
   /** Whether often nobody listens there: for programs that come and go, whose absence is no fault. */
   optional?: true;
+  /**
+   * What the program says there where that is not Prometheus' format: Mesos' JSON, or the lines of ZooKeeper's `mntr`, which
+   * `images/prometheus/translate` makes metrics of; `any`: that it answers at all is what is measured.
+   * @default Prometheus' format
+   */
+  format?: "mesos" | "zookeeper" | "any";
 }
 
 /** A TCP port, or a range of them, that a service listens on. */

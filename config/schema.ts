@@ -614,6 +614,9 @@ export const shape = {
     doc: "Image registry on the cluster, to which `pulumi up` pushes through the bastion.",
   }),
   prometheusPort: ports.port(9090, { doc: "Prometheus on the client (with `monitoring`)." }),
+  metricsTranslatorPort: ports.port(9101, {
+    doc: "What makes metrics of what other programs say, on the client's loopback interface (with `monitoring`).",
+  }),
   nodeExporterPort: ports.port(9100, { doc: "Metrics of a machine (with `monitoring`)." }),
   executorHttpPort: ports.port(8070, { doc: "HTTP server of the Spark tarball on the client (`vanilla`)." }),
 

@@ -59,6 +59,8 @@ for (const file of files) {
   mkdirSync(dirname(target), { recursive: true });
   cpSync(join(import.meta.dirname, "..", "..", file), target);
 }
+const PICTURES = "docs/pictures";
+cpSync(join(import.meta.dirname, "..", "..", PICTURES), join(pages, PICTURES), { recursive: true });
 
 export default defineConfig({
   title: "triplewide",

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
 import { Door } from "./door.ts";
 import { eventually, TestCluster } from "./harness.ts";
+import { Measured } from "./measured.ts";
 
 /** Three masters with ZooKeeper beside them, HDFS with a pair of namenodes: what keeps state, and must keep it. */
 const cluster = new TestCluster(await findDocker(), "tw-state", 1, [
@@ -9,7 +10,9 @@ const cluster = new TestCluster(await findDocker(), "tw-state", 1, [
   "masterCount=3",
   "datanodeCount=3",
   "namenodeCount=2",
+  "monitoring=true",
 ]);
+const metrics = new Measured(cluster);
 const MEMBERS = [1, 2, 3];
 const hosts = MEMBERS.map((n) => `10.97.0.${15 + n}`);
 
@@ -101,6 +104,10 @@ describe("a cluster that keeps state", () => {
       () => modes(others),
       (found) => found.includes("leader"),
     );
+    await metrics.fires("ZooKeeperMemberDown", `master-${leader}`);
+    // A majority is left.
+    expect(await metrics.vector("sum(zk_leading) == 1 and sum(zk_serving) == 2")).toHaveLength(1);
+    expect(await metrics.vector('ALERTS{alertname="NoQuorum"}')).toEqual([]);
     expect((await zk(others[0] as number, "get /kept")).output).toContain("precious");
     expect((await asSuper(others[1] as number, "create /after too")).output).toContain("Created /after");
 
@@ -156,6 +163,9 @@ describe("a cluster that keeps state", () => {
     expect(back.output).toContain(sum as string);
     const report = () => cluster.exec(CLIENT, ["hdfs", "dfsadmin", "-report", "-dead"]);
     await eventually("the namenode notices", 120, report, (r) => /Dead datanodes \(1\)/.test(r.output));
+    await metrics.fires("DatanodeDown", "datanode-2");
+    await metrics.until("max(fs_namesystem_num_live_data_nodes) == 2", (series) => series.length === 1);
+    await metrics.until("max(fs_namesystem_under_replicated_blocks) > 0", (series) => series.length === 1);
     expect((await cluster.cli("up", ["--no-smoke"])).output).toContain("HDFS out of safe mode with 3 datanodes");
   });
 

@@ -14,6 +14,7 @@ import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { Ssh } from "../../machines/ssh.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
+import { eventually } from "../containers/harness.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { canHaveVolumes, type Disk, type Guest, Guests, missing } from "./guests.ts";
 
@@ -44,6 +45,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         clientVolumeGb: 1,
         tls: "own",
         userCidrs: ["198.51.100.0/24"],
+        monitoring: true,
       },
       "env",
     ),
@@ -138,6 +140,23 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     ].join("\n");
     const output = await client.out(`docker exec triplewide-jupyter python3 -c "${job}"`);
     expect(output).toContain(`sum 499500 spark://${master.machine.address}:7077`);
+  });
+
+  test("every machine is measured, those of whom the client's own user data knows nothing too", async () => {
+    const { prometheusPort } = cluster.config;
+    const query = `promtool query instant http://${client.machine.address}:${prometheusPort} 'up{optional=""} == 1'`;
+    const wanted = ["bastion machine", "registry machine", "master-1 machine", "agent-1 machine", "client machine"];
+    const found = await eventually(
+      "all machines answer",
+      60,
+      async () => {
+        const lines = (await client.out(`docker exec triplewide-prometheus ${query}`)).split("\n");
+        const label = (line: string, name: string) => new RegExp(`${name}="([^"]*)"`).exec(line)?.[1];
+        return lines.map((line) => `${label(line, "machine")} ${label(line, "job")}`);
+      },
+      (up) => wanted.every((one) => up.includes(one)),
+    );
+    expect(found).toContain("agent-1 spark-worker");
   });
 
   test("no secret is on a command line, in a unit, or in a file that others may read", async () => {

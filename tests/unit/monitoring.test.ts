@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { describeCluster, validate } from "../../cluster/load.ts";
@@ -7,6 +9,7 @@ import { placeholder, secretsIn } from "../../cluster/values.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { readCheckout } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 import { renderCompose } from "../../render/compose.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
@@ -39,16 +42,20 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     const named = cluster.services.flatMap(({ machine, ports }) =>
       ports.flatMap(({ port, metrics = [] }) => metrics.map(({ path }) => `${machine} ${port} ${path}`)),
     );
-    const read = targetsOf(cluster).map(
-      ({ targets: [first], labels }) => `${labels.machine} ${first?.split(":")[1]} ${labels.__metrics_path__}`,
-    );
+    const read = targetsOf(cluster).map(({ targets: [first], labels }) => {
+      // Its own, or that of a program for which another answers.
+      const at = labels.__param_target ?? first;
+      return `${labels.machine} ${at?.split(":")[1]} ${labels.__param_path ?? labels.__metrics_path__}`;
+    });
     expect(read.sort()).toEqual(named.sort());
     const jobs = new Set(targetsOf(cluster).map(({ labels }) => labels.job));
     for (const job of ["machine", "spark-driver", "spark-executor", "prometheus"]) expect(jobs).toContain(job);
   });
 
   test("tells no two places apart by their path alone: their series would be the same", () => {
-    const series = targetsOf(cluster).flatMap(({ targets, labels }) => targets.map((at) => `${labels.job} ${at}`));
+    const series = targetsOf(cluster).flatMap(({ targets, labels }) =>
+      targets.map((at) => `${labels.job} ${labels.instance ?? at}`),
+    );
     expect(new Set(series).size).toBe(series.length);
   });
 
@@ -93,7 +100,7 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     expect(services(after.compose)[prometheus]).toEqual(services(before.compose)[prometheus]);
     const list = (of: typeof before) =>
       of.files.find(({ path }) => path.endsWith(`${prometheus}/etc/prometheus/targets.json`));
-    if (architecture === "standalone") expect(list(after)?.content).not.toBe(list(before)?.content);
+    expect(list(after)?.content).not.toBe(list(before)?.content);
   });
 
   test("what measures holds no secret of what it measures that lets it do more than look", () => {
@@ -108,5 +115,28 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     expect(without.services.filter(({ name }) => /prometheus|exporter/.test(name))).toEqual([]);
     const texts = JSON.stringify(without.services.map(({ files, env, command }) => [files, env, command]));
     expect(texts).not.toMatch(/prometheusServlet|spark\.ui\.prometheus/);
+  });
+});
+
+describe("alerts", () => {
+  const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+  const { groups } = parse(read("images/prometheus/alerts.yml")) as { groups: { rules: { alert: string }[] }[] };
+  const alerts = groups.flatMap(({ rules }) => rules.map(({ alert }) => alert)).sort();
+
+  test("each says what it means and what to do, and no other is documented", () => {
+    const documented = [...read("docs/OPERATIONS.md").matchAll(/^\| `([A-Za-z]+)` \| .+ \| .+ \|$/gm)].map(
+      ([, name]) => name,
+    );
+    expect(documented.sort()).toEqual(alerts);
+  });
+
+  test("each is played: once it is raised", () => {
+    const { tests } = parse(read("images/prometheus/alerts-test.yml")) as {
+      tests: { alert_rule_test: { alertname: string; exp_alerts: unknown[] }[] }[];
+    };
+    const raised = tests.flatMap(({ alert_rule_test }) =>
+      alert_rule_test.filter(({ exp_alerts }) => exp_alerts.length > 0).map(({ alertname }) => alertname),
+    );
+    expect([...new Set(raised)].sort()).toEqual(alerts);
   });
 });

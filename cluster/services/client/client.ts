@@ -129,6 +129,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
           keepsPath: true,
           authorization: text`token ${secret("jupyter-token")}`,
         },
+        metrics: [{ path: `${jupyterBase(c)}api`, format: "any" }],
       },
       range("spark-ui", "sparkUiPort", ["bastion", "master"], "http", DRIVER_METRICS),
       range("driver", "driverPort", ["agent", "master"]),
@@ -183,6 +184,7 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
         link: "http",
         // Its pages take what follows a part `history` of their address for an application.
         page: { title: "Spark jobs that have ended", kind: "history", path: "ended", readOnly: true },
+        metrics: [{ path: "/api/v1/version", format: "any" }],
       },
     ],
     health: healthOf(http(machine.address, c.historyServerPort, "/api/v1/applications", "^HTTP/1.[01] 200")),

@@ -6,6 +6,7 @@ import { clientFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { driverEnv, driverFiles } from "../client/client.ts";
+import { DRIVER_METRICS } from "../spark/metrics.ts";
 import { SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
 /** Name of the secret that clients show. */
@@ -54,7 +55,14 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
     // What executors connect to is among the ports of drivers on this machine.
     ports: [
       { name: "grpc", key: "sparkConnectPort", port: c.sparkConnectPort, from: ["bastion"], link: "sc", login: true },
-      { name: "ui", key: "sparkConnectUiPort", port: c.sparkConnectUiPort, from: ["bastion", "master"], link: "http" },
+      {
+        name: "ui",
+        key: "sparkConnectUiPort",
+        port: c.sparkConnectUiPort,
+        from: ["bastion", "master"],
+        link: "http",
+        metrics: DRIVER_METRICS,
+      },
     ],
     health: healthOf(tcp(machine.address, c.sparkConnectPort)),
     uid: SPARK_UID,

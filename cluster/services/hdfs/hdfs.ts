@@ -1,7 +1,7 @@
 import { type Context, endpoints } from "../../context.ts";
-import { runsHdfs } from "../../features.ts";
+import { runsHdfs, scrapers } from "../../features.ts";
 import { allOf, anyOf, healthOf, http, type Probe, tcp } from "../../probe.ts";
-import type { File, Gate, Machine, Peer, Port, Service } from "../../types.ts";
+import type { File, Gate, Machine, Metrics, Peer, Port, Service } from "../../types.ts";
 import { text } from "../../values.ts";
 import { SPARK_TASK_USER, taskUser } from "../mesos/principals.ts";
 import { SPARK_UID } from "../spark/spark.ts";
@@ -116,6 +116,13 @@ function serverProperties(ctx: Context): Record<string, string> {
   return hdfs;
 }
 
+/** What daemons read besides, and no program that uses HDFS. */
+const daemonProperties = ({ config }: Context): Record<string, string> =>
+  config.monitoring ? { "hadoop.prometheus.endpoint.enabled": "true" } : {};
+
+/** Where they say their metrics then. */
+const METRICS: readonly Metrics[] = [{ path: "/prom" }];
+
 function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], probe: Probe): Service {
   return {
     name,
@@ -124,7 +131,7 @@ function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], pro
     image: "hdfs",
     command: ["hdfs", name],
     env: { HADOOP_CONF_DIR, HADOOP_HEAPSIZE_MAX: "512m" },
-    files: hadoopConf(ctx),
+    files: hadoopConf(ctx, daemonProperties(ctx)),
     ports,
     health: healthOf(probe),
     uid: HDFS_UID,
@@ -152,6 +159,7 @@ export function namenode(ctx: Context, machine: Machine): Service {
         readOnly: true,
         leader: { path: "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus", match: '"State" : "active"' },
       },
+      metrics: METRICS,
     },
   ];
   // Answers as soon as it serves; safe mode is the group's gate, not a reason to restart it.
@@ -198,7 +206,13 @@ export function journalnode(ctx: Context, machine: Machine): Service {
     "journalnode",
     [
       { name: "rpc", key: "journalnodePort", port: c.journalnodePort, from: ["self"] },
-      { name: "http", key: "journalnodeUiPort", port: c.journalnodeUiPort, from: ["self"] },
+      {
+        name: "http",
+        key: "journalnodeUiPort",
+        port: c.journalnodeUiPort,
+        from: ["self", ...scrapers(c)],
+        metrics: METRICS,
+      },
     ],
     tcp(machine.address, c.journalnodePort),
   );
@@ -220,6 +234,7 @@ export function datanode(ctx: Context, machine: Machine): Service {
         port: c.datanodeUiPort,
         from: ["client", "bastion", ...fetchers(ctx)],
         link: "http",
+        metrics: METRICS,
       },
     ],
     http(
@@ -232,7 +247,8 @@ export function datanode(ctx: Context, machine: Machine): Service {
   );
   // Namenodes send HTTP readers on to a datanode by this name, which otherwise would be one that agents, or those of another
   // cluster that uses this HDFS, do not know.
-  return { ...service, files: hadoopConf(ctx, { "dfs.datanode.hostname": machine.address }) };
+  const own = { ...daemonProperties(ctx), "dfs.datanode.hostname": machine.address };
+  return { ...service, files: hadoopConf(ctx, own) };
 }
 
 /** Mesos' fetcher looks for `bin/hadoop` here. */

@@ -82,6 +82,7 @@ export function marathon(ctx: Context, machine: Machine): Service {
           authorization: text`Basic ${base64(text`marathon:${secret("marathon-http")}`)}`,
           readOnly: true,
         },
+        metrics: [{ path: "/ping", format: "any" }],
       },
     ],
     // With a password set, Marathon asks for it everywhere.

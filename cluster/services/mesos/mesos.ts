@@ -97,6 +97,12 @@ export const teamLogins = (ctx: Context): File[] =>
     mode: "0600",
   }));
 
+/** `user:password` of the principal that may only look. */
+const VIEWER = text`${PRINCIPALS.viewer}:${secret(`mesos-${PRINCIPALS.viewer}`)}`;
+
+/** The same as a file of the service's user. */
+export const viewerLogin = (path: string): File => ({ path, content: { format: "text", text: VIEWER }, mode: "0600" });
+
 /** A Mesos master, with the access rules of operators and frameworks. */
 export function mesosMaster(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
@@ -182,7 +188,9 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     files: [
       zkFile(ctx),
       json("credentials.json", {
-        credentials: [...principals, PRINCIPALS.admin, ...(c.gateway ? [PRINCIPALS.viewer] : [])].map(credential),
+        credentials: [...principals, PRINCIPALS.admin, ...(c.gateway || c.monitoring ? [PRINCIPALS.viewer] : [])].map(
+          credential,
+        ),
       }),
       json("acls.json", acls),
       {
@@ -203,10 +211,11 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
           title: "Mesos",
           kind: "mesos",
           path: "mesos",
-          authorization: text`Basic ${base64(text`${PRINCIPALS.viewer}:${secret(`mesos-${PRINCIPALS.viewer}`)}`)}`,
+          authorization: text`Basic ${base64(VIEWER)}`,
           readOnly: true,
           leader: { path: "/metrics/snapshot", match: 'master.{1,2}elected":1' },
         },
+        metrics: [{ path: "/metrics/snapshot", format: "mesos" }],
       },
     ],
     health: healthOf(http(machine.address, c.mesosMasterPort, "/health", "^HTTP/1.[01] 200")),
@@ -339,6 +348,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         from: ["master", "client", "bastion"],
         link: "http",
         login: true,
+        // Whoever asks it for more operates it.
+        metrics: [{ path: "/health", format: "any" }],
       },
       ...executorPorts(ctx),
       ...(sparkOnMarathon ? [...marathonSparkPorts(ctx, machine), ...shufflePorts(ctx), TASK_PORTS] : []),

@@ -2,6 +2,7 @@ import type { WiredContext } from "../../context.ts";
 import { scrapers } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Machine, Page, Service } from "../../types.ts";
+import { viewerLogin } from "../mesos/mesos.ts";
 import { targetList, targetsOf } from "./targets.ts";
 
 /** Prometheus, which measures the cluster, and the exporter of each machine's own metrics. */
@@ -36,7 +37,7 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
       // What its own links begin with.
       ...(c.gateway ? [`--web.external-url=/${PAGE.path}`] : []),
     ],
-    env: { CLUSTER: c.clusterName },
+    env: { CLUSTER: c.clusterName, TRANSLATOR_PORT: String(c.metricsTranslatorPort) },
     files: [],
     ports: [
       {
@@ -48,6 +49,7 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
         page: PAGE,
         metrics: [{ path: "/metrics" }],
       },
+      { name: "translator", key: "metricsTranslatorPort", port: c.metricsTranslatorPort, from: [] },
     ],
     health: healthOf(http(machine.address, c.prometheusPort, "/-/ready", "^HTTP/1.[01] 200")),
     uid: METRICS_UID,
@@ -57,7 +59,8 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
   };
   const value = targetList(targetsOf(ctx, [...others, service]));
   const targets = { path: TARGETS, content: { format: "json", value }, mode: "0644", until: "[]\n" } as const;
-  return { ...service, files: [targets] };
+  const logins = ctx.architecture.mesos === "none" ? [] : [viewerLogin("/etc/prometheus/mesos-login")];
+  return { ...service, files: [targets, ...logins] };
 }
 
 /** What a machine says of itself. */

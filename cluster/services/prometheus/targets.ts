@@ -8,22 +8,24 @@ export interface Target {
 }
 
 /** Every place of these services where there are metrics, read off their ports. Prometheus adds the label `instance`, the address. */
-export function targetsOf({ machines }: Pick<WiredContext, "machines">, services: readonly Service[]): Target[] {
+export function targetsOf(
+  { machines, config }: Pick<WiredContext, "machines" | "config">,
+  services: readonly Service[],
+): Target[] {
   const machineOf = new Map(machines.map((machine) => [machine.name, machine]));
   return services.flatMap(({ name, machine: where, ports }) => {
     const machine = machineOf.get(where);
     if (machine === undefined) return [];
     return ports.flatMap(({ port, last = port, metrics = [] }) =>
-      metrics.map(({ path, job = name, optional }) => ({
-        targets: Array.from({ length: last - port + 1 }, (_, i) => `${machine.address}:${port + i}`),
-        labels: {
-          job,
-          machine: machine.name,
-          group: machine.group,
-          __metrics_path__: path,
-          ...(optional ? { optional: "yes" } : {}),
-        },
-      })),
+      metrics.map(({ path, job = name, optional, format }) => {
+        const labels = { job, machine: machine.name, group: machine.group, ...(optional ? { optional: "yes" } : {}) };
+        const at = Array.from({ length: last - port + 1 }, (_, i) => `${machine.address}:${port + i}`);
+        if (format === undefined) return { targets: at, labels: { ...labels, __metrics_path__: path } };
+        // Asked for by another, under its own name.
+        const [instance = ""] = at;
+        const asked = { __metrics_path__: `/${format}`, __param_target: instance, __param_path: path };
+        return { targets: [`127.0.0.1:${config.metricsTranslatorPort}`], labels: { ...labels, instance, ...asked } };
+      }),
     );
   });
 }

@@ -62,22 +62,22 @@ const TILES = [
   { title: "ZooKeeper members", used: 'sum(up{job="zookeeper"})', total: 'count(up{job="zookeeper"})', ill: (used, total) => used < total },
   {
     title: "HDFS",
-    used: 'max(fsname_system_capacity_used{job="namenode"})',
-    total: 'max(fsname_system_capacity_total{job="namenode"})',
+    used: 'max(fs_namesystem_capacity_total{job="namenode"} - fs_namesystem_capacity_remaining)',
+    total: 'max(fs_namesystem_capacity_total{job="namenode"})',
     unit: bytes,
     full: true,
   },
   {
     title: "Datanodes that live",
-    used: 'max(fsname_system_num_live_data_nodes{job="namenode"})',
+    used: 'max(fs_namesystem_num_live_data_nodes{job="namenode"})',
     total: 'count(up{job="datanode"})',
     ill: (used, total) => used < total,
   },
   {
     title: "Fullest disk",
-    used: 'max(100 * (1 - node_filesystem_avail_bytes{fstype!~"nfs.*|tmpfs"} / node_filesystem_size_bytes))',
+    used: 'max(100 * (1 - node_filesystem_avail_bytes{fstype!~"nfs.*|tmpfs",mountpoint!~"/etc/.*"} / node_filesystem_size_bytes))',
     unit: percent,
-    ill: (used) => used > 85,
+    ill: (used) => used > 90,
   },
 ];
 

@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttp } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ROOT } from "../../lib/root.ts";
+import { eventually } from "../containers/harness.ts";
+
+/** `images/prometheus/translate`, which makes metrics of what Mesos and ZooKeeper say. */
+
+const folder = mkdtempSync(join(tmpdir(), "translate-"));
+const servers: Server[] = [];
+let translator: ChildProcess;
+let port = 0;
+/** What somebody was sent who asked to be asked. */
+let sent = "";
+
+async function listen(server: Server): Promise<string> {
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const zookeeper = (answer: string): Promise<string> => listen(createServer((socket) => socket.end(answer)));
+
+const at: Record<string, string> = {};
+const LISTED = [
+  ["mesos", "master", "/metrics/snapshot"],
+  ["zookeeper", "leader", "mntr"],
+  ["zookeeper", "lost", "mntr"],
+  ["any", "agent", "/health"],
+  ["any", "gone", "/health"],
+] as const;
+
+async function ask(format: string, target: string, path: string): Promise<{ status: number; text: string }> {
+  const query = new URLSearchParams({ target, path });
+  const answer = await fetch(`http://127.0.0.1:${port}/${format}?${query}`);
+  return { status: answer.status, text: await answer.text() };
+}
+
+beforeAll(async () => {
+  at.master = await listen(
+    createHttp((request, response) => {
+      const right = request.headers.authorization === `Basic ${btoa("viewer:word")}`;
+      response.statusCode = right ? 200 : 401;
+      response.end(right ? JSON.stringify({ "master/elected": 1, "system/load_1min": 0.5 }) : "");
+    }),
+  );
+  at.leader = await zookeeper(
+    "zk_version\t3.9.5-x\nzk_server_state\tleader\nzk_avg_latency\t0.5\nzk_znode_count\t12\n",
+  );
+  at.lost = await zookeeper("This ZooKeeper instance is not currently serving requests\n");
+  at.agent = await listen(createHttp((_, response) => response.writeHead(401).end()));
+  at.gone = "127.0.0.1:1";
+  at.stranger = await listen(
+    createHttp((request, response) => {
+      sent += JSON.stringify(request.headers);
+      response.end("{}");
+    }),
+  );
+  const targets = LISTED.map(([format, name, path]) => ({
+    targets: ["127.0.0.1:9101"],
+    labels: { __metrics_path__: `/${format}`, __param_target: at[name], __param_path: path },
+  }));
+  writeFileSync(join(folder, "targets.json"), JSON.stringify(targets));
+  writeFileSync(join(folder, "mesos-login"), "viewer:word");
+  const probe = createServer();
+  port = Number((await listen(probe)).split(":")[1]);
+  await new Promise((resolve) => probe.close(resolve));
+  translator = spawn("python3", [join(ROOT, "images/prometheus/translate"), String(port), folder], {
+    stdio: "inherit",
+  });
+  const answers = () => ask("none", "", "").catch(() => undefined);
+  await eventually("it listens", 30, answers, (answer) => answer !== undefined);
+});
+
+afterAll(() => {
+  translator.kill();
+  for (const server of servers) server.close();
+  rmSync(folder, { recursive: true });
+});
+
+test("Mesos' numbers become metrics, by the login of who may look", async () => {
+  const { status, text } = await ask("mesos", at.master ?? "", "/metrics/snapshot");
+  expect([status, text]).toEqual([200, "mesos_master_elected 1\nmesos_system_load_1min 0.5\n"]);
+});
+
+test("ZooKeeper's lines do, and a member without a leader serves nobody", async () => {
+  const leader = await ask("zookeeper", at.leader ?? "", "mntr");
+  expect(leader.text).toBe("zk_serving 1\nzk_leading 1\nzk_avg_latency 0.5\nzk_znode_count 12\n");
+  expect((await ask("zookeeper", at.lost ?? "", "mntr")).text).toBe("zk_serving 0\nzk_leading 0\n");
+});
+
+test("what asks for a login is there, and who does not answer is not", async () => {
+  expect(await ask("any", at.agent ?? "", "/health")).toEqual({ status: 200, text: "" });
+  expect((await ask("any", at.gone ?? "", "/health")).status).toBe(503);
+});
+
+test("nobody is asked, and sent the login, who is not among the targets", async () => {
+  for (const format of ["mesos", "any", "zookeeper"]) {
+    expect((await ask(format, at.stranger ?? "", "/metrics/snapshot")).status).toBe(404);
+  }
+  expect((await ask("mesos", at.master ?? "", "/teardown")).status).toBe(404);
+  // Listed for another purpose: it would be sent what only masters are.
+  expect((await ask("mesos", at.agent ?? "", "/health")).status).toBe(404);
+  expect(sent).toBe("");
+});
