@@ -3,7 +3,9 @@ import { type Command, Option } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
-import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
+import { CONNECT_TOKEN, encryptedRemote, sparkRemote } from "../cluster/services/connect/connect.ts";
+import { gatewayOrigin, isNamed, isPublic } from "../cluster/services/gateway/entrance.ts";
+import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { connectServer } from "../components/access.ts";
 import { SPARK_VERSION } from "../config/versions.ts";
@@ -12,12 +14,16 @@ import { UsageError, UserError } from "../lib/errors.ts";
 import { readSecret } from "../local/project.ts";
 import { type ConfigOptions, commandOf, portNumber, projectFolder, setOption } from "./common.ts";
 import { localCluster } from "./local.ts";
+import { pulumi } from "./pulumi.ts";
 import { machinesOfStack } from "./stack.ts";
 
 interface Options extends ConfigOptions {
   env: string;
   port?: number;
 }
+
+/** Where gRPC reads whom it trusts. */
+const GRPC_ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH";
 
 /** Packages that a client shares data with the cluster by: other versions than its may read it otherwise. */
 const SHARED_PACKAGES = ["pandas", "pyarrow", "numpy"];
@@ -27,12 +33,16 @@ const SHARED_PACKAGES = ["pandas", "pyarrow", "numpy"];
  *
  * @param remote What Spark's clients are given, `sc://…`.
  * @param requirements Lock of the cluster's Python packages.
+ * @param certificate Command that prints whom the client has to trust. @default whom everybody trusts
  */
-export function instructions(remote: string, requirements: string): string {
+export function instructions(remote: string, requirements: string, certificate?: string): string {
   const pinned = SHARED_PACKAGES.flatMap((name) => requirements.match(new RegExp(`^${name}==[^ ]+`, "m"))?.[0] ?? []);
   const packages = [`pyspark[connect]==${SPARK_VERSION}`, ...pinned].map((word) => `'${word}'`);
   return [
     `# once, in a virtual environment of Python 3.11: pip install ${packages.join(" ")}`,
+    ...(certificate === undefined
+      ? []
+      : [`# once: ${certificate} > cluster.pem`, "import os", `os.environ["${GRPC_ROOTS}"] = "cluster.pem"`]),
     "from pyspark.sql import SparkSession",
     `spark = SparkSession.builder.remote(${JSON.stringify(remote)}).getOrCreate()`,
     "spark.range(10).show()",
@@ -40,16 +50,35 @@ export function instructions(remote: string, requirements: string): string {
   ].join("\n");
 }
 
-const show = (remote: string): void => void process.stdout.write(instructions(remote, readCheckout().requirements));
+function show(remote: string, certificate?: string): void {
+  process.stdout.write(instructions(remote, readCheckout().requirements, certificate));
+}
 
-async function onThisDocker({ config }: Cluster, { env, port }: Options): Promise<void> {
+/** What prints the certificate of the cluster's own authority; `undefined` where everybody trusts another. */
+const certificateOf = (cluster: Cluster, { env }: Options): string | undefined =>
+  authorityOf(cluster) && `triplewide certificate --env ${env}`;
+
+async function onThisDocker(cluster: Cluster, options: Options): Promise<void> {
+  const { config } = cluster;
+  const { env, port } = options;
   if (port !== undefined)
     throw new UsageError("--port is for OpenStack: here the config's sparkConnectPort is the port");
   const { project } = await localCluster(config, env);
   const host = publishedAddress(config) === "127.0.0.1" ? "localhost" : publishedAddress(config);
   const token = readSecret(project, CONNECT_TOKEN);
   if (token === undefined) throw new UserError("this cluster was brought up without Spark Connect. Fix: make up again");
-  show(sparkRemote(config.sparkConnectPort, token, host));
+  if (isNamed(config)) show(encryptedRemote(gatewayOrigin(config, ""), token), certificateOf(cluster, options));
+  else show(sparkRemote(config.sparkConnectPort, token, host));
+}
+
+/** Through the gateway, which people reach without a tunnel. */
+async function byGateway(cluster: Cluster, options: Options): Promise<void> {
+  const { env } = options;
+  const args = ["stack", "output", "sparkRemote", "--show-secrets", "--stack", env];
+  const remote = (await pulumi(projectFolder(), args, "read")).trim();
+  if (!remote.includes("use_ssl"))
+    throw new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
+  show(remote, certificateOf(cluster, options));
 }
 
 /** Through the bastion, until the person or the connection ends it. */
@@ -62,7 +91,7 @@ async function byTunnel(cluster: Cluster, { env, port }: Options): Promise<void>
     const tunnel = await ssh.forward(machine, server.port, port ?? server.port);
     const there = String(outputs.sparkRemote ?? "");
     if (there === "") throw new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
-    show(there.replace(/:\d+\//, `:${tunnel.port}/`));
+    show(sparkRemote(tunnel.port, /(?:Bearer%20|token=)(\w+)/.exec(there)?.[1] ?? ""));
     process.stderr.write(`The tunnel to ${cluster.name} is open until Ctrl-C.\n`);
     const ended = await Promise.race([
       once(process, "SIGINT"),
@@ -80,7 +109,7 @@ export function connect(): Command {
   return commandOf(
     "connect",
     "Prints what Python on this computer needs to use the cluster, by Spark Connect.",
-    "On OpenStack it opens a tunnel through the bastion, and keeps it open. Needs `sparkConnect: true`.",
+    "On OpenStack without `userCidrs` it opens a tunnel through the bastion, and keeps it open. Needs `sparkConnect: true`.",
     ["triplewide connect", "triplewide connect --env production"],
   )
     .addOption(new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local"))
@@ -94,6 +123,9 @@ export function connect(): Command {
         throw new UsageError(`environment "${options.env}" has no Spark Connect: sparkConnect is false. Fix: ${way}`);
       }
       const cluster = describeCluster(config);
-      await (platformOf(config).machinesAreContainers ? onThisDocker : byTunnel)(cluster, options);
+      if (platformOf(config).machinesAreContainers) return onThisDocker(cluster, options);
+      return isPublic(config) && isNamed(config) && options.port === undefined
+        ? byGateway(cluster, options)
+        : byTunnel(cluster, options);
     });
 }

@@ -1,7 +1,8 @@
 import { isBehindGateway } from "../cluster/features.ts";
 import { GROUPS, isForPeople } from "../cluster/groups.ts";
 import { hostKeyAlias } from "../cluster/host-keys.ts";
-import { gatewayOrigin } from "../cluster/services/gateway/entrance.ts";
+import { encryptedRemote, sparkRemote } from "../cluster/services/connect/connect.ts";
+import { gatewayOrigin, isNamed, isPublic } from "../cluster/services/gateway/entrance.ts";
 import { pageTitles } from "../cluster/services/gateway/pages.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster, Machine, Service } from "../cluster/types.ts";
@@ -41,6 +42,21 @@ export function connectServer(cluster: Cluster): Pick<Page, "address" | "port"> 
   }
   return undefined;
 }
+
+/**
+ * What Spark Connect's clients are given: through the gateway where people come to that without a tunnel.
+ *
+ * @param publicAddress The bastion's.
+ */
+export const remoteOf = (
+  { config }: Cluster,
+  { address, port }: Pick<Page, "address" | "port">,
+  token: string,
+  publicAddress: string,
+): string =>
+  isPublic(config) && isNamed(config)
+    ? encryptedRemote(gatewayOrigin(config, address, publicAddress), token)
+    : sparkRemote(port, token);
 
 /** `jupyter`, `spark-ui`, `spark-master`: the service's name says enough where its page has a name of no meaning. */
 function pageName(service: Service, port: string): string {

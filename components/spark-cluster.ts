@@ -23,7 +23,7 @@ import {
 } from "../cluster/images.ts";
 import { containerName, containerUrl, makesContainer, segmentsName } from "../cluster/object-store.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
-import { CONNECT_TOKEN, sparkRemote } from "../cluster/services/connect/connect.ts";
+import { CONNECT_TOKEN } from "../cluster/services/connect/connect.ts";
 import { isPublic } from "../cluster/services/gateway/entrance.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
@@ -44,7 +44,7 @@ import { serverGroups } from "../openstack/server-groups.ts";
 import type { ShareFacts } from "../openstack/share.ts";
 import { checkUserData, pathOnMachine, renderGates, renderUserData, userDataReferences } from "../render/cloud-init.ts";
 import { renderApps } from "../render/marathon-apps.ts";
-import { accessSummary, connectServer, pages, pageUrl, sshConfig } from "./access.ts";
+import { accessSummary, connectServer, pages, pageUrl, remoteOf, sshConfig } from "./access.ts";
 import { Bastion } from "./bastion.ts";
 import { ClusterSecrets } from "./cluster-secrets.ts";
 import { type Configuration, configure } from "./configuration.ts";
@@ -123,7 +123,10 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly summary: pulumi.Output<string>;
   /** Token that Jupyter asks for. Secret. */
   readonly jupyterToken: pulumi.Output<string>;
-  /** Address for Spark Connect's clients while `ssh <cluster>-bastion` is connected, with its token. Empty without. Secret. */
+  /**
+   * Address for Spark Connect's clients, with its token: through the gateway where people come to that without a tunnel (`userCidrs`), else
+   * while `ssh <cluster>-bastion` is connected. Empty without. Secret.
+   */
   readonly sparkRemote: pulumi.Output<string>;
   /** Settings for `ssh -F`. */
   readonly sshConfig: pulumi.Output<string>;
@@ -199,7 +202,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.jupyterToken = secrets.of("jupyter-token");
     const connect = connectServer(cluster);
     this.sparkRemote = connect
-      ? secrets.of(CONNECT_TOKEN).apply((token) => sparkRemote(connect.port, token))
+      ? secrets.of(CONNECT_TOKEN).apply((token) => address.apply((at) => remoteOf(cluster, connect, token, at)))
       : pulumi.output("");
     this.objectStore = pulumi.output(containerUrl(cluster.config) ?? "");
     this.sshConfig = this.bastionAddress.apply((address) => sshConfig(cluster, address));

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -18,11 +18,18 @@ const CONNECT_PORT = 15002 + 10000 + 1000 * INDEX;
 let cluster: TestCluster;
 let folder: string;
 let said: string;
+/** Whom the programs trust; what `triplewide connect` prints sets the same. */
+const trusting = { GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: "cluster.pem" };
 
 /** Runs a program of the virtual environment. */
 async function python(program: string, input = ""): Promise<{ code: number | null; output: string }> {
   // A client asks for minutes where nobody answers.
-  const child = spawn(join(folder, "bin/python"), [program], { stdio: ["pipe", "pipe", "pipe"], timeout: 600_000 });
+  const child = spawn(join(folder, "bin/python"), [program], {
+    cwd: folder,
+    stdio: ["pipe", "pipe", "pipe"],
+    timeout: 600_000,
+    env: { ...process.env, ...trusting },
+  });
   child.stdin.end(input);
   const code = new Promise<number | null>((resolve) => child.on("close", resolve));
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
@@ -35,6 +42,8 @@ beforeAll(async () => {
   cluster = new TestCluster(d, "tw-connect", INDEX, [
     "agentCount=2",
     "sparkConnect=true",
+    "tls=own",
+    "domain=localhost",
     `sparkConnectPort=${CONNECT_PORT}`,
     `sparkConnectUiPort=${CONNECT_PORT + 1}`,
     'sparkConf={"spark.dynamicAllocation.executorIdleTimeout":"10s"}',
@@ -45,6 +54,9 @@ beforeAll(async () => {
   const connect = await cluster.cli("connect");
   expect(connect.code, connect.output).toBe(0);
   said = connect.output;
+  const certificate = await cluster.cli("certificate");
+  expect(certificate.code, certificate.output).toBe(0);
+  writeFileSync(join(folder, "cluster.pem"), certificate.output);
   // The line for the shell, as it is printed: what its comment says is how to come to such a shell.
   const install = /pip install .*/.exec(said)?.[0] ?? "";
   const made = await captured("bash", [
@@ -83,6 +95,7 @@ test("a program on another computer works with executors, tables and files of th
 
 test("Spark Connect gives its cores back when nobody uses it", async () => {
   const door = new Door(cluster);
+  await door.trust();
   await door.logIn();
   await eventually(
     "no core in use",
@@ -95,7 +108,7 @@ test("Spark Connect gives its cores back when nobody uses it", async () => {
 
 test("Spark Connect refuses who has not its token, and says so to clients of another Spark", async () => {
   const address = /remote\("([^"]+)"\)/.exec(said)?.[1] ?? "";
-  const token = /Bearer%20(\w+)/.exec(address)?.[1] ?? "";
+  const token = /;use_ssl=true;token=(\w+)$/.exec(address)?.[1] ?? "";
   expect(token).toHaveLength(32);
   const tried = join(ROOT, "tests/cluster/connect_refused.py");
   const refusals = async (remote: string, version = ""): Promise<string> =>
@@ -108,7 +121,7 @@ test("Spark Connect refuses who has not its token, and says so to clients of ano
       ),
     ),
   ).toMatch(/UNAUTHENTICATED: the token is not that of this cluster/);
-  expect(await refusals(address.replace(/;.*/, ""))).toMatch(/UNAUTHENTICATED: this server asks for a token/);
+  expect(await refusals(address.replace(/;token=.*/, ""))).toMatch(/UNAUTHENTICATED: this server asks for a token/);
   expect(await refusals(address, "4.0.1")).toContain(
     `FAILED_PRECONDITION: this cluster runs Spark ${SPARK_VERSION}, and this client is of Spark 4.0.1`,
   );

@@ -8,7 +8,7 @@ import { instructions } from "../../cli/connect.ts";
 import { runProgram } from "../../cli/program.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { validate } from "../../cluster/load.ts";
-import { sparkRemote } from "../../cluster/services/connect/connect.ts";
+import { encryptedRemote, sparkRemote } from "../../cluster/services/connect/connect.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { fill, secretsIn } from "../../cluster/values.ts";
 import { connectServer, pages, sshConfig } from "../../components/access.ts";
@@ -92,6 +92,15 @@ describe("Spark Connect", () => {
     );
   });
 
+  test("is behind the gateway's TLS, past its login to a token of its own, and never behind plain HTTP", () => {
+    const door = (more: Record<string, unknown>) =>
+      JSON.stringify(define({ ...CLOUD, sparkConnect: true, sparkConnectPort: 15100, ...more }).services.find(({ name }) => name === "gateway")?.files[0]);
+    expect(door({ tls: "own" })).toContain('"path":["/spark.connect.SparkConnectService/*"]');
+    expect(door({ tls: "own" })).toContain('"dial":"10.72.0.11:15100"');
+    expect(door({})).not.toContain("SparkConnectService");
+    expect(door({ tls: "own", sparkConnect: false })).not.toContain("SparkConnectService");
+  });
+
   test("is refused with a driver that would keep its executors for ever", () => {
     expect(() => validate({ platform: "docker", sparkConnect: true, dynamicAllocation: false }, "test")).toThrow(
       /sparkConnect.*dynamicAllocation/s,
@@ -107,6 +116,18 @@ describe("triplewide connect", () => {
       /^# .*: pip install 'pyspark\[connect\]==3\.5\.\d+' 'pandas==[\d.]+' 'pyarrow==[\d.]+' 'numpy==[\d.]+'$/,
     );
     expect(lines[2]).toContain('"sc://localhost:15002/;authorization=Bearer%20abc"');
+  });
+
+  test("goes through the gateway where that is encrypted, and says whom to trust", () => {
+    const remote = encryptedRemote("https://spark.example.org", "abc");
+    expect(remote).toBe("sc://spark.example.org:443/;use_ssl=true;token=abc");
+    expect(encryptedRemote("https://127.0.0.1:8090", "abc")).toBe("sc://127.0.0.1:8090/;use_ssl=true;token=abc");
+    const lines = instructions(remote, checkout.requirements, "triplewide certificate --env prod").split("\n");
+    expect(lines.slice(1, 4)).toEqual([
+      "# once: triplewide certificate --env prod > cluster.pem",
+      "import os",
+      'os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = "cluster.pem"',
+    ]);
   });
 
   test("says what to set where there is no Spark Connect", async () => {

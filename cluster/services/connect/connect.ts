@@ -74,6 +74,9 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
   };
 }
 
+/** Paths of Spark Connect's calls (gRPC). */
+export const CONNECT_PATHS = "/spark.connect.SparkConnectService/*";
+
 /**
  * What a client is given to connect, over a connection that is its own computer's: Spark's clients send `token=` by TLS alone,
  * and any other parameter as a header as it is. This is the header that `token=` becomes.
@@ -83,3 +86,9 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
  */
 export const sparkRemote = (port: number, token: string, host = "localhost"): string =>
   `sc://${host}:${port}/;authorization=Bearer%20${encodeURIComponent(token)}`;
+
+/** The same through the gateway, by TLS. @param origin Where people open the gateway, `https://…`. */
+export function encryptedRemote(origin: string, token: string): string {
+  const { hostname, port } = new URL(origin);
+  return `sc://${hostname}:${port || 443}/;use_ssl=true;token=${encodeURIComponent(token)}`;
+}

@@ -19,6 +19,13 @@ export const isAddress = (name: string): boolean => /^[\d.]+$/.test(name);
 export const isPublic = (c: Pick<Entrance, "platform" | "bastion" | "userCidrs">): boolean =>
   platformOf(c).servers && c.bastion && c.userCidrs.length > 0;
 
+/**
+ * Whether people have a name to connect to by TLS. gRPC's library trusts no certificate of an address whose authority is constrained to
+ * addresses, as the cluster's own is.
+ */
+export const isNamed = (c: Pick<Entrance, "tls" | "domain">): boolean =>
+  isEncrypted(c) && c.domain !== undefined && !isAddress(c.domain);
+
 /** Ports of HTTPS and HTTP at the public address. */
 export const PUBLIC_PORTS = { https: 443, http: 80 } as const;
 

@@ -3,6 +3,7 @@ import type { WiredContext } from "../../context.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Json, Machine, Page, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
+import { CONNECT_PATHS } from "../connect/connect.ts";
 import { isEncrypted } from "./entrance.ts";
 import { landingPage } from "./landing-page.ts";
 import { type ShownPage, shownPages } from "./pages.ts";
@@ -45,7 +46,11 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
     // Nothing that it writes there is worth keeping.
     env: { HOME: "/tmp", ...encrypted.env },
     files: [
-      { path: `${CONF}/caddy.json`, content: { format: "json", value: caddy(ctx, pages, encrypted) }, mode: "0600" },
+      {
+        path: `${CONF}/caddy.json`,
+        content: { format: "json", value: caddy(ctx, machine, pages, encrypted) },
+        mode: "0600",
+      },
       {
         path: `${CONF}/cluster.json`,
         content: { format: "json", value: landingPage(ctx, pages, others) },
@@ -96,7 +101,7 @@ const cookie = (ctx: WiredContext, value: string | typeof SESSION, seconds: numb
   text`${sessionCookie(ctx.config)}=${value}; Path=/; Max-Age=${String(seconds)}; HttpOnly; SameSite=Lax${isEncrypted(ctx.config) ? "; Secure" : ""}`;
 
 /** Caddy's configuration. */
-function caddy(ctx: WiredContext, pages: readonly ShownPage[], encrypted: Encryption): Json {
+function caddy(ctx: WiredContext, machine: Machine, pages: readonly ShownPage[], encrypted: Encryption): Json {
   const { gatewayPort } = ctx.config;
   return {
     // Nothing changes it while it runs.
@@ -108,7 +113,13 @@ function caddy(ctx: WiredContext, pages: readonly ShownPage[], encrypted: Encryp
             listen: [`:${gatewayPort}`],
             automatic_https: { disable: true },
             ...(isEncrypted(ctx.config) ? tlsServer(encrypted) : {}),
-            routes: [...beforeLogin(ctx), ...forAll(ctx, pages), ...pages.map(pageRoute), ...landing()],
+            routes: [
+              ...sparkConnect(ctx, machine),
+              ...beforeLogin(ctx),
+              ...forAll(ctx, pages),
+              ...pages.map(pageRoute),
+              ...landing(),
+            ],
           },
           ...encrypted.servers,
         },
@@ -139,6 +150,19 @@ const lastingTls = ({ tls, domain }: WiredContext["config"]): Json[] =>
         },
       ]
     : [];
+
+/**
+ * Spark Connect, which asks for a token of its own, where its clients may send that: by TLS. Its server speaks HTTP/2 without.
+ *
+ * @param machine The client, on which both are.
+ */
+function sparkConnect({ config: c }: WiredContext, machine: Machine): Json[] {
+  if (!c.sparkConnect || !isEncrypted(c)) return [];
+  const upstreams = [{ dial: `${machine.address}:${c.sparkConnectPort}` }];
+  const transport = { protocol: "http", versions: ["h2c", "2"] };
+  // What a job says is sent on as it comes.
+  return [route({ path: [CONNECT_PATHS] }, { handler: "reverse_proxy", upstreams, transport, flush_interval: -1 })];
+}
 
 /** What everybody is answered, and what all who have not logged in are. */
 function beforeLogin(ctx: WiredContext): Json[] {
