@@ -22,7 +22,7 @@ import type { SparkClusterArgs } from "./spark-cluster.ts";
 /** What is found out about a cluster and its cloud before the first resource is registered. */
 export type Found = Pick<
   SparkClusterArgs,
-  "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "objectStore" | "share" | "operations"
+  "imageId" | "flavorIds" | "externalNetworkId" | "externalNetwork" | "objectStore" | "share" | "dns" | "operations"
 > &
   Required<Pick<SparkClusterArgs, "mesosArchives" | "baseImage">>;
 
@@ -53,6 +53,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
       externalNetwork: c.externalNetwork ?? "",
       objectStore: facts.objectStore,
       share: facts.share,
+      dns: facts.dns,
       mesosArchives,
       baseImage: await baseImage(pinnedVersions(root), "docker"),
       operations: operationsFor(cluster, root, cloud, facts.existing),

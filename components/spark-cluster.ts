@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { RecordSet } from "@pulumi/openstack/dns/recordSet.js";
 import * as pulumi from "@pulumi/pulumi";
 import { hasMesos } from "../cluster/architectures/index.ts";
 import { egressOf } from "../cluster/firewall.ts";
@@ -39,6 +40,7 @@ import { type Checkout, readCheckout } from "../lib/checkout.ts";
 import { messageOf } from "../lib/errors.ts";
 import { never } from "../lib/promises.ts";
 import type { SshTarget } from "../machines/ssh.ts";
+import { absolute, type DnsFacts, recordDescription } from "../openstack/dns.ts";
 import type { ObjectStoreFacts } from "../openstack/object-store.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
 import type { ShareFacts } from "../openstack/share.ts";
@@ -91,11 +93,19 @@ export interface SparkClusterArgs {
    * @default none: the config asks for no share
    */
   share?: ShareFacts | undefined;
+  /**
+   * The zone in which `domain` is.
+   * @default none: the config asks for no record
+   */
+  dns?: DnsFacts | undefined;
   /** What exists already, and how machines are waited for. */
   operations: Operations;
   /** Values of the config's secret keys that are set; all other secrets are generated. */
   secrets?: Partial<Record<SecretKey, pulumi.Input<string>>>;
 }
+
+/** Seconds for which others may keep what the record says: a stack that is made anew has another address. */
+const RECORD_SECONDS = 300;
 
 /**
  * A whole cluster on OpenStack: network, access, registry, images and machines, and the wait until all of it works.
@@ -171,6 +181,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const base = { ...forBastion, cloud: { ...cloud, ...(bastion ? { "public-address": bastion.address } : {}) } };
     this.sshKnownHosts = pulumi.unsecret(secrets.of(HOST_KEY_SECRET).apply((seed) => knownHosts(cluster, seed)));
     this.#connect(keyPair, bastion);
+    if (bastion) this.#record(name, bastion);
 
     // Registry: before the images, which are pushed to it.
     const registry = this.#group(name, base, "registry");
@@ -328,6 +339,19 @@ export class SparkCluster extends pulumi.ComponentResource {
     );
     this.#groups.set("bastion", bastion.machines);
     return bastion;
+  }
+
+  /** Has the cloud's DNS lead `domain` to the bastion. A machine that takes its place has the same address. */
+  #record(name: string, { address }: Bastion): void {
+    const { cluster, dns } = this.#args;
+    const { dnsZone, domain } = cluster.config;
+    if (dnsZone === undefined || domain === undefined || !dns) return;
+    const record = { name: absolute(domain), type: "A", ttl: RECORD_SECONDS, records: [address] };
+    new RecordSet(
+      `${name}-domain`,
+      { zoneId: dns.zoneId, description: recordDescription(cluster.name), ...record },
+      { parent: this },
+    );
   }
 
   /** Images are pushed to the cluster's own registry as soon as that is ready, through a forwarded port. */

@@ -289,6 +289,15 @@ export const shape = {
     text.domain.pattern,
     text.domain.rule,
   ),
+  dnsZone: network.optionalText(
+    {
+      doc: "Zone of the cloud's own DNS (Designate), by its name, in which `up` makes a record that leads `domain` to the bastion. Needs `userCidrs`.",
+      derived: "your own DNS leads there",
+      fix: "name a zone: openstack zone list",
+    },
+    text.domain.pattern,
+    "the name of a zone in lower case, without a dot at its end, such as example.org",
+  ),
   tlsCertificate: network.optionalText(
     {
       doc: "File with the certificate for `domain` in PEM, followed by those of its issuers (`tls: files`): its path, from the folder of this checkout or from `/`. A new one is taken over by the next `up`, which restarts the gateway on platform `docker` and replaces the client on OpenStack.",

@@ -11,7 +11,7 @@ export { CloudError } from "./errors.ts";
  * and `openstack-wrapper` both stand on the abandoned `request` package).
  */
 
-export type Service = "compute" | "network" | "image" | "volume" | "object-store" | "s3" | "share";
+export type Service = "compute" | "network" | "image" | "volume" | "object-store" | "s3" | "share" | "dns";
 
 /** Types under which catalogs list a service, best first, and the version that is put behind an address without one. */
 const SERVICES: Record<Service, { types: string[]; version: (projectId: string) => string; why: string }> = {
@@ -25,6 +25,7 @@ const SERVICES: Record<Service, { types: string[]; version: (projectId: string) 
   },
   "object-store": { types: ["object-store"], version: (projectId) => `/v1/AUTH_${projectId}`, why: "containers" },
   share: { types: ["shared-file-system", "sharev2"], version: () => "/v2", why: "shares" },
+  dns: { types: ["dns"], version: () => "/v2", why: "names" },
   s3: { types: ["s3"], version: () => "", why: "containers, as S3 has them" },
 };
 

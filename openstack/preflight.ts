@@ -5,6 +5,7 @@ import { flavorKey, GROUPS } from "../cluster/groups.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { type Config, required } from "../config/schema.ts";
 import type { Cloud } from "./cloud.ts";
+import { type DnsFacts, findZone } from "./dns.ts";
 import { CloudError } from "./errors.ts";
 import { Findings, PreflightError } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
@@ -37,6 +38,8 @@ export interface PreflightFacts {
   objectStore: ObjectStoreFacts | undefined;
   /** What is known of the share type; absent where the config asks for no share. */
   share: ShareFacts | undefined;
+  /** The zone of `domain`; absent where the config asks for no record. */
+  dns: DnsFacts | undefined;
   /** What the cloud holds of this cluster already. */
   existing: Map<string, ExistingMachine>;
   /** What may be wrong but cannot be told from here, one line each. */
@@ -89,7 +92,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   await checkProject(cloud, findings);
 
   const machines = guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>());
-  const [flavors, image, externalNetwork, existing, publicKey, objectStore, share] = await Promise.all([
+  const [flavors, image, externalNetwork, existing, publicKey, objectStore, share, dns] = await Promise.all([
     guard(listFlavors(cloud), []),
     guard(
       machines.then((there) => findImage(cloud, cluster, there, findings)),
@@ -100,6 +103,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     guard(findKeyPair(cloud, c, findings), ""),
     guard(findObjectStore(cloud, cluster, findings), undefined, "objectStore"),
     guard(findShare(cloud, cluster, findings), undefined, "sharedStorage"),
+    guard(findZone(cloud, cluster, findings), undefined, "dnsZone"),
     guard(checkZones(cloud, c, findings), undefined),
     guard(checkVolumes(cloud, cluster, findings), undefined),
     guard(checkExistingNetwork(cloud, cluster, findings), undefined),
@@ -123,6 +127,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
     publicKey,
     objectStore,
     share,
+    dns,
     existing,
   };
 }

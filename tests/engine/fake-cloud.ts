@@ -42,6 +42,7 @@ const KINDS: Readonly<Record<string, string>> = {
   "/share/v2/share-networks": "share_network",
   "/share/v2/shares": "share",
   "/share/v2/share-access-rules": "access",
+  "/dns/v2/zones/z1/recordsets": "recordset",
   "/object/v1": "container",
   "/identity/v3/users/u/credentials/OS-EC2": "credential",
 };
@@ -121,6 +122,11 @@ export class FakeCloud {
     return made.sort();
   }
 
+  /** Where a name leads. */
+  record(name: string): unknown {
+    return [...this.#of("/dns/v2/zones/z1/recordsets").values()].find((one) => one.name === name)?.records;
+  }
+
   /** A server by its name. */
   server(name: string): Item | undefined {
     return [...this.#of("/compute/v2.1/servers").values()].find((server) => server.name === name);
@@ -174,6 +180,8 @@ export class FakeCloud {
     if (path === "/compute/v2.1/os-availability-zone") return [200, { availabilityZoneInfo: [] }];
     if (path === "/share/v2/types/default") return [200, { share_type: SHARE_TYPE }];
     if (path === "/share/v2/types") return [200, { share_types: [SHARE_TYPE] }];
+    if (path === "/dns/v2/zones") return [200, { zones: [ZONE] }];
+    if (path === "/dns/v2/zones/z1") return [200, ZONE];
     if (path === "/share/v2") return [200, { versions: [SHARE_VERSION] }];
     if (path === "/share/v2/security-services/detail") return [200, { security_services: [] }];
     if (path === "/volume/v3/types") return [200, { volume_types: [] }];
@@ -199,7 +207,7 @@ export class FakeCloud {
         Object.assign(item, body[one]);
         return [200, { [one]: item }];
       default:
-        return [200, { [one]: item }];
+        return [200, one === "recordset" ? item : { [one]: item }];
     }
   }
 
@@ -310,7 +318,7 @@ export class FakeCloud {
         return this.#createServer(item, given);
     }
     this.#of(collection).set(id, item);
-    return [CREATED[one] ?? 201, { [one]: item }];
+    return [CREATED[one] ?? 201, one === "recordset" ? item : { [one]: item }];
   }
 
   #createServer(item: Item, given: Record<string, unknown>): Answer {
@@ -362,7 +370,7 @@ export class FakeCloud {
       for (const rule of [...rules.values()]) if (rule.security_group_id === item.id) rules.delete(rule.id);
     }
     this.#of(collection).delete(item.id);
-    return [204, undefined];
+    return collection.endsWith("/recordsets") ? [202, { ...item, status: "PENDING" }] : [204, undefined];
   }
 
   #act(item: Item, action: string, body: Record<string, never>): Answer {
@@ -452,6 +460,7 @@ export class FakeCloud {
         endpoint("block-storage", `/volume/v3/${PROJECT}`),
         endpoint("object-store", "/object/v1"),
         endpoint("sharev2", "/share/v2"),
+        endpoint("dns", "/dns"),
       ],
     };
   }
@@ -481,6 +490,9 @@ const SHARE_VERSION = {
 
 /** The type of shares: it makes a server for each network. */
 const SHARE_TYPE = { id: "t", name: "generic", required_extra_specs: { driver_handles_share_servers: "True" } };
+
+/** Designate's answers are the thing itself. */
+const ZONE = { id: "z1", name: "example.org.", status: "ACTIVE", project_id: PROJECT };
 
 /** How an S3 interface answers whom it does not know. */
 const S3_REFUSAL: [number, string, Headers] = [

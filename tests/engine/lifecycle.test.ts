@@ -42,7 +42,8 @@ function expectSuccess(outcome: Outcome): void {
 const instances = (outcome: Outcome): string[] => outcome.changes.filter((line) => line.includes(" Instance "));
 
 test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async ({ cloud, stackOf }) => {
-  const stack = await stackOf({ objectStore: "swift", sharedStorage: "manila" });
+  const door = { tls: "own", domain: "demo.example.org", dnsZone: "example.org", userCidrs: ["198.51.100.0/24"] };
+  const stack = await stackOf({ objectStore: "swift", sharedStorage: "manila", ...door });
 
   const preview = await stack.preview();
   expectSuccess(preview);
@@ -93,6 +94,8 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
   expect(outputs.jupyterToken).toMatch(/^[A-Za-z0-9]{32}$/);
   expect(outputs.sshConfig).toContain("HostName 203.0.113.10");
   expect(outputs.readme).not.toMatch(/\$\{/);
+  expect(outputs.jupyterUrl).toBe("https://demo.example.org/jupyter/lab");
+  expect(cloud.record("demo.example.org.")).toEqual(["203.0.113.10"]);
   expect(outputs.objectStore).toBe("s3a://demo-data");
   const [key] = cloud.leftovers().filter((line) => line.startsWith("credential "));
   expect(outputs.sparkProperties).toMatchObject({

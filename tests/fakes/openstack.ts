@@ -64,6 +64,8 @@ function initialState() {
     /** Name of the share type that is the cloud's own; empty: there is none. */
     defaultShareType: "cephfs",
     shares: [] as Item[],
+    dnsZones: [{ id: "z1", name: "example.org." }] as Item[],
+    recordSets: [] as Item[],
     shareLimits: {} as Record<string, number>,
     /** Containers of the object store: their metadata by their name. */
     containers: {} as Record<string, Record<string, string>>,
@@ -200,7 +202,7 @@ export class FakeOpenStack {
     } else if (url.pathname === "/") {
       this.rootHeaders.push(request.headers);
       send(response, this.state.s3.status, this.state.s3.body, { "content-type": "application/xml" });
-    } else if (!/^\/(compute|network|image|volume|object|share)\//.test(url.pathname)) {
+    } else if (!/^\/(compute|network|image|volume|object|share|dns)\//.test(url.pathname)) {
       send(response, 404, { error: { code: 404, message: "The resource could not be found." } });
     } else if (!this.#tokens.has(String(request.headers["x-auth-token"]))) {
       send(response, 401, { error: { code: 401, message: "The request you have made requires authentication." } });
@@ -250,6 +252,7 @@ export class FakeOpenStack {
       "object-store": `/object/v1/AUTH_${IDS.project}`,
       s3: "/",
       sharev2: "/share/v2",
+      dns: "/dns",
     };
     return this.state.services.map((type) => ({
       type,
@@ -278,6 +281,8 @@ export class FakeOpenStack {
       "/image/v2/images": ["images", s.images],
       "/volume/volumes/detail": ["volumes", s.volumes],
       "/volume/types": ["volume_types", s.volumeTypes],
+      "/dns/v2/zones": ["zones", s.dnsZones],
+      "/dns/v2/zones/z1/recordsets": ["recordsets", s.recordSets],
       "/share/v2/types": ["share_types", s.shareTypes],
       "/share/v2/shares": ["shares", s.shares],
     };

@@ -339,6 +339,12 @@ describe("userCidrs", () => {
     [{ userCidrs: world, networkCidr: "10.72.0.0/16" }, ["userCidrs"]],
     [{ userCidrs: ["0.0.0.0/0"], openToNetwork: true }, []],
     [{ userCidrs: [], tls: "acme", domain: "spark.example.org" }, ["userCidrs"]],
+    [{ domain: "spark.example.org", dnsZone: "example.org" }, []],
+    [{ domain: "example.org", dnsZone: "example.org" }, []],
+    [{ domain: "spark.badexample.org", dnsZone: "example.org" }, ["dnsZone"]],
+    [{ domain: "198.51.100.7", dnsZone: "example.org" }, ["dnsZone"]],
+    [{ dnsZone: "example.org" }, ["dnsZone"]],
+    [{ userCidrs: [], domain: "spark.example.org", dnsZone: "example.org" }, ["dnsZone"]],
     [
       {
         userCidrs: [],

@@ -76,6 +76,35 @@ test("everything that is wrong is said at once, each with its setting and a fix"
   ]);
 });
 
+describe("the cloud's DNS", () => {
+  const door = { tls: "own", userCidrs: ["198.51.100.0/24"], domain: "spark.example.org", clusterName: "lab" };
+  const named = { ...door, dnsZone: "example.org" };
+
+  test("is not asked where no record is wanted", async () => {
+    expect((await check(door)).dns).toBeUndefined();
+    expect(fake.count(/dns/)).toBe(0);
+  });
+
+  test("needs a service, the zone, and a name that nobody has", async () => {
+    expect(await problems(named)).toEqual([
+      '  dnsZone: got "example.org"; this cloud has no service for names (Designate). Fix: remove dnsZone, and have your DNS lead domain to the output bastionAddress.',
+    ]);
+    fake.state.services.push("dns");
+    expect((await check(named)).dns).toEqual({ zoneId: "z1" });
+    const record = { id: "r", name: "spark.example.org.", type: "A", records: ["198.51.100.9"], description: null };
+    fake.state.recordSets.push(record);
+    expect(await problems(named)).toEqual([
+      '  domain: got "spark.example.org"; its zone has a record of that name already, which leads to 198.51.100.9. Fix: choose another name, or delete that record: openstack recordset delete.',
+    ]);
+    record.description = "triplewide lab" as never;
+    expect((await check(named)).dns).toEqual({ zoneId: "z1" });
+    fake.state.dnsZones = [{ id: "z2", name: "example.com." }];
+    expect(await problems(named)).toEqual([
+      '  dnsZone: got "example.org"; this project has no such zone. Fix: use one of example.com.',
+    ]);
+  });
+});
+
 describe("the cloud's shares", () => {
   const manila = { sharedStorage: "manila", clusterName: "lab" };
 

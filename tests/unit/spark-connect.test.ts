@@ -94,7 +94,11 @@ describe("Spark Connect", () => {
 
   test("is behind the gateway's TLS, past its login to a token of its own, and never behind plain HTTP", () => {
     const door = (more: Record<string, unknown>) =>
-      JSON.stringify(define({ ...CLOUD, sparkConnect: true, sparkConnectPort: 15100, ...more }).services.find(({ name }) => name === "gateway")?.files[0]);
+      JSON.stringify(
+        define({ ...CLOUD, sparkConnect: true, sparkConnectPort: 15100, ...more }).services.find(
+          ({ name }) => name === "gateway",
+        )?.files[0],
+      );
     expect(door({ tls: "own" })).toContain('"path":["/spark.connect.SparkConnectService/*"]');
     expect(door({ tls: "own" })).toContain('"dial":"10.72.0.11:15100"');
     expect(door({})).not.toContain("SparkConnectService");

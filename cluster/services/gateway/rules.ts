@@ -7,7 +7,7 @@ import type { Context } from "../../context.ts";
 import { fewAddresses } from "../../networks.ts";
 import { platformOf } from "../../platforms.ts";
 import { bindsToNetwork } from "../../publishing.ts";
-import { isAddress, isEncrypted } from "./entrance.ts";
+import { isAddress, isEncrypted, isPublic } from "./entrance.ts";
 import { certificatesIn } from "./tls.ts";
 
 /** Rules between the keys of the gateway: what other machines reach is encrypted, by a certificate that fits. */
@@ -34,6 +34,7 @@ export function gatewayRules(c: Config, script: Context["script"], refuse: Refus
   }
   name(c, refuse);
   if (platformOf(c).servers) users(c, refuse);
+  zone(c, refuse);
   if (c.tls === "files") files(c, script, refuse);
 }
 
@@ -57,6 +58,19 @@ function name(c: Config, refuse: Refuse): void {
   } else if (tls === "acme" && (isAddress(domain) || !domain.includes("."))) {
     const fix = "set a name of your DNS, such as spark.example.org, or tls to own";
     refuse("domain", "a name with a dot in it while tls is acme, not an address", fix);
+  }
+}
+
+/** The cloud's DNS leads a name of its zone to the bastion, for those who may come there. */
+function zone(c: Config, refuse: Refuse): void {
+  const { dnsZone, domain } = c;
+  if (dnsZone === undefined) return;
+  if (domain === undefined || isAddress(domain) || (domain !== dnsZone && !domain.endsWith(`.${dnsZone}`))) {
+    refuse("dnsZone", "the zone in which domain is", "set domain to a name of that zone, or remove dnsZone");
+  }
+  if (!isPublic(c)) {
+    const rule = "empty while nobody comes by the bastion's public address";
+    refuse("dnsZone", rule, "set userCidrs too, or remove it");
   }
 }
 
