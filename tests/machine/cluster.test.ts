@@ -414,7 +414,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     expect(await ask(`https://${address}/jupyter/api/kernels`)).toBe("401 ");
     expect(await ask(`http://${address}/jupyter/lab`)).toBe(`308 https://${address}/jupyter/lab`);
     // Nobody who takes it over is root, or finds a key.
-    expect(await bastion.out("ps -o user= -C haproxy | sort -u")).toBe("haproxy\n");
+    expect(await bastion.out("ps -o user= -C haproxy | sort -u")).toBe("haproxy");
     expect(await bastion.out("grep -rl PRIVATE /etc/triplewide || true")).toBe("");
   });
 
