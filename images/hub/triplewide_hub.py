@@ -1,8 +1,6 @@
 """What JupyterHub does otherwise here: who its users are, who starts their servers, and what stands before them."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import os
 import re
@@ -15,62 +13,14 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
+from passwords import Passwords
 from tornado.web import authenticated
 from traitlets import Dict as TraitDict
 from traitlets import Integer, Unicode
+from traitlets import List as TraitList
 
 # Characters of a password that a user chooses.
 SHORTEST, LONGEST = 12, 200
-
-
-class Passwords:
-    """The password that each user has chosen, in a file: what is kept of one is made so that it takes long to try others.
-
-    Who has chosen none has the first one, which the config's stack made. With another first one, what was chosen before is void: so an
-    operator helps somebody who has forgotten theirs.
-    """
-
-    def __init__(self, path: str, first: Dict[str, str]):
-        self.path = path
-        self.first = first
-        try:
-            with open(path, encoding="utf-8") as file:
-                self.chosen: Dict[str, Dict[str, str]] = json.load(file)
-        except FileNotFoundError:
-            self.chosen = {}
-        valid = {name: kept for name, kept in self.chosen.items() if name in first and kept["instead"] == digest(first[name])}
-        if valid != self.chosen:
-            self.write(valid)
-
-    def write(self, chosen: Dict[str, Dict[str, str]]) -> None:
-        with open(self.path + ".new", "w", encoding="utf-8") as file:
-            json.dump(chosen, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(self.path + ".new", self.path)
-        self.chosen = chosen
-
-    def right(self, name: str, password: str) -> bool:
-        kept = self.chosen.get(name)
-        if kept is None:
-            # Somebody who is not there takes as long as somebody who is.
-            made = slow(password, b"")
-            first = self.first.get(name)
-            return first is not None and hmac.compare_digest(slow(first, b""), made)
-        return hmac.compare_digest(slow(password, bytes.fromhex(kept["salt"])).hex(), kept["key"])
-
-    def choose(self, name: str, password: str) -> None:
-        salt = secrets.token_bytes(16)
-        kept = {"salt": salt.hex(), "key": slow(password, salt).hex(), "instead": digest(self.first[name])}
-        self.write({**self.chosen, name: kept})
-
-
-def slow(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1)
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class People(Authenticator):
@@ -185,11 +135,12 @@ class CaddyProxy(Proxy):
     foreign_cookie = Unicode(config=True, help="Cookie that no server of a user's is to see.")
     folder = Unicode("/tmp/routes", config=True, help="Folder with a file for each route that there is.")
     guard = Unicode(config=True, help="Path of the guard's socket.")
+    users = TraitList(config=True, help="Names of the users.")
     process = None
 
     async def start(self) -> None:
         os.makedirs(self.folder, exist_ok=True)
-        targets = (await ask(self.guard, {"ask": "where"}))["targets"]
+        targets = await self.targets()
         listening = {"hub": {"listen": [self.listen], "automatic_https": {"disable": True}, **self.routes(targets)}}
         settings = {"admin": {"disabled": True, "config": {"persist": False}}, "apps": {"http": {"servers": listening}}}
         # One that lives on without its hub would keep the port.
@@ -197,6 +148,18 @@ class CaddyProxy(Proxy):
         self.process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env={**os.environ, "HOME": "/tmp"})
         self.process.stdin.write(json.dumps(settings).encode())
         self.process.stdin.close()
+
+    async def targets(self) -> Dict[str, str]:
+        """Where each user's server is, by the guard of the same config: with other users both start anew, in any order."""
+        for _ in range(120):
+            try:
+                targets = (await ask(self.guard, {"ask": "where"}))["targets"]
+                if sorted(targets) == sorted(self.users):
+                    return targets
+            except (OSError, ValueError):
+                pass
+            await asyncio.sleep(0.5)
+        raise RuntimeError("the guard does not answer, or knows other users than the hub")
 
     def routes(self, targets: Dict[str, str]) -> Dict[str, Any]:
         hub = {"handler": "reverse_proxy", "upstreams": [{"dial": urllib.parse.urlsplit(self.hub.url).netloc}]}

@@ -222,3 +222,26 @@ except OSError as error:
     expect(withGuard(code)).toBe("NotADirectoryError []");
   });
 });
+
+test("a password that a user chose holds until it is changed, or the operator makes another first one", () => {
+  const code = `
+import sys, tempfile
+sys.path.insert(0, ${JSON.stringify(join(ROOT, "images/hub"))})
+from passwords import Passwords
+path = tempfile.mkdtemp() + "/passwords.json"
+def known(first, *tried):
+    there = Passwords(path, first)
+    return [there.right(name, password) for name, password in tried]
+print(known({"alice": "first"}, ("alice", "first"), ("alice", "x"), ("alice", ""), ("bob", ""), ("bob", "first")))
+Passwords(path, {"alice": "first"}).choose("alice", "mine")
+print(known({"alice": "first"}, ("alice", "mine"), ("alice", "first")), "mine" in open(path).read())
+print(known({"alice": "second"}, ("alice", "mine"), ("alice", "second")))
+print(known({"alice": "first"}, ("alice", "mine"), ("alice", "first")))`;
+  const { stdout, stderr } = spawnSync("python3", ["-c", code], { encoding: "utf8" });
+  expect(stdout.trim().split("\n"), stderr).toEqual([
+    "[True, False, False, False, False]",
+    "[True, False] False",
+    "[False, True]",
+    "[False, True]",
+  ]);
+});
