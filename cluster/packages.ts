@@ -11,7 +11,7 @@ const IVY_SETTINGS = "/etc/triplewide/ivysettings.xml";
 /** Certificate authorities of the config; `with-trust` of the client's image makes of them what Python and Java read. */
 const TRUSTED = "/etc/triplewide/trusted.pem";
 /** Where it puts that. Executors read it too where the folder is shared. */
-const TRUST_FOLDER = `${SHARED_FOLDER}/.trust`;
+export const TRUST_FOLDER = `${SHARED_FOLDER}/.trust`;
 
 /** Properties of drivers. */
 export function packageProperties(c: Config): Record<string, string> {
@@ -33,9 +33,13 @@ export const packageFiles = (c: Config): File[] => [
   ...(c.trustedCertificates.length === 0 ? [] : [textFile(TRUSTED, c.trustedCertificates.map(pem).join(""))]),
 ];
 
-/** A command of the client, by which those whom the config trusts are trusted before it starts. */
-export const trusting = (c: Config, command: readonly string[]): string[] => [
-  ...(c.trustedCertificates.length === 0 ? [] : ["with-trust", TRUSTED, TRUST_FOLDER]),
+/**
+ * A command of the client, by which those whom the config trusts are trusted before it starts.
+ *
+ * @param folder Where what programs read for that is put.
+ */
+export const trusting = (c: Config, command: readonly string[], folder = TRUST_FOLDER): string[] => [
+  ...(c.trustedCertificates.length === 0 ? [] : ["with-trust", TRUSTED, folder]),
   ...command,
 ];
 

@@ -176,6 +176,11 @@ class Guard:
                 return mount["Source"] + path[len(mount["Destination"]) :]
         raise Refused(f"{path} is on no volume")
 
+    def trust(self):
+        """What with-trust made when this program was started: the same for all, and nobody's to change."""
+        folder = f"{self.state}/trust"
+        return [f"{self.host_path(folder)}:{self.policy['trust']}:ro"] if os.path.isdir(folder) else []
+
     def work(self, user):
         return f"{self.policy['shared']}/users/{user}"
 
@@ -206,7 +211,7 @@ class Guard:
             "Labels": {"triplewide.hub": machine, "triplewide.user": user, "triplewide.tasks": self.container["PROJECT"]},
             "HostConfig": {
                 "NetworkMode": network,
-                "Binds": [f"{home}:/home/{user}", f"{work}:{self.work(user)}"],
+                "Binds": [f"{home}:/home/{user}", f"{work}:{self.work(user)}", *self.trust()],
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges:true"],
                 "PidsLimit": policy["processes"],

@@ -72,6 +72,23 @@ describe("the hub", () => {
     expect(files.join(" ")).not.toMatch(/jupyter-token|guard|hub\.json/);
   });
 
+  test("makes once what users' programs trust, and shows it to all", () => {
+    const guard = serviceOf(define({ ...HUB, trustedCertificates: [`MII${"A".repeat(400)}`] }), "hub-guard");
+    expect(guard.command).toEqual(expect.arrayContaining(["with-trust", "/var/lib/notebooks/trust", "python3"]));
+    expect(jsonOf(guard, "/etc/hub/guard.json")).toMatchObject({
+      command: ["jupyterhub-singleuser"],
+      trust: "/home/spark/work/.trust",
+      env: { SSL_CERT_FILE: "/home/spark/work/.trust/ca.pem" },
+    });
+    const code = `
+policy["trust"] = work + "/.trust"
+print(g.trust())
+guard.os.mkdir(state + "/trust")
+g.host_path = lambda path: path.replace(state, "/host/state")
+print(g.trust() == ["/host/state/trust:" + work + "/.trust:ro"])`;
+    expect(withGuard(code)).toBe("[]\nTrue");
+  });
+
   test("has a port of its own, which is an origin of its own, with and without a gateway", () => {
     for (const gateway of [true, false]) {
       const cluster = define({ ...HUB, gateway, hubPort: 8100 });

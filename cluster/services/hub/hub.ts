@@ -5,7 +5,7 @@ import type { WiredContext } from "../../context.ts";
 import { PROCESSES } from "../../limits.ts";
 import { SHM_MIB } from "../../memory.ts";
 import { proxyEnv } from "../../outside.ts";
-import { trustEnv, trusting } from "../../packages.ts";
+import { TRUST_FOLDER, trustEnv, trusting } from "../../packages.ts";
 import { healthOf, http, tcp } from "../../probe.ts";
 import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-storage.ts";
 import type { Directory, Machine, Service } from "../../types.ts";
@@ -27,6 +27,8 @@ const HUB_UID = 1002;
 /** Users of servers are numbered from here, by the guard. */
 const UIDS_ABOVE = 2000;
 const CONF = "/etc/hub";
+/** What the guard keeps: numbers, homes, and what makes programs trust whom the config trusts. */
+const STATE = "/var/lib/notebooks";
 /** Folder of the guard's socket. */
 const RUN: Directory = { path: "/run/hub", lasts: "machine", shared: "machine" };
 const SOCKET = `${RUN.path}/guard.sock`;
@@ -109,7 +111,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
     machine: machine.name,
     runtime: "docker",
     image: "hub",
-    command: ["python3", "/opt/hub/guard.py"],
+    command: trusting(c, ["python3", "/opt/hub/guard.py"], `${STATE}/trust`),
     env: { TZ: c.timeZone },
     files: [
       ...files,
@@ -126,7 +128,8 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             uidsAbove: UIDS_ABOVE,
             sparkGid: SPARK_UID,
             image: image("hub"),
-            command: trusting(c, ["jupyterhub-singleuser"]),
+            command: ["jupyterhub-singleuser"],
+            trust: TRUST_FOLDER,
             memoryMiB: c.notebookMemoryMiB,
             cpus: c.notebookCpus,
             processes: PROCESSES,
@@ -159,7 +162,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
     ports: [],
     health: healthOf(tcp("127.0.0.1", c.hubPort + 2)),
     uid: 0,
-    dirs: [{ path: "/var/lib/notebooks", lasts: "data" }, RUN, usersFolder],
+    dirs: [{ path: STATE, lasts: "data" }, RUN, usersFolder],
     memoryMiB: 256,
     after: [],
     needs: ["docker-socket"],
