@@ -51,6 +51,13 @@ export class FakeCloud {
   /** `POST /compute/v2.1/servers`, in the order in which they came. */
   readonly requests: string[] = [];
   readonly faults: Fault[] = [];
+  /**
+   * Asked after each request that made, changed or deleted something, or was refused in trying to, what becomes of its reply: it is
+   * sent; it is lost, as when a connection is cut; or it never comes.
+   */
+  reply: (line: string) => "sent" | "lost" | "never" = () => "sent";
+  /** Whether every request is answered as by a proxy whose cloud is down. */
+  down = false;
   /** Names of servers that end in ERROR when they are made. */
   readonly doomed = new Set<string>();
   /** Names of servers that come up when they are next made, and then fall into ERROR in the lists of the cloud. */
@@ -132,6 +139,28 @@ export class FakeCloud {
     return [...this.#of("/compute/v2.1/servers").values()].find((server) => server.name === name);
   }
 
+  /** Everything with its id, as `kind name id`, sorted: what is still the same afterwards. */
+  identities(...kinds: string[]): string[] {
+    const made = [...this.#items].flatMap(([path, items]) =>
+      [...items.values()].map((item) => [KINDS[path] ?? "", `${item.name ?? item.description} ${item.id}`] as const),
+    );
+    return made.flatMap(([kind, item]) => (kinds.includes(kind) ? [`${kind} ${item}`] : [])).sort();
+  }
+
+  /** Has something from now on, as if it had been made with that id. */
+  hold(path: string, id: string, given: Readonly<Record<string, unknown>>): void {
+    const [status] = this.#create(path, KINDS[path] ?? "", given, id);
+    if (status >= 400) throw new Error(`${path} ${id}: ${status}`);
+    const item = this.#of(path).get(id);
+    // What it is for may stand in it as well.
+    if (item && given.device_owner) Object.assign(item, given);
+  }
+
+  /** Removes a key pair, as a person does. */
+  removeKeyPair(name: string): void {
+    this.#of("/compute/v2.1/os-keypairs").delete(name);
+  }
+
   #of(path: string): Map<string, Item> {
     const items = this.#items.get(path);
     if (!items) throw new Error(`no such collection: ${path}`);
@@ -149,6 +178,10 @@ export class FakeCloud {
     const method = request.method ?? "GET";
     const path = url.pathname.replace(/\/$/, "").replace(`/volume/v3/${PROJECT}`, "/volume/v3");
     this.requests.push(`${method} ${path}`);
+    if (this.down) {
+      response.writeHead(503).end("Service Unavailable\n");
+      return;
+    }
     if (path === "" || path.startsWith("/object/v1/")) {
       const [status, answer, headers] = path === "" ? S3_REFUSAL : this.#objects(method, path, request.headers);
       response.writeHead(status, { "content-type": "application/json", ...headers });
@@ -160,6 +193,9 @@ export class FakeCloud {
     const [status, answer, headers] = fault
       ? [fault.status, fault.body ?? { error: { message: "made to fail" } }, {}]
       : this.#answer(method, path, url.searchParams, body);
+    const reply = method === "GET" || path.endsWith("/auth/tokens") ? "sent" : this.reply(`${method} ${path}`);
+    if (reply === "lost") request.socket.destroy();
+    if (reply !== "sent") return;
     response.writeHead(status, { "content-type": "application/json", ...headers });
     response.end(answer === undefined ? undefined : JSON.stringify(answer));
   }
@@ -260,8 +296,11 @@ export class FakeCloud {
     return collection.endsWith("os-keypairs") ? items.map((keypair) => ({ keypair })) : items;
   }
 
-  #create(collection: string, one: string, given: Record<string, unknown>): Answer {
-    const id = one === "keypair" ? String(given.name) : randomUUID();
+  #create(collection: string, one: string, given: Record<string, unknown>, asId: string = randomUUID()): Answer {
+    const id = one === "keypair" ? String(given.name) : asId;
+    if (one === "keypair" && this.#of(collection).has(id)) {
+      return [409, { conflictingRequest: { code: 409, message: `Key pair '${id}' already exists.` } }];
+    }
     const item: Item = { status: "ACTIVE", ...given, id, project_id: PROJECT, tenant_id: PROJECT };
     switch (one) {
       case "port": {
@@ -419,10 +458,14 @@ export class FakeCloud {
     const rules = this.#of("/share/v2/share-access-rules");
     if (body.allow_access) {
       const id = randomUUID();
+      const { access_to } = body.allow_access;
+      if ([...rules.values()].some((rule) => rule.share_id === share.id && rule.access_to === access_to)) {
+        return [400, { badRequest: { code: 400, message: `Share access ip:${access_to} exists.` } }];
+      }
       const rule = {
         ...body.allow_access,
         id,
-        name: String(body.allow_access.access_to),
+        name: String(access_to),
         share_id: share.id,
         state: "active",
       };

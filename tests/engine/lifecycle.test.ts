@@ -245,7 +245,7 @@ describe("a fault in the middle", () => {
     stackOf,
   }) => {
     const stack = await stackOf();
-    const update = stack.startUp();
+    const update = stack.start();
     const made = (): number => cloud.requests.filter((line) => line === "POST /compute/v2.1/servers").length;
     while (made() < 3) await sleep(100);
     expect(await stack.killAndRecover(update)).toMatch(/Instance demo-[\w-]+: there \(/);

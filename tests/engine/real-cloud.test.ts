@@ -133,7 +133,7 @@ describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`
   });
 
   test("an engine that is killed in the middle: recover, and the next update completes", async () => {
-    const update = stack.startUp();
+    const update = stack.start();
     // Until servers are being made: the longest part, and the one that a killed engine knows least about.
     for (let i = 0; i < 600 && (await servers(cloud.env, NAME)).size === 0; i++) await sleep(500);
     process.stdout.write(await stack.killAndRecover(update));

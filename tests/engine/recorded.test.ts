@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { DEMO } from "./demo.ts";
 import { FakeCloud } from "./fake-cloud.ts";
+import { holdState } from "./held.ts";
 import { Stack } from "./stack.ts";
 
 /**
@@ -49,10 +50,16 @@ test.runIf(process.env.TRIPLEWIDE_RECORD)("record", async () => {
   writeFileSync(STATE, `${state.replaceAll(cloud.url, "http://cloud.example.org")}\n`);
 });
 
-test("a recorded cluster is changed by this version only in what its machines run", async () => {
-  expect(existsSync(STATE)).toBe(true);
+/** The stack and the cloud as they were when the state was recorded. */
+async function restore(): Promise<void> {
+  const state = JSON.parse(readFileSync(STATE, "utf8"));
+  holdState(cloud, state.deployment.resources);
   const imported = await stack.pulumi("stack", "import", "--file", STATE);
   expect(imported.code, imported.text).toBe(0);
+}
+
+test("a recorded cluster is changed by this version only in what its machines run", async () => {
+  await restore();
   const preview = await stack.preview();
   expect(preview.code, preview.text).toBe(0);
   expect(preview.same).toBeGreaterThan(30);
@@ -63,4 +70,18 @@ test("a recorded cluster is changed by this version only in what its machines ru
     expect(resource).toMatch(/^Instance /);
     expect(["metadata", "userData"], resource).toEqual(expect.arrayContaining([...keys]));
   }
+});
+
+test("a recorded cluster is updated by this version: in order, and data, addresses and passwords stay", async () => {
+  await restore();
+  const kept = () => cloud.identities("network", "subnet", "port", "floatingip", "volume", "keypair");
+  const before = kept();
+  const { jupyterToken, privateKey } = await stack.outputs();
+  const up = await stack.up();
+  expect(up.code, up.text).toBe(0);
+  expect(kept()).toEqual(before);
+  expect(await stack.outputs()).toMatchObject({ jupyterToken, privateKey });
+  const replaced = up.changes.flatMap((line) => /^create-replacement Instance demo-(\w+)/.exec(line)?.[1] ?? []);
+  expect(replaced).toEqual(["bastion", "registry", "master", "agent", "client"]);
+  expect((await stack.up()).changes).toEqual([]);
 });

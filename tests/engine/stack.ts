@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
@@ -94,25 +94,37 @@ export class Stack {
     return this.#operation("destroy", ["--yes", ...args]);
   }
 
-  /** Starts an update and hands its process over, for those who want to kill it. */
-  startUp(): ChildProcess {
-    return spawn("pulumi", ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", "test"], {
+  /** Starts an update, or a removal, and hands its process over, for those who want to kill it. */
+  start(verb: "up" | "destroy" = "up"): ChildProcess {
+    const log = openSync(join(this.folder, "run.log"), "w");
+    return spawn("pulumi", [verb, "--yes", "--skip-preview", "--non-interactive", "--stack", "test"], {
       cwd: this.folder,
       env: this.environment,
-      stdio: "ignore",
+      stdio: ["ignore", log, log],
       // A group of its own: the engine's children can be killed with it, as when a machine loses power.
       detached: true,
     });
   }
 
-  /** Kills an update and all of its processes, as when a machine loses power; then `npm run recover`. @returns What it said. */
+  /** What the last process of `start` said. */
+  log(): string {
+    return readFileSync(join(this.folder, "run.log"), "utf8");
+  }
+
+  /** Kills an update and all of its processes, as when a machine loses power; then `triplewide recover`. @returns What it said. */
   async killAndRecover(update: ChildProcess): Promise<string> {
     const ended = once(update, "exit");
     process.kill(-(update.pid ?? 0), "SIGKILL");
     await ended;
     // The lock of a process that is no more.
     await this.pulumi("cancel", "--yes");
-    const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, "cli", "main.ts"), "recover", "test"], {
+    return this.recover();
+  }
+
+  /** `triplewide recover`. @returns What it said. */
+  async recover(...flags: string[]): Promise<string> {
+    const command = [join(ROOT, "cli", "main.ts"), "recover", "test", ...flags];
+    const { stdout } = await promisify(execFile)(process.execPath, command, {
       cwd: this.folder,
       env: this.environment,
     });
