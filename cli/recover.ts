@@ -7,14 +7,27 @@ import { loadRaw } from "../config/load.ts";
 import { UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { Cloud } from "../openstack/cloud.ts";
-import { adopt, type Checkpoint, findPending } from "../openstack/pending.ts";
+import {
+  adopt,
+  type Checkpoint,
+  findable,
+  findPending,
+  isHalfMade,
+  type PlannedStep,
+  withPending,
+} from "../openstack/pending.ts";
 import { commandOf, projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
+import { removeBrokenAttributes } from "./state-file.ts";
 
 /** As long as the provider itself waits for a server. */
 const BUILD_MINUTES = 30;
 
-async function recoverStack(environment: string): Promise<void> {
+interface Options {
+  adopt: boolean;
+}
+
+async function recoverStack(environment: string, { adopt: takeIn }: Options): Promise<void> {
   const folder = projectFolder();
   // Not the whole validation: what is wrong with a config must not keep its state from being mended.
   if (loadRaw(folder, environment).platform === "docker") {
@@ -23,14 +36,41 @@ async function recoverStack(environment: string): Promise<void> {
     );
     return;
   }
-  const stack = ["--stack", environment];
-  const checkpoint: Checkpoint = JSON.parse(await pulumi(folder, ["stack", "export", ...stack], "read"));
-  const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");
-  if (creates.length === 0) {
+  const stack: Stack = { folder, flags: ["--stack", environment] };
+  for (const file of await removeBrokenAttributes(folder, environment)) {
+    process.stdout.write(`${file}: removed, it was cut off\n`);
+  }
+  const checkpoint = await readState(stack);
+  const { pending_operations: operations = [], resources = [] } = checkpoint.deployment;
+  const cut = operations.some(({ type }) => type === "creating") || resources.some(isHalfMade);
+  if (!cut && !takeIn) {
     process.stdout.write("Nothing to recover: no creation was cut off.\n");
     return;
   }
   const cloud = Cloud.fromEnvironment({ folder: ROOT });
+  try {
+    if (cut) await mend(stack, cloud, checkpoint);
+    if (takeIn) await adoptUnknown(stack, cloud);
+  } finally {
+    cloud.close();
+  }
+}
+
+/** Type and name of a resource, for people. */
+const nameOf = (urn: string): string => (urn.split("$").at(-1) ?? urn).split("::").join(" ");
+
+interface Stack {
+  /** Folder of the Pulumi project. */
+  folder: string;
+  flags: readonly string[];
+}
+
+const readState = async ({ folder, flags }: Stack): Promise<Checkpoint> =>
+  JSON.parse(await pulumi(folder, ["stack", "export", ...flags], "read"));
+
+/** Puts into the state what the cloud has of the creations that the state says had begun. @returns How many it has. */
+async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoint): Promise<number> {
+  const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");
   const found = await findPending(
     cloud,
     creates.map(({ resource }) => ({ urn: resource.urn, type: resource.type, inputs: resource.inputs ?? {} })),
@@ -39,16 +79,46 @@ async function recoverStack(environment: string): Promise<void> {
     cloud,
     found.flatMap(({ urn, id }) => (id && urn.includes("compute/instance:Instance::") ? [id] : [])),
   );
-  cloud.close();
   for (const { urn, id, todo } of found) {
-    const name = urn.split("::").slice(2).join(" ");
-    process.stdout.write(`${name}: ${todo ?? (id ? `there (${id})` : "not there, will be made again")}\n`);
+    process.stdout.write(`${nameOf(urn)}: ${todo ?? (id ? `there (${id})` : "not there, will be made again")}\n`);
   }
-  await importState(folder, stack, adopt(checkpoint, found));
+  if (found.length > 0) await importState(folder, flags, adopt(checkpoint, found));
   // The engine has flags of its own for this, but they read nothing of what is there (3.259). A refresh of these alone does:
   // one of everything takes as long as the cluster is large.
-  const targets = found.flatMap(({ urn, id }) => (id ? ["--target", urn] : []));
-  if (targets.length > 0) await pulumi(folder, ["refresh", "--yes", "--skip-preview", ...stack, ...targets], "show");
+  const halfMade = (checkpoint.deployment.resources ?? []).filter(isHalfMade);
+  const targets = [...found.filter(({ id }) => id), ...halfMade].flatMap(({ urn }) => ["--target", urn]);
+  if (targets.length > 0) await pulumi(folder, ["refresh", "--yes", "--skip-preview", ...flags, ...targets], "show");
+  return targets.length / 2;
+}
+
+/**
+ * Takes into the stack what its next update would make and the cloud has already: answers to creations got lost. In rounds, for what
+ * stands on it is known only then.
+ */
+async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
+  for (let taken = 0; ; ) {
+    const preview = await pulumi(stack.folder, ["preview", "--json", ...stack.flags], "read");
+    const wanted = findable((JSON.parse(preview) as { steps?: PlannedStep[] }).steps ?? []);
+    const found = await findPending(
+      cloud,
+      wanted.map(({ urn, type, inputs = {} }) => ({ urn, type, inputs })),
+    );
+    const there = new Set(found.flatMap(({ urn, id }) => (id ? [urn] : [])));
+    for (const { todo } of found) if (todo) process.stdout.write(`${todo}\n`);
+    if (there.size === 0) {
+      if (taken === 0)
+        process.stdout.write("Nothing to adopt: the cloud has nothing that the next update would make.\n");
+      return;
+    }
+    taken += await mend(
+      stack,
+      cloud,
+      withPending(
+        await readState(stack),
+        wanted.filter(({ urn }) => there.has(urn)),
+      ),
+    );
+  }
 }
 
 /** Waits until no server is being made any more: the provider cannot read one that is. */
@@ -81,9 +151,10 @@ export function recover(): Command {
   return commandOf(
     "recover",
     "Mends the state after an update on OpenStack that was killed.",
-    "Looks which of the resources whose creation had begun the cloud holds, and writes that into the state. The next `pulumi up` goes on from there. On this machine's Docker there is nothing to recover: `triplewide up` is enough.",
+    "Looks which of the resources whose creation had begun the cloud holds, and writes that into the state. The next `pulumi up` goes on from there. With --adopt it does the same for what the next update would make and the cloud has already under the same names, as when a connection was cut before the cloud's answer came; what it takes is then this stack's, to be changed and removed by it. On this machine's Docker there is nothing to recover: `triplewide up` is enough.",
     ["triplewide recover production && pulumi up --stack production"],
   )
     .argument("<environment>", "the Pulumi stack")
+    .option("--adopt", "also take in what the next update would make and the cloud has already", false)
     .action(recoverStack);
 }

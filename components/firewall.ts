@@ -13,6 +13,8 @@ export interface FirewallArgs {
   rules: readonly FirewallRule[];
   /** What machines may connect to. Plain, for the same reason. */
   egress: readonly Egress[];
+  /** See `twins.ts`. */
+  refusesTwins: pulumi.ResourceHook;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface FirewallArgs {
  * ```ts
  * const rules = [{ group: "master", protocol: "tcp", first: 2181, last: 2181, fromGroup: "agent" }];
  * const egress = [{ ethertype: "IPv4" }];
- * const firewall = new Firewall("lab-firewall", { clusterName: "lab", groups: ["master", "agent"], rules, egress });
+ * const firewall = new Firewall("lab-firewall", { clusterName: "lab", groups: ["master", "agent"], rules, egress, refusesTwins });
  * const securityGroupId = firewall.of("agent");
  * ```
  */
@@ -33,7 +35,7 @@ export class Firewall extends pulumi.ComponentResource {
   constructor(name: string, args: FirewallArgs, opts?: pulumi.ComponentResourceOptions) {
     super("triplewide:index:Firewall", name, {}, opts);
 
-    const groups = new Map(args.groups.map((group) => [group, this.#group(name, args.clusterName, group)]));
+    const groups = new Map(args.groups.map((group) => [group, this.#group(name, args, group)]));
     for (const group of groups.values()) this.#egress(group, args.egress);
     for (const rule of args.rules) this.#ingress(rule, groups);
     this.#made = groups;
@@ -52,7 +54,7 @@ export class Firewall extends pulumi.ComponentResource {
     return must(this.#made, group).resource.id;
   }
 
-  #group(name: string, clusterName: string, group: Group): MadeGroup {
+  #group(name: string, { clusterName, refusesTwins }: FirewallArgs, group: Group): MadeGroup {
     const resource = new SecGroup(
       `${name}-${group}`,
       {
@@ -61,7 +63,7 @@ export class Firewall extends pulumi.ComponentResource {
         // Neutron's own two egress rules would collide with ours and could not be changed.
         deleteDefaultRules: true,
       },
-      { parent: this },
+      { parent: this, hooks: { beforeCreate: [refusesTwins] } },
     );
     return { name: `${name}-${group}`, resource };
   }

@@ -9,6 +9,7 @@ import type { Operator } from "../mesos/leader.ts";
 import { applyQuotas } from "../mesos/quotas.ts";
 import type { Cloud } from "../openstack/cloud.ts";
 import { type ExistingMachine, existingMachines, faultOf } from "../openstack/inventory.ts";
+import { namesOf } from "../openstack/pending.ts";
 import type { Access, AppsRequest, Operations, QuotasRequest, ReadyRequest } from "./operations.ts";
 
 export interface LiveOptions {
@@ -34,6 +35,7 @@ export class LiveOperations implements Operations {
   #closed = false;
   #view: Promise<ReadonlyMap<string, ExistingMachine>> | undefined;
   #viewedAt = 0;
+  readonly #known = new Map<string, Promise<ReadonlyMap<string, string>>>();
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -62,6 +64,13 @@ export class LiveOperations implements Operations {
     const { cloud, clusterName } = this.#options;
     // The provider's own error is shown in any case; this only adds the reason.
     return faultOf(cloud, clusterName, machine).catch(() => "");
+  }
+
+  async known(type: string, name: string): Promise<string | undefined> {
+    // Asked for once, before the first of the type is made: what this update makes is not among them.
+    const known = this.#known.get(type) ?? namesOf(this.#options.cloud, type);
+    this.#known.set(type, known);
+    return (await known).get(name);
   }
 
   async ready(request: ReadyRequest): Promise<void> {

@@ -67,6 +67,8 @@ export interface MachineGroupArgs {
   readyTimeoutSeconds: number;
   /** What exists, and how machines are waited for. */
   operations: Operations;
+  /** See `twins.ts`. */
+  refusesTwins: pulumi.ResourceHook;
   /** Resolves when this group may start to replace machines. */
   after: Promise<void>;
 }
@@ -164,7 +166,12 @@ export class MachineGroup extends pulumi.ComponentResource {
         enableOnlineResize: true,
       },
       // Moving a volume to another zone would make an empty one.
-      { parent: this, protect: args.protectData, ignoreChanges: ["availabilityZone"] },
+      {
+        parent: this,
+        protect: args.protectData,
+        ignoreChanges: ["availabilityZone"],
+        hooks: { beforeCreate: [args.refusesTwins] },
+      },
     );
   }
 

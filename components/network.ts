@@ -24,6 +24,8 @@ export interface NetworkArgs {
   existingNetworkId?: string;
   /** Id of the subnet to use in `existingNetworkId`. */
   existingSubnetId?: string;
+  /** See `twins.ts`. */
+  refusesTwins: pulumi.ResourceHook;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface NetworkArgs {
  *
  * @example
  * ```ts
- * const network = new Network("lab-network", { clusterName: "lab", cidr: "10.72.0.0/16", externalNetworkId });
+ * const network = new Network("lab-network", { clusterName: "lab", cidr: "10.72.0.0/16", externalNetworkId, refusesTwins });
  * ```
  */
 export class Network extends pulumi.ComponentResource {
@@ -53,13 +55,10 @@ export class Network extends pulumi.ComponentResource {
       this.subnetId = pulumi.output(args.existingSubnetId);
       this.routerInterfaces = [];
     } else {
-      const network = new networking.Network(name, { name: args.clusterName }, { parent: this });
+      const unique = { parent: this, hooks: { beforeCreate: [args.refusesTwins] } };
+      const network = new networking.Network(name, { name: args.clusterName }, unique);
       const subnet = this.#subnet(name, network, args);
-      const router = new Router(
-        name,
-        { name: args.clusterName, externalNetworkId: args.externalNetworkId },
-        { parent: this },
-      );
+      const router = new Router(name, { name: args.clusterName, externalNetworkId: args.externalNetworkId }, unique);
       const routerInterface = new RouterInterface(name, { routerId: router.id, subnetId: subnet.id }, { parent: this });
       this.networkId = network.id;
       this.subnetId = subnet.id;

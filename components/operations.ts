@@ -63,6 +63,12 @@ export interface Operations {
   reach(access: Access): void;
   /** Why the cloud could not create a machine; empty where it gives no reason or does not answer. */
   fault(machine: string): Promise<string>;
+  /**
+   * Id of what the cloud has of a type under a name, from before this update; `undefined` where there is none.
+   *
+   * @param type Pulumi's, such as `openstack:networking/network:Network`.
+   */
+  known(type: string, name: string): Promise<string | undefined>;
   /** Resolves when the machines are ready; rejects with each machine's reason and last log lines. */
   ready(request: ReadyRequest): Promise<void>;
   /** Resolves when Marathon runs these apps, and no others of ours; rejects with each app that it does not run, and why. */
@@ -86,6 +92,7 @@ export function passive(existing: ReadonlyMap<string, ExistingMachine> = new Map
     existing,
     reach: () => {},
     fault: async () => "",
+    known: async () => undefined,
     ready: async () => {},
     apps: async () => {},
     quotas: async () => [],

@@ -23,6 +23,8 @@ export interface ShareArgs {
   clients: readonly string[];
   /** Whether it refuses to be deleted. */
   protectData: boolean;
+  /** See `twins.ts`. */
+  refusesTwins: pulumi.ResourceHook;
 }
 
 /**
@@ -30,7 +32,7 @@ export interface ShareArgs {
  *
  * @example
  * ```ts
- * const share = new Share("lab-share", { clusterName: "lab", sizeGb: 100, ownServer: true, networkId, subnetId, clients, protectData });
+ * const share = new Share("lab-share", { clusterName: "lab", sizeGb: 100, ownServer: true, networkId, subnetId, clients, protectData, refusesTwins });
  * export const source = share.source;
  * ```
  */
@@ -64,6 +66,7 @@ export class Share extends pulumi.ComponentResource {
         parent: this,
         protect: args.protectData,
         ignoreChanges: ["availabilityZone", ...(args.shareType ? [] : ["shareType"])],
+        hooks: { beforeCreate: [args.refusesTwins] },
       },
     );
     const rules = args.clients.map(

@@ -59,6 +59,7 @@ import { Network } from "./network.ts";
 import { ObjectStore } from "./object-store.ts";
 import type { Operations } from "./operations.ts";
 import { Share } from "./share.ts";
+import { refusesTwins } from "./twins.ts";
 
 export interface SparkClusterArgs {
   /** What runs where. Plain, because it decides which resources there are. */
@@ -158,6 +159,7 @@ export class SparkCluster extends pulumi.ComponentResource {
 
   readonly #args: SparkClusterArgs;
   readonly #checkout: Checkout;
+  readonly #refusesTwins: pulumi.ResourceHook;
   readonly #groups = new Map<Group, MachineGroup>();
 
   constructor(name: string, args: SparkClusterArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -166,6 +168,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.#checkout = readCheckout(args.root);
     checkUserData(args.cluster, this.#checkout);
     const { cluster } = args;
+    this.#refusesTwins = refusesTwins(`${name}-twins`, args.operations);
 
     // Network: where the machines are, and which groups may connect to which ports.
     const network = this.#network(name);
@@ -239,6 +242,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         externalNetworkId,
         existingNetworkId: c.existingNetworkId ?? "",
         existingSubnetId: c.existingSubnetId ?? "",
+        refusesTwins: this.#refusesTwins,
         ...(c.dnsServers.length > 0 ? { dnsServers: c.dnsServers } : {}),
       },
       { parent: this },
@@ -250,7 +254,13 @@ export class SparkCluster extends pulumi.ComponentResource {
     const groups = GROUP_NAMES.filter((group) => this.#machines(group).length > 0);
     return new Firewall(
       `${name}-firewall`,
-      { clusterName: cluster.name, groups, rules: cluster.firewall, egress: egressOf(cluster.config) },
+      {
+        clusterName: cluster.name,
+        groups,
+        rules: cluster.firewall,
+        egress: egressOf(cluster.config),
+        refusesTwins: this.#refusesTwins,
+      },
       { parent: this },
     );
   }
@@ -297,6 +307,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         subnetId,
         clients: shareClients(c),
         protectData: c.protectData,
+        refusesTwins: this.#refusesTwins,
       },
       { parent: this },
     );
@@ -443,6 +454,7 @@ export class SparkCluster extends pulumi.ComponentResource {
       batchSize: GROUPS[group].batch(c),
       readyTimeoutSeconds: c.readyTimeoutSeconds,
       operations,
+      refusesTwins: this.#refusesTwins,
       after: this.#before(group),
     };
   }

@@ -13,8 +13,17 @@ export { CloudError } from "./errors.ts";
 
 export type Service = "compute" | "network" | "image" | "volume" | "object-store" | "s3" | "share" | "dns";
 
+interface ServiceRecord {
+  types: string[];
+  version: (projectId: string) => string;
+  /** What it is needed for. */
+  why: string;
+  /** @default none but the token */
+  headers?: Readonly<Record<string, string>>;
+}
+
 /** Types under which catalogs list a service, best first, and the version that is put behind an address without one. */
-const SERVICES: Record<Service, { types: string[]; version: (projectId: string) => string; why: string }> = {
+const SERVICES: Record<Service, ServiceRecord> = {
   compute: { types: ["compute"], version: () => "/v2.1", why: "machines" },
   network: { types: ["network"], version: () => "/v2.0", why: "networks" },
   image: { types: ["image"], version: () => "/v2", why: "guest images" },
@@ -24,8 +33,14 @@ const SERVICES: Record<Service, { types: string[]; version: (projectId: string) 
     why: "data volumes",
   },
   "object-store": { types: ["object-store"], version: (projectId) => `/v1/AUTH_${projectId}`, why: "containers" },
-  share: { types: ["shared-file-system", "sharev2"], version: () => "/v2", why: "shares" },
   dns: { types: ["dns"], version: () => "/v2", why: "names" },
+  // Access rules have a list of their own from OpenStack's release Stein on.
+  share: {
+    types: ["shared-file-system", "sharev2"],
+    version: () => "/v2",
+    why: "shares",
+    headers: { "x-openstack-manila-api-version": "2.45" },
+  },
   s3: { types: ["s3"], version: () => "", why: "containers, as S3 has them" },
 };
 
@@ -197,7 +212,7 @@ export class Cloud {
         for (const item of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(item));
       }
       const answer = await this.#send(url.href, {
-        headers: { "x-auth-token": token.id, accept: "application/json" },
+        headers: { "x-auth-token": token.id, accept: "application/json", ...SERVICES[service].headers },
         timeoutMs: this.#timeoutMs,
       });
       if (answer.status === 401 && !renewed) {

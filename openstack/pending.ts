@@ -19,24 +19,31 @@ type Candidate = { id: string } & Readonly<Record<string, unknown>>;
 
 interface Finder {
   service: Service;
-  path: string;
+  path: string | ((inputs: Inputs) => string);
   /** Name of the list in the answer. */
   key: string;
+  /** Inputs by which it is found: where one of them is not known yet, the cloud cannot have it. */
+  by: readonly string[];
   /** What narrows the list down. */
   query: (inputs: Inputs) => Record<string, string>;
   matches: (candidate: Candidate, inputs: Inputs) => boolean;
+  /** What Pulumi knows it by. @default its id */
+  idOf?: (candidate: Candidate, inputs: Inputs) => string;
 }
 
 type Inputs = PendingCreate["inputs"];
 const text = (value: unknown): string => (value === undefined || value === null ? "" : String(value));
 
-const byName = (service: Service, path: string, key: string, nameInQuery = true): Finder => ({
+const byName = (service: Service, path: Finder["path"], key: string, nameInQuery = true): Finder => ({
   service,
   path,
   key,
+  by: ["name"],
   query: (inputs) => (nameInQuery ? { name: text(inputs.name) } : {}),
   matches: (candidate, inputs) => candidate.name === inputs.name,
 });
+
+const KEY_PAIR = "openstack:compute/keypair:Keypair";
 
 const FINDERS: Readonly<Record<string, Finder>> = {
   "openstack:networking/network:Network": byName("network", "/networks", "networks"),
@@ -45,13 +52,26 @@ const FINDERS: Readonly<Record<string, Finder>> = {
   "openstack:networking/secGroup:SecGroup": byName("network", "/security-groups", "security_groups"),
   "openstack:networking/port:Port": byName("network", "/ports", "ports"),
   "openstack:blockstorage/volume:Volume": byName("volume", "/volumes/detail", "volumes"),
-  "openstack:compute/serverGroup:ServerGroup": byName("compute", "/os-server-groups", "server_groups", false),
   "openstack:sharedfilesystem/share:Share": byName("share", "/shares", "shares"),
   "openstack:sharedfilesystem/shareNetwork:ShareNetwork": byName("share", "/share-networks", "share_networks"),
+  "openstack:sharedfilesystem/shareAccess:ShareAccess": {
+    service: "share",
+    path: "/share-access-rules",
+    key: "access_list",
+    by: ["shareId"],
+    query: (inputs) => ({ share_id: text(inputs.shareId) }),
+    matches: (rule, inputs) => rule.access_type === inputs.accessType && rule.access_to === inputs.accessTo,
+  },
+  "openstack:dns/recordSet:RecordSet": {
+    ...byName("dns", ({ zoneId }) => `/zones/${text(zoneId)}/recordsets`, "recordsets"),
+    idOf: ({ id }, { zoneId }) => `${text(zoneId)}/${id}`,
+  },
+  "openstack:compute/serverGroup:ServerGroup": byName("compute", "/os-server-groups", "server_groups", false),
   "openstack:networking/routerInterface:RouterInterface": {
     service: "network",
     path: "/ports",
     key: "ports",
+    by: ["routerId", "subnetId"],
     query: (inputs) => ({ device_id: text(inputs.routerId) }),
     matches: (port, inputs) =>
       ((port.fixed_ips as { subnet_id: string }[] | undefined) ?? []).some((ip) => ip.subnet_id === inputs.subnetId),
@@ -60,6 +80,7 @@ const FINDERS: Readonly<Record<string, Finder>> = {
     service: "network",
     path: "/floatingips",
     key: "floatingips",
+    by: ["portId"],
     query: (inputs) => ({ port_id: text(inputs.portId) }),
     matches: (floatingIp, inputs) => floatingIp.port_id === inputs.portId,
   },
@@ -67,6 +88,7 @@ const FINDERS: Readonly<Record<string, Finder>> = {
     service: "network",
     path: "/security-group-rules",
     key: "security_group_rules",
+    by: ["securityGroupId", "remoteGroupId"],
     query: (inputs) => ({ security_group_id: text(inputs.securityGroupId) }),
     matches: (rule, inputs) =>
       [
@@ -83,12 +105,59 @@ const FINDERS: Readonly<Record<string, Finder>> = {
     service: "compute",
     path: "/servers/detail",
     key: "servers",
+    by: ["name"],
     query: (inputs) => ({ name: `^${text(inputs.name)}$` }),
     matches: (server, inputs) =>
       server.name === inputs.name &&
       text((server.metadata as Record<string, string> | undefined)?.[CLUSTER_KEY]) ===
         text((inputs.metadata as Record<string, string> | undefined)?.[CLUSTER_KEY]),
   },
+};
+
+/** What Pulumi writes in a preview for a value that is known only when something else is made. */
+const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
+/** A step of `pulumi preview --json`. */
+export interface PlannedStep {
+  op: string;
+  urn: string;
+  newState?: StateResource;
+}
+
+/** Of what an update would make, that of which the cloud may have one already: all by which it is found is known. */
+export function findable(steps: readonly PlannedStep[]): StateResource[] {
+  return steps.flatMap(({ op, newState }) => {
+    if (op !== "create" || !newState) return [];
+    const { type, inputs = {} } = newState;
+    const by = type === KEY_PAIR ? ["name"] : FINDERS[type]?.by;
+    return !by || by.some((key) => inputs[key] === UNKNOWN) ? [] : [{ ...newState, inputs: onlyKnown(inputs) }];
+  });
+}
+
+/** Inputs without what is not known yet. */
+function onlyKnown<T>(value: T): T {
+  if (Array.isArray(value)) return value.filter((item) => item !== UNKNOWN).map(onlyKnown) as T;
+  if (typeof value !== "object" || value === null) return value;
+  const known = Object.entries(value).filter(([, item]) => item !== UNKNOWN);
+  return Object.fromEntries(known.map(([key, item]) => [key, onlyKnown(item)])) as T;
+}
+
+/**
+ * Ids of what the project has of a type, by name.
+ *
+ * @throws CloudError when the cloud cannot be asked.
+ */
+export async function namesOf(cloud: Cloud, type: string): Promise<ReadonlyMap<string, string>> {
+  const { service, path, key } = FINDERS[type] ?? impossible(type);
+  if (typeof path !== "string") return impossible(type);
+  // An administrator would see every project's.
+  const owned: Record<string, string> = service === "network" ? { project_id: await cloud.projectId() } : {};
+  const list = await cloud.list<Candidate>(service, path, key, owned);
+  return new Map(list.map(({ name, id }) => [text(name), id]));
+}
+
+const impossible = (type: string): never => {
+  throw new Error(`nobody knows how to find a ${type}`);
 };
 
 export interface Found {
@@ -108,18 +177,20 @@ export async function findPending(cloud: Cloud, pending: readonly PendingCreate[
   const projectId = await cloud.projectId();
   return Promise.all(
     pending.map(async ({ urn, type, inputs }): Promise<Found> => {
-      if (type === "openstack:compute/keypair:Keypair") return findKeyPair(cloud, urn, text(inputs.name));
+      if (type === KEY_PAIR) return findKeyPair(cloud, urn, text(inputs.name));
       const finder = FINDERS[type];
       if (!finder) return { urn };
       const owned: Record<string, string> = finder.service === "network" ? { project_id: projectId } : {};
-      const list = await cloud.list<Candidate>(finder.service, finder.path, finder.key, {
+      const path = typeof finder.path === "string" ? finder.path : finder.path(inputs);
+      const list = await cloud.list<Candidate>(finder.service, path, finder.key, {
         ...owned,
         ...finder.query(inputs),
       });
       const found = list.filter((candidate) => finder.matches(candidate, inputs));
       if (found.length > 1)
         throw new Error(`${urn}: ${found.length} could be meant (${found.map((f) => f.id).join(", ")})`);
-      return found[0] ? { urn, id: found[0].id } : { urn };
+      const [one] = found;
+      return one ? { urn, id: finder.idOf?.(one, inputs) ?? one.id } : { urn };
     }),
   );
 }
@@ -136,6 +207,10 @@ interface StateResource {
   id?: string;
   inputs?: Record<string, unknown>;
   outputs?: Record<string, unknown>;
+  /** Whether it is deleted, and what takes its place not made yet. */
+  pendingReplacement?: boolean;
+  /** What went wrong after it was made. The engine then wants to change it, which not everything can be. */
+  initErrors?: readonly string[];
 }
 
 /** A stack's state as `pulumi stack export` prints it, as far as it matters here. */
@@ -144,6 +219,16 @@ export interface Checkpoint {
     resources?: StateResource[];
     pending_operations?: { type: string; resource: StateResource }[];
   };
+}
+
+/** Whether a resource was made and could then not be read: what the state says of it is not all. */
+export const isHalfMade = ({ initErrors = [] }: StateResource): boolean => initErrors.length > 0;
+
+/** The state in which the engine had begun to make these as well. */
+export function withPending<C extends Checkpoint>(checkpoint: C, resources: readonly StateResource[]): C {
+  const { pending_operations: operations = [] } = checkpoint.deployment;
+  const begun = resources.map((resource) => ({ type: "creating", resource }));
+  return { ...checkpoint, deployment: { ...checkpoint.deployment, pending_operations: [...operations, ...begun] } };
 }
 
 /**
@@ -157,12 +242,15 @@ export function adopt<C extends Checkpoint>(checkpoint: C, found: readonly { urn
     const id = type === "creating" ? ids.get(resource.urn) : undefined;
     return id ? [{ ...resource, id, outputs: { ...resource.inputs, ...resource.outputs } }] : [];
   });
+  // Where it takes the place of one that was deleted first, that one stands there until then.
+  const urns = new Set(adopted.map(({ urn }) => urn));
+  const others = resources.filter(({ urn, pendingReplacement }) => !(pendingReplacement && urns.has(urn)));
   return {
     ...checkpoint,
     deployment: {
       ...checkpoint.deployment,
       // Last: all that they depend on is there already, or they would not have been begun.
-      resources: [...resources, ...adopted],
+      resources: [...others, ...adopted],
       pending_operations: operations.filter(({ type }) => type !== "creating"),
     },
   };

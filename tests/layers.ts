@@ -140,6 +140,14 @@ export const layers: Layer[] = [
     missing: noEngine,
   },
   {
+    name: "sweep",
+    what: "the real Pulumi engine, killed, cut off and refused at many places of its work",
+    dir: "tests/sweep",
+    timeoutSeconds: 3600,
+    byName: true,
+    missing: noEngine,
+  },
+  {
     name: "mesos",
     what: "the real Mesos",
     dir: "tests/mesos",

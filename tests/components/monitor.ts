@@ -47,7 +47,7 @@ interface Request {
   getRetainondelete(): boolean;
   getReplacementTrigger(): { toJavaScript(): unknown } | undefined;
   getVersion(): string;
-  getHooks(): { getOnErrorList(): string[] } | undefined;
+  getHooks(): { getOnErrorList(): string[]; getBeforeCreateList(): string[] } | undefined;
   getPropertydependenciesMap(): { entries(): Iterable<[string, { getUrnsList(): string[] }]> };
 }
 
@@ -55,6 +55,7 @@ type Callback = (error: Error | null, response?: unknown) => void;
 interface Monitor {
   registerResource(request: Request, callback: Callback): void;
   registerErrorHook(request: unknown, callback: Callback): void;
+  registerResourceHook(request: unknown, callback: Callback): void;
   registerResourceOutputs(
     request: { getUrn(): string; getOutputs(): { toJavaScript(): unknown } },
     callback: Callback,
@@ -120,6 +121,7 @@ function optionsOf(request: Request): Record<string, unknown> {
     additionalSecretOutputs: request.getAdditionalsecretoutputsList(),
     deletedWith: nameOf(request.getDeletedwith()),
     retainOnDelete: request.getRetainondelete(),
+    beforeCreate: request.getHooks()?.getBeforeCreateList() ?? [],
     onError: request.getHooks()?.getOnErrorList() ?? [],
     replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
   };
@@ -252,6 +254,7 @@ function record(take: (registration: Registration) => void): void {
   const { registerResource, registerResourceOutputs } = monitor;
   // Pulumi's mocks have none, and the SDK would wait for it.
   monitor.registerErrorHook = (_, callback) => callback(null);
+  monitor.registerResourceHook = (_, callback) => callback(null);
   monitor.registerResource = (request, callback) => {
     const registration: Registration = {
       type: request.getType(),

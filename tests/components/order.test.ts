@@ -51,6 +51,8 @@ class FakeOperations implements Operations {
     this.#note("reach");
   }
 
+  async known(): Promise<undefined> {}
+
   async fault(): Promise<string> {
     return "";
   }

@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Cloud } from "../../openstack/cloud.ts";
-import { adopt, findPending } from "../../openstack/pending.ts";
+import { adopt, findable, findPending, withPending } from "../../openstack/pending.ts";
 import { FakeOpenStack } from "../fakes/openstack.ts";
 
 const port = { urn: "urn:a", type: "openstack:networking/port:Port", custom: true, inputs: { name: "demo-agent-1" } };
@@ -38,4 +38,51 @@ test("a share whose creation was cut off is found again: a second one of its nam
   const found = await findPending(Cloud.fromEnvironment({ env: fake.env }), [pending("lab-work"), pending("lab-gone")]);
   expect(found).toEqual([{ urn: "lab-work", id: "share-id" }, { urn: "lab-gone" }]);
   await fake.stop();
+});
+
+test("a record of the cloud's DNS is found in its zone, and known as the provider knows it", async () => {
+  const fake = await FakeOpenStack.start();
+  fake.state.services.push("dns");
+  fake.state.recordSets.push({ id: "r1", name: "lab.example.org.", type: "A" });
+  const inputs = { name: "lab.example.org.", zoneId: "z1" };
+  const found = await findPending(Cloud.fromEnvironment({ env: fake.env }), [
+    { urn: "urn:d", type: "openstack:dns/recordSet:RecordSet", inputs },
+  ]);
+  expect(found).toEqual([{ urn: "urn:d", id: "z1/r1" }]);
+  await fake.stop();
+});
+
+test("what takes the place of one that was deleted first stands there alone", () => {
+  const old = { ...server, id: "old", pendingReplacement: true };
+  const state = { deployment: { resources: [network, old] } };
+  const begun = withPending(state, [server]);
+  expect(adopt(begun, [{ urn: "urn:b", id: "new" }]).deployment.resources?.map(({ id }) => id)).toEqual(["n", "new"]);
+  expect(adopt(begun, [{ urn: "urn:b" }]).deployment.resources).toEqual([network, old]);
+});
+
+describe("what an update would make and the cloud may have", () => {
+  const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+  const step = (op: string, type: string, inputs: Record<string, unknown>) => ({
+    op,
+    urn: "urn:c",
+    newState: { urn: "urn:c", type: `openstack:${type}`, inputs },
+  });
+
+  test("is what it creates, with all that is known", () => {
+    const inputs = { name: "demo", networkId: UNKNOWN, fixedIps: [{ ipAddress: "10.0.0.4", subnetId: UNKNOWN }] };
+    expect(findable([step("create", "networking/port:Port", inputs)]).map((found) => found.inputs)).toEqual([
+      { name: "demo", fixedIps: [{ ipAddress: "10.0.0.4" }] },
+    ]);
+    expect(findable([step("create", "compute/keypair:Keypair", { name: "demo" })])).toHaveLength(1);
+  });
+
+  test("is nothing that is changed, that stands on what is not there, or that the cloud does not know", () => {
+    expect(findable([step("update", "networking/port:Port", { name: "demo" })])).toEqual([]);
+    expect(findable([step("create", "networking/floatingIp:FloatingIp", { portId: UNKNOWN })])).toEqual([]);
+    expect(
+      findable([
+        { op: "create", urn: "urn:r", newState: { urn: "urn:r", type: "random:index/randomPassword:RandomPassword" } },
+      ]),
+    ).toEqual([]);
+  });
 });
