@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
+import { packUserData } from "../render/cloud-init/pack.ts";
 
 /** User data of a machine with secrets and image digests filled in, and the hash that shows a change of the machine. */
 export interface Configuration {
+  /** As a server gets it (`packUserData`). */
   userData: string;
   /** Its SSH host key, as `known_hosts` has it. */
   hostKey: string;
@@ -34,7 +36,7 @@ export interface InstanceSettings {
 /**
  * Computes the hash of everything that a machine is made from. The same input gives the same hash in every run.
  *
- * @param userData With secrets and image digests filled in.
+ * @param userData As cloud-init reads it, with secrets and image digests filled in.
  */
 export function configure(userData: string, hostKey: string, settings: InstanceSettings): Configuration {
   const { imageId, flavor, keyName, availabilityZone, volumeGb, antiAffinity } = settings;
@@ -43,5 +45,9 @@ export function configure(userData: string, hostKey: string, settings: InstanceS
   if (settings.scratchGb > 0) parts.push(`scratch ${settings.scratchGb}`);
   if (settings.bootVolumeGb > 0) parts.push(`boot volume ${settings.bootVolumeGb}`);
   if (settings.configDrive) parts.push("config drive");
-  return { userData, hostKey, hash: createHash("sha256").update(JSON.stringify(parts)).digest("hex") };
+  return {
+    userData: packUserData(userData),
+    hostKey,
+    hash: createHash("sha256").update(JSON.stringify(parts)).digest("hex"),
+  };
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { Scalar, stringify } from "yaml";
 import { addressAt } from "../cluster/addresses.ts";
 import { hasRegistry } from "../cluster/features.ts";
@@ -15,6 +16,7 @@ import { SECRET_KEYS } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
 import { shellQuote, shellWord, shellWords } from "../lib/quote.ts";
 import { packLock } from "./cloud-init/lock.ts";
+import { MAX_PACKED_BYTES, packUserData } from "./cloud-init/pack.ts";
 import { CONF, envFile, fromElsewhere, hostFile, hostPath, unitName, volumeOf } from "./cloud-init/paths.ts";
 import { dockerEnvFile, environmentFile, type Unit, unitFile } from "./cloud-init/systemd.ts";
 import {
@@ -39,20 +41,13 @@ import { probeCommand } from "./probe.ts";
  * the number of agents or datanodes, nor their addresses.
  */
 
-/**
- * Nova takes 65,535 bytes of user data after base64, which makes four bytes of three. Marks count as what will stand in
- * their place.
- */
-export const MAX_USER_DATA_BYTES = 49_000;
-
 /** What user data takes from the checkout: pinned versions, the lock of the Python packages, the scripts of the guest. */
 export type GuestParts = Pick<Checkout, "versions" | "requirements" | "script">;
 
 /**
- * The complete user data of one machine. The same input gives the same bytes.
+ * The complete user data of one machine, as cloud-init reads it; a server gets it packed (`pack.ts`). The same input gives the same bytes.
  *
  * @param lookUp Values of the secrets and images that the machine's services refer to (`userDataReferences`).
- * @throws Error where it is larger than a machine can have, naming the largest files.
  */
 export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestParts, lookUp: LookUp): string {
   const files = writtenFiles(cluster, machine, parts, lookUp);
@@ -74,10 +69,7 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestP
     runcmd: [["/usr/local/sbin/triplewide-boot"]],
   };
   const written = files.map((file) => `-\n${yaml(writtenFile(file)).replace(/^(?=.)/gm, " ")}`);
-  const text = `#cloud-config\n${yaml(document)}write_files:\n${written.join("")}`;
-  const bytes = Buffer.byteLength(text);
-  if (bytes > MAX_USER_DATA_BYTES) throw new Error(tooLarge(machine, bytes, files));
-  return text;
+  return `#cloud-config\n${yaml(document)}write_files:\n${written.join("")}`;
 }
 
 /** Where a file of one of a machine's services lies on the machine. */
@@ -98,8 +90,16 @@ export function userDataReferences(cluster: Cluster, machine: Machine): ReturnTy
   return references([services, images, mounted, login ? secret(login.secret) : [], secret(HOST_KEY_SECRET)]);
 }
 
-/** Stands for values that are not known yet, by something at least as long: images by registry and digest, secrets. */
-const longest: LookUp = ({ kind, name }) => "x".repeat(kind !== "secret" ? 160 : (LONG_SECRETS[name] ?? 40));
+/**
+ * Stands for values that are not known yet, by something at least as long that packs no better: images by registry and digest, secrets.
+ */
+const longest: LookUp = ({ kind, name }) => {
+  const characters = kind !== "secret" ? 160 : (LONG_SECRETS[name] ?? 40);
+  const parts = Array.from({ length: Math.ceil(characters / 43) }, (_, part) =>
+    createHash("sha256").update(`${kind} ${name} ${part}`).digest("base64url"),
+  );
+  return parts.join("").slice(0, characters);
+};
 
 /** Bytes of the secrets that are longer than others: of a key with RSA, 4096 bits. */
 const LONG_SECRETS: Readonly<Record<string, number>> = {
@@ -114,7 +114,11 @@ const LONG_SECRETS: Readonly<Record<string, number>> = {
  */
 export function checkUserData(cluster: Cluster, parts: GuestParts): void {
   for (const [machine] of Map.groupBy(cluster.machines, (m) => m.group).values()) {
-    if (machine) renderUserData(cluster, machine, parts, longest);
+    if (!machine) continue;
+    const bytes = packUserData(renderUserData(cluster, machine, parts, longest)).length;
+    if (bytes > MAX_PACKED_BYTES) {
+      throw new Error(tooLarge(machine, bytes, writtenFiles(cluster, machine, parts, longest)));
+    }
   }
 }
 
@@ -170,7 +174,7 @@ function tooLarge(machine: Machine, bytes: number, files: readonly WrittenFile[]
     .sort((a, b) => b.bytes - a.bytes)
     .slice(0, 5)
     .map((f) => `${f.path} (${f.bytes})`);
-  return `the user data of ${machine.name} takes ${bytes} bytes, and a machine can have ${MAX_USER_DATA_BYTES}. Largest: ${largest.join(", ")}`;
+  return `the user data of ${machine.name} takes ${bytes} bytes, compressed and in base64, and a machine can have ${MAX_PACKED_BYTES}. Largest: ${largest.join(", ")}`;
 }
 
 function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, lookUp: LookUp): WrittenFile[] {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { gunzipSync } from "node:zlib";
 import * as pulumi from "@pulumi/pulumi";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
@@ -104,7 +105,16 @@ function readable(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const record = value as Record<string, unknown>;
   if (record[SIGNATURE] === SECRET_SIGNATURE) return { secret: readable(record.value) };
-  return Object.fromEntries(Object.entries(record).map(([key, item]) => [key, readable(item)]));
+  return Object.fromEntries(
+    Object.entries(record).map(([key, item]) => [key, key === "userData" ? unpacked(readable(item)) : readable(item)]),
+  );
+}
+
+/** A server's user data as cloud-init reads it. */
+function unpacked(userData: unknown): unknown {
+  if (typeof userData !== "object" || userData === null) return userData;
+  const { secret } = userData as { secret: string };
+  return { secret: gunzipSync(Buffer.from(secret, "base64")).toString() };
 }
 
 const nameOf = (urn: string): string => urn.split("::").slice(2).join(" ");

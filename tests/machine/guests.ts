@@ -11,6 +11,7 @@ import type { Cluster, Machine } from "../../cluster/types.ts";
 import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
+import { packUserData } from "../../render/cloud-init/pack.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 
 /**
@@ -166,7 +167,8 @@ export class Guests {
     const container = this.container(name);
     this.started.push(container);
     const seed = mkdtempSync(join(this.folder, `${name}-`));
-    writeFileSync(join(seed, "user-data"), userData, { mode: 0o600 });
+    // As a server gets it.
+    writeFileSync(join(seed, "user-data"), packUserData(userData), { mode: 0o600, encoding: "base64" });
     writeFileSync(join(seed, "meta-data"), `instance-id: ${container}\nlocal-hostname: fresh\n`);
     await this.docker(
       "run",
