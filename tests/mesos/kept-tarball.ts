@@ -1,25 +1,29 @@
 import { expect, test } from "vitest";
 import type { MesosCluster } from "./mesos-cluster.ts";
 
-/** A job that says on how many agents its executors run. */
-const script = (cores: number): string =>
+/** Where the test serves a tarball of its own, on the client. */
+const PORT = 8079;
+
+/** A job that says where its executors run and whether what they fetched has a file `marked`, by `spark.executor.uri` if one is given. */
+const script = (cores: number, uri?: string): string =>
   [
-    "import socket, time",
+    "import os, socket, time",
     "from pyspark.sql import SparkSession",
     `builder = SparkSession.builder.config('spark.cores.max', '${cores}')`,
+    ...(uri === undefined ? [] : [`builder = builder.config('spark.executor.uri', '${uri}')`]),
     "sc = builder.getOrCreate().sparkContext",
     "def where(n):",
     "    time.sleep(1)",
-    "    return socket.gethostname()",
+    "    return socket.gethostname(), os.path.exists('marked')",
     `found = set(sc.parallelize(range(${8 * cores}), ${8 * cores}).map(where).collect())`,
-    "print('agents:', len(found))",
+    "print('agents', len({host for host, _ in found}), 'marked', sorted({marked for _, marked in found}))",
   ].join("\n");
 
 /** What holds where executors fetch Spark from the client by HTTP. The cluster is up. */
 export function keepsTarball(cluster: MesosCluster): void {
   const { agentCount, agentCpus = 1 } = cluster.cluster.config;
-  const run = async (): Promise<string> => {
-    const job = script(agentCount * agentCpus);
+  const run = async (uri?: string): Promise<string> => {
+    const job = script(agentCount * agentCpus, uri);
     return (await cluster.onClient(["timeout", "400", "python3", "-c", job])).output;
   };
   /** By agent, how often it has asked the client for a file. */
@@ -43,7 +47,7 @@ export function keepsTarball(cluster: MesosCluster): void {
       /-Dspark\.executor\.uri=http:\S+\/(spark-[\d.]+-([0-9a-f]{12})\.tgz)/.exec(output) ?? [];
     expect(output).toMatch(new RegExp(`^${digest}[0-9a-f]{52} .*/${name}$`, "m"));
 
-    for (let job = 1; job <= 2; job++) expect(await run()).toContain(`agents: ${agentCount}\n`);
+    for (let job = 1; job <= 2; job++) expect(await run()).toContain(`agents ${agentCount} marked [False]`);
     const agents = cluster.cluster.machines.filter(({ group }) => group === "agent");
     expect(await fetched(name)).toEqual(Object.fromEntries(agents.map(({ address }) => [address, 1])));
     for (const agent of agents) {
@@ -51,5 +55,29 @@ export function keepsTarball(cluster: MesosCluster): void {
       expect(done.filter((action) => action.includes("DOWNLOAD_AND_CACHE"))).toHaveLength(1);
       expect(done.filter((action) => action.includes("RETRIEVE_FROM_CACHE")).length).toBeGreaterThan(0);
     }
+  });
+
+  test("Spark of another image is another file, for every executor of its drivers and for no other", async () => {
+    const make = [
+      "mkdir /tmp/other && cd /tmp/other && touch marked",
+      "gunzip -c $(ls /opt/spark-dist/spark-*.tgz | tail -1) >all.tar",
+      'tar rf all.tar --transform "s,^,$(tar tf all.tar | head -1 | cut -d/ -f1)/," marked',
+      "gzip -1 all.tar && name=spark-3.5.9-$(sha256sum all.tar.gz | cut -c 1-12).tgz && mv all.tar.gz $name && echo $name",
+    ].join(" && ");
+    const { output, code } = await cluster.onClient(["bash", "-c", make]);
+    expect(code, output).toBe(0);
+    const address = cluster.address("client");
+    const serve = ["python3", "-u", "-m", "http.server", "--directory", "/tmp/other", "--bind", address, String(PORT)];
+    const server = cluster.converse(cluster.part("client", "jupyter"), [
+      "bash",
+      "-c",
+      `${serve.join(" ")} & read; kill $!`,
+    ]);
+    await server.until("Serving HTTP");
+    const other = `http://${address}:${PORT}/${output.trim()}`;
+    expect(await run(other)).toContain(`agents ${agentCount} marked [True]`);
+    expect(await run()).toContain(`agents ${agentCount} marked [False]`);
+    expect(await run(other)).toContain(`agents ${agentCount} marked [True]`);
+    await server.end();
   });
 }
