@@ -420,6 +420,7 @@ function machineEnv(
     ...(software.mesosAgent !== undefined && c.mesosCgroups !== "auto" ? [text("MESOS_CGROUPS", c.mesosCgroups)] : []),
     text("PYTHON", software.python),
     text("PYTHON_INDEX", software.python ? c.pythonIndex : undefined),
+    list("UIDS", usersOf(services).map(String)),
     list("FIRST_PACKAGES", software.firstPackages),
     list("PACKAGES", software.packages),
     list("MASKED_UNITS", software.maskedUnits),
@@ -430,6 +431,13 @@ function machineEnv(
     list("UNITS", [unitName("metadata"), ...volume, ...images, ...shared, ...units(services)]),
   ].join("");
 }
+
+/** Users of processes of the machine that it does not have by itself: systemd starts nothing for a number without a name. */
+const usersOf = (services: readonly RenderedService[]): number[] => [
+  ...new Set(
+    services.filter(({ runtime, uid }) => runtime === "systemd" && ![0, SPARK_UID].includes(uid)).map((s) => s.uid),
+  ),
+];
 
 /** How a machine reaches what lies outside: the proxy, whom it trusts there, and what time it is. */
 function outside(cluster: Cluster, docker: boolean): WrittenFile[] {
