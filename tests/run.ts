@@ -81,8 +81,9 @@ async function vitest(files: string, timeoutMs: number, report: string): Promise
     "--reporter=default",
     "--reporter=json",
     `--outputFile.json=${report}`,
-    // Layers above the first use one machine's Docker or cloud: one file after the other.
-    ...(files === "tests/unit" || files === "tests/components" ? [] : ["--no-file-parallelism"]),
+    // Layers above the first use one machine's Docker or cloud: one file after the other. The others use every core; by itself Vitest
+    // leaves one to whoever watches it.
+    ...(files === "tests/unit" || files === "tests/components" ? ["--maxWorkers=100%"] : ["--no-file-parallelism"]),
   ];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] });
