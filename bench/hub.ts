@@ -53,7 +53,7 @@ async function begin(name: string, password: string): Promise<{ server: number; 
 /** MiB that each user's server takes. */
 async function memory(): Promise<number[]> {
   const d = await findDocker();
-  const containers = names.map((name) => `tw-bench-client-${name}`);
+  const containers = names.map((name) => `tw-bench-client-user-${name}`);
   const lines = await docker(d, ["stats", "--no-stream", "--format", "{{.MemUsage}}", ...containers]);
   return [...lines.matchAll(/^([\d.]+)(MiB|GiB)/gm)].map(
     ([, size, unit]) => Number(size) * (unit === "GiB" ? 1024 : 1),

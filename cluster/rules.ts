@@ -9,16 +9,17 @@ import { agentConfigs, agentGroupNames, BLOCKS, blockOf, blocks, GROUP_ATTRIBUTE
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasHub, hasRegistry, runsHdfs } from "./features.ts";
-import { FIRST_AGENT_OFFSET, GROUPS, zookeeperMembers } from "./groups.ts";
+import { agentNumbers, FIRST_AGENT_OFFSET, GROUPS, zookeeperMembers } from "./groups.ts";
 import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
 import { fewAddresses } from "./networks.ts";
 import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
 import { gatewayRules } from "./services/gateway/rules.ts";
-import { userAddresses, userNames } from "./services/hub/hub.ts";
+import { userAddresses } from "./services/hub/addresses.ts";
+import { userNames } from "./services/hub/hub.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
-import { usesShare } from "./shared-storage.ts";
+import { hasSharedStorage, usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
 import { teamNames } from "./teams.ts";
 
@@ -49,8 +50,7 @@ function openstackOnly(c: Config, refuse: Refuse): void {
   for (const key of Object.keys(shape) as ConfigKey[]) {
     const info = infoOf(shape[key]);
     if (!info.userMustSet) continue;
-    if ((key === "adminCidrs" || key === "externalNetwork") && !c.bastion && c.existingNetworkId !== undefined)
-      continue;
+    if (key === "externalNetwork" && !c.bastion && c.existingNetworkId !== undefined) continue;
     const value = c[key];
     if (value === undefined || (Array.isArray(value) && value.length === 0)) {
       refuse(key, `set when platform is openstack (${info.rule})`, info.fix, undefined);
@@ -336,8 +336,12 @@ function notebookHub(c: Config, refuse: Refuse): void {
     const where = `${c.architecture} on platform ${c.platform}${hasHdfs(c) ? " with HDFS" : ""}`;
     refuse("notebooks", `single in ${where}`, "the hub runs in standalone on platform docker, without HDFS", "hub");
   }
+  if (!hasSharedStorage(c)) {
+    const rule = "nfs while notebooks is hub: executors have users' folders too";
+    refuse("sharedStorage", rule, "remove it, or set notebooks to single");
+  }
   const { first, size } = userAddresses(c.networkCidr);
-  if (names.length > size || FIRST_AGENT_OFFSET + c.agentCount > first) {
+  if (names.length > size || FIRST_AGENT_OFFSET + Math.max(0, ...agentNumbers(c)) > first) {
     const rule = `large enough for ${names.length} users (it has ${size} addresses for them) beside ${c.agentCount} agents`;
     refuse("networkCidr", rule, "use a larger network, such as a /16");
   }

@@ -4,6 +4,7 @@
 import ipaddress
 import json
 import os
+import re
 import shutil
 import site
 import sys
@@ -91,16 +92,41 @@ for entry in filter(None, (part.strip() for part in os.environ.get("JUPYTER_PROX
         proxied.add(entry)
 
 
+# Machines of others than the cluster's services: what they show is never shown here.
+others = ipaddress.ip_network(os.environ.get("JUPYTER_PROXY_EXCEPT") or "0.0.0.0/32")
+
+
 def may_be_proxied(handler, host):
     if host in proxied:
         return True
     try:
-        return any(ipaddress.ip_address(host) in network for network in networks)
+        address = ipaddress.ip_address(host)
+        return address not in others and any(address in network for network in networks)
     except ValueError:
         return False
 
 
 c.ServerProxy.host_allowlist = may_be_proxied
+
+
+def keep_logins_from_pages() -> None:
+    """A page that is shown gets neither the token by which the gateway logs in here nor Jupyter's own cookies."""
+    from jupyter_server_proxy.handlers import ProxyHandler
+
+    of_jupyter = re.compile(r"\b(username-[^=;]*|_xsrf|jupyterhub-[^=;]*)=[^;]*(;\s*)?")
+    request_headers = ProxyHandler.proxy_request_headers
+
+    def without_logins(self):
+        headers = request_headers(self)
+        headers.pop("Authorization", None)
+        if "Cookie" in headers:
+            headers["Cookie"] = of_jupyter.sub("", headers["Cookie"])
+        return headers
+
+    ProxyHandler.proxy_request_headers = without_logins
+
+
+keep_logins_from_pages()
 
 
 def copy_tutorials(source: str, target: str, record: str) -> None:

@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 class Docker:
-    """Docker's interface (https://docs.docker.com/reference/api/engine/version/v1.41/), by its socket."""
+    """Docker's interface (https://docs.docker.com/reference/api/engine/), by its socket, in the engine's own version: engines give up old ones."""
 
     def __init__(self, path):
         self.path = path
@@ -47,7 +47,7 @@ class Docker:
         kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
         sent = body if isinstance(body, bytes) or body is None else json.dumps(body)
         try:
-            connection.request(method, f"/v1.41{path}", sent, {"Content-Type": kind})
+            connection.request(method, path, sent, {"Content-Type": kind})
             answer = connection.getresponse()
             text = answer.read()
         finally:
@@ -111,7 +111,8 @@ class Guard:
         raise Refused("no such question")
 
     def name(self, user):
-        return f"{self.container['MACHINE']}-{user}"
+        # No service is called so.
+        return f"{self.container['MACHINE']}-user-{user}"
 
     def running(self, user):
         there = self.docker.ask("GET", f"/containers/{self.name(user)}/json", fine=(404,))

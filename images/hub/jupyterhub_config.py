@@ -26,16 +26,18 @@ c.Spawner.hub_connect_url = f"http://{told['address']}:{told['port']}"
 c.JupyterHub.proxy_class = CaddyProxy
 c.CaddyProxy.listen = f":{told['port']}"
 c.CaddyProxy.users = sorted(told["users"])
-c.CaddyProxy.foreign_cookie = told["foreignCookie"]
 
 c.JupyterHub.authenticator_class = People
 c.People.first = told["users"]
+c.People.admins = told["admins"]
 c.People.path = f"{STATE}/passwords.json"
 c.Authenticator.allowed_users = set(told["users"])
 c.Authenticator.admin_users = set(told["admins"])
 c.Authenticator.allow_all = False
 # Asked with each request: who left the config is nobody from then on.
 c.Authenticator.auth_refresh_age = 1
+# Of those who show a token as well.
+c.Authenticator.auth_refresh_strict = True
 c.JupyterHub.cookie_max_age_days = 7
 
 c.JupyterHub.spawner_class = GuardedSpawner

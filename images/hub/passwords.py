@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 import secrets
+import threading
 from typing import Dict
 
 
@@ -17,6 +18,7 @@ class Passwords:
     def __init__(self, path: str, first: Dict[str, str]):
         self.path = path
         self.first = first
+        self.lock = threading.Lock()
         try:
             with open(path, encoding="utf-8") as file:
                 self.chosen: Dict[str, Dict[str, str]] = json.load(file)
@@ -46,7 +48,9 @@ class Passwords:
     def choose(self, name: str, password: str) -> None:
         salt = secrets.token_bytes(16)
         kept = {"salt": salt.hex(), "key": slow(password, salt).hex(), "instead": digest(self.first[name])}
-        self.write({**self.chosen, name: kept})
+        # Several users choose at the same time.
+        with self.lock:
+            self.write({**self.chosen, name: kept})
 
 
 def slow(password: str, salt: bytes) -> bytes:

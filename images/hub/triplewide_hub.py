@@ -3,12 +3,12 @@
 import asyncio
 import json
 import os
-import re
 import secrets
 import time
 import urllib.parse
 from typing import Any, Dict, List, Optional, Tuple
 
+from jupyterhub import orm
 from jupyterhub.auth import Authenticator
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.proxy import Proxy
@@ -19,6 +19,9 @@ from traitlets import Dict as TraitDict
 from traitlets import Integer, Unicode
 from traitlets import List as TraitList
 
+# Cookies of the gateways of this cluster and of others on the same machine, which browsers tell apart by no port: no server of a user's
+# sees them.
+FOREIGN_COOKIES = r"\btriplewide-[a-z0-9-]+=[^;]*(;\s*)?"
 # Characters of a password that a user chooses.
 SHORTEST, LONGEST = 12, 200
 
@@ -27,6 +30,7 @@ class People(Authenticator):
     """The users of the config."""
 
     first = TraitDict(config=True, help="First password of each user.")
+    admins = TraitList(config=True, help="Users who are admins.")
     path = Unicode(config=True, help="File of the passwords that users have chosen.")
     failures_allowed = Integer(5, config=True, help="Wrong passwords in a row after which a user waits.")
     wait_seconds = Integer(60, config=True, help="Seconds that they wait.")
@@ -34,32 +38,37 @@ class People(Authenticator):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.passwords = Passwords(self.path, self.first)
-        self.failures: Dict[str, Tuple[int, float]] = {}
+        self.failures: Dict[Tuple[str, str], Tuple[int, float]] = {}
 
-    async def authenticate(self, handler: Any, data: Any) -> Optional[str]:
+    async def authenticate(self, handler: Any, data: Any) -> Optional[Dict[str, Any]]:
         name, password = data.get("username", ""), data.get("password", "")
-        if not await self.knows(name, password):
+        if not await self.knows(name, password, handler.request.remote_ip):
             return None
-        return name
+        return self.seen_as(name)
 
-    async def knows(self, name: str, password: str) -> bool:
+    def seen_as(self, name: str) -> Dict[str, Any]:
+        """What somebody is. Said in full: JupyterHub by itself only ever adds admins."""
+        return {"name": name, "admin": name in self.admins}
+
+    async def knows(self, name: str, password: str, address: str) -> bool:
+        """Whether it is the user's password. Wrong ones count by where they come from: nobody keeps another one out."""
         now = time.monotonic()
-        count, last = self.failures.get(name, (0, now))
+        count, last = self.failures.get((name, address), (0, now))
         if now - last >= self.wait_seconds:
             count = 0
         if count >= self.failures_allowed or len(password) > LONGEST:
             return False
         # Counted before it is known to be wrong: many at the same time are many.
         if name in self.first:
-            self.failures[name] = (count + 1, now)
+            self.failures[name, address] = (count + 1, now)
         right = await asyncio.get_running_loop().run_in_executor(None, self.passwords.right, name, password)
         if right:
-            self.failures.pop(name, None)
+            self.failures.pop((name, address), None)
         return right
 
-    async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> bool:
+    async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> Any:
         """Who left the config is nobody, whatever cookie or token is shown."""
-        return user.name in self.first
+        return self.seen_as(user.name) if user.name in self.first else False
 
     def get_handlers(self, app: Any) -> List[Any]:
         return [*super().get_handlers(app), ("/change-password", ChangePassword)]
@@ -83,11 +92,16 @@ class ChangePassword(BaseHandler):
             return await self.show("The new password is not the same twice.")
         if not SHORTEST <= len(new) <= LONGEST:
             return await self.show(f"The new password has {len(new)} characters; {SHORTEST} to {LONGEST} are needed.")
-        if not await people.knows(user.name, old):
+        if not await people.knows(user.name, old, self.request.remote_ip):
             return await self.show("This is not your password.")
         await asyncio.get_running_loop().run_in_executor(None, people.passwords.choose, user.name, new)
         # Whoever logged in with the old one is logged out.
         user.orm_user.cookie_id = secrets.token_hex(32)
+        own = orm.APIToken.find(self.db, user.spawner.api_token) if user.spawner.api_token else None
+        # By tokens as well, but for the one of the user's running server.
+        for token in list(user.orm_user.api_tokens):
+            if token is not own:
+                self.db.delete(token)
         self.db.commit()
         self.set_login_cookie(user)
         await self.show("Your password is changed.", changed=True)
@@ -132,7 +146,6 @@ class CaddyProxy(Proxy):
     """
 
     listen = Unicode(config=True, help="Address and port for people.")
-    foreign_cookie = Unicode(config=True, help="Cookie that no server of a user's is to see.")
     folder = Unicode("/tmp/routes", config=True, help="Folder with a file for each route that there is.")
     guard = Unicode(config=True, help="Path of the guard's socket.")
     users = TraitList(config=True, help="Names of the users.")
@@ -163,7 +176,7 @@ class CaddyProxy(Proxy):
 
     def routes(self, targets: Dict[str, str]) -> Dict[str, Any]:
         hub = {"handler": "reverse_proxy", "upstreams": [{"dial": urllib.parse.urlsplit(self.hub.url).netloc}]}
-        cookie = {"search_regexp": rf"\b{re.escape(self.foreign_cookie)}=[^;]*(;\s*)?", "replace": ""}
+        cookie = {"search_regexp": FOREIGN_COOKIES, "replace": ""}
         first = {
             "handler": "headers",
             "request": {"replace": {"Cookie": [cookie]}},

@@ -196,6 +196,12 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     const foreign = { method: "POST", headers: { Origin: "http://evil.example" } };
     expect((await door.get(kernels, foreign)).status).toBe(403);
     expect((await door.get(kernels, { ...foreign, headers: { Origin: "null" } })).status).toBe(403);
+    // By a link, with which browsers send no origin: Spark ends jobs for whoever follows one.
+    for (const path of ["/spark/proxy/app-1/jobs/job/kill/?id=0", "/jupyter/proxy/4040/stages/stage/kill/?id=0"]) {
+      expect((await door.get(path)).status, path).toBe(403);
+      expect((await door.get(path, { headers: { "Sec-Fetch-Site": "cross-site" } })).status, path).toBe(403);
+      expect((await door.get(path, { headers: { "Sec-Fetch-Site": "same-origin" } })).status, path).not.toBe(403);
+    }
     const made = await door.get(kernels, { method: "POST", headers: { Origin: door.address } });
     expect(made.status).toBe(201);
     const { id } = (await made.json()) as { id: string };
@@ -229,5 +235,7 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     await serving;
     expect(headers).toContain("seen");
     expect(headers).not.toContain(`triplewide-${cluster.name}`);
+    // Nor the token by which the gateway logs in to Jupyter, which shows the page.
+    expect(headers).not.toMatch(/^authorization:/im);
   });
 }

@@ -26,9 +26,9 @@ const [alice, bob] = [new Visitor(HUB, "alice"), new Visitor(HUB, "bob")];
 const passwords: Record<string, string> = {};
 const kernels: Record<string, (code: string) => Promise<string>> = {};
 const inside = (user: string, command: string[]) =>
-  captured(d.client, ["exec", `${cluster.name}-client-${user}`, ...command]);
+  captured(d.client, ["exec", `${cluster.name}-client-user-${user}`, ...command]);
 const inspect = async (user: string) =>
-  JSON.parse(await docker(d, ["inspect", `${cluster.name}-client-${user}`]))[0] as {
+  JSON.parse(await docker(d, ["inspect", `${cluster.name}-client-user-${user}`]))[0] as {
     Config: { User: string };
     HostConfig: { Memory: number; MemorySwap: number; NanoCpus: number; CapDrop: string[]; Binds: string[] };
     NetworkSettings: { Networks: Record<string, { IPAddress: string }> };

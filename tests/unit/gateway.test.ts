@@ -63,3 +63,27 @@ test("of several masters the gateway shows the one that leads", () => {
   const text = JSON.stringify(gatewayOf(inCloud(HIGHLY_AVAILABLE))?.files[0]);
   expect(text).toContain('"expect_body":"\\"status\\" : \\"ALIVE\\""');
 });
+
+test("ends no job for another site's link, whatever page shows the driver", () => {
+  const caddy = JSON.stringify(gatewayOf(inCloud({})));
+  const refused =
+    '{"path_regexp":{"pattern":"/(job|stage)s?/kill/?$"},"not":[{"header":{"Sec-Fetch-Site":["same-origin"]}}]}';
+  expect(caddy).toContain(refused);
+  // Before any page.
+  expect(caddy.indexOf(refused)).toBeLessThan(caddy.indexOf('"reverse_proxy"'));
+});
+
+test("sends no page the cookie of any cluster's gateway", () => {
+  const [, pattern = ""] =
+    /"search_regexp":"([^"]*triplewide[^"]*)"/.exec(JSON.stringify(gatewayOf(inCloud({})))) ?? [];
+  const cookies = "triplewide-lab=A; x=1; triplewide-prod=B; y=2";
+  expect(cookies.replaceAll(new RegExp(JSON.parse(`"${pattern}"`), "g"), "")).toBe("x=1; y=2");
+});
+
+test("without a bastion the config's people reach what asks for a login, and nothing else", () => {
+  const { firewall } = inCloud({ bastion: false, existingNetworkId: "n", existingSubnetId: "s", sparkConnect: true });
+  const open = firewall.filter(({ fromCidr }) => fromCidr !== undefined);
+  expect(new Set(open.map(({ fromCidr }) => fromCidr))).toEqual(new Set(CLOUD.adminCidrs));
+  const what = open.filter(({ group, first }) => group === "client" && first !== 22).map((rule) => rule.what);
+  expect(what.sort()).toEqual(["gateway pages", "jupyter jupyter", "spark-connect grpc"]);
+});

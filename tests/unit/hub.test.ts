@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { Address4 } from "ip-address";
 import { describe, expect, test } from "vitest";
 import { runProgram } from "../../cli/program.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { validate } from "../../cluster/load.ts";
+import { userBlock } from "../../cluster/services/hub/addresses.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { placeholder, secretsIn } from "../../cluster/values.ts";
 import { readCheckout } from "../../lib/checkout.ts";
@@ -261,4 +263,24 @@ print(known({"alice": "first"}, ("alice", "mine"), ("alice", "first")))`;
     "[False, True]",
     "[False, True]",
   ]);
+});
+
+test("pages of users' servers and drivers are shown neither by the gateway nor by the operator's Jupyter", () => {
+  const cluster = define(HUB);
+  expect(serviceOf(cluster, "jupyter").env.JUPYTER_PROXY_EXCEPT).toBe(userBlock(cluster.config.networkCidr));
+  const { addressesAbove } = jsonOf(serviceOf(cluster, "hub-guard"), "/etc/hub/guard.json") as {
+    addressesAbove: string;
+  };
+  expect(new Address4(addressesAbove).isInSubnet(new Address4(userBlock(cluster.config.networkCidr)))).toBe(true);
+  const caddy = JSON.stringify(jsonOf(serviceOf(cluster, "gateway"), "/etc/gateway/caddy.json"));
+  expect(caddy).toContain(
+    '{"match":[{"path":["/spark/proxy/*","/proxy/*"]}],"handle":[{"handler":"static_response","status_code":404',
+  );
+});
+
+test.each([
+  [{ sharedStorage: "none" }, "sharedStorage"],
+  [{ networkCidr: "10.72.0.0/24", agentCount: 127, removedAgents: ["agent-1", "agent-2"] }, "networkCidr"],
+])("with %j it is refused at %s", (raw, key) => {
+  expect(() => define({ ...HUB, ...raw })).toThrow(new RegExp(`^ {2}${key}: `, "m"));
 });

@@ -1,7 +1,7 @@
 import type { Config, ConfigKey } from "../../../config/schema.ts";
 import { SPARK_VERSION } from "../../../config/versions.ts";
 import { type Context, scriptFile, type WiredContext } from "../../context.ts";
-import { hasHdfs } from "../../features.ts";
+import { hasHdfs, hasHub } from "../../features.ts";
 import { SHM_MIB } from "../../memory.ts";
 import { proxyEnv } from "../../outside.ts";
 import { packageFiles, trustEnv, trusting } from "../../packages.ts";
@@ -12,6 +12,7 @@ import { CHOOSE_TEAM, hasTeams } from "../../teams.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
+import { userBlock } from "../hub/addresses.ts";
 import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
 import { DRIVER_METRICS } from "../spark/metrics.ts";
 import {
@@ -103,6 +104,8 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
       // Whose pages Jupyter may show.
       JUPYTER_PROXY_HOSTS: c.networkCidr,
+      // Pages of the hub's users are of their making, and would act in the name of who looks at them.
+      ...(hasHub(c) ? { JUPYTER_PROXY_EXCEPT: userBlock(c.networkCidr) } : {}),
       // Who has the cores, for a cell that waits for some.
       SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
       // Packages that a notebook installs lie in the shared folder: executors of our images find them there.

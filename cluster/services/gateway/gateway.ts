@@ -1,5 +1,6 @@
 import type { Config } from "../../../config/schema.ts";
 import type { WiredContext } from "../../context.ts";
+import { hasHub } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Json, Machine, Page, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
@@ -31,6 +32,9 @@ const SESSION = secret("gateway-session");
 
 /** Name of the cookie: browsers send those of one cluster on this machine to all others. */
 export const sessionCookie = ({ clusterName }: Pick<Config, "clusterName">): string => `triplewide-${clusterName}`;
+
+/** Cookies of gateways, of this cluster and of others at the same name: browsers tell them apart by no port. */
+const GATEWAY_COOKIES = "\\btriplewide-[a-z0-9-]+=[^;]*(;\\s*)?";
 
 /** The gateway. @param others What the cluster runs besides. */
 export function gateway(ctx: WiredContext, machine: Machine, others: readonly Service[]): Service {
@@ -213,13 +217,20 @@ function beforeLogin(ctx: WiredContext): Json[] {
 function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
   const shown = pages.filter(({ readOnly }) => readOnly).map(({ path }) => `/${path}/*`);
   return [
-    ...pages.filter(({ showsDrivers }) => showsDrivers).flatMap(({ path }) => driverLinks(`/${path}`)),
+    ...pages
+      .filter(({ showsDrivers }) => showsDrivers)
+      .flatMap(({ path }) => (hasHub(ctx.config) ? noDrivers(`/${path}`) : driverLinks(`/${path}`))),
     ...pages.flatMap(({ path, first }) =>
       first === undefined
         ? []
         : [route({ path: [`/${path}`, `/${path}/`] }, answer(307, "", { Location: [`/${path}/${first}`] }))],
     ),
     route({ path: pages.map(({ path }) => `/${path}`) }, answer(308, "", { Location: ["{http.request.uri.path}/"] })),
+    // Spark ends jobs and stages for whoever follows a link to that: one on another site's page is none of the user's will.
+    route(
+      { path_regexp: { pattern: "/(job|stage)s?/kill/?$" }, not: [{ header: { "Sec-Fetch-Site": ["same-origin"] } }] },
+      answer(403, "Asked for by another site, or without HTTPS from another machine.\n"),
+    ),
     ...(shown.length > 0
       ? [
           route(
@@ -234,7 +245,7 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
           handler: "headers",
           request: {
             // Programs of people's are behind some pages, and are not to be anyone at the others.
-            replace: { Cookie: [{ search_regexp: `\\b${sessionCookie(ctx.config)}=[^;]*(;\\s*)?`, replace: "" }] },
+            replace: { Cookie: [{ search_regexp: GATEWAY_COOKIES, replace: "" }] },
             delete: ["Authorization"],
           },
         },
@@ -253,6 +264,14 @@ const driverLinks = (below: string): Json[] => [
     answer(307, "", { Location: [`${below}/proxy/{http.regexp.driver.2}/jobs/`] }),
   ),
   route({ path: ["/proxy/*"] }, answer(307, "", { Location: [`${below}{http.request.uri}`] })),
+];
+
+/** With a hub drivers are of many people: what one of them shows would act in the name of who is logged in here. */
+const noDrivers = (below: string): Json[] => [
+  route(
+    { path: [`${below}/proxy/*`, "/proxy/*"] },
+    answer(404, "Drivers are shown by JupyterLab, and those of the hub's users by their own servers.\n"),
+  ),
 ];
 
 /** A page below its path. What it shows for a driver is below a path that the driver does not know either. */

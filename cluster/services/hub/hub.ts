@@ -1,6 +1,5 @@
 import type { Config } from "../../../config/schema.ts";
 import { addressAt } from "../../addresses.ts";
-import { BLOCKS, blocks } from "../../agent-groups.ts";
 import type { WiredContext } from "../../context.ts";
 import { PROCESSES } from "../../limits.ts";
 import { SHM_MIB } from "../../memory.ts";
@@ -11,8 +10,8 @@ import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-stora
 import type { Directory, Machine, Service } from "../../types.ts";
 import { image, secret } from "../../values.ts";
 import { driverFiles } from "../client/client.ts";
-import { sessionCookie } from "../gateway/gateway.ts";
 import { SPARK_CONF_DIR, SPARK_UID } from "../spark/spark.ts";
+import { userAddresses } from "./addresses.ts";
 
 /**
  * JupyterHub: a notebook server for each of many people, in a container of its own. The hub, which everybody talks to, starts none
@@ -39,13 +38,6 @@ export const firstPassword = (user: string): string => `hub-password-${user}`;
 /** Names of the users, in the same order whatever the config's is. */
 export const userNames = (c: Pick<Config, "users">): string[] => Object.keys(c.users).sort();
 
-/** Addresses of users' servers: the block of the network that follows those of groups of agents. */
-export function userAddresses(networkCidr: string): { first: number; size: number } {
-  const { size, first } = blocks(networkCidr);
-  // The first one of a block may be a network's own, or look like it.
-  return { first: first + BLOCKS * size, size: size - 1 };
-}
-
 /** JupyterHub, and the proxy before it and its servers. */
 export function hub(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
@@ -68,7 +60,6 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
             guard: SOCKET,
             users: Object.fromEntries(names.map((name) => [name, secret(firstPassword(name))])),
             admins: names.filter((name) => c.users[name]?.admin),
-            foreignCookie: sessionCookie(c),
           },
         },
         mode: "0600",
