@@ -47,7 +47,9 @@ export function certificate(): Command {
       const own = authorityOf(cluster);
       if (own === undefined)
         throw new UsageError(
-          `environment "${env}" has no authority of its own: tls is ${config.tls}. Fix: set tls to own`,
+          `environment "${env}" has no authority of its own: tls is ${config.tls}. ${
+            config.tls === "none" ? "Fix: set tls to own" : "Browsers know who made its certificate"
+          }`,
         );
       const docker = platformOf(config).machinesAreContainers;
       process.stdout.write(await (docker ? here(cluster, own, env) : ofStack(env)));

@@ -1,5 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import { GROUPS } from "./groups.ts";
+import { usesShare } from "./shared-storage.ts";
 import type { Machine } from "./types.ts";
 
 /** What a cluster costs, from the prices that the config gives. */
@@ -20,7 +21,10 @@ export function machinesByDay(c: Config, machines: readonly Machine[]): number |
 /** What the cluster costs by the day; `undefined` where a flavor that it uses has no price. */
 export function costByDay(c: Config, machines: readonly Machine[]): number | undefined {
   const sum = machinesByDay(c, machines);
-  return sum === undefined ? undefined : sum + (c.bastion ? HOURS * (c.prices.floatingIp ?? 0) : 0);
+  if (sum === undefined) return undefined;
+  const address = c.bastion ? (c.prices.floatingIp ?? 0) : 0;
+  const share = usesShare(c) ? c.shareGb * (c.prices.shareGb ?? 0) : 0;
+  return sum + HOURS * (address + share);
 }
 
 /** An amount of money in words, such as `12.30 EUR`. */

@@ -39,7 +39,9 @@ export function firewall(c: Config, machines: readonly Machine[], services: read
         const what = `${service.name} ${port.name}`;
         add({ group, what, protocol: "tcp", first: port.port, last: port.last ?? port.port, fromGroup });
       }
-      for (const fromCidr of port.fromCidrs ?? []) {
+      // Where people come through no machine, they come themselves.
+      const people = jumpHost === undefined && port.link !== undefined && !isBehindGateway(c, port) ? c.adminCidrs : [];
+      for (const fromCidr of [...(port.fromCidrs ?? []), ...people]) {
         const what = `${service.name} ${port.name}`;
         add({ group, what, protocol: "tcp", first: port.port, last: port.last ?? port.port, fromCidr });
       }

@@ -34,7 +34,7 @@ export const domain: Grammar = {
 /** Path of a file of this machine. */
 export const path: Grammar = {
   pattern: /^[A-Za-z0-9._/@%+][A-Za-z0-9._/@%+-]{0,1023}$/,
-  rule: "a path of letters, digits and ._/@%+-",
+  rule: "a path of letters, digits and . _ / @ % + -",
 };
 
 export const acmeDirectory: Grammar = {
@@ -52,7 +52,7 @@ export const ipv4: Grammar = { pattern: whole(`${OCTET}(\\.${OCTET}){3}`), rule:
 /** Something of an OpenStack project. Clouds take any text as a name; what they do not take away is the id. */
 export const cloudName: Grammar = {
   pattern: /^[\p{L}\p{N}]([\p{L}\p{N} ._:/+,()@#&=~[\]-]{0,253}[\p{L}\p{N})\]+])?$/u,
-  rule: "a name of letters, digits, spaces and ._:/+,()@#&=~[]-, or an id",
+  rule: "a name of letters, digits, spaces and . _ : / + , ( ) @ # & = ~ [ ] -, or an id",
 };
 
 /** Ids of Neutron, which some clouds write without dashes. */
@@ -88,12 +88,12 @@ export const taskFolder: Grammar = {
 /** A login name: no colon, which would end it in HTTP. */
 export const loginName: Grammar = {
   pattern: /^[A-Za-z0-9_][A-Za-z0-9_.@+$-]{0,254}$/,
-  rule: "a user name of letters, digits and _.@+$-",
+  rule: "a user name of letters, digits and _ . @ + $ -",
 };
 
 export const accessKey: Grammar = {
   pattern: /^[A-Za-z0-9][A-Za-z0-9._+/=@:-]{0,127}$/,
-  rule: "a key of letters, digits and ._+/=@:-",
+  rule: "a key of letters, digits and . _ + / = @ : -",
 };
 
 export const dockerImage: Grammar = {

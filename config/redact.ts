@@ -4,10 +4,10 @@ import { HIDDEN, isSecretKey } from "./secrets.ts";
 /** What people may see of a config: in plans, in errors, in comments of a pull request. */
 
 /** Spark's own `spark.redaction.regex`, by which its pages and logs hide properties: it looks at names and at values. */
-const SENSITIVE = /secret|password|token|access[.]?key/i;
+const SENSITIVE = /secret|password|token|access[.]?key|(tls|ssl|private)[._-]?(private[._-]?)?key/i;
 
 /** A login in an address: everything from its scheme, or from the beginning of a word, to its last `@`. A digest's `@` is none. */
-const USERINFO = /(?<=^|[\s"'=,;(])([A-Za-z][A-Za-z0-9+.:-]*:\/\/)?[^\s"'<>]*@(?!sha256:)/g;
+const USERINFO = /(?<=^|[\s"'=,;(])([A-Za-z][A-Za-z0-9+.:-]*:\/\/)?[^\s"'<>]+@(?!sha256:)/g;
 
 /** What an address asks for: a signed download link has its signature there. */
 const QUERY = /(https?:\/\/[^\s"'<>?#]*\?)[^\s"'<>#]+/g;

@@ -167,7 +167,7 @@ export const shape = {
   ),
   prices: machine.table(z.number().min(0).max(1_000_000), "a table such as {m1.large: 0.12, volumeGb: 0.0001}", {
     names: text.cloudName,
-    doc: "What things cost by the hour, in `currency`: a machine by the name of its flavor, one GB of a volume as `volumeGb`, a floating IP as `floatingIp`. With a price for every flavor above, `plan` and the gateway's first page say what the cluster costs by the day; what has no price counts as free.",
+    doc: "What things cost by the hour, in `currency`: a machine by the name of its flavor, one GB of a volume as `volumeGb`, one of a share as `shareGb`, a floating IP as `floatingIp`. Objects of an object store are not counted. With a price for every flavor above, `plan` and the gateway's first page say what the cluster costs by the day; what has no price counts as free.",
     fix: "give a price by the hour, as a number, for each flavor name",
   }),
   currency: machine.text("EUR", { doc: "Currency of `prices`." }, /^[A-Z]{3}$/, "three capital letters such as EUR"),
@@ -307,7 +307,7 @@ export const shape = {
     text.path.rule,
   ),
   tlsKey: network.optionalSecret({
-    doc: "Private key of `tlsCertificate`, without a password: what stands in its PEM file between the first and the last line, on one line. Set it with `pulumi config set --secret tlsKey`; `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
+    doc: "Private key of `tlsCertificate`, without a password: what stands in its PEM file between the first and the last line, on one line, which is `openssl pkey -in spark.key | sed '/^-/d' | tr -d '\\n'`. Set it with `pulumi config set --secret tlsKey`; `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
   }),
   acmeDirectory: network.optionalText(
     {
@@ -480,7 +480,10 @@ export const shape = {
     z.strictObject({ admin: z.boolean().default(false) }),
     "a table such as {alice: {}, bob: {admin: true}}",
     {
-      names: { pattern: USER, rule: "a name of lower-case letters, digits and dashes, at most 20" },
+      names: {
+        pattern: USER,
+        rule: "a name of lower-case letters, digits and dashes, at most 20, that is none of the system's, such as root or spark",
+      },
       doc: "Who may log in to the hub (`notebooks: hub`), by name. Each gets a password (`triplewide users`) and may choose another. With `admin` somebody may also start, end and open the servers of the others. Whoever is taken out is logged out, and their files stay.",
       fix: "give each user a table, empty or with admin, such as {alice: {}, bob: {admin: true}}",
     },

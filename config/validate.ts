@@ -1,4 +1,5 @@
 import { closest, distance } from "fastest-levenshtein";
+import { parseDocument } from "yaml";
 import type { z } from "zod";
 import { unfitCharacter } from "../lib/text.ts";
 import { type FieldInfo, infoOf } from "./fields.ts";
@@ -106,18 +107,22 @@ function coerce(key: string, value: unknown): unknown {
     case "boolean":
       return text === "true" ? true : text === "false" ? false : value;
     case "array":
-      if (text.startsWith("[")) return tryJson(text) ?? value;
+      if (text.startsWith("[")) return tryYaml(text) ?? value;
       return text === "" ? [] : text.split(",").map((item) => item.trim());
     case "object":
-      return tryJson(text) ?? value;
+      return tryYaml(text) ?? value;
     case "string":
       return value;
   }
 }
 
-function tryJson(text: string): unknown {
+/** A table or a list, as stack files have it. JSON is YAML too. */
+function tryYaml(text: string): unknown {
+  const document = parseDocument(text);
+  if (document.errors.length > 0 || document.warnings.length > 0) return undefined;
   try {
-    return JSON.parse(text);
+    const value: unknown = document.toJS({ maxAliasCount: 0 });
+    return typeof value === "object" ? (value ?? undefined) : undefined;
   } catch {
     return undefined;
   }

@@ -44,7 +44,9 @@ function keepSecrets(
   const values = Object.fromEntries(
     wanted.map((s) => [s.name, given[s.name] ?? known[s.name] ?? randomText(s.length)]),
   );
-  writeFileSync(secretsFile(p), `${JSON.stringify({ ...known, ...values }, null, 2)}\n`, { mode: 0o600 });
+  // In the order of their names: people take lines of passwords out, and none of those is the last.
+  const kept = Object.entries({ ...known, ...values }).sort(([a], [b]) => (a < b ? -1 : 1));
+  writeFileSync(secretsFile(p), `${JSON.stringify(Object.fromEntries(kept), null, 2)}\n`, { mode: 0o600 });
   return values;
 }
 

@@ -64,6 +64,11 @@ const FINDERS: Readonly<Record<string, Finder>> = {
   },
   "openstack:dns/recordSet:RecordSet": {
     ...byName("dns", ({ zoneId }) => `/zones/${text(zoneId)}/recordsets`, "recordsets"),
+    // A name has records of several types, and others' ones among them.
+    matches: (record, inputs) =>
+      record.name === inputs.name &&
+      record.type === inputs.type &&
+      text(record.description) === text(inputs.description),
     idOf: ({ id }, { zoneId }) => `${text(zoneId)}/${id}`,
   },
   "openstack:compute/serverGroup:ServerGroup": byName("compute", "/os-server-groups", "server_groups", false),

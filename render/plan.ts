@@ -151,7 +151,8 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     const first = group[0] as Service;
     const on = group.length > SHOWN ? `${group.length} machines` : group.map((s) => s.machine).join(", ");
     const ports = first.ports.map(
-      (p) => `${p.port}${p.last ? `-${p.last}` : ""} ${p.name} (${p.from.join(", ") || "itself"})`,
+      (p) =>
+        `${p.port}${p.last ? `-${p.last}` : ""} ${p.name} (${[...p.from, ...(p.fromCidrs ?? [])].join(", ") || "itself"})`,
     );
     serviceRows.push([name, on, platformOf(c).machinesAreContainers ? "docker" : first.runtime, ports.join("; ")]);
   }

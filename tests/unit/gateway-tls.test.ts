@@ -354,7 +354,7 @@ describe("userCidrs", () => {
         existingNetworkId: "n",
         existingSubnetId: "s",
       },
-      [],
+      ["tls"],
     ],
   ])("with %j is refused at %j", (more, keys) => {
     expect(problems({ ...CLOUD, ...raw, ...more }).map(({ key }) => key)).toEqual(keys);

@@ -43,8 +43,13 @@ test("a share whose creation was cut off is found again: a second one of its nam
 test("a record of the cloud's DNS is found in its zone, and known as the provider knows it", async () => {
   const fake = await FakeOpenStack.start();
   fake.state.services.push("dns");
-  fake.state.recordSets.push({ id: "r1", name: "lab.example.org.", type: "A" });
-  const inputs = { name: "lab.example.org.", zoneId: "z1" };
+  const record = { name: "lab.example.org.", type: "A", description: "triplewide lab" };
+  fake.state.recordSets.push(
+    { id: "mx", ...record, type: "MX" },
+    { id: "other", ...record, description: "of a person" },
+  );
+  fake.state.recordSets.push({ id: "r1", ...record });
+  const inputs = { ...record, zoneId: "z1" };
   const found = await findPending(Cloud.fromEnvironment({ env: fake.env }), [
     { urn: "urn:d", type: "openstack:dns/recordSet:RecordSet", inputs },
   ]);

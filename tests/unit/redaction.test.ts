@@ -7,9 +7,11 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { runProgram } from "../../cli/program.ts";
 import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
 import { readStackConfig } from "../../components/stack-config.ts";
+import { infoOf } from "../../config/fields.ts";
 import { ConfigError } from "../../config/problems.ts";
 import { redacted, redactedConfig, withoutLogins } from "../../config/redact.ts";
-import { SECRET_KEYS } from "../../config/secrets.ts";
+import { type ConfigKey, shape } from "../../config/schema.ts";
+import { HIDDEN, SECRET_KEYS } from "../../config/secrets.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import { Findings, PreflightError } from "../../openstack/findings.ts";
@@ -235,4 +237,15 @@ test("a machine's list of package sources is root's alone, and its log shows no 
   expect(stdout).toMatch(
     /fetching https:\/\/\(secret\)@mirror\.example\.org\/debian and https:\/\/x\.example\.org\/m\.tar\.gz\?\(secret\)\n$/,
   );
+});
+
+test("what a key must be is said in full, whatever signs it names", () => {
+  for (const key of Object.keys(shape) as ConfigKey[]) {
+    const { rule, fix } = infoOf(shape[key]);
+    expect([withoutLogins(rule), withoutLogins(fix)], key).toEqual([rule, fix]);
+  }
+});
+
+test.each(["tlsKey", "tlskey", "tlsPrivateKey", "tls-key"])("%s is hidden, also where it is no key", (name) => {
+  expect(redacted(name, "MIIEvQIBADANBg")).toBe(HIDDEN);
 });

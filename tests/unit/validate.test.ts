@@ -281,3 +281,18 @@ test("there are as many zones of volumes as of machines", () => {
     "volumeZones: as many as availabilityZones (2)",
   ]);
 });
+
+test("tables and lists are taken from the command line as stack files have them", () => {
+  const told = {
+    users: "{alice: {}, bob: {admin: true}}",
+    notebooks: "hub",
+    platform: "docker",
+    prices: "{m1.large: 0.1}",
+  };
+  const config = validate({ ...told, dnsServers: "[10.1.0.1]" }, "test");
+  expect(config).toMatchObject({
+    users: { alice: {}, bob: { admin: true } },
+    prices: { "m1.large": 0.1 },
+    dnsServers: ["10.1.0.1"],
+  });
+});

@@ -32,6 +32,13 @@ export function gatewayRules(c: Config, script: Context["script"], refuse: Refus
     if (c[key] !== undefined && c.tls !== tls)
       refuse(key, `empty while tls is ${c.tls}`, `set tls to ${tls}, or remove it`, shown(c, key));
   }
+  if (c.tls === "acme" && platformOf(c).servers && !c.bastion) {
+    refuse(
+      "tls",
+      "own or files while bastion is false: no ACME server reaches the gateway",
+      "set bastion to true, or tls to own",
+    );
+  }
   name(c, refuse);
   if (platformOf(c).servers) users(c, refuse);
   zone(c, refuse);
@@ -68,7 +75,9 @@ function zone(c: Config, refuse: Refuse): void {
   if (domain === undefined || isAddress(domain) || (domain !== dnsZone && !domain.endsWith(`.${dnsZone}`))) {
     refuse("dnsZone", "the zone in which domain is", "set domain to a name of that zone, or remove dnsZone");
   }
-  if (!isPublic(c)) {
+  if (!platformOf(c).servers) {
+    refuse("dnsZone", `empty on platform ${c.platform}, which has no DNS of its own`, "remove it");
+  } else if (!isPublic(c)) {
     const rule = "empty while nobody comes by the bastion's public address";
     refuse("dnsZone", rule, "set userCidrs too, or remove it");
   }
@@ -85,7 +94,7 @@ function users(c: Config, refuse: Refuse): void {
   }
   if (!c.gateway) refuse("userCidrs", "empty while gateway is false", "set gateway to true, or remove it");
   if (!c.bastion) {
-    const rule = "empty while bastion is false: who is in the network reaches the gateway already";
+    const rule = "empty while bastion is false: adminCidrs reach the gateway itself then";
     refuse("userCidrs", rule, "set bastion to true, or remove it");
   }
   if (!isEncrypted(c)) {
@@ -130,7 +139,7 @@ function files(c: Config, script: Context["script"], refuse: Refuse): void {
   const key = keyIn(c.tlsKey);
   if (!key) {
     const fix =
-      "give it without a password, as one text without the lines that begin with dashes: sed '/^-/d' key.pem | tr -d '\\n'";
+      "give it without a password, as one text without the lines that begin with dashes: openssl pkey -in key.pem | sed '/^-/d' | tr -d '\\n'";
     refuse("tlsKey", "a private key in base64", fix, HIDDEN);
   } else if (!certificate.checkPrivateKey(key)) {
     refuse(
