@@ -4,7 +4,7 @@ import type { Config } from "../config/schema.ts";
 import { checkKeys, type RawConfig, topKey } from "../config/validate.ts";
 import { type Checkout, readCheckout } from "../lib/checkout.ts";
 import { defineCluster } from "./define.ts";
-import { crossFieldProblems } from "./rules.ts";
+import { crossFieldProblems, problemsOfToday } from "./rules.ts";
 import type { Cluster } from "./types.ts";
 
 /** From what people wrote to a cluster: the one place of this folder that reads files. */
@@ -36,6 +36,16 @@ export function validate(raw: RawConfig, environment: string, checkout: Checkout
  */
 export function loadConfig(root: string, environment: string, overrides: readonly string[] = []): Config {
   return validate(loadRaw(root, environment, overrides), environment);
+}
+
+/**
+ * Checks what must hold on the day on which a cluster comes up.
+ *
+ * @throws ConfigError naming every problem at once.
+ */
+export function checkToday(config: Config, environment: string, checkout: Checkout = readCheckout()): void {
+  const problems = problemsOfToday(config, checkout);
+  if (problems.length > 0) throw new ConfigError(environment, problems);
 }
 
 /**

@@ -15,13 +15,20 @@ import { fewAddresses } from "./networks.ts";
 import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
-import { gatewayRules } from "./services/gateway/rules.ts";
+import { certificateOfToday, gatewayRules } from "./services/gateway/rules.ts";
 import { userAddresses } from "./services/hub/addresses.ts";
 import { userNames } from "./services/hub/hub.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { hasSharedStorage, usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
 import { teamNames } from "./teams.ts";
+
+/** What a cluster comes up with must hold that day; who looks at one, or removes it, does not ask. */
+export function problemsOfToday(c: Config, { script }: Pick<Checkout, "script">): Problem[] {
+  const problems: Problem[] = [];
+  certificateOfToday(c, script, (key, rule, fix, value = c[key]) => void problems.push({ key, value, rule, fix }));
+  return problems;
+}
 
 /** Rules that need more than one key. Each entry of the result names the key that is easiest to change. */
 export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script">): Problem[] {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
 import { MESOS_IMAGES } from "../cluster/images.ts";
+import { checkToday } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { ConfigError } from "../config/problems.ts";
@@ -41,6 +42,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
   if (missing.length > 0) throw new pulumi.RunError(`not set:\n${missing.map((text) => `  ${text}`).join("\n")}`);
   for (const warning of stateWithoutVolume(cluster)) await pulumi.log.warn(warning);
   try {
+    checkToday(c, pulumi.getStack());
     const cloud = Cloud.fromEnvironment({ folder: root });
     const facts = await preflight(cluster, cloud);
     for (const warning of facts.warnings) await pulumi.log.warn(warning);

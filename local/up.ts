@@ -4,7 +4,7 @@ import { hasHub } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { imagesOf, layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
-import { describeCluster } from "../cluster/load.ts";
+import { checkToday, describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
@@ -56,6 +56,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
  */
 export async function up({ root, environment, config: given, smoke: withSmoke }: UpOptions): Promise<void> {
   const config = trustingThisMachine(given, process.env);
+  checkToday(config, environment);
   const cluster = describeCluster(config);
   const missing = missingBeforeUp(cluster, environment);
   if (missing.length > 0)

@@ -5,14 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { runProgram } from "../../cli/program.ts";
-import { describeCluster, validate } from "../../cluster/load.ts";
+import { checkToday, describeCluster, validate } from "../../cluster/load.ts";
+import { problemsOfToday } from "../../cluster/rules.ts";
 import { certificateOf } from "../../cluster/services/gateway/authority.ts";
 import { gatewayOrigin } from "../../cluster/services/gateway/entrance.ts";
 import { authorityOf } from "../../cluster/services/gateway/tls.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { fill, secretsIn } from "../../cluster/values.ts";
 import { pages, pageUrl } from "../../components/access.ts";
+import { ConfigError } from "../../config/problems.ts";
 import type { RawConfig } from "../../config/validate.ts";
+import { readCheckout } from "../../lib/checkout.ts";
 import { publishedLinks, renderCompose } from "../../render/compose.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 import { problems } from "../fixtures/problems.ts";
@@ -234,7 +237,12 @@ describe("tls: files", () => {
   ])("says in one message, on %s, that it does not hold", (day, message) => {
     vi.useFakeTimers({ now: new Date(day), toFake: ["Date"] });
     try {
-      expect(refused({})).toEqual([expect.stringMatching(message)]);
+      // Who looks at a cluster, or removes it, is not held up.
+      expect(refused({})).toEqual([]);
+      const config = validate(raw(), "test");
+      const said = problemsOfToday(config, readCheckout()).map(({ key, rule }) => `${key}: ${rule}`);
+      expect(said).toEqual([expect.stringMatching(message)]);
+      expect(() => checkToday(config, "test")).toThrow(ConfigError);
     } finally {
       vi.useRealTimers();
     }

@@ -120,11 +120,6 @@ function files(c: Config, script: Context["script"], refuse: Refuse): void {
   const chain = chainIn(c.tlsCertificate, script, wrong);
   const [certificate] = chain;
   if (!certificate) return;
-  const now = Date.now();
-  if (Date.parse(certificate.validTo) < now)
-    wrong(`valid today (it ended on ${dayOf(certificate.validTo)})`, "get a new one");
-  if (Date.parse(certificate.validFrom) > now)
-    wrong(`valid today (it begins on ${dayOf(certificate.validFrom)})`, "check the clock of this machine, or wait");
   if (c.domain !== undefined && !isFor(certificate, c.domain))
     wrong(
       `for domain (${c.domain}); it is for ${namesIn(certificate)}`,
@@ -148,6 +143,20 @@ function files(c: Config, script: Context["script"], refuse: Refuse): void {
       "give the two that were made together",
       HIDDEN,
     );
+  }
+}
+
+/** The certificate holds today. Asked before a cluster comes up, and by nothing that looks at one or removes it. */
+export function certificateOfToday(c: Config, script: Context["script"], refuse: Refuse): void {
+  if (c.tls !== "files" || c.tlsCertificate === undefined) return;
+  const [certificate] = chainIn(c.tlsCertificate, script, () => {});
+  if (!certificate) return;
+  const now = Date.now();
+  const ended = `valid today (it ended on ${dayOf(certificate.validTo)})`;
+  const begins = `valid today (it begins on ${dayOf(certificate.validFrom)})`;
+  if (Date.parse(certificate.validTo) < now) refuse("tlsCertificate", ended, "get a new one");
+  if (Date.parse(certificate.validFrom) > now) {
+    refuse("tlsCertificate", begins, "check the clock of this machine, or wait");
   }
 }
 
