@@ -115,8 +115,18 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     "masterCount=3",
     "agentCount=2",
   ]);
-  const bothAgents = (seconds: number) =>
-    eventually("a leading master with both agents", seconds, () => cluster.agentsAtLeader(2), Boolean);
+  /** @throws Error with the masters' and ZooKeepers' last words after the timeout. */
+  const bothAgents = async (seconds: number): Promise<void> => {
+    try {
+      await eventually("a leading master with both agents", seconds, () => cluster.agentsAtLeader(2), Boolean);
+    } catch (error) {
+      const services = cluster.masters.flatMap((n) => [`master-${n}-mesos-master`, `master-${n}-zookeeper`]);
+      const logs = await Promise.all(
+        services.map(async (name) => `${name}:\n${(await cluster.logs(name)).slice(-1500)}`),
+      );
+      throw new Error(`${(error as Error).message}\n${logs.join("\n")}`);
+    }
+  };
 
   beforeAll(async () => {
     await cluster.down();
@@ -187,7 +197,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     expect(await cluster.agentsAtLeader(1)).toBe(true);
     const back = await cluster.drain("agent-2", "--back");
     expect(back.output).toContain("agent-2 takes tasks again");
-    await bothAgents(30);
+    await bothAgents(300);
   });
 
   test("a machine's own container is killed: the next up gives its services a network again", async () => {
@@ -197,13 +207,13 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     const port = cluster.cluster.config.zookeeperClientPort;
     const probe = line(cluster.address("master-1"), port, "srvr", "^Mode: (leader|follower)");
     expect((await cluster.exec("master-2-zookeeper", probeCommand(probe))).code).toBe(0);
-    await bothAgents(30);
+    await bothAgents(300);
   });
 
   test("the leading master is killed: another one leads, with both agents", async () => {
     const [leader = 0] = await cluster.leadingMasters();
     await cluster.kill(`master-${leader}-mesos-master`);
-    await bothAgents(90);
+    await bothAgents(300);
     const after = await cluster.leadingMasters();
     expect(after).toHaveLength(1);
     expect(after).not.toContain(leader);
@@ -215,19 +225,19 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     await cluster.kill(`master-${leader}-zookeeper`);
     await eventually(
       "another leading ZooKeeper",
-      60,
+      300,
       () => cluster.leadingZookeepers(),
       (found) => found.length === 1 && !found.includes(leader),
     );
     // Whoever is asked last still says who led before: an election shows that the new ensemble is the one that counts.
     const [master = 0] = await eventually(
       "a leading master",
-      60,
+      300,
       () => cluster.leadingMasters(),
       (found) => found.length === 1,
     );
     await cluster.kill(`master-${master}-mesos-master`);
-    await bothAgents(90);
+    await bothAgents(300);
     const after = await cluster.leadingMasters();
     expect(after).toHaveLength(1);
     expect(after).not.toContain(master);
