@@ -545,18 +545,20 @@ class Master(Daemon):
         return self.leader is not None and self.leader["id"] == self.info["id"]
 
     def work(self):
-        member = False
+        node = None
         while True:
             try:
-                if not member:
+                if node is None:
                     self.zk.make_path()
-                    self.zk.create(f"{self.zk.path}/json.info_", json.dumps(self.info), EPHEMERAL_SEQUENTIAL)
-                    member = True
+                    node = self.zk.create(f"{self.zk.path}/json.info_", json.dumps(self.info), EPHEMERAL_SEQUENTIAL)
+                # As in Mesos: whose node is gone is no candidate any more, whatever became of the session.
+                elif not self.zk.exists(node):
+                    raise SessionExpired
                 self.lead(self.zk.leader())
             except SessionExpired:
                 if self.elected:
                     refuse("Lost candidacy as a leader... committing suicide!")
-                member = False
+                node = None
             except ZooKeeperError as error:
                 refuse(f"Failed to contend: Failed to create ephemeral node at '{self.zk.path}' in ZooKeeper: {error}")
             time.sleep(0.5)
