@@ -8,7 +8,7 @@ import { UsageError, UserError } from "../lib/errors.ts";
 import { readSecret } from "../local/project.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 import { localCluster } from "./local.ts";
-import { pulumi } from "./pulumi.ts";
+import { stackOutput } from "./stack.ts";
 
 interface Options extends ConfigOptions {
   env: string;
@@ -25,10 +25,10 @@ async function here({ config }: Cluster, certificate: Value, env: string): Promi
 }
 
 async function ofStack(env: string): Promise<string> {
-  const pem = await pulumi(projectFolder(), ["stack", "output", "gatewayCertificate", "--stack", env], "read");
+  const pem = await stackOutput(env, "gatewayCertificate");
   if (!pem.includes("CERTIFICATE"))
     throw new UserError(`stack ${env} has no certificate yet. Fix: pulumi up --stack ${env}`);
-  return `${pem.trim()}\n`;
+  return `${pem}\n`;
 }
 
 /** `triplewide certificate`. */

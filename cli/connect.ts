@@ -14,8 +14,7 @@ import { UsageError, UserError } from "../lib/errors.ts";
 import { readSecret } from "../local/project.ts";
 import { type ConfigOptions, commandOf, portNumber, projectFolder, setOption } from "./common.ts";
 import { localCluster } from "./local.ts";
-import { pulumi } from "./pulumi.ts";
-import { machinesOfStack } from "./stack.ts";
+import { machinesOfStack, stackOutput } from "./stack.ts";
 
 interface Options extends ConfigOptions {
   env: string;
@@ -71,13 +70,14 @@ async function onThisDocker(cluster: Cluster, options: Options): Promise<void> {
   else show(sparkRemote(config.sparkConnectPort, token, host));
 }
 
+const notThere = (env: string): UserError =>
+  new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
+
 /** Through the gateway, which people reach without a tunnel. */
 async function byGateway(cluster: Cluster, options: Options): Promise<void> {
   const { env } = options;
-  const args = ["stack", "output", "sparkRemote", "--show-secrets", "--stack", env];
-  const remote = (await pulumi(projectFolder(), args, "read")).trim();
-  if (!remote.includes("use_ssl"))
-    throw new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
+  const remote = await stackOutput(env, "sparkRemote");
+  if (!remote.includes("use_ssl")) throw notThere(env);
   show(remote, certificateOf(cluster, options));
 }
 
@@ -90,7 +90,7 @@ async function byTunnel(cluster: Cluster, { env, port }: Options): Promise<void>
   try {
     const tunnel = await ssh.forward(machine, server.port, port ?? server.port);
     const there = String(outputs.sparkRemote ?? "");
-    if (there === "") throw new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
+    if (there === "") throw notThere(env);
     show(sparkRemote(tunnel.port, /(?:Bearer%20|token=)(\w+)/.exec(there)?.[1] ?? ""));
     process.stderr.write(`The tunnel to ${cluster.name} is open until Ctrl-C.\n`);
     const ended = await Promise.race([

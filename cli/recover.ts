@@ -68,12 +68,12 @@ interface Stack {
 const readState = async ({ folder, flags }: Stack): Promise<Checkpoint> =>
   JSON.parse(await pulumi(folder, ["stack", "export", ...flags], "read"));
 
-/** Puts into the state what the cloud has of the creations that the state says had begun. @returns How many it has. */
-async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoint): Promise<number> {
+/** Puts into the state what the cloud has of the creations that the state says had begun. */
+async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoint): Promise<void> {
   const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");
   const found = await findPending(
     cloud,
-    creates.map(({ resource }) => ({ urn: resource.urn, type: resource.type, inputs: resource.inputs ?? {} })),
+    creates.map(({ resource }) => resource),
   );
   await built(
     cloud,
@@ -88,7 +88,6 @@ async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoi
   const halfMade = (checkpoint.deployment.resources ?? []).filter(isHalfMade);
   const targets = [...found.filter(({ id }) => id), ...halfMade].flatMap(({ urn }) => ["--target", urn]);
   if (targets.length > 0) await pulumi(folder, ["refresh", "--yes", "--skip-preview", ...flags, ...targets], "show");
-  return targets.length / 2;
 }
 
 /**
@@ -96,28 +95,18 @@ async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoi
  * stands on it is known only then.
  */
 async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
-  for (let taken = 0; ; ) {
+  for (let first = true; ; first = false) {
     const preview = await pulumi(stack.folder, ["preview", "--json", ...stack.flags], "read");
     const wanted = findable((JSON.parse(preview) as { steps?: PlannedStep[] }).steps ?? []);
-    const found = await findPending(
-      cloud,
-      wanted.map(({ urn, type, inputs = {} }) => ({ urn, type, inputs })),
-    );
+    const found = await findPending(cloud, wanted);
     const there = new Set(found.flatMap(({ urn, id }) => (id ? [urn] : [])));
     for (const { todo } of found) if (todo) process.stdout.write(`${todo}\n`);
     if (there.size === 0) {
-      if (taken === 0)
-        process.stdout.write("Nothing to adopt: the cloud has nothing that the next update would make.\n");
+      if (first) process.stdout.write("Nothing to adopt: the cloud has nothing that the next update would make.\n");
       return;
     }
-    taken += await mend(
-      stack,
-      cloud,
-      withPending(
-        await readState(stack),
-        wanted.filter(({ urn }) => there.has(urn)),
-      ),
-    );
+    const begun = wanted.filter(({ urn }) => there.has(urn));
+    await mend(stack, cloud, withPending(await readState(stack), begun));
   }
 }
 

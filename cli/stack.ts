@@ -12,6 +12,12 @@ export interface StackMachines {
   outputs: Readonly<Record<string, unknown>>;
 }
 
+/** One output of a stack, as text. @throws UserError where there is no Pulumi CLI, or no such stack or output. */
+export async function stackOutput(environment: string, name: string): Promise<string> {
+  const args = ["stack", "output", name, "--show-secrets", "--stack", environment];
+  return (await pulumi(projectFolder(), args, "read")).trim();
+}
+
 /** @throws UserError where there is no Pulumi CLI, or no such stack. */
 export async function machinesOfStack(cluster: Cluster, environment: string): Promise<StackMachines> {
   const args = ["stack", "output", "--json", "--show-secrets", "--stack", environment];

@@ -217,6 +217,10 @@ export function agentNumbers(c: Pick<Config, "agentCount" | "removedAgents">, su
   return numbers;
 }
 
+/** The highest of these numbers; 0 where there is no agent. */
+export const lastAgent = (c: Pick<Config, "agentCount" | "removedAgents">, subgroup?: string): number =>
+  agentNumbers(c, subgroup).at(-1) ?? 0;
+
 /** Whether people open pages of that machine: the first one of some groups. */
 export const isForPeople = (machine: Pick<Machine, "group" | "number"> | undefined): boolean =>
   machine?.number === 1 && GROUPS[machine.group].pagesFor === "people";

@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import { pem } from "../lib/pem.ts";
 import { hasSharedStorage, SHARED_FOLDER } from "./shared-storage.ts";
 import type { File } from "./types.ts";
 
@@ -30,7 +31,9 @@ export function trustOptions(c: Config, of: "driver" | "executor"): string[] {
 /** Files of the client that those properties name. */
 export const packageFiles = (c: Config): File[] => [
   ...(c.mavenMirror === undefined ? [] : [textFile(IVY_SETTINGS, ivySettings(c.mavenMirror))]),
-  ...(c.trustedCertificates.length === 0 ? [] : [textFile(TRUSTED, c.trustedCertificates.map(pem).join(""))]),
+  ...(c.trustedCertificates.length === 0
+    ? []
+    : [textFile(TRUSTED, c.trustedCertificates.map((one) => pem(one)).join(""))]),
 ];
 
 /**
@@ -50,12 +53,6 @@ export const trustEnv = (c: Config): Record<string, string> =>
     : Object.fromEntries(
         ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"].map((name) => [name, `${TRUST_FOLDER}/ca.pem`]),
       );
-
-/** A certificate as the lines of a PEM file. */
-export function pem(base64: string): string {
-  const lines = base64.replaceAll(" ", "").match(/.{1,64}/g) ?? [];
-  return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
-}
 
 /** Only the mirror is asked, but for what a driver names itself (`spark.jars.repositories`). */
 const ivySettings = (mirror: string): string => `<ivysettings>

@@ -9,7 +9,7 @@ import { agentConfigs, agentGroupNames, BLOCKS, blockOf, blocks, GROUP_ATTRIBUTE
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasHub, hasRegistry, runsHdfs } from "./features.ts";
-import { agentNumbers, FIRST_AGENT_OFFSET, GROUPS, zookeeperMembers } from "./groups.ts";
+import { FIRST_AGENT_OFFSET, GROUPS, lastAgent, zookeeperMembers } from "./groups.ts";
 import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
 import { fewAddresses } from "./networks.ts";
 import { makesContainer } from "./object-store.ts";
@@ -348,7 +348,7 @@ function notebookHub(c: Config, refuse: Refuse): void {
     refuse("sharedStorage", rule, "remove it, or set notebooks to single");
   }
   const { first, size } = userAddresses(c.networkCidr);
-  if (names.length > size || FIRST_AGENT_OFFSET + Math.max(0, ...agentNumbers(c)) > first) {
+  if (names.length > size || FIRST_AGENT_OFFSET + lastAgent(c) > first) {
     const rule = `large enough for ${names.length} users (it has ${size} addresses for them) beside ${c.agentCount} agents`;
     refuse("networkCidr", rule, "use a larger network, such as a /16");
   }

@@ -1,7 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { addressAt } from "./addresses.ts";
 import { blocks as addressesOfGroup, agentGroupNames, configOfAgents, firstOffset } from "./agent-groups.ts";
-import { agentNumbers, FIRST_AGENT_OFFSET, GROUPS } from "./groups.ts";
+import { FIRST_AGENT_OFFSET, GROUPS, lastAgent } from "./groups.ts";
 
 /** Addresses in the first block of agents: as far as most clusters come. */
 const FIRST_BLOCK = 64;
@@ -16,7 +16,7 @@ export function shareClients(c: Config): string[] {
   const client = GROUPS.client.addresses;
   if (client.from !== "start") throw new Error("the client has no address of its own");
   const blocks = [undefined, ...agentGroupNames(c)].flatMap((name) => {
-    const last = Math.max(0, ...agentNumbers(configOfAgents(c, name), name));
+    const last = lastAgent(configOfAgents(c, name), name);
     if (name === undefined) return doubling(FIRST_AGENT_OFFSET, last, FIRST_BLOCK);
     return doubling(firstOffset(c, name), last, Math.min(FIRST_BLOCK, addressesOfGroup(c.networkCidr).size));
   });

@@ -12,7 +12,7 @@ export interface PendingCreate {
   urn: string;
   type: string;
   /** What was asked for; ids of other resources in it are known. */
-  inputs: Readonly<Record<string, unknown>>;
+  inputs?: Readonly<Record<string, unknown>>;
 }
 
 type Candidate = { id: string } & Readonly<Record<string, unknown>>;
@@ -31,7 +31,7 @@ interface Finder {
   idOf?: (candidate: Candidate, inputs: Inputs) => string;
 }
 
-type Inputs = PendingCreate["inputs"];
+type Inputs = NonNullable<PendingCreate["inputs"]>;
 const text = (value: unknown): string => (value === undefined || value === null ? "" : String(value));
 
 const byName = (service: Service, path: Finder["path"], key: string, nameInQuery = true): Finder => ({
@@ -153,17 +153,22 @@ function onlyKnown<T>(value: T): T {
  * @throws CloudError when the cloud cannot be asked.
  */
 export async function namesOf(cloud: Cloud, type: string): Promise<ReadonlyMap<string, string>> {
-  const { service, path, key } = FINDERS[type] ?? impossible(type);
-  if (typeof path !== "string") return impossible(type);
-  // An administrator would see every project's.
-  const owned: Record<string, string> = service === "network" ? { project_id: await cloud.projectId() } : {};
-  const list = await cloud.list<Candidate>(service, path, key, owned);
+  const finder = FINDERS[type];
+  if (!finder) throw new Error(`nobody knows how to find a ${type}`);
+  const list = await listOf(cloud, finder, {}, {});
   return new Map(list.map(({ name, id }) => [text(name), id]));
 }
 
-const impossible = (type: string): never => {
-  throw new Error(`nobody knows how to find a ${type}`);
-};
+/** What the project has: of networks an administrator would see every project's. */
+async function listOf(
+  cloud: Cloud,
+  { service, path, key }: Finder,
+  inputs: Inputs,
+  query: Record<string, string>,
+): Promise<Candidate[]> {
+  const owned: Record<string, string> = service === "network" ? { project_id: await cloud.projectId() } : {};
+  return cloud.list(service, typeof path === "string" ? path : path(inputs), key, { ...owned, ...query });
+}
 
 export interface Found {
   urn: string;
@@ -179,18 +184,12 @@ export interface Found {
  * @throws Error where several could be meant: which one it is, only a person can say.
  */
 export async function findPending(cloud: Cloud, pending: readonly PendingCreate[]): Promise<Found[]> {
-  const projectId = await cloud.projectId();
   return Promise.all(
-    pending.map(async ({ urn, type, inputs }): Promise<Found> => {
+    pending.map(async ({ urn, type, inputs = {} }): Promise<Found> => {
       if (type === KEY_PAIR) return findKeyPair(cloud, urn, text(inputs.name));
       const finder = FINDERS[type];
       if (!finder) return { urn };
-      const owned: Record<string, string> = finder.service === "network" ? { project_id: projectId } : {};
-      const path = typeof finder.path === "string" ? finder.path : finder.path(inputs);
-      const list = await cloud.list<Candidate>(finder.service, path, finder.key, {
-        ...owned,
-        ...finder.query(inputs),
-      });
+      const list = await listOf(cloud, finder, inputs, finder.query(inputs));
       const found = list.filter((candidate) => finder.matches(candidate, inputs));
       if (found.length > 1)
         throw new Error(`${urn}: ${found.length} could be meant (${found.map((f) => f.id).join(", ")})`);

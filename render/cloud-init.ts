@@ -5,7 +5,6 @@ import { hasRegistry } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET } from "../cluster/host-keys.ts";
 import { proxyEnv } from "../cluster/outside.ts";
-import { pem } from "../cluster/packages.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
 import { SPARK_UID } from "../cluster/services/spark/spark.ts";
 import { SHARED_FOLDER, sharedSource } from "../cluster/shared-storage.ts";
@@ -14,6 +13,7 @@ import { fill, image, type LookUp, placeholder, references, secret } from "../cl
 import type { Config } from "../config/schema.ts";
 import { SECRET_KEYS } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
+import { pem } from "../lib/pem.ts";
 import { shellQuote, shellWord, shellWords } from "../lib/quote.ts";
 import { packLock } from "./cloud-init/lock.ts";
 import { MAX_PACKED_BYTES, packUserData } from "./cloud-init/pack.ts";

@@ -24,6 +24,7 @@ c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{told['port'] + 1}"
 c.JupyterHub.hub_connect_url = f"http://127.0.0.1:{told['port'] + 1}"
 c.Spawner.hub_connect_url = f"http://{told['address']}:{told['port']}"
 c.JupyterHub.proxy_class = CaddyProxy
+c.CaddyProxy.foreign_cookies = told["foreignCookies"]
 c.CaddyProxy.listen = f":{told['port']}"
 c.CaddyProxy.users = sorted(told["users"])
 

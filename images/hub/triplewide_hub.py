@@ -19,9 +19,6 @@ from traitlets import Dict as TraitDict
 from traitlets import Integer, Unicode
 from traitlets import List as TraitList
 
-# Cookies of the gateways of this cluster and of others on the same machine, which browsers tell apart by no port: no server of a user's
-# sees them.
-FOREIGN_COOKIES = r"\btriplewide-[a-z0-9-]+=[^;]*(;\s*)?"
 # Characters of a password that a user chooses.
 SHORTEST, LONGEST = 12, 200
 
@@ -146,6 +143,7 @@ class CaddyProxy(Proxy):
     """
 
     listen = Unicode(config=True, help="Address and port for people.")
+    foreign_cookies = Unicode(config=True, help="Expression for cookies that no server of a user's is to see.")
     folder = Unicode("/tmp/routes", config=True, help="Folder with a file for each route that there is.")
     guard = Unicode(config=True, help="Path of the guard's socket.")
     users = TraitList(config=True, help="Names of the users.")
@@ -176,7 +174,7 @@ class CaddyProxy(Proxy):
 
     def routes(self, targets: Dict[str, str]) -> Dict[str, Any]:
         hub = {"handler": "reverse_proxy", "upstreams": [{"dial": urllib.parse.urlsplit(self.hub.url).netloc}]}
-        cookie = {"search_regexp": FOREIGN_COOKIES, "replace": ""}
+        cookie = {"search_regexp": self.foreign_cookies, "replace": ""}
         first = {
             "handler": "headers",
             "request": {"replace": {"Cookie": [cookie]}},

@@ -2,8 +2,10 @@ import { createHash, createPublicKey } from "node:crypto";
 import { p256 } from "@noble/curves/nist.js";
 import { AsnConvert, OctetString } from "@peculiar/asn1-schema";
 import * as x509 from "@peculiar/asn1-x509";
+import { pem } from "../../../lib/pem.ts";
 import { derivedKey } from "../../derived-keys.ts";
 import { derived, secret, text, type Value } from "../../values.ts";
+import { isAddress } from "./entrance.ts";
 
 /**
  * The cluster's own certificate authority (`tls: own`). Its key and certificate are made of one secret of the stack and are the same
@@ -34,7 +36,7 @@ const extension = (extnID: string, value: unknown, critical = true): x509.Extens
  * @param names DNS names and IPv4 addresses that it may vouch for, separated by commas.
  */
 export function certificateOf(seed: string, clusterName: string, names: string): string {
-  const { pem, point, scalar } = keyOf(seed);
+  const { pem: key, point, scalar } = keyOf(seed);
   const algorithm = new x509.AlgorithmIdentifier({ algorithm: ECDSA_SHA256 });
   const digest = (data: string | Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(data).digest());
   const name = new x509.Name([
@@ -57,7 +59,7 @@ export function certificateOf(seed: string, clusterName: string, names: string):
     subject: name,
     validity: new x509.Validity(VALIDITY),
     subjectPublicKeyInfo: AsnConvert.parse(
-      createPublicKey(pem).export({ type: "spki", format: "der" }),
+      createPublicKey(key).export({ type: "spki", format: "der" }),
       x509.SubjectPublicKeyInfo,
     ),
     extensions: new x509.Extensions([
@@ -84,12 +86,11 @@ export function certificateOf(seed: string, clusterName: string, names: string):
     signatureAlgorithm: algorithm,
     signatureValue: new Uint8Array(signature).buffer,
   });
-  const base64 = Buffer.from(AsnConvert.serialize(certificate)).toString("base64");
-  return `-----BEGIN CERTIFICATE-----\n${base64.replace(/.{1,64}/g, "$&\n")}-----END CERTIFICATE-----\n`;
+  return pem(Buffer.from(AsnConvert.serialize(certificate)).toString("base64"));
 }
 
 const generalName = (name: string): x509.GeneralName =>
-  /^[\d.]+$/.test(name) ? new x509.GeneralName({ iPAddress: `${name}/32` }) : new x509.GeneralName({ dNSName: name });
+  isAddress(name) ? new x509.GeneralName({ iPAddress: `${name}/32` }) : new x509.GeneralName({ dNSName: name });
 
 /** The authority's private key, in PEM. */
 export const authorityKey = (): Value => derived(privateKeyOf, SEED);

@@ -31,10 +31,10 @@ export const GATEWAY_PASSWORD = "gateway-password";
 const SESSION = secret("gateway-session");
 
 /** Name of the cookie: browsers send those of one cluster on this machine to all others. */
-export const sessionCookie = ({ clusterName }: Pick<Config, "clusterName">): string => `triplewide-${clusterName}`;
+const sessionCookie = ({ clusterName }: Pick<Config, "clusterName">): string => `triplewide-${clusterName}`;
 
 /** Cookies of gateways, of this cluster and of others at the same name: browsers tell them apart by no port. */
-const GATEWAY_COOKIES = "\\btriplewide-[a-z0-9-]+=[^;]*(;\\s*)?";
+export const GATEWAY_COOKIES = "\\btriplewide-[a-z0-9-]+=[^;]*(;\\s*)?";
 
 /** The gateway. @param others What the cluster runs besides. */
 export function gateway(ctx: WiredContext, machine: Machine, others: readonly Service[]): Service {

@@ -1,8 +1,8 @@
 import type { Config } from "../../../config/schema.ts";
 import { SECRET_KEYS } from "../../../config/secrets.ts";
+import { pem } from "../../../lib/pem.ts";
 import type { WiredContext } from "../../context.ts";
 import { proxyEnv } from "../../outside.ts";
-import { pem } from "../../packages.ts";
 import type { Cluster, Directory, File, Json, Machine, Port } from "../../types.ts";
 import { derived, secret, type Value } from "../../values.ts";
 import { authorityCertificate, authorityKey } from "./authority.ts";
@@ -65,8 +65,7 @@ export const certificatesIn = (text: string): string[] =>
   text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 
 /** A private key of the config, in base64, as a PEM file: who reads it finds out by itself which of three forms it has. */
-const keyInPem = (base64: string): string =>
-  `-----BEGIN PRIVATE KEY-----\n${base64.replace(/.{1,64}/g, "$&\n")}-----END PRIVATE KEY-----\n`;
+const keyInPem = (base64: string): string => pem(base64, "PRIVATE KEY");
 
 /** By who issues certificates. */
 export const ISSUERS: Readonly<Record<Config["tls"], Issuer>> = {
@@ -154,7 +153,7 @@ export const ISSUERS: Readonly<Record<Config["tls"], Issuer>> = {
           },
         },
         storage: { module: "file_system", root: STORAGE },
-        files: own ? [text(trusted, c.trustedCertificates.map(pem).join(""), "0644")] : [],
+        files: own ? [text(trusted, c.trustedCertificates.map((one) => pem(one)).join(""), "0644")] : [],
         dirs: [{ path: STORAGE, lasts: "data" }],
         env: proxyEnv(c, [machine.address, ...addresses("spark-master"), ...addresses("mesos-master")]),
         ports: [

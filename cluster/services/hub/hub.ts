@@ -10,6 +10,7 @@ import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-stora
 import type { Directory, Machine, Service } from "../../types.ts";
 import { image, secret } from "../../values.ts";
 import { driverFiles } from "../client/client.ts";
+import { GATEWAY_COOKIES } from "../gateway/gateway.ts";
 import { SPARK_CONF_DIR, SPARK_UID } from "../spark/spark.ts";
 import { userAddresses } from "./addresses.ts";
 
@@ -59,6 +60,7 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
             port: c.hubPort,
             guard: SOCKET,
             users: Object.fromEntries(names.map((name) => [name, secret(firstPassword(name))])),
+            foreignCookies: GATEWAY_COOKIES,
             admins: names.filter((name) => c.users[name]?.admin),
           },
         },
