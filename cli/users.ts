@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { publishedAddress } from "../cluster/publishing.ts";
+import { hubOrigin } from "../cluster/services/hub/entrance.ts";
 import { firstPassword, userNames } from "../cluster/services/hub/hub.ts";
 import { UsageError } from "../lib/errors.ts";
 import { readSecret } from "../local/project.ts";
@@ -20,7 +20,7 @@ export function users(): Command {
       throw new UsageError(`environment "${options.env}" has no users: notebooks is single. Fix: ${fix}`);
     }
     const { project } = await localCluster(config, options.env);
-    process.stdout.write(`http://${publishedAddress(config)}:${config.hubPort}/\n`);
+    process.stdout.write(`${hubOrigin(config, "")}/\n`);
     for (const name of names) {
       const password = readSecret(project, firstPassword(name)) ?? "made by the next `make up`";
       process.stdout.write(`  ${name.padEnd(20)} ${password}\n`);

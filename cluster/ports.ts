@@ -24,7 +24,9 @@ export function usedPorts(config: Config, script: Checkout["script"]): PortRange
   const ctx = wiredContext(few, script);
   const used = new Map<ConfigKey, PortRange>();
   for (const { key, port, last } of servicesOf(ctx).flatMap((s) => s.ports)) {
-    if (key !== undefined) used.set(key, { key, first: port, last: last ?? port });
+    if (key === undefined) continue;
+    const { first: lowest, last: highest } = used.get(key) ?? { first: port, last: port };
+    used.set(key, { key, first: Math.min(lowest, port), last: Math.max(highest, last ?? port) });
   }
   return (Object.keys(shape) as ConfigKey[]).flatMap((key) => used.get(key) ?? []);
 }

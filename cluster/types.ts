@@ -92,7 +92,7 @@ export interface File {
 export type Peer = Group | "self";
 
 /** What the landing page can read from a page: see `images/gateway/site/landing.js`. */
-export type PageKind = "jupyter" | "metrics" | "spark-master" | "history" | "mesos" | "marathon" | "hdfs";
+export type PageKind = "jupyter" | "hub" | "metrics" | "spark-master" | "history" | "mesos" | "marathon" | "hdfs";
 
 /** A page as the gateway shows it, below a path of its own. */
 export interface Page {
@@ -109,6 +109,12 @@ export interface Page {
   showsDrivers?: true;
   /** Whether it is shown, and nothing is done through it: GET and HEAD alone. */
   readOnly?: true;
+  /**
+   * Port at which people open it, which is another origin to browsers than the gateway's own, and `status`, which the landing page reads.
+   * For pages of many people's making, with a login of their own: the gateway leads there, and asks for no password before.
+   * @default it is shown below its path, to who has the gateway's password
+   */
+  ownOrigin?: { port: number; status: string };
   /** What of it people see first, below its path. @default what it shows itself */
   first?: string;
   /** Where several machines have the page: the one whose answer there matches is shown. */

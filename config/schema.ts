@@ -601,7 +601,7 @@ export const shape = {
   historyServerPort: ports.port(18080, { doc: "Spark history server." }),
   metastorePort: ports.port(9083, { doc: "Catalogue of tables (Hive metastore), on the client's loopback interface." }),
   hubPort: ports.port(8000, {
-    doc: "JupyterHub on the client (`notebooks: hub`), with the two ports after it, which are on the loopback interface.",
+    doc: "JupyterHub on the client (`notebooks: hub`): by HTTPS where `tls` says so. The ports after it are the hub's as well: two on the loopback interface, and with `tls` a third one, at which users' servers find the hub.",
   }),
   sparkConnectPort: ports.port(15002, { doc: "Spark Connect on the client (with `sparkConnect`)." }),
   sparkConnectUiPort: ports.port(15040, { doc: "Web UI of Spark Connect's driver on the client." }),

@@ -19,13 +19,15 @@ c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = True
 
 c.JupyterHub.bind_url = f"http://{told['address']}:{told['port']}/"
-c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{told['port'] + 1}"
-# Servers of users reach the hub as browsers do.
-c.JupyterHub.hub_connect_url = f"http://127.0.0.1:{told['port'] + 1}"
+c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = f"http://127.0.0.1:{told['ownPort']}"
+# Servers of users reach the hub by its proxy, as browsers do.
 c.Spawner.hub_connect_url = f"http://{told['address']}:{told['port']}"
 c.JupyterHub.proxy_class = CaddyProxy
 c.CaddyProxy.foreign_cookies = told["foreignCookies"]
 c.CaddyProxy.listen = f":{told['port']}"
+# Who asks is whom the gateway names, where that is before the proxy: wrong passwords count by where they come from.
+c.CaddyProxy.behind = told["behind"]
+c.JupyterHub.trusted_downstream_ips = told["behind"]
 c.CaddyProxy.users = sorted(told["users"])
 
 c.JupyterHub.authenticator_class = People

@@ -13,7 +13,7 @@ class Passwords:
     """The password that each user has chosen, in a file: what is kept of one is made so that it takes long to try others.
 
     Who has chosen none has the first one, which the config's stack made. With another first one, what was chosen before is void: so an
-    operator helps somebody who has forgotten theirs.
+    operator helps somebody who has forgotten theirs, or whose password others know.
     """
     def __init__(self, path: str, first: Dict[str, str]):
         self.path = path
@@ -24,9 +24,25 @@ class Passwords:
                 self.chosen: Dict[str, Dict[str, str]] = json.load(file)
         except FileNotFoundError:
             self.chosen = {}
-        valid = {name: kept for name, kept in self.chosen.items() if name in first and kept["instead"] == digest(first[name])}
+        # Of a password that is void it stays known which first one it was chosen instead of.
+        valid = {
+            name: kept if kept["instead"] == digest(first[name]) else {"instead": kept["instead"]}
+            for name, kept in self.chosen.items()
+            if name in first
+        }
         if valid != self.chosen:
             self.write(valid)
+
+    def renewed(self, name: str) -> bool:
+        """Whether the user has another first password than the last time that this was accepted."""
+        kept = self.chosen.get(name)
+        return kept is not None and name in self.first and kept["instead"] != digest(self.first[name])
+
+    def accept(self, name: str) -> None:
+        """From now on the user's first password is the one that is known."""
+        with self.lock:
+            if name in self.first and (self.renewed(name) or name not in self.chosen):
+                self.write({**self.chosen, name: {"instead": digest(self.first[name])}})
 
     def write(self, chosen: Dict[str, Dict[str, str]]) -> None:
         with open(self.path + ".new", "w", encoding="utf-8") as file:
@@ -38,7 +54,7 @@ class Passwords:
 
     def right(self, name: str, password: str) -> bool:
         kept = self.chosen.get(name)
-        if kept is None:
+        if kept is None or "key" not in kept:
             # Somebody who is not there takes as long as somebody who is.
             slow(password, b"")
             first = self.first.get(name)

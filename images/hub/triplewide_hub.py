@@ -14,6 +14,7 @@ from jupyterhub.handlers import BaseHandler
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from passwords import Passwords
+from sqlalchemy.orm import object_session
 from tornado.web import authenticated
 from traitlets import Dict as TraitDict
 from traitlets import Integer, Unicode
@@ -63,12 +64,31 @@ class People(Authenticator):
             self.failures.pop((name, address), None)
         return right
 
+    def add_user(self, user: Any) -> None:
+        """Called for each user whenever the hub starts, and when somebody logs in for the first time: who has another first password by
+        now is logged out everywhere."""
+        super().add_user(user)
+        if self.passwords.renewed(user.name):
+            orm_user = getattr(user, "orm_user", user)
+            log_out(orm_user)
+            object_session(orm_user).commit()
+        self.passwords.accept(user.name)
+
     async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> Any:
         """Who left the config is nobody, whatever cookie or token is shown."""
         return self.seen_as(user.name) if user.name in self.first else False
 
     def get_handlers(self, app: Any) -> List[Any]:
         return [*super().get_handlers(app), ("/change-password", ChangePassword)]
+
+
+def log_out(user: orm.User, session: Optional[str] = None) -> None:
+    """Ends all logins of a user, those by tokens as well, but for the token of their running server and those of one browser's session."""
+    user.cookie_id = secrets.token_hex(32)
+    own = {(spawner.state or {}).get("token") for spawner in user.orm_spawners.values()}
+    for token in list(user.api_tokens):
+        if token.id not in own and not (session and token.session_id == session):
+            object_session(user).delete(token)
 
 
 class ChangePassword(BaseHandler):
@@ -93,12 +113,7 @@ class ChangePassword(BaseHandler):
             return await self.show("This is not your password.")
         await asyncio.get_running_loop().run_in_executor(None, people.passwords.choose, user.name, new)
         # Whoever logged in with the old one is logged out.
-        user.orm_user.cookie_id = secrets.token_hex(32)
-        own = orm.APIToken.find(self.db, user.spawner.api_token) if user.spawner.api_token else None
-        # By tokens as well, but for the one of the user's running server.
-        for token in list(user.orm_user.api_tokens):
-            if token is not own:
-                self.db.delete(token)
+        log_out(user.orm_user, session=self.get_session_cookie())
         self.db.commit()
         self.set_login_cookie(user)
         await self.show("Your password is changed.", changed=True)
@@ -122,6 +137,12 @@ class GuardedSpawner(Spawner):
 
     guard = Unicode(config=True, help="Path of the guard's socket.")
 
+    def get_state(self) -> Dict[str, Any]:
+        """What is known of a running server by a hub that starts anew: the token of the server's own."""
+        own = orm.APIToken.find(self.db, self.api_token) if self.api_token else None
+        token = own.id if own else (self.orm_spawner.state or {}).get("token")
+        return {**super().get_state(), **({"token": token} if token is not None else {})}
+
     async def start(self) -> Any:
         self.ip, self.port = "0.0.0.0", 8888
         env = {key: str(value) for key, value in self.get_env().items() if key.startswith("JUPYTERHUB_")}
@@ -143,6 +164,7 @@ class CaddyProxy(Proxy):
     """
 
     listen = Unicode(config=True, help="Address and port for people.")
+    behind = TraitList(config=True, help="Addresses of the proxy before this one, whose word on who asks is taken.")
     foreign_cookies = Unicode(config=True, help="Expression for cookies that no server of a user's is to see.")
     folder = Unicode("/tmp/routes", config=True, help="Folder with a file for each route that there is.")
     guard = Unicode(config=True, help="Path of the guard's socket.")
@@ -173,17 +195,21 @@ class CaddyProxy(Proxy):
         raise RuntimeError("the guard does not answer, or knows other users than the hub")
 
     def routes(self, targets: Dict[str, str]) -> Dict[str, Any]:
-        hub = {"handler": "reverse_proxy", "upstreams": [{"dial": urllib.parse.urlsplit(self.hub.url).netloc}]}
+        def to(dial: str) -> Dict[str, Any]:
+            return {"handler": "reverse_proxy", "upstreams": [{"dial": dial}], **({"trusted_proxies": self.behind} if self.behind else {})}
+
+        hub = to(urllib.parse.urlsplit(self.hub.url).netloc)
         cookie = {"search_regexp": self.foreign_cookies, "replace": ""}
         first = {
             "handler": "headers",
-            "request": {"replace": {"Cookie": [cookie]}},
+            # What the hub would believe of who asks, and Caddy itself does not say.
+            "request": {"replace": {"Cookie": [cookie]}, "delete": ["X-Real-Ip", "X-Scheme", "Forwarded"]},
             "response": {"set": {"Referrer-Policy": ["same-origin"]}, "delete": ["Server"], "deferred": True},
         }
         users = [
             {
                 "match": [{"path": [f"/user/{name}/*"], "file": {"root": self.folder, "try_files": [f"/{file_of(f'/user/{name}/')}"]}}],
-                "handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": target}]}],
+                "handle": [to(target)],
                 "terminal": True,
             }
             for name, target in targets.items()

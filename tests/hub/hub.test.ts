@@ -1,27 +1,32 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
+import { projectOf, secretsFile } from "../../local/project.ts";
+import { Door } from "../containers/door.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 import { type Page, Visitor } from "./visitor.ts";
 
-/** JupyterHub on a cluster of its own: two users at work at the same time, and one of them against the other. */
+/** JupyterHub on a cluster of its own, by TLS: two users at work at the same time, and one of them against the other. */
 
 const d = await findDocker();
 const HUB_PORT = 8000 + 16000;
 const SPARK_UI_PORT = 4040 + 16000;
-const HUB = `http://127.0.0.1:${HUB_PORT}`;
-const cluster = new TestCluster(d, "tw-hub", 6, [
+const HUB = `https://127.0.0.1:${HUB_PORT}`;
+const settings = [
   `hubPort=${HUB_PORT}`,
   "agentCount=2",
   "agentCpus=1",
   "notebooks=hub",
+  "tls=own",
   "notebookMemoryMiB=2048",
   "notebookCpus=1",
-]);
+];
 const both = ['users={"alice":{},"bob":{}}'];
+const cluster = new TestCluster(d, "tw-hub", 6, settings);
+const door = new Door(new TestCluster(d, cluster.name, 6, [...settings, ...both]));
 const [alice, bob] = [new Visitor(HUB, "alice"), new Visitor(HUB, "bob")];
 const passwords: Record<string, string> = {};
 const kernels: Record<string, (code: string) => Promise<string>> = {};
@@ -65,6 +70,7 @@ beforeAll(async () => {
   await cluster.cli("down", ["--volumes"], both);
   const { code, output } = await cluster.cli("up", ["--no-smoke"], both);
   expect(code, output).toBe(0);
+  await door.trust();
   const { output: said } = await cluster.cli("users", [], both);
   expect(said).toContain(`${HUB}/`);
   for (const [, name = "", password = ""] of said.matchAll(/^ {2}(\S+) +(\S+)$/gm)) passwords[name] = password;
@@ -89,6 +95,23 @@ test("nobody is let in without the password of a user, nor with another one's", 
   for (const name of ["root", "spark", "hub", "carol"])
     expect((await new Visitor(HUB, name).logIn(passwords.alice ?? "")).status, name).toBe(403);
   expect((await fetch(`${HUB}/hub/signup`)).status).toBe(404);
+});
+
+test("the hub is at the gateway's address by TLS, as another origin, and its users need no password of the gateway's", async () => {
+  const sent = await fetch(`${door.address}/hub`, { redirect: "manual" });
+  expect([sent.status, sent.headers.get("location")]).toEqual([307, `${HUB}/`]);
+  const plain = await fetch(`${HUB.replace("https", "http")}/hub/login?a=b`, { redirect: "manual" });
+  expect([plain.status, plain.headers.get("location")]).toEqual([308, `${HUB}/hub/login?a=b`]);
+  const page = await fetch(`${HUB}/hub/login`);
+  expect(page.headers.getSetCookie().filter((line) => !/; *secure/i.test(line))).toEqual([]);
+
+  await door.logIn();
+  const { pages } = (await (await door.get("/cluster.json")).json()) as { pages: { kind: string; status: string }[] };
+  const [shown] = pages.filter(({ kind }) => kind === "hub");
+  expect(await (await door.get(shown?.status ?? "")).json()).toHaveProperty("version");
+  // Nothing of people's making has the gateway's origin.
+  for (const path of ["/hub/login", "/hub/home", "/user/alice/lab"])
+    expect((await door.get(path)).status, path).toBe(404);
 });
 
 test("each user has a notebook server of their own, with limits, a number and rights of their own", async () => {
@@ -140,7 +163,7 @@ test("a user reads nothing of another's, stops nothing of theirs, and is not tak
   expect(await kernels.alice?.("open('secret', 'w').write('x'); open('/home/alice/secret', 'w').write('x')")).toBe("");
   const attacks = readFileSync(join(ROOT, "tests/cluster/hub_attacks.py"), "utf8");
   const client = cluster.gateway.replace(/\.1$/, ".11");
-  const argv = ["", "alice", await addressOf("alice"), `${client}:${HUB_PORT}`];
+  const argv = ["", "alice", await addressOf("alice"), `${client}:${HUB_PORT + 3}`];
   const said = await kernels.bob?.(`import sys; sys.argv = ${JSON.stringify(argv)}\n${attacks}`);
   const nothing = expect.stringMatching(/^(FileNotFoundError|PermissionError|ConnectionRefusedError)$/);
   const refused = expect.toSatisfy((status: unknown) => status === 403 || status === 404 || status === 302);
@@ -235,6 +258,11 @@ test("who guesses at a password waits", async () => {
   const guesser = new Visitor(HUB, "bob");
   for (let i = 0; i < 5; i++) expect((await guesser.logIn(`guess ${i}`)).status).toBe(403);
   expect((await guesser.logIn(passwords.bob ?? "")).status).toBe(403);
+  // As one who says that another proxy sent them.
+  for (const header of ["X-Forwarded-For", "X-Real-Ip", "Forwarded"]) {
+    const other = new Visitor(HUB, "bob", { [header]: header === "Forwarded" ? "for=198.51.100.7" : "198.51.100.7" });
+    expect((await other.logIn(passwords.bob ?? "")).status, header).toBe(403);
+  }
 });
 
 test("who is taken out of the config is nobody, and what was theirs becomes nobody else's", async () => {
@@ -258,4 +286,37 @@ test("who is taken out of the config is nobody, and what was theirs becomes nobo
     (there) => there,
   );
   expect((await inspect("carol")).Config.User).not.toBe(number);
+});
+
+test("a password that the operator makes anew ends the logins of the one before, and no server", async () => {
+  const others = ['users={"alice":{},"carol":{}}'];
+  const path = secretsFile(projectOf(ROOT, cluster.name));
+  const { "hub-password-alice": _, ...kept } = JSON.parse(readFileSync(path, "utf8")) as Record<string, string>;
+  writeFileSync(path, JSON.stringify(kept), { mode: 0o600 });
+  expect(allowedIn(await alice.ask("/hub/home"))).toBe(true);
+  const token = /"token": *"([^"]+)"/.exec(
+    (await alice.ask("/hub/api/users/alice/tokens", { method: "POST" })).text,
+  )?.[1];
+  const withToken = () =>
+    fetch(`${HUB}/user/alice/api/status`, { headers: { Authorization: `token ${token}` } }).then(
+      ({ status }) => status,
+    );
+  expect(await withToken()).toBe(200);
+
+  const { code, output } = await cluster.cli("up", ["--no-smoke"], others);
+  expect(code, output).toBe(0);
+  expect(allowedIn(await alice.ask("/hub/home"))).toBe(false);
+  // Her server asks the hub again who somebody is after ten seconds.
+  await eventually("the end of the token", 60, withToken, (status) => status === 403);
+  await eventually(
+    "the end of the login at her server",
+    60,
+    () => alice.api("status"),
+    (page) => !allowedIn(page),
+  );
+  expect(await inside("alice", ["pgrep", "-f", "ipykernel"])).toMatchObject({ code: 0 });
+  expect((await alice.logIn("a password of mine")).status).toBe(403);
+  const { output: said } = await cluster.cli("users", [], others);
+  expect(allowedIn(await alice.logIn(/alice +(\S+)/.exec(said)?.[1] ?? ""))).toBe(true);
+  expect(await kernels.alice?.("print(kept)")).toBe("42\n");
 });

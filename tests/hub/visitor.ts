@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { type IncomingMessage, request } from "node:http";
+import { type IncomingMessage, request as plainRequest } from "node:http";
+import { request as tlsRequest } from "node:https";
 
 /** Somebody with a browser, at the hub. */
 
@@ -24,6 +25,7 @@ interface Asked {
 
 /** Not by `fetch`, which says of every request that a page's program makes it: the hub gives such ones no token for its forms. */
 async function send(url: string, { body, ...asked }: Asked): Promise<{ answer: IncomingMessage; text: string }> {
+  const request = url.startsWith("https:") ? tlsRequest : plainRequest;
   const sent = request(url, { ...asked, agent: false }).end(body);
   const [answer] = (await once(sent, "response")) as [IncomingMessage];
   let text = "";
@@ -34,11 +36,14 @@ async function send(url: string, { body, ...asked }: Asked): Promise<{ answer: I
 export class Visitor {
   readonly address: string;
   readonly name: string;
+  readonly #headers: Record<string, string>;
   #cookies: Cookie[] = [];
 
-  constructor(address: string, name: string) {
+  /** @param headers Sent with each request. */
+  constructor(address: string, name: string, headers: Record<string, string> = {}) {
     this.address = address;
     this.name = name;
+    this.#headers = headers;
   }
 
   #header(path: string): string {
@@ -57,7 +62,7 @@ export class Visitor {
     let [at, now] = [path, asked];
     for (let redirects = 0; redirects < 20; redirects++) {
       const Cookie = [this.#header(at), more].filter(Boolean).join("; ");
-      const headers = { ...now.headers, Cookie, "X-XSRFToken": this.#xsrf(at) };
+      const headers = { ...this.#headers, ...now.headers, Cookie, "X-XSRFToken": this.#xsrf(at) };
       const { answer, text } = await send(this.address + at, { ...now, headers });
       for (const line of answer.headers["set-cookie"] ?? []) this.#keep(line);
       const [status, next] = [answer.statusCode ?? 0, answer.headers.location];

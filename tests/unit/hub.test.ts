@@ -6,6 +6,7 @@ import { runProgram } from "../../cli/program.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { validate } from "../../cluster/load.ts";
 import { userBlock } from "../../cluster/services/hub/addresses.ts";
+import { hubOrigin } from "../../cluster/services/hub/entrance.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { placeholder, secretsIn } from "../../cluster/values.ts";
 import { readCheckout } from "../../lib/checkout.ts";
@@ -14,6 +15,9 @@ import { publishedLinks, renderCompose } from "../../render/compose.ts";
 import { renderService } from "../../render/content.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
+interface Caddy {
+  apps: { http: { servers: { door: { routes: object[] } } } };
+}
 const checkout = readCheckout();
 const USERS = { alice: {}, bob: { admin: true } };
 const HUB = { platform: "docker", notebooks: "hub", users: USERS };
@@ -78,7 +82,7 @@ describe("the hub", () => {
     const guard = serviceOf(define({ ...HUB, trustedCertificates: [`MII${"A".repeat(400)}`] }), "hub-guard");
     expect(guard.command).toEqual(expect.arrayContaining(["with-trust", "/var/lib/notebooks/trust", "python3"]));
     expect(jsonOf(guard, "/etc/hub/guard.json")).toMatchObject({
-      command: ["jupyterhub-singleuser"],
+      command: ["jupyterhub-singleuser", "--HubOAuth.cache_max_age=10"],
       trust: "/home/spark/work/.trust",
       env: { SSL_CERT_FILE: "/home/spark/work/.trust/ca.pem" },
     });
@@ -95,6 +99,41 @@ print(g.trust() == ["/host/state/trust:" + work + "/.trust:ro"])`;
     for (const gateway of [true, false]) {
       const cluster = define({ ...HUB, gateway, hubPort: 8100 });
       expect(publishedLinks(cluster)).toContainEqual(expect.objectContaining({ service: "hub", port: 8100 }));
+    }
+  });
+
+  test("has that port by the gateway's TLS where there is one, and what is behind it is published nowhere", () => {
+    const cluster = define({ ...HUB, tls: "own", hubPort: 8100, bindAddress: "192.168.1.7" });
+    const links = publishedLinks(cluster).filter(({ key }) => key === "hubPort");
+    expect(links).toEqual([expect.objectContaining({ service: "gateway", port: 8100, address: "192.168.1.7" })]);
+    const gateway = JSON.stringify(jsonOf(serviceOf(cluster, "gateway"), "/etc/gateway/caddy.json"));
+    expect(gateway).toContain('"upstreams":[{"dial":"127.0.0.1:8103"}]');
+    expect(jsonOf(serviceOf(cluster, "hub"), "/etc/hub/hub.json")).toMatchObject({ port: 8103, behind: ["127.0.0.1"] });
+    expect(hubOrigin(cluster.config, "")).toBe("https://192.168.1.7:8100");
+    // Nobody's word on who asks is taken where people come to the hub's own proxy.
+    const plain = define({ ...HUB, hubPort: 8100 });
+    expect(jsonOf(serviceOf(plain, "hub"), "/etc/hub/hub.json")).toMatchObject({ port: 8100, behind: [] });
+    expect(hubOrigin(plain.config, "")).toBe("http://127.0.0.1:8100");
+    expect(() => define({ ...HUB, tls: "own", hubPort: 8100, jupyterPort: 8103 })).toThrow(/8103/);
+  });
+
+  test("is led to by the gateway before its password, which shows its version and nothing else of it", () => {
+    for (const tls of ["none", "own"]) {
+      const cluster = define({ ...HUB, tls });
+      const { apps } = jsonOf(serviceOf(cluster, "gateway"), "/etc/gateway/caddy.json") as unknown as Caddy;
+      const about = apps.http.servers.door.routes
+        .map((route) => JSON.stringify(route))
+        .filter((r) => r.includes('"/hub'));
+      expect(about).toEqual([
+        expect.stringContaining('["/hub","/hub/"]}],"handle":[{"handler":"static_response","status_code":307'),
+        expect.stringContaining('{"path":["/hub/api/"]}'),
+      ]);
+      expect(jsonOf(serviceOf(cluster, "gateway"), "/etc/gateway/cluster.json").pages).toContainEqual({
+        title: "Notebooks of users",
+        kind: "hub",
+        path: "hub",
+        status: "/hub/api/",
+      });
     }
   });
 
@@ -255,13 +294,23 @@ print(known({"alice": "first"}, ("alice", "first"), ("alice", "x"), ("alice", ""
 Passwords(path, {"alice": "first"}).choose("alice", "mine")
 print(known({"alice": "first"}, ("alice", "mine"), ("alice", "first")), "mine" in open(path).read())
 print(known({"alice": "second"}, ("alice", "mine"), ("alice", "second")))
-print(known({"alice": "first"}, ("alice", "mine"), ("alice", "first")))`;
+print(known({"alice": "first"}, ("alice", "mine"), ("alice", "first")))
+def renewed(first, accept):
+    there = Passwords(path, {"bob": first})
+    said = there.renewed("bob")
+    if accept: there.accept("bob")
+    return said
+print([renewed(first, accept) for first, accept in (("first", False), ("first", True), ("first", False), ("second", False), ("second", True), ("second", False))])
+Passwords(path, {"bob": "second"}).choose("bob", "mine")
+print(renewed("second", False), renewed("third", False), renewed("third", True), renewed("third", False))`;
   const { stdout, stderr } = spawnSync("python3", ["-c", code], { encoding: "utf8" });
   expect(stdout.trim().split("\n"), stderr).toEqual([
     "[True, False, False, False, False]",
     "[True, False] False",
     "[False, True]",
     "[False, True]",
+    "[False, False, False, True, True, False]",
+    "False True True False",
   ]);
 });
 

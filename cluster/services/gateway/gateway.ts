@@ -2,9 +2,10 @@ import type { Config } from "../../../config/schema.ts";
 import type { WiredContext } from "../../context.ts";
 import { hasHub } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
-import type { Json, Machine, Page, Service } from "../../types.ts";
+import type { Json, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { CONNECT_PATHS } from "../connect/connect.ts";
+import { hubProxyPort, LOOPBACK } from "../hub/entrance.ts";
 import { isEncrypted } from "./entrance.ts";
 import { landingPage } from "./landing-page.ts";
 import { type ShownPage, shownPages } from "./pages.ts";
@@ -72,6 +73,7 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
         login: true,
         ...(isEncrypted(c) ? { forNetwork: true } : {}),
       },
+      ...(showsHub(c) ? [hubEntrance(c)] : []),
       ...(encrypted.ports ?? []),
     ],
     // Where it is encrypted, it sends on to https whoever asks without.
@@ -119,12 +121,14 @@ function caddy(ctx: WiredContext, machine: Machine, pages: readonly ShownPage[],
             ...(isEncrypted(ctx.config) ? tlsServer(encrypted) : {}),
             routes: [
               ...sparkConnect(ctx, machine),
+              ...ownOrigins(pages),
               ...beforeLogin(ctx),
               ...forAll(ctx, pages),
               ...pages.map(pageRoute),
               ...landing(),
             ],
           },
+          ...(showsHub(ctx.config) ? { hub: hubServer(ctx, encrypted) } : {}),
           ...encrypted.servers,
         },
         ...encrypted.http,
@@ -167,6 +171,44 @@ function sparkConnect({ config: c }: WiredContext, machine: Machine): Json[] {
   // What a job says is sent on as it comes.
   return [route({ path: [CONNECT_PATHS] }, { handler: "reverse_proxy", upstreams, transport, flush_interval: -1 })];
 }
+
+/** Whether the gateway encrypts the hub's port. */
+const showsHub = (c: Config): boolean => hasHub(c) && isEncrypted(c);
+
+const hubEntrance = ({ hubPort: port }: Config): Port => ({
+  name: "hub",
+  key: "hubPort",
+  port,
+  from: ["bastion"],
+  link: "http",
+  login: true,
+  forNetwork: true,
+});
+
+/** The hub's port by TLS: the hub's own proxy and its login are behind it. */
+const hubServer = ({ config: c }: WiredContext, encrypted: Encryption): Json => ({
+  listen: [`:${c.hubPort}`],
+  automatic_https: { disable: true },
+  ...tlsServer(encrypted),
+  routes: [
+    ...lastingTls(c),
+    // By the loopback interface, from which the hub's proxy believes who asks.
+    { handle: [{ handler: "reverse_proxy", upstreams: [{ dial: `${LOOPBACK}:${hubProxyPort(c)}` }] }] },
+  ],
+});
+
+/** Ways to pages that are another origin, whose users have no password of the gateway's. */
+const ownOrigins = (pages: readonly ShownPage[]): Json[] =>
+  pages.flatMap(({ path, ownOrigin }) =>
+    ownOrigin === undefined
+      ? []
+      : [
+          route(
+            { path: [`/${path}`, `/${path}/`] },
+            answer(307, "", { Location: [`{http.request.scheme}://{http.request.host}:${ownOrigin.port}/`] }),
+          ),
+        ],
+  );
 
 /** What everybody is answered, and what all who have not logged in are. */
 function beforeLogin(ctx: WiredContext): Json[] {
@@ -225,7 +267,10 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
         ? []
         : [route({ path: [`/${path}`, `/${path}/`] }, answer(307, "", { Location: [`/${path}/${first}`] }))],
     ),
-    route({ path: pages.map(({ path }) => `/${path}`) }, answer(308, "", { Location: ["{http.request.uri.path}/"] })),
+    route(
+      { path: pages.flatMap(({ path, ownOrigin }) => (ownOrigin === undefined ? [`/${path}`] : [])) },
+      answer(308, "", { Location: ["{http.request.uri.path}/"] }),
+    ),
     // Spark ends jobs and stages for whoever follows a link to that: one on another site's page is none of the user's will.
     route(
       { path_regexp: { pattern: "/(job|stage)s?/kill/?$" }, not: [{ header: { "Sec-Fetch-Site": ["same-origin"] } }] },
@@ -279,7 +324,7 @@ function pageRoute(page: ShownPage): Json {
   const below = `/${page.path}`;
   return route(
     {
-      path: [`${below}/*`],
+      path: [page.ownOrigin?.status ?? `${below}/*`],
       ...(page.showsDrivers ? { path_regexp: { name: "page", pattern: `^${below}(/proxy/app-[^/]+)?` } } : {}),
     },
     ...(page.keepsPath ? [] : [{ handler: "rewrite", strip_path_prefix: below }]),

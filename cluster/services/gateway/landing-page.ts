@@ -33,7 +33,12 @@ export function landingPage(ctx: WiredContext, pages: readonly ShownPage[], serv
     architecture: c.architecture,
     spark: SPARK_VERSION,
     master: spark.master,
-    pages: pages.map(({ title, kind, path }) => ({ title, kind, path })),
+    pages: pages.map(({ title, kind, path, ownOrigin }) => ({
+      title,
+      kind,
+      path,
+      ...(ownOrigin === undefined ? {} : { status: ownOrigin.status }),
+    })),
     groups: groups.map((group) => ({
       name: group,
       services: servicesOf(group),

@@ -10,17 +10,23 @@ import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-stora
 import type { Directory, Machine, Service } from "../../types.ts";
 import { image, secret } from "../../values.ts";
 import { driverFiles } from "../client/client.ts";
+import { isEncrypted } from "../gateway/entrance.ts";
 import { GATEWAY_COOKIES } from "../gateway/gateway.ts";
 import { SPARK_CONF_DIR, SPARK_UID } from "../spark/spark.ts";
 import { userAddresses } from "./addresses.ts";
+import { hubProxyPort, LOOPBACK } from "./entrance.ts";
 
 /**
  * JupyterHub: a notebook server for each of many people, in a container of its own. The hub, which everybody talks to, starts none
  * itself: it asks the guard, which has Docker's socket and a policy (`images/hub/guard.py`).
  *
  * It has a port of its own, which is an origin of its own to browsers, and no path below the gateway's: what users' servers send is of
- * users' making, and must not act in the name of who is logged in there.
+ * users' making, and must not act in the name of who is logged in there. Where the gateway speaks TLS it does so at that port too, and the
+ * gateway's own `/hub` leads there.
  */
+
+/** Ports that follow `hubPort`, on the loopback interface: the hub's own behind its proxy, and that of the guard's health. */
+const [OWN, HEALTH] = [1, 2];
 
 /** User of the hub: another than Spark's, whose programs must not read people's passwords. */
 const HUB_UID = 1002;
@@ -43,6 +49,7 @@ export const userNames = (c: Pick<Config, "users">): string[] => Object.keys(c.u
 export function hub(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const names = userNames(c);
+  const port = hubProxyPort(c);
   return {
     name: "hub",
     machine: machine.name,
@@ -57,7 +64,9 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
           format: "json",
           value: {
             address: machine.address,
-            port: c.hubPort,
+            port,
+            ownPort: c.hubPort + OWN,
+            behind: isEncrypted(c) ? [LOOPBACK] : [],
             guard: SOCKET,
             users: Object.fromEntries(names.map((name) => [name, secret(firstPassword(name))])),
             foreignCookies: GATEWAY_COOKIES,
@@ -71,15 +80,20 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
       {
         name: "hub",
         key: "hubPort",
-        port: c.hubPort,
-        // Of the hub itself behind its proxy, and of the guard's health: on the loopback interface.
-        last: c.hubPort + 2,
-        from: ["bastion"],
-        link: "http",
+        port,
+        ...(isEncrypted(c) ? { from: [] } : { from: ["bastion"], link: "http" }),
         login: true,
+        page: {
+          title: "Notebooks of users",
+          kind: "hub",
+          path: "hub",
+          keepsPath: true,
+          ownOrigin: { port: c.hubPort, status: "/hub/api/" },
+        },
       },
+      { name: "own", key: "hubPort", port: c.hubPort + OWN, last: c.hubPort + HEALTH, from: [] },
     ],
-    health: healthOf(http(machine.address, c.hubPort, "/hub/api/", '"version"')),
+    health: healthOf(http(machine.address, port, "/hub/api/", '"version"')),
     uid: HUB_UID,
     dirs: [{ path: "/var/lib/hub", lasts: "data" }, RUN],
     memoryMiB: 1024,
@@ -114,14 +128,15 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
           format: "json",
           value: {
             socket: SOCKET,
-            healthPort: c.hubPort + 2,
+            healthPort: c.hubPort + HEALTH,
             users: userNames(c),
             most: size,
             addressesAbove: addressAt(c.networkCidr, first),
             uidsAbove: UIDS_ABOVE,
             sparkGid: SPARK_UID,
             image: image("hub"),
-            command: ["jupyterhub-singleuser"],
+            // A login that has ended is one to the user's server as well, after as many seconds.
+            command: ["jupyterhub-singleuser", "--HubOAuth.cache_max_age=10"],
             trust: TRUST_FOLDER,
             memoryMiB: c.notebookMemoryMiB,
             cpus: c.notebookCpus,
@@ -153,7 +168,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
       },
     ],
     ports: [],
-    health: healthOf(tcp("127.0.0.1", c.hubPort + 2)),
+    health: healthOf(tcp(LOOPBACK, c.hubPort + HEALTH)),
     uid: 0,
     dirs: [{ path: STATE, lasts: "data" }, RUN, usersFolder],
     memoryMiB: 256,

@@ -33,6 +33,10 @@ const READERS = {
     const { kernels } = await ask(`${path}api/status`);
     return { says: `${count(kernels, "kernel")} running` };
   },
+  hub: async (path, status) => {
+    const { version } = await ask(status);
+    return { says: `JupyterHub ${version}; users log in there` };
+  },
   "spark-master": async (path) => {
     const all = await ask(`${path}json/`);
     return {
@@ -122,7 +126,7 @@ function showPages() {
 
 async function look(page) {
   try {
-    const found = await READERS[page.kind](`/${page.path}/`);
+    const found = await READERS[page.kind](`/${page.path}/`, page.status);
     page.dot.className = found.well === false ? "dot bad" : "dot good";
     page.says.textContent = found.says;
     return found;

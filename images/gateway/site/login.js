@@ -25,6 +25,14 @@ document.getElementById("login").addEventListener("submit", (event) => {
   logIn(password).catch(failed);
 });
 
+// Where there is a hub, its users are led to its own login.
+fetch("/hub", { method: "HEAD", redirect: "manual" }).then(
+  ({ type }) => {
+    document.getElementById("hub").hidden = type !== "opaqueredirect";
+  },
+  () => {},
+);
+
 const given = location.pathname === "/login" ? location.hash.slice(1) : "";
 if (/^[\x21-\x7e]+$/.test(given)) {
   history.replaceState(null, "", location.pathname + location.search);
