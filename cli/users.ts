@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { hubOrigin } from "../cluster/services/hub/entrance.ts";
-import { firstPassword, userNames } from "../cluster/services/hub/hub.ts";
+import { firstPassword, logins, userNames } from "../cluster/services/hub/hub.ts";
 import { UsageError } from "../lib/errors.ts";
 import { readSecret } from "../local/project.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
@@ -10,7 +10,7 @@ export function users(): Command {
   return localCommand(
     "users",
     "Prints the hub's address, and the first password of each of its users.",
-    "Users choose another one there. Needs `notebooks: hub`.",
+    "Users choose another one there. With `oidcIssuer`: who each is to the OpenID provider. Needs `notebooks: hub`.",
     ["triplewide users"],
   ).action(async (options: LocalOptions) => {
     const config = localConfig(options, () => "there is no hub there yet (`notebooks` is single)");
@@ -21,6 +21,13 @@ export function users(): Command {
     }
     const { project } = await localCluster(config, options.env);
     process.stdout.write(`${hubOrigin(config, "")}/\n`);
+    if (config.oidcIssuer !== undefined) {
+      process.stdout.write(
+        `users log in by ${config.oidcIssuer}, which sends them to ${hubOrigin(config, "")}/hub/oauth_callback\n`,
+      );
+      for (const [login, name] of logins(config)) process.stdout.write(`  ${name.padEnd(20)} ${login}\n`);
+      return;
+    }
     for (const name of names) {
       const password = readSecret(project, firstPassword(name)) ?? "made by the next `make up`";
       process.stdout.write(`  ${name.padEnd(20)} ${password}\n`);

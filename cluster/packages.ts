@@ -31,10 +31,12 @@ export function trustOptions(c: Config, of: "driver" | "executor"): string[] {
 /** Files of the client that those properties name. */
 export const packageFiles = (c: Config): File[] => [
   ...(c.mavenMirror === undefined ? [] : [textFile(IVY_SETTINGS, ivySettings(c.mavenMirror))]),
-  ...(c.trustedCertificates.length === 0
-    ? []
-    : [textFile(TRUSTED, c.trustedCertificates.map((one) => pem(one)).join(""))]),
+  ...trustedFiles(c),
 ];
+
+/** What `trusting` reads. */
+export const trustedFiles = (c: Config): File[] =>
+  c.trustedCertificates.length === 0 ? [] : [textFile(TRUSTED, c.trustedCertificates.map((one) => pem(one)).join(""))];
 
 /**
  * A command of the client, by which those whom the config trusts are trusted before it starts.
@@ -46,13 +48,11 @@ export const trusting = (c: Config, command: readonly string[], folder = TRUST_F
   ...command,
 ];
 
-/** Environment of the client by which Python's programs trust them. */
-export const trustEnv = (c: Config): Record<string, string> =>
+/** Environment of the client by which Python's programs trust them. @param folder As of `trusting`. */
+export const trustEnv = (c: Config, folder = TRUST_FOLDER): Record<string, string> =>
   c.trustedCertificates.length === 0
     ? {}
-    : Object.fromEntries(
-        ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"].map((name) => [name, `${TRUST_FOLDER}/ca.pem`]),
-      );
+    : Object.fromEntries(["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"].map((name) => [name, `${folder}/ca.pem`]));
 
 /** Only the mirror is asked, but for what a driver names itself (`spark.jars.repositories`). */
 const ivySettings = (mirror: string): string => `<ivysettings>

@@ -17,7 +17,7 @@ import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
 import { certificateOfToday, gatewayRules } from "./services/gateway/rules.ts";
 import { userAddresses } from "./services/hub/addresses.ts";
-import { userNames } from "./services/hub/hub.ts";
+import { logins, userNames } from "./services/hub/hub.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { hasSharedStorage, usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
@@ -334,6 +334,7 @@ const NOTEBOOK_MIB = 512;
 /** A hub has users, room for their drivers, and so far one kind of cluster. */
 function notebookHub(c: Config, refuse: Refuse): void {
   const names = userNames(c);
+  openId(c, refuse);
   if (!hasHub(c)) {
     if (names.length > 0) refuse("users", "empty while notebooks is single", "set notebooks to hub, or remove users");
     return;
@@ -355,6 +356,33 @@ function notebookHub(c: Config, refuse: Refuse): void {
   if (c.notebookMemoryMiB < c.driverMemoryMiB + NOTEBOOK_MIB) {
     const least = c.driverMemoryMiB + NOTEBOOK_MIB;
     refuse("notebookMemoryMiB", `at least ${least}: driverMemoryMiB and ${NOTEBOOK_MIB} beside it`, "raise it");
+  }
+}
+
+/** An OpenID provider has users, each another to it, and a client for them. */
+function openId(c: Config, refuse: Refuse): void {
+  const keys = (["oidcIssuer", "oidcClientId", "oidcClientSecret"] as const).filter((key) => c[key] !== undefined);
+  const shown = (key: ConfigKey): unknown => (key === "oidcClientSecret" ? HIDDEN : c[key]);
+  if (keys.length === 0) {
+    for (const [name, { login }] of Object.entries(c.users)) {
+      const rule = `without login (${name} has one) while oidcIssuer is empty`;
+      if (login !== undefined) refuse("users", rule, "set oidcIssuer too, or remove login");
+    }
+    return;
+  }
+  for (const key of ["oidcIssuer", "oidcClientId", "oidcClientSecret"] as const) {
+    if (!hasHub(c) && c[key] !== undefined) {
+      refuse(key, "empty while notebooks is single", "set notebooks to hub, or remove it", shown(key));
+    } else if (c[key] === undefined) {
+      refuse(key, "set together with the other oidc keys", "give all three of them, or none", undefined);
+    }
+  }
+  const taken = new Map<string, string>();
+  for (const [login, name] of logins(c)) {
+    const other = taken.get(login);
+    const rule = `each somebody else to the provider (${other} and ${name} are both ${login})`;
+    if (other !== undefined) refuse("users", rule, "give them different logins");
+    taken.set(login, name);
   }
 }
 

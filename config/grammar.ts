@@ -42,6 +42,18 @@ export const acmeDirectory: Grammar = {
   rule: "an https address without a login or a query",
 };
 
+/** Address of an OpenID provider: it ends in no slash, and what a provider says of itself is compared with it. */
+export const issuer: Grammar = {
+  pattern: /^https:\/\/[A-Za-z0-9._~:/%-]*[A-Za-z0-9._~%-]$/,
+  rule: "an https address without a login, a query or a slash at its end",
+};
+
+/** Who somebody is to an OpenID provider: an address, a name, a number. */
+export const identity: Grammar = {
+  pattern: /^[A-Za-z0-9][A-Za-z0-9._@+|:/=-]{0,254}$/,
+  rule: "a name of letters, digits and . _ @ + | : / = -",
+};
+
 export const email: Grammar = {
   pattern: /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/,
   rule: "an address of e-mail",

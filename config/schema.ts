@@ -477,16 +477,46 @@ export const shape = {
     doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. In architecture `standalone` on platform `docker`, without HDFS.",
   }),
   users: spark.table(
-    z.strictObject({ admin: z.boolean().default(false) }),
+    z.strictObject({
+      admin: z.boolean().default(false),
+      login: z.string().regex(text.identity.pattern, text.identity.rule).optional(),
+    }),
     "a table such as {alice: {}, bob: {admin: true}}",
     {
       names: {
         pattern: USER,
         rule: "a name of lower-case letters, digits and dashes, at most 20, that is none of the system's, such as root or spark",
       },
-      doc: "Who may log in to the hub (`notebooks: hub`), by name. Each gets a password (`triplewide users`) and may choose another. With `admin` somebody may also start, end and open the servers of the others. Whoever is taken out is logged out, and their files stay.",
-      fix: "give each user a table, empty or with admin, such as {alice: {}, bob: {admin: true}}",
+      doc: "Who may log in to the hub (`notebooks: hub`), by name. Each gets a password (`triplewide users`) and may choose another. With `admin` somebody may also start, end and open the servers of the others. Whoever is taken out is logged out, and their files stay. `login` is what `oidcClaim` holds for somebody whom the OpenID provider calls otherwise.",
+      fix: "give each user a table, empty or with admin and login, such as {alice: {}, bob: {admin: true}}",
     },
+  ),
+  oidcIssuer: spark.optionalText(
+    {
+      doc: "OpenID provider by which `users` log in to the hub, instead of by passwords: Keycloak, Dex, Entra ID, or any other that has `<issuer>/.well-known/openid-configuration`. The hub and people's browsers must reach it, the hub without `httpProxy`. Where its certificate is not one of the public authorities', `trustedCertificates`.",
+      derived: "passwords",
+      fix: "give the provider's issuer as it names itself, such as https://login.example.org/realms/lab, with oidcClientId and oidcClientSecret",
+    },
+    text.issuer.pattern,
+    text.issuer.rule,
+  ),
+  oidcClientId: spark.optionalText(
+    {
+      doc: "What the provider of `oidcIssuer` knows the hub as. Its redirect address there is the hub's own with `/hub/oauth_callback`, which `triplewide users` prints. Its secret is the secret key `oidcClientSecret`.",
+    },
+    text.identity.pattern,
+    text.identity.rule,
+  ),
+  oidcClientSecret: spark.optionalSecret({
+    doc: "Secret of `oidcClientId`; set it with `pulumi config set --secret oidcClientSecret`. It is on the client, and no user's server has it. `make up` cannot decrypt: give it the value itself, in an environment file that is not committed.",
+  }),
+  oidcClaim: spark.text(
+    "preferred_username",
+    {
+      doc: "What of the provider's answer says who of `users` somebody is: their name there, or their `login`. Take one that people cannot change themselves. An `email` counts only where the provider says that it is verified (`email_verified`).",
+    },
+    /^[A-Za-z_][A-Za-z0-9_.:/-]{0,63}$/,
+    "a name of letters, digits and _ . : / -",
   ),
   notebookMemoryMiB: spark.integer(1536, 4194304, 4096, {
     doc: "MiB of memory that a user's notebook server of the hub may take with all that runs in it: kernels, and their Spark drivers.",

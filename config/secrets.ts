@@ -2,6 +2,7 @@ import type { ConfigKey } from "./schema.ts";
 
 /** Config keys whose values are secret, and the secrets of the cluster that they become. */
 export const SECRET_KEYS = {
+  oidcClientSecret: "oidc-client-secret",
   registryPassword: "registry-password",
   s3SecretKey: "s3-secret-key",
   tlsKey: "tls-key",

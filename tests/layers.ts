@@ -103,9 +103,9 @@ export const layers: Layer[] = [
   },
   {
     name: "hub",
-    what: "JupyterHub with users at work at the same time, and against each other",
+    what: "JupyterHub with users at work at the same time, and against each other; and with an OpenID provider",
     dir: "tests/hub",
-    timeoutSeconds: 900,
+    timeoutSeconds: 1200,
     byName: true,
     missing: noDocker,
   },

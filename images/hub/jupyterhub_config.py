@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, "/opt/hub")
-from triplewide_hub import CaddyProxy, GuardedSpawner, People  # noqa: E402
+from triplewide_hub import ByProvider, CaddyProxy, GuardedSpawner, People  # noqa: E402
 
 with open("/etc/hub/hub.json", encoding="utf-8") as file:
     told = json.load(file)
@@ -28,13 +28,24 @@ c.CaddyProxy.listen = f":{told['port']}"
 # Who asks is whom the gateway names, where that is before the proxy: wrong passwords count by where they come from.
 c.CaddyProxy.behind = told["behind"]
 c.JupyterHub.trusted_downstream_ips = told["behind"]
-c.CaddyProxy.users = sorted(told["users"])
+c.CaddyProxy.users = sorted(told["names"])
 
-c.JupyterHub.authenticator_class = People
-c.People.first = told["users"]
-c.People.admins = told["admins"]
-c.People.path = f"{STATE}/passwords.json"
-c.Authenticator.allowed_users = set(told["users"])
+c.Listed.names = told["names"]
+c.Listed.admins = told["admins"]
+if "oidc" in told:
+    c.JupyterHub.authenticator_class = ByProvider
+    c.ByProvider.issuer = told["oidc"]["issuer"]
+    c.ByProvider.login_service = told["oidc"]["issuer"].split("/")[2]
+    c.ByProvider.client_id = told["oidc"]["clientId"]
+    c.ByProvider.client_secret = told["oidc"]["clientSecret"]
+    c.ByProvider.username_claim = told["oidc"]["claim"]
+    c.ByProvider.logins = told["oidc"]["logins"]
+    c.ByProvider.scope = ["openid", "profile", "email"]
+else:
+    c.JupyterHub.authenticator_class = People
+    c.People.first = told["passwords"]
+    c.People.path = f"{STATE}/passwords.json"
+c.Authenticator.allowed_users = set(told["names"])
 c.Authenticator.admin_users = set(told["admins"])
 c.Authenticator.allow_all = False
 # Asked with each request: who left the config is nobody from then on.

@@ -13,9 +13,11 @@ from jupyterhub.auth import Authenticator
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
+from oauthenticator.generic import GenericOAuthenticator
+from oauthenticator.oauth2 import OAuthLoginHandler
 from passwords import Passwords
 from sqlalchemy.orm import object_session
-from tornado.web import authenticated
+from tornado.web import HTTPError, authenticated
 from traitlets import Dict as TraitDict
 from traitlets import Integer, Unicode
 from traitlets import List as TraitList
@@ -24,11 +26,73 @@ from traitlets import List as TraitList
 SHORTEST, LONGEST = 12, 200
 
 
-class People(Authenticator):
-    """The users of the config."""
+class Listed(Authenticator):
+    """The users of the config, however they log in."""
+
+    names = TraitList(config=True, help="Names of the users.")
+    admins = TraitList(config=True, help="Users who are admins.")
+
+    def seen_as(self, name: str) -> Dict[str, Any]:
+        """What somebody is. Said in full: JupyterHub by itself only ever adds admins."""
+        return {"name": name, "admin": name in self.admins}
+
+    async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> Any:
+        """Who left the config is nobody, whatever cookie or token is shown."""
+        return self.seen_as(user.name) if user.name in self.names else False
+
+
+class OpenLogin(OAuthLoginHandler):
+    """The way to the provider: where that is, it says itself."""
+
+    async def get(self) -> None:
+        await self.authenticator.discover()
+        super().get()
+
+
+class ByProvider(Listed, GenericOAuthenticator):
+    """Users who are known by an OpenID provider. Nothing of what it says is kept but who they are."""
+
+    login_handler = OpenLogin
+    issuer = Unicode(config=True, help="The provider's address, as it names itself.")
+    logins = TraitDict(config=True, help="Name of each user by who they are to the provider.")
+
+    async def discover(self) -> None:
+        """Asks the provider where it is talked to, once (https://openid.net/specs/openid-connect-discovery-1_0.html)."""
+        if self.userdata_url:
+            return
+        try:
+            found = await self.httpfetch(f"{self.issuer}/.well-known/openid-configuration", "the provider's configuration")
+            named = [found[key] for key in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")]
+        except Exception as error:
+            self.log.error("%s does not say how to log in: %s", self.issuer, error)
+            raise HTTPError(503, f"{self.issuer} does not say how to log in") from error
+        if found.get("issuer", "").rstrip("/") != self.issuer or not all(url.startswith("https://") for url in named):
+            self.log.error("%s says that it is %s, at %s", self.issuer, found.get("issuer"), named)
+            raise HTTPError(503, f"{self.issuer} says that it is another provider, or speaks no HTTPS")
+        self.basic_auth = "client_secret_basic" in found.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        self.authorize_url, self.token_url, self.userdata_url = named
+
+    def user_info_to_username(self, user_info: Dict[str, Any]) -> str:
+        login = user_info.get(self.username_claim)
+        # Some providers let people write any address there.
+        if self.username_claim == "email" and user_info.get("email_verified") is not True:
+            raise HTTPError(403, "your address of e-mail is not verified there")
+        name = self.logins.get(login) if isinstance(login, str) else None
+        if name is None:
+            self.log.warning("%s is nobody here (%s)", login, self.username_claim)
+            raise HTTPError(403, "you are no user of this hub")
+        return name
+
+    async def authenticate(self, handler: Any, data: Any = None, **kwargs: Any) -> Optional[Dict[str, Any]]:
+        await self.discover()
+        model = await super().authenticate(handler, data, **kwargs)
+        return self.seen_as(model["name"]) if model else None
+
+
+class People(Listed):
+    """Users who have passwords."""
 
     first = TraitDict(config=True, help="First password of each user.")
-    admins = TraitList(config=True, help="Users who are admins.")
     path = Unicode(config=True, help="File of the passwords that users have chosen.")
     failures_allowed = Integer(5, config=True, help="Wrong passwords in a row after which a user waits.")
     wait_seconds = Integer(60, config=True, help="Seconds that they wait.")
@@ -43,10 +107,6 @@ class People(Authenticator):
         if not await self.knows(name, password, handler.request.remote_ip):
             return None
         return self.seen_as(name)
-
-    def seen_as(self, name: str) -> Dict[str, Any]:
-        """What somebody is. Said in full: JupyterHub by itself only ever adds admins."""
-        return {"name": name, "admin": name in self.admins}
 
     async def knows(self, name: str, password: str, address: str) -> bool:
         """Whether it is the user's password. Wrong ones count by where they come from: nobody keeps another one out."""
@@ -73,10 +133,6 @@ class People(Authenticator):
             log_out(orm_user)
             object_session(orm_user).commit()
         self.passwords.accept(user.name)
-
-    async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> Any:
-        """Who left the config is nobody, whatever cookie or token is shown."""
-        return self.seen_as(user.name) if user.name in self.first else False
 
     def get_handlers(self, app: Any) -> List[Any]:
         return [*super().get_handlers(app), ("/change-password", ChangePassword)]

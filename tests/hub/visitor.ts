@@ -5,6 +5,8 @@ import { request as tlsRequest } from "node:https";
 /** Somebody with a browser, at the hub. */
 
 interface Cookie {
+  /** Host that it is sent to: browsers tell cookies apart by no port. */
+  host: string;
   name: string;
   value: string;
   path: string;
@@ -14,6 +16,8 @@ interface Cookie {
 export interface Page {
   status: number;
   path: string;
+  /** The whole address: redirects lead elsewhere too. */
+  url: string;
   text: string;
 }
 
@@ -46,40 +50,46 @@ export class Visitor {
     this.#headers = headers;
   }
 
-  #header(path: string): string {
-    const sent = this.#cookies.filter((cookie) => path.startsWith(cookie.path));
+  #sent({ hostname, pathname }: URL): Cookie[] {
+    return this.#cookies.filter(({ host, path }) => host === hostname && pathname.startsWith(path));
+  }
+
+  #header(url: URL): string {
+    const sent = this.#sent(url);
     return sent.map(({ name, value }) => `${name}=${value}`).join("; ");
   }
 
   /** The token by which pages of the hub, and of servers, know requests of their own. */
-  #xsrf(path: string): string {
-    const own = this.#cookies.filter((cookie) => cookie.name === "_xsrf" && path.startsWith(cookie.path));
+  #xsrf(url: URL): string {
+    const own = this.#sent(url).filter(({ name }) => name === "_xsrf");
     return own.sort((a, b) => b.path.length - a.path.length)[0]?.value ?? "";
   }
 
-  /** @param more Cookies beside the visitor's own. */
+  /** @param path Below the hub, or a whole address. @param more Cookies beside the visitor's own. */
   async ask(path: string, asked: Asked = {}, more = ""): Promise<Page> {
-    let [at, now] = [path, asked];
+    let [at, now] = [new URL(path, this.address), asked];
     for (let redirects = 0; redirects < 20; redirects++) {
       const Cookie = [this.#header(at), more].filter(Boolean).join("; ");
       const headers = { ...this.#headers, ...now.headers, Cookie, "X-XSRFToken": this.#xsrf(at) };
-      const { answer, text } = await send(this.address + at, { ...now, headers });
-      for (const line of answer.headers["set-cookie"] ?? []) this.#keep(line);
+      const { answer, text } = await send(at.href, { ...now, headers });
+      for (const line of answer.headers["set-cookie"] ?? []) this.#keep(line, at.hostname);
       const [status, next] = [answer.statusCode ?? 0, answer.headers.location];
-      if (status < 300 || status >= 400 || next === undefined) return { status, path: at, text };
-      const { pathname, search } = new URL(next, this.address + at);
-      [at, now] = [pathname + search, {}];
+      if (status < 300 || status >= 400 || next === undefined)
+        return { status, path: at.pathname + at.search, url: at.href, text };
+      [at, now] = [new URL(next, at), {}];
     }
     throw new Error(`${path} leads nowhere`);
   }
 
-  #keep(line: string): void {
+  #keep(line: string, host: string): void {
     const [pair = "", ...attributes] = line.split(/;\s*/);
     const [name = "", ...value] = pair.split("=");
     const path = attributes.find((one) => /^path=/i.test(one))?.slice(5) ?? "/";
-    this.#cookies = this.#cookies.filter((cookie) => cookie.name !== name || cookie.path !== path);
+    this.#cookies = this.#cookies.filter(
+      (cookie) => cookie.host !== host || cookie.name !== name || cookie.path !== path,
+    );
     if (!attributes.some((one) => /^expires=.*19[0-9][0-9]/i.test(one))) {
-      this.#cookies.push({ name, value: value.join("=").replace(/^"(.*)"$/, "$1"), path });
+      this.#cookies.push({ host, name, value: value.join("=").replace(/^"(.*)"$/, "$1"), path });
     }
   }
 
@@ -119,7 +129,7 @@ export class Visitor {
 
   async #run(kernel: string, code: string): Promise<string> {
     const path = `/user/${this.name}/api/kernels/${kernel}/channels`;
-    const headers = { Cookie: this.#header(path), Origin: this.address };
+    const headers = { Cookie: this.#header(new URL(path, this.address)), Origin: this.address };
     // Node's own WebSocket takes headers, which its types do not know.
     const Socket = WebSocket as unknown as new (url: string, options: { headers: Record<string, string> }) => WebSocket;
     const socket = new Socket(this.address.replace("http", "ws") + path, { headers });

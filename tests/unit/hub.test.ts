@@ -44,13 +44,36 @@ describe("the hub", () => {
     const passwords = ["hub-password-alice", "hub-password-bob"];
     expect(secretsIn(serviceOf(cluster, "hub").files)).toEqual(passwords);
     expect(jsonOf(serviceOf(cluster, "hub"), "/etc/hub/hub.json")).toMatchObject({
-      users: { alice: "{{secret:hub-password-alice}}", bob: "{{secret:hub-password-bob}}" },
+      names: ["alice", "bob"],
+      passwords: { alice: "{{secret:hub-password-alice}}", bob: "{{secret:hub-password-bob}}" },
       admins: ["bob"],
     });
     for (const service of cluster.services.filter(({ name }) => name !== "hub"))
       expect(
         secretsIn([service.files, service.env, service.command]).filter((name) => passwords.includes(name)),
       ).toEqual([]);
+  });
+
+  test("has the secret of its OpenID provider's client, and no passwords, where users log in by that", () => {
+    const oidc = { oidcIssuer: "https://id.example.org/lab", oidcClientId: "hub", oidcClientSecret: "s3cret" };
+    const users = { alice: { login: "alice@example.org" }, bob: { admin: true } };
+    const cluster = define({ ...HUB, ...oidc, users, trustedCertificates: [`MII${"A".repeat(400)}`] });
+    const service = serviceOf(cluster, "hub");
+    expect(jsonOf(service, "/etc/hub/hub.json")).toMatchObject({
+      names: ["alice", "bob"],
+      admins: ["bob"],
+      oidc: {
+        issuer: "https://id.example.org/lab",
+        clientSecret: "{{secret:oidc-client-secret}}",
+        claim: "preferred_username",
+        logins: { "alice@example.org": "alice", bob: "bob" },
+      },
+    });
+    expect(secretsIn(service.files)).toEqual(["oidc-client-secret"]);
+    expect(service.command.slice(0, 3)).toEqual(["with-trust", "/etc/triplewide/trusted.pem", "/var/lib/hub/trust"]);
+    expect(service.env.SSL_CERT_FILE).toBe("/var/lib/hub/trust/ca.pem");
+    expect(cluster.secrets.find(({ name }) => name === "oidc-client-secret")?.groups).toEqual(["client"]);
+    expect(cluster.secrets.map(({ name }) => name).join()).not.toContain("hub-password");
   });
 
   test("starts nothing itself: the guard alone has Docker's socket", () => {
@@ -164,6 +187,32 @@ describe("a hub is refused", () => {
     ["in a network without room", { ...HUB, networkCidr: "10.9.0.0/25" }, /networkCidr.*large enough for 2 users/s],
     ["without memory for a driver", { ...HUB, driverMemoryMiB: 4096 }, /notebookMemoryMiB.*at least 4608/s],
     ["with a user of the image's", { ...HUB, users: { root: {} } }, /users/],
+    [
+      "with half an OpenID provider",
+      { ...HUB, oidcIssuer: "https://id.example.org" },
+      /oidcClientId.*oidcClientSecret.*set together with the other oidc keys/s,
+    ],
+    [
+      "with an OpenID provider without encryption",
+      { ...HUB, oidcIssuer: "http://id.example.org" },
+      /oidcIssuer: .*an https address/,
+    ],
+    [
+      "with two users who are one to the provider",
+      {
+        ...HUB,
+        users: { alice: { login: "bob" }, bob: {} },
+        oidcIssuer: "https://id.example.org",
+        oidcClientId: "hub",
+        oidcClientSecret: "x",
+      },
+      /users.*alice and bob are both bob/s,
+    ],
+    [
+      "with a login but no provider",
+      { ...HUB, users: { alice: { login: "a" } } },
+      /users.*without login \(alice has one\)/s,
+    ],
     ["with a name that is a path", { ...HUB, users: { "../x": {} } }, /users/],
   ])("%s", (_, raw, message) => {
     expect(() => validate(raw, "test")).toThrow(message);

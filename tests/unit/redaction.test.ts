@@ -215,7 +215,7 @@ test("a login is told from a digest", () => {
     `docker://(secret)@registry.example.org/x${digest}`,
   );
   expect(withoutLogins("https://example.org/a#sha256=1")).toBe("https://example.org/a#sha256=1");
-  expect(Object.keys(SECRET_KEYS).map((key) => redacted(key, "x"))).toEqual(["(secret)", "(secret)", "(secret)"]);
+  for (const key of Object.keys(SECRET_KEYS)) expect(redacted(key, "x"), key).toBe("(secret)");
 });
 
 test("a machine's list of package sources is root's alone, and its log shows no login", () => {

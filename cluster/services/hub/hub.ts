@@ -1,13 +1,14 @@
 import type { Config } from "../../../config/schema.ts";
+import { SECRET_KEYS } from "../../../config/secrets.ts";
 import { addressAt } from "../../addresses.ts";
 import type { WiredContext } from "../../context.ts";
 import { PROCESSES } from "../../limits.ts";
 import { SHM_MIB } from "../../memory.ts";
 import { proxyEnv } from "../../outside.ts";
-import { TRUST_FOLDER, trustEnv, trusting } from "../../packages.ts";
+import { TRUST_FOLDER, trustEnv, trustedFiles, trusting } from "../../packages.ts";
 import { healthOf, http, tcp } from "../../probe.ts";
 import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-storage.ts";
-import type { Directory, Machine, Service } from "../../types.ts";
+import type { Directory, Json, Machine, Service } from "../../types.ts";
 import { image, secret } from "../../values.ts";
 import { driverFiles } from "../client/client.ts";
 import { isEncrypted } from "../gateway/entrance.ts";
@@ -33,6 +34,8 @@ const HUB_UID = 1002;
 /** Users of servers are numbered from here, by the guard. */
 const UIDS_ABOVE = 2000;
 const CONF = "/etc/hub";
+/** What the hub keeps: who is logged in, passwords that users chose. */
+const HUB_STATE = "/var/lib/hub";
 /** What the guard keeps: numbers, homes, and what makes programs trust whom the config trusts. */
 const STATE = "/var/lib/notebooks";
 /** Folder of the guard's socket. */
@@ -45,18 +48,37 @@ export const firstPassword = (user: string): string => `hub-password-${user}`;
 /** Names of the users, in the same order whatever the config's is. */
 export const userNames = (c: Pick<Config, "users">): string[] => Object.keys(c.users).sort();
 
+/** Who each user is to the OpenID provider, with their name here. */
+export const logins = (c: Pick<Config, "users">): [login: string, name: string][] =>
+  userNames(c).map((name) => [c.users[name]?.login ?? name, name]);
+
+/** How users log in: by an OpenID provider, or by passwords. */
+const loginOf = (c: Config, names: readonly string[]): { readonly [key: string]: Json } =>
+  c.oidcIssuer === undefined
+    ? { passwords: Object.fromEntries(names.map((name) => [name, secret(firstPassword(name))])) }
+    : {
+        oidc: {
+          issuer: c.oidcIssuer,
+          clientId: c.oidcClientId ?? "",
+          clientSecret: secret(SECRET_KEYS.oidcClientSecret),
+          claim: c.oidcClaim,
+          logins: Object.fromEntries(logins(c)),
+        },
+      };
+
 /** JupyterHub, and the proxy before it and its servers. */
 export function hub(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const names = userNames(c);
   const port = hubProxyPort(c);
+  const trust = `${HUB_STATE}/trust`;
   return {
     name: "hub",
     machine: machine.name,
     runtime: "docker",
     image: "hub",
-    command: ["jupyterhub", "--config", "/opt/hub/jupyterhub_config.py"],
-    env: { HOME: "/tmp", TZ: c.timeZone },
+    command: trusting(c, ["jupyterhub", "--config", "/opt/hub/jupyterhub_config.py"], trust),
+    env: { HOME: "/tmp", TZ: c.timeZone, ...trustEnv(c, trust) },
     files: [
       {
         path: `${CONF}/hub.json`,
@@ -68,13 +90,15 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
             ownPort: c.hubPort + OWN,
             behind: isEncrypted(c) ? [LOOPBACK] : [],
             guard: SOCKET,
-            users: Object.fromEntries(names.map((name) => [name, secret(firstPassword(name))])),
+            names,
+            ...loginOf(c, names),
             foreignCookies: GATEWAY_COOKIES,
             admins: names.filter((name) => c.users[name]?.admin),
           },
         },
         mode: "0600",
       },
+      ...trustedFiles(c),
     ],
     ports: [
       {
@@ -95,7 +119,7 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
     ],
     health: healthOf(http(machine.address, port, "/hub/api/", '"version"')),
     uid: HUB_UID,
-    dirs: [{ path: "/var/lib/hub", lasts: "data" }, RUN],
+    dirs: [{ path: HUB_STATE, lasts: "data" }, RUN],
     memoryMiB: 1024,
     after: ["hub-guard"],
   };
