@@ -1,4 +1,3 @@
-import { homedir } from "node:os";
 import { type Command, Option } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
@@ -39,7 +38,7 @@ export async function examine(folder: string, environment: string, set: readonly
   }
   checks.push(...(await checkDocker(ROOT, cluster)));
   if (cluster && platformOf(cluster.config).servers) {
-    const asked = [checkPulumi(ROOT, environment), checkSsh(), checkCloud(cluster, folder, homedir())] as const;
+    const asked = [checkPulumi(ROOT, environment), checkSsh(), checkCloud(cluster, folder)] as const;
     checks.push(...(await Promise.all(asked)).flat());
   }
   return checks;

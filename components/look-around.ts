@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
+import { hostKeyAlias } from "../cluster/host-keys.ts";
 import { MESOS_IMAGES } from "../cluster/images.ts";
 import { checkToday } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
@@ -46,7 +46,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
     const cloud = Cloud.fromEnvironment({ folder: root });
     const facts = await preflight(cluster, cloud);
     for (const warning of facts.warnings) await pulumi.log.warn(warning);
-    await checkKey(c.keyPair, facts.publicKey);
+    await checkKey(cluster, facts.publicKey);
     const mesosArchives = await prepareBuilds(cluster, root);
     return {
       imageId: facts.imageId,
@@ -68,15 +68,17 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
 }
 
 /** Who only previews need not have the private key; machines that nobody can log in to would be waited for in vain. */
-async function checkKey(keyPair: string | undefined, publicKey: string): Promise<void> {
+async function checkKey(cluster: Cluster, publicKey: string): Promise<void> {
   if (publicKey === "" || process.env.TRIPLEWIDE_READINESS === "api") return;
-  const found = await keyProblem(publicKey, homedir());
+  const found = await keyProblem(publicKey, hostKeyAlias(cluster, { name: "bastion" }));
   if (!found) return;
   if (pulumi.runtime.isDryRun()) {
     await pulumi.log.warn(`keyPair: ${found.wrong}. Fix: ${found.fix}`);
     return;
   }
-  throw new pulumi.RunError(`keyPair: got "${keyPair}"; ${found.wrong}. Fix: ${found.fix}. Nothing was changed.`);
+  throw new pulumi.RunError(
+    `keyPair: got "${cluster.config.keyPair}"; ${found.wrong}. Fix: ${found.fix}. Nothing was changed.`,
+  );
 }
 
 /**

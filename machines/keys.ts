@@ -1,6 +1,9 @@
 import { existsSync } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { captured } from "../lib/exec.ts";
+import { shellQuote } from "../lib/quote.ts";
+import { ownSettings } from "./ssh-settings.ts";
 
 /** Whether SSH will have the private key of a key pair: asked at once, and not when the first machine is up. */
 
@@ -12,18 +15,22 @@ const bare = (line: string): string => line.trim().split(/\s+/).slice(0, 2).join
 
 /**
  * Why SSH cannot use the private key that belongs to a public one; `undefined` where it can: an agent holds it, or it is in
- * a default file without a passphrase. Nobody is there to type one while machines are waited for.
+ * a file without a passphrase that SSH looks at. Nobody is there to type one while machines are waited for.
  *
  * @param publicKey As Nova has it.
- * @param home The user's home.
+ * @param alias The bastion's name in the user's SSH settings.
+ * @param home The account's home.
  */
-export async function keyProblem(publicKey: string, home: string): Promise<{ wrong: string; fix: string } | undefined> {
+export async function keyProblem(
+  publicKey: string,
+  alias: string,
+  home?: string,
+): Promise<{ wrong: string; fix: string } | undefined> {
   const wanted = bare(publicKey);
-  const agent = await output("ssh-add", ["-L"]);
-  if (agent.split("\n").some((line) => bare(line) === wanted)) return undefined;
+  const { keys, files, agent } = await identities(alias, home);
+  if (keys.some((key) => bare(key) === wanted)) return undefined;
   const fingerprint = await fingerprintOf(publicKey);
-  for (const name of DEFAULT_FILES) {
-    const file = join(home, ".ssh", name);
+  for (const file of files) {
     if (!existsSync(file)) continue;
     if (bare(await output("ssh-keygen", ["-y", "-P", "", "-f", file])) === wanted) return undefined;
     // A key with a passphrase shows what it is by the public key inside of it, or beside it.
@@ -32,12 +39,38 @@ export async function keyProblem(publicKey: string, home: string): Promise<{ wro
       await output("ssh-keygen", ["-l", "-f", `${file}.pub`]),
     ];
     if (fingerprint !== "" && known.some((text) => text.includes(fingerprint)))
-      return { wrong: `its private key ${file} has a passphrase, and no agent holds it`, fix: `ssh-add ${file}` };
+      return {
+        wrong: `its private key ${file} has a passphrase, and no agent holds it`,
+        fix: `${agent}ssh-add ${file}`,
+      };
   }
   return {
-    wrong:
-      "its private key is neither held by an SSH agent nor in one of SSH's default files (~/.ssh/config is not read)",
-    fix: "ssh-add <its file>, or remove keyPair: a key pair is then made",
+    wrong: "its private key is neither held by an SSH agent nor in a file that SSH looks at",
+    fix: `ssh-add <its file>, or IdentityFile <its file> under Host ${alias} in ~/.ssh/config, or remove keyPair: a key pair is then made`,
+  };
+}
+
+/** What SSH would log in with: keys of the agent, and files. */
+async function identities(
+  alias: string,
+  home = userInfo().homedir,
+): Promise<{ keys: string[]; files: string[]; agent: string }> {
+  const own = (await ownSettings(alias, undefined, home)).keys;
+  const expanded = (path: string): string => path.replace(/^~(?=\/)|%d/g, home).replaceAll("%%", "%");
+  const valuesOf = (word: string): string[] =>
+    own
+      .filter((line) => line.startsWith(`${word} `))
+      .map((line) => line.slice(word.length + 1).replace(/^"(.*)"$/, "$1"));
+  const [setAgent] = valuesOf("IdentityAgent");
+  // A value such as $SOCKET names a variable.
+  const socket = setAgent?.startsWith("$") ? process.env[setAgent.replace(/^\$\{?(\w+)\}?$/, "$1")] : setAgent;
+  const env = socket && socket !== "SSH_AUTH_SOCK" ? { SSH_AUTH_SOCK: expanded(socket) } : {};
+  const files = valuesOf("IdentityFile").map(expanded);
+  const defaults = DEFAULT_FILES.map((name) => join(home, ".ssh", name));
+  return {
+    keys: (await output("ssh-add", ["-L"], env)).split("\n"),
+    files: files.length > 0 ? files : defaults,
+    agent: env.SSH_AUTH_SOCK ? `SSH_AUTH_SOCK=${shellQuote(env.SSH_AUTH_SOCK)} ` : "",
   };
 }
 
@@ -48,9 +81,13 @@ async function fingerprintOf(publicKey: string): Promise<string> {
 }
 
 /** What a program prints; empty where it fails or is not there. */
-async function output(program: string, args: readonly string[]): Promise<string> {
+async function output(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
   try {
-    const { code, output: said } = await captured(program, args);
+    const { code, output: said } = await captured(program, args, undefined, env);
     return code === 0 ? said : "";
   } catch {
     return "";

@@ -53,6 +53,8 @@ const LONGEST_PAUSE_MS = 10_000;
 const STATUS_EVERY_MS = 15_000;
 /** systemd may start a failed unit again: only a unit that stays failed this long counts. */
 const FAILED_MS = 60_000;
+/** An image may start its SSH server before cloud-init has made the user: only a login that stays denied this long counts. */
+const DENIED_MS = 20_000;
 
 /** Lines of each machine and machines with lines that an error shows. */
 const SHOWN_LINES = 20;
@@ -62,13 +64,15 @@ interface State extends NotReady {
   ready: boolean;
   /** When its check first said that a unit has failed, and has not taken it back since. */
   failedSince?: number;
+  /** When it first denied the login, and has not accepted it since. */
+  deniedSince?: number;
 }
 
 /**
  * Waits until machines say that they are ready.
  *
  * @throws NotReadyError after the timeout; at once for a server in ERROR, and for one with another host key than it was given; after
- *   60 s for a unit that stays failed.
+ *   20 s for a login that stays denied, after 60 s for a unit that stays failed.
  */
 export async function waitReady(options: WaitReadyOptions): Promise<void> {
   const states = options.machines.map((m): State => ({ name: m.name, why: "not asked yet", lines: [], ready: false }));
@@ -99,6 +103,9 @@ export async function waitReady(options: WaitReadyOptions): Promise<void> {
       if (state.ready) {
         if (enough()) over.abort();
         return;
+      }
+      if (state.deniedSince !== undefined && Date.now() - state.deniedSince >= DENIED_MS) {
+        return fail(`${state.name} cannot be logged in to`, [state]);
       }
       if (state.failedSince !== undefined && Date.now() - state.failedSince >= FAILED_MS) {
         return fail(`${state.name} failed`, [state]);
@@ -133,13 +140,15 @@ export async function waitReady(options: WaitReadyOptions): Promise<void> {
   if (over.signal.reason instanceof NotReadyError) throw over.signal.reason;
 }
 
-function judge(state: State, { code, stdout, stderr, refused }: SshResult): void {
+function judge(state: State, { code, stdout, stderr, refused, denied }: SshResult): void {
   const lines = stdout.trim().split("\n").filter(Boolean).slice(-SHOWN_LINES);
   const complaint = stderr.trim().split("\n").at(-1) ?? "";
   // sudo itself ends with 1 when there is no such command, which is what "not yet" is, too.
   const absent = code !== 0 && stdout === "" && /command not found|password is required/.test(complaint);
   if (code === 0 || (code === 1 && !absent)) delete state.failedSince;
-  if (refused) {
+  if (denied) state.deniedSince ??= Date.now();
+  else delete state.deniedSince;
+  if (refused || denied) {
     state.why = complaint;
     state.lines = [];
   } else if (code === 0) {

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { UserError } from "../lib/errors.ts";
 import { shellQuote } from "../lib/quote.ts";
+import { type OwnSettings, ownSettings } from "./ssh-settings.ts";
 
 /**
  * The cluster's machines by SSH, with the system's own client: it knows agents, hardware keys and every cipher. All
@@ -27,7 +28,7 @@ export interface SshTarget {
 export interface SshOptions {
   /** Login user of every machine. */
   user: string;
-  /** Private key (its text); default: the keys that the user's own agent and `~/.ssh` hold. */
+  /** Private key (its text); default: the keys that the user's own agent, settings and `~/.ssh` have. */
   privateKey?: string;
   /** Machine through which all others are reached; default: they are reached directly. */
   bastion?: SshTarget;
@@ -44,6 +45,8 @@ export interface SshOptions {
   connectTimeoutSeconds?: number;
   /** SSH port of every machine; default 22. */
   port?: number;
+  /** Folder with the user's `.ssh`; default: that of the account, as OpenSSH has it. */
+  home?: string;
 }
 
 export interface SshResult {
@@ -51,6 +54,8 @@ export interface SshResult {
   code: number;
   /** Whether nothing was run because the machine, or the bastion in front of it, did not show the host key that it has. */
   refused?: true;
+  /** Whether nothing was run because the machine, or one on the way there, did not take the user's keys. */
+  denied?: true;
   stdout: string;
   stderr: string;
 }
@@ -85,7 +90,10 @@ const HOLD = "echo open; exec cat";
 const CLOSED = "the connections were closed";
 const MAX_OUTPUT = 1024 * 1024;
 
-/** Runs commands on a cluster's machines. The user's own `~/.ssh/config` is not read: it could send them elsewhere. */
+/**
+ * Runs commands on a cluster's machines. Of the user's own `~/.ssh/config` the jump host before the bastion and the keys count, and
+ * nothing else: whom to trust is the stack's to say.
+ */
 export class Ssh {
   readonly #options: SshOptions;
   readonly #children = new Set<ChildProcess>();
@@ -93,6 +101,10 @@ export class Ssh {
   #free: number;
   #folder: string | undefined;
   #closed = false;
+  /** Of the user's settings, what counts for the bastion; empty without one. */
+  #settings: { keys: string[]; way: string[] } = { keys: [], way: [] };
+  /** What the user's settings say of a machine, by its address. */
+  readonly #own = new Map<string, Promise<OwnSettings>>();
   /** The connection to the bastion that all others go through; why there is none, where there is none. */
   #master: Promise<Failure | undefined> | undefined;
 
@@ -111,9 +123,10 @@ export class Ssh {
     try {
       const error = await this.#openBastion();
       if (error) return unreached("", error);
-      const result = await this.#spawn([...this.#route(target), command], options);
-      const refusal = result.code === UNREACHABLE ? impostor(target.name, result.stderr) : undefined;
-      return refusal ? unreached(result.stdout, refusal) : result;
+      const route = await this.#route(target);
+      const result = await this.#spawn([...route, command], options);
+      const failure = result.code === UNREACHABLE ? await this.#explain(target, result.stderr) : undefined;
+      return failure ? unreached(result.stdout, failure) : result;
     } finally {
       this.#free++;
       this.#waiting.shift()?.();
@@ -130,15 +143,16 @@ export class Ssh {
     if (this.#closed) throw new SshError(`no tunnel to ${target.name}: ${CLOSED}`);
     const port = await freePort(localPort);
     const tunnel = `127.0.0.1:${port}:${bracketed(target.address)}:${remotePort}`;
+    const route = await this.#route(this.#options.bastion ?? target);
     // A connection of its own: gigabytes of images shall not delay the commands.
     const child = this.#start([
       ...["-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-L", tunnel],
-      ...(this.#options.bastion ? ["--", BASTION] : this.#route(target)),
+      ...route,
       HOLD,
     ]);
     const error = await opened(child);
     if (error) {
-      const { why } = impostor(this.#options.bastion?.name ?? target.name, error) ?? { why: error };
+      const { why } = (await this.#explain(this.#options.bastion ?? target, error)) ?? { why: error };
       throw new SshError(`no tunnel from port ${port} of this machine to ${target.name} port ${remotePort}: ${why}`);
     }
     const ended = child.exitCode === null && child.signalCode === null ? once(child, "close") : Promise.resolve();
@@ -164,30 +178,76 @@ export class Ssh {
     if (this.#closed) return Promise.resolve({ why: CLOSED });
     if (!this.#options.bastion) return Promise.resolve(undefined);
     if (!this.#master) {
-      const child = this.#start(["-o", "ControlMaster=yes", "--", BASTION, HOLD]);
-      const name = this.#options.bastion?.name ?? BASTION;
-      const attempt = opened(child).then((error) =>
-        error ? (impostor(name, error) ?? { why: `${name}: ${error}` }) : undefined,
-      );
-      this.#master = attempt;
-      const forget = (): void => {
+      const attempt = this.#connectBastion(this.#options.bastion, () => {
         if (this.#master === attempt) this.#master = undefined;
-      };
-      child.once("exit", forget);
-      child.once("error", forget);
+      });
+      this.#master = attempt;
     }
     return this.#master;
   }
 
-  #route(target: SshTarget): string[] {
-    const { bastion } = this.#options;
-    if (bastion && bastion.address === target.address) return ["--", BASTION];
+  async #connectBastion(bastion: SshTarget, ended: () => void): Promise<Failure | undefined> {
+    try {
+      const route = await this.#route(bastion);
+      if (this.#closed) return { why: CLOSED };
+      const child = this.#start(["-o", "ControlMaster=yes", ...route, HOLD]);
+      child.once("exit", ended);
+      child.once("error", ended);
+      const error = await opened(child);
+      return error ? ((await this.#explain(bastion, error)) ?? { why: `${bastion.name}: ${error}` }) : undefined;
+    } catch (error) {
+      ended();
+      throw error;
+    }
+  }
+
+  /** Arguments that lead to a machine: by the bastion where there is one, and to the bastion as the user's own settings say. */
+  async #route(target: SshTarget): Promise<string[]> {
+    const { bastion, privateKey } = this.#options;
+    const first = bastion ?? target;
+    const own = await this.#settingsOf(first);
+    const keys = privateKey ? [] : own.keys;
+    const way = own.way === undefined ? [] : [`ProxyCommand ${complainingTo(this.#complaints(first), own.way)}`];
+    const alias = `HostKeyAlias=${target.hostKeyAlias ?? target.address}`;
+    if (!bastion) return [...["-o", alias], ...[...keys, ...way].flatMap((line) => ["-o", line]), "--", target.address];
+    this.#settings = { keys, way };
+    if (bastion.address === target.address) return ["--", BASTION];
     const proxy = `ssh -F ${shellQuote(this.#configFile())} -W '[%h]:%p' -- ${BASTION}`;
-    return [
-      ...["-o", `HostKeyAlias=${target.hostKeyAlias ?? target.address}`],
-      ...(bastion ? ["-o", `ProxyCommand=${proxy}`] : []),
-      ...["--", target.address],
-    ];
+    return ["-o", alias, "-o", `ProxyCommand=${proxy}`, "--", target.address];
+  }
+
+  /** What the user's own settings say of a machine: asked once. */
+  #settingsOf({ address, hostKeyAlias }: SshTarget): Promise<OwnSettings> {
+    const known = this.#own.get(address);
+    if (known) return known;
+    const asked = ownSettings(hostKeyAlias ?? address, address, this.#options.home).catch((error) => {
+      throw notInstalled(error);
+    });
+    this.#own.set(address, asked);
+    return asked;
+  }
+
+  /** File for what the way to a machine complains of, which is not what the machine says. */
+  #complaints({ address }: SshTarget): string {
+    return join(this.#ownFolder(), `way-${address.replace(/[^\w.-]/g, "_")}`);
+  }
+
+  /** Why a machine was not reached, where that is for a person to mend; `undefined` where it may just not be up yet. */
+  async #explain(target: SshTarget, stderr: string): Promise<Failure | undefined> {
+    const { bastion, user } = this.#options;
+    const first = bastion ?? target;
+    const { wayName } = await this.#settingsOf(first);
+    if (wayName && this.#folder) {
+      const said = read(this.#complaints(first));
+      const why = `${first.name}: not reached by the ${wayName} of your SSH settings: ${lastLine(said)}`;
+      if (/Host key verification failed|host key check failure/.test(said) || DENIED.test(said))
+        return { why, denied: true };
+      if (said !== "") return { why };
+    }
+    const refusal = impostor(target.name, stderr);
+    if (refusal || !DENIED.test(stderr)) return refusal;
+    const why = `${target.name}: SSH does not let ${user} in (${lastLine(stderr)}). sshUser has to be the image's login user, and SSH needs the private key of keyPair (ssh-add, or IdentityFile in ~/.ssh/config)`;
+    return { why, denied: true };
   }
 
   #start(args: string[]): ChildProcess {
@@ -227,16 +287,25 @@ export class Ssh {
     });
   }
 
-  /** Writes key and configuration where only this user can read them. */
-  #configFile(): string {
+  /** A folder that only this user can read, and that ends with the connections. */
+  #ownFolder(): string {
     if (!this.#folder) {
-      const o = this.#options;
       this.#folder = mkdtempSync(join(privateFolder(), "triplewide-"));
       cleanUpAtExit.add(this.#atExit);
-      const key = join(this.#folder, "key");
+    }
+    return this.#folder;
+  }
+
+  /** Writes key and configuration. */
+  #configFile(): string {
+    const folder = this.#ownFolder();
+    const file = join(folder, "config");
+    if (!existsSync(file)) {
+      const o = this.#options;
+      const key = join(folder, "key");
       // Without its last line end, OpenSSH calls a key invalid.
       if (o.privateKey) writeFileSync(key, `${o.privateKey.trimEnd()}\n`, { mode: 0o600 });
-      const knownHosts = join(this.#folder, "known_hosts");
+      const knownHosts = join(folder, "known_hosts");
       writeFileSync(knownHosts, o.knownHosts, { mode: 0o600 });
       const older = o.olderKnownHostsFile === undefined ? [] : [resolve(o.olderKnownHostsFile)];
       const lines = [
@@ -245,13 +314,14 @@ export class Ssh {
               `Host ${BASTION}`,
               `HostName ${o.bastion.address}`,
               `HostKeyAlias ${o.bastion.hostKeyAlias ?? o.bastion.address}`,
-              `ControlPath ${quoted(join(this.#folder, "bastion"))}`,
+              `ControlPath ${quoted(join(folder, "bastion"))}`,
+              ...this.#settings.way,
             ]
           : []),
         "Host *",
         `User ${o.user}`,
         `Port ${o.port ?? 22}`,
-        ...(o.privateKey ? [`IdentityFile ${quoted(key)}`, "IdentitiesOnly yes"] : []),
+        ...(o.privateKey ? [`IdentityFile ${quoted(key)}`, "IdentitiesOnly yes"] : this.#settings.keys),
         `UserKnownHostsFile ${[knownHosts, ...older].map(quoted).join(" ")}`,
         "GlobalKnownHostsFile /dev/null",
         "StrictHostKeyChecking yes",
@@ -263,9 +333,9 @@ export class Ssh {
         "ServerAliveCountMax 4",
         "LogLevel ERROR",
       ];
-      writeFileSync(join(this.#folder, "config"), `${lines.join("\n")}\n`, { mode: 0o600 });
+      writeFileSync(file, `${lines.join("\n")}\n`, { mode: 0o600 });
     }
-    return join(this.#folder, "config");
+    return file;
   }
 
   readonly #atExit = (): void => {
@@ -330,7 +400,27 @@ interface Failure {
   why: string;
   /** Whether a host key was not accepted. */
   refused?: true;
+  /** Whether a login was not accepted. */
+  denied?: true;
 }
+
+/** What OpenSSH says where a login is not accepted. */
+const DENIED = /Permission denied \(|Too many authentication failures|No supported authentication methods/;
+
+/** A command for `ProxyCommand` whose complaints go to a file. Through `sh`, because the user's shell may be any. */
+const complainingTo = (file: string, command: string): string =>
+  `sh -c ${shellQuote(`exec 2>${shellQuote(file.replaceAll("%", "%%"))}; exec ${command}`)}`;
+
+/** A file's text; empty where there is none. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return "";
+  }
+}
+
+const lastLine = (text: string): string => text.trim().split("\n").at(-1) ?? "";
 
 /** What OpenSSH says about a host key that it does not accept, put into words; `undefined` where it said something else. */
 function impostor(name: string, stderr: string): Failure | undefined {
@@ -341,11 +431,12 @@ function impostor(name: string, stderr: string): Failure | undefined {
   return { why, refused: true };
 }
 
-const unreached = (stdout: string, { why, refused }: Failure): SshResult => ({
+const unreached = (stdout: string, { why, refused, denied }: Failure): SshResult => ({
   code: UNREACHABLE,
   stdout,
   stderr: why,
   ...(refused ? { refused } : {}),
+  ...(denied ? { denied } : {}),
 });
 
 function bracketed(address: string): string {

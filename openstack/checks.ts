@@ -1,3 +1,4 @@
+import { hostKeyAlias } from "../cluster/host-keys.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { type Check, ok, problem, warning } from "../lib/checks.ts";
 import { keyProblem } from "../machines/keys.ts";
@@ -7,8 +8,8 @@ import { CLOCK_SECONDS, PreflightError, preflight } from "./preflight.ts";
 
 /** What of a cloud would stop an `up`: the preflight, as a list that also says what holds. Changes nothing. */
 
-/** @param folder Folder whose `clouds.yaml` comes first. @param home The user's home, with the keys of SSH. */
-export async function checkCloud(cluster: Cluster, folder: string, home: string): Promise<Check[]> {
+/** @param folder Folder whose `clouds.yaml` comes first. @param home The account's home, with the keys of SSH. */
+export async function checkCloud(cluster: Cluster, folder: string, home?: string): Promise<Check[]> {
   try {
     const cloud = Cloud.fromEnvironment({ folder });
     try {
@@ -23,7 +24,7 @@ export async function checkCloud(cluster: Cluster, folder: string, home: string)
 }
 
 /** The checks of one cloud. */
-export async function cloudChecks(cluster: Cluster, cloud: Cloud, home: string): Promise<Check[]> {
+export async function cloudChecks(cluster: Cluster, cloud: Cloud, home?: string): Promise<Check[]> {
   const checks: Check[] = [];
   let facts: Awaited<ReturnType<typeof preflight>> | undefined;
   let found: PreflightError | undefined;
@@ -48,7 +49,7 @@ export async function cloudChecks(cluster: Cluster, cloud: Cloud, home: string):
     checks.push(ok("flavors", flavors.join(", ")));
     if (facts.externalNetworkName) checks.push(ok("network", `${facts.externalNetworkName} leads outside`));
     if (facts.publicKey !== "") {
-      const wrong = await keyProblem(facts.publicKey, home);
+      const wrong = await keyProblem(facts.publicKey, hostKeyAlias(cluster, { name: "bastion" }), home);
       checks.push(wrong ? problem("keyPair", wrong.wrong, wrong.fix) : ok("keyPair", "SSH has its private key"));
     }
     checks.push(ok("quota", "has room, as have zones, volumes and networks; the config's sources answer"));

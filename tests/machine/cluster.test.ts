@@ -391,7 +391,11 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     const user = cluster.config.sshUser;
     const known = new Ssh({ user, knownHosts: knownHosts(cluster, seed) });
     // Known, and this test has no login there.
-    expect((await known.run(bastion.machine, "true")).stderr).toContain("Permission denied");
+    expect(await known.run(bastion.machine, "true")).toMatchObject({
+      code: 255,
+      denied: true,
+      stderr: expect.stringContaining("Permission denied"),
+    });
     const attacked = new Ssh({ user, knownHosts: knownHosts(cluster, "another stack") });
     expect(await attacked.run(bastion.machine, "true")).toMatchObject({ code: 255, refused: true });
     await Promise.all([known.close(), attacked.close()]);

@@ -171,6 +171,9 @@ describe("a cloud", () => {
       expect(await said()).toMatch(
         /^problem keyPair: its private key is neither held by an SSH agent .* \| ssh-add <its file>/,
       );
+      writeFileSync(join(home, ".ssh", "config"), `Host *-bastion\nIdentityFile ~/other\n`);
+      expect(await said()).toBe("ok keyPair: SSH has its private key");
+      rmSync(join(home, ".ssh", "config"));
       rmSync(file);
       rmSync(`${file}.pub`);
       mine.public_key = make(file, "secret phrase");

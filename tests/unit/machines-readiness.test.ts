@@ -5,7 +5,7 @@ import type { SshResult } from "../../machines/ssh.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-type Answer = { code: number; stdout?: string; stderr?: string };
+type Answer = { code: number; stdout?: string; stderr?: string; denied?: true };
 /** What each machine says, one answer after the other; the last one stays. */
 type Script = Record<string, Answer[]>;
 
@@ -75,6 +75,22 @@ test("asks less and less often, but often enough", async () => {
 });
 
 describe("gives up", () => {
+  test("after 20 s where a login stays denied, and not where the user comes to be while the machine boots", async () => {
+    const denied: Answer = {
+      code: 255,
+      stderr: "a: SSH does not let debian in (Permission denied (publickey).)",
+      denied: true,
+    };
+    const { outcome } = watch({ a: [booting, denied], b: [booting] });
+    await vi.advanceTimersByTimeAsync(45_000);
+    expect(String(await outcome)).toContain(
+      "2 machines are not ready (a cannot be logged in to):\n  a: a: SSH does not let debian in (Permission denied (publickey).)\n  b: not reached",
+    );
+    const later = watch({ a: [denied, denied, denied, ready] });
+    await vi.advanceTimersByTimeAsync(45_000);
+    expect(await later.outcome).toBe("ready");
+  });
+
   test("after its time, naming each machine with its reason and its last lines", async () => {
     const { outcome } = watch({ a: [pending], b: [ready], c: [pending, booting] }, { timeoutSeconds: 120 });
     await vi.advanceTimersByTimeAsync(119_000);

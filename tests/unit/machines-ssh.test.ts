@@ -19,6 +19,7 @@ import { hostKey, knownHosts } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { sshConfig } from "../../components/access.ts";
 import { shellQuote } from "../../lib/quote.ts";
+import { keyProblem } from "../../machines/keys.ts";
 import { waitReady } from "../../machines/readiness.ts";
 import { Ssh, SshError, type SshOptions } from "../../machines/ssh.ts";
 import { CLOUD } from "../fixtures/configs.ts";
@@ -28,6 +29,7 @@ import { CLOUD } from "../fixtures/configs.ts";
  * bastion open as the real one does, and runs commands here.
  */
 const STUB = `#!/bin/bash
+[ "$1" != -G ] || exit 0
 echo "$*" >> "$STUB/calls"
 echo "$(< "$2")" > "$STUB/config"
 command="\${@: -1}"
@@ -263,14 +265,14 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
   });
 
   /** A machine at an address, with a host key: what it logs. */
-  async function serve(address: string, privateKey: string): Promise<() => string> {
+  async function serve(address: string, privateKey: string, users = "user.pub"): Promise<() => string> {
     const name = (file: string): string => join(folder, `${address}-${file}`);
     writeFileSync(name("key"), privateKey, { mode: 0o600 });
     const config = [
       `Port ${port}`,
       `ListenAddress ${address}`,
       `HostKey ${name("key")}`,
-      `AuthorizedKeysFile ${join(folder, "user.pub")}`,
+      `AuthorizedKeysFile ${join(folder, users)}`,
       "StrictModes no",
       "PidFile none",
       "LogLevel VERBOSE",
@@ -286,15 +288,14 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
     return () => log;
   }
 
+  const optionsOf = (seed: string) => ({
+    user: userInfo().username,
+    bastion: gate,
+    knownHosts: knownHosts(cluster, seed),
+    port,
+  });
   const connect = (seed: string, over: Partial<SshOptions> = {}): Ssh => {
-    ssh = new Ssh({
-      user: userInfo().username,
-      privateKey: text("user"),
-      bastion: gate,
-      knownHosts: knownHosts(cluster, seed),
-      port,
-      ...over,
-    });
+    ssh = new Ssh({ ...optionsOf(seed), privateKey: text("user"), ...over });
     return ssh;
   };
   const keygen = (file: string, type: string): string => {
@@ -378,6 +379,143 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
     await s.close();
     rmSync(join(folder, "older_hosts"));
     expect((await connect("seed", { bastion: gate }).run(there, "true")).code).toBe(255);
+  });
+
+  describe("by the user's own settings", () => {
+    /** The account's home, with these settings, a jump host and the keys that it knows. */
+    const settings = (...lines: string[]): string => {
+      const home = join(folder, "home");
+      mkdirSync(join(home, ".ssh"), { recursive: true });
+      const jump = [
+        "Host jump also",
+        "HostName 127.0.0.3",
+        `Port ${port}`,
+        `IdentityFile ${join(folder, "user")}`,
+        `UserKnownHostsFile ${join(folder, "jump-known")}`,
+      ];
+      // Nothing but the way and the keys may be taken from here.
+      const others = ["Host *", "StrictHostKeyChecking no", "UserKnownHostsFile /dev/null", "Port 1", "User nobody"];
+      writeFileSync(join(home, ".ssh", "config"), [...lines, ...jump, ...others].join("\n"));
+      return home;
+    };
+    async function jumpHost(users?: string): Promise<() => string> {
+      const log = await serve("127.0.0.3", keygen("jump", "ed25519"), users);
+      writeFileSync(join(folder, "jump-known"), `[127.0.0.3]:${port} ${text("jump.pub")}`);
+      return log;
+    }
+    const me = `User ${userInfo().username}`;
+
+    test.each([
+      ["the bastion's name", ["Host lab-bastion", "ProxyJump jump", "Host jump", me]],
+      ["its address", ["Host 127.0.0.1", "ProxyJump jump", "Host jump", me]],
+      ["several of them", ["Host lab-bastion", "ProxyJump jump,also", "Host jump also", me]],
+      ["a command", ["Host lab-bastion", "ProxyCommand ssh -F %d/.ssh/config -W %h:%p jump", "Host jump", me]],
+    ])("a jump host before the bastion, said for %s", async (what, lines) => {
+      const home = settings(...lines.map((line) => line.replace("%d", join(folder, "home"))));
+      const jump = await jumpHost();
+      const gateway = await serve("127.0.0.1", hostKey("seed", "bastion").privateKey);
+      await serve("127.0.0.2", hostKey("seed", "agent-1").privateKey);
+      const s = connect("seed", { home });
+      expect(await s.run(machine, "echo in")).toMatchObject({ code: 0, stdout: "in\n" });
+      expect(await s.run(gate, "echo at the gate")).toMatchObject({ code: 0, stdout: "at the gate\n" });
+      const logins = what === "several of them" ? 2 : 1;
+      expect(jump().match(/Accepted publickey/g)).toHaveLength(logins);
+      expect(gateway().match(/Accepted publickey/g)).toHaveLength(1);
+      const forward = await s.forward(gate, port);
+      const socket = connectTo(forward.port, "127.0.0.1");
+      expect(String((await once(socket, "data"))[0])).toMatch(/^SSH-2.0/);
+      socket.destroy();
+      await forward.stop();
+    });
+
+    test("whoever is behind the jump host has to show the stack's key all the same", async () => {
+      await jumpHost();
+      await serve("127.0.0.1", hostKey("another seed", "bastion").privateKey);
+      const s = connect("seed", { home: settings("Host lab-bastion", "ProxyJump jump", "Host jump", me) });
+      expect(await s.run(machine, "true")).toMatchObject({
+        refused: true,
+        stderr: expect.stringMatching("not the one"),
+      });
+    });
+
+    test("a jump host that lets nobody in, or shows another key, is named; one that is not there is waited for", async () => {
+      keygen("stranger", "ed25519");
+      const log = await jumpHost("stranger.pub");
+      const home = settings("Host lab-bastion", "ProxyJump jump", "Host jump", me);
+      const said = async () => {
+        const { code, denied, stderr } = await connect("seed", { home }).run(machine, "true");
+        await ssh?.close();
+        return `${code} ${denied} ${stderr}`;
+      };
+      expect(await said()).toMatch(
+        /^255 true bastion: not reached by the jump host jump of your SSH settings: .*Permission denied \(/,
+      );
+      expect(log()).not.toContain("Accepted publickey");
+      writeFileSync(join(folder, "jump-known"), `[127.0.0.3]:${port} ${text("stranger.pub")}`);
+      // The settings say `StrictHostKeyChecking no`, which lets a new key pass and not a changed one.
+      expect(await said()).toMatch(/^255 true bastion: not reached by the jump host jump of your SSH settings: /);
+      for (const server of servers.splice(0)) {
+        server.kill();
+        await once(server, "exit");
+      }
+      expect(await said()).toMatch(
+        /^255 undefined bastion: not reached by the jump host jump of your SSH settings: .*Connection refused/,
+      );
+    });
+
+    test("a private key where the settings say, and one with a passphrase in the agent that they name", async () => {
+      await serve("127.0.0.1", hostKey("seed", "bastion").privateKey);
+      const inner = await serve("127.0.0.2", hostKey("seed", "agent-1").privateKey, "kept.pub");
+      execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "a phrase", "-f", join(folder, "kept")]);
+      writeFileSync(join(folder, "ask"), "#!/bin/sh\necho a phrase\n", { mode: 0o755 });
+      const socket = join(folder, "agent socket");
+      const agent = spawn("ssh-agent", ["-D", "-a", socket]);
+      servers.push(agent);
+      await expect.poll(() => existsSync(socket), patient).toBe(true);
+      const env = {
+        ...process.env,
+        SSH_AUTH_SOCK: socket,
+        SSH_ASKPASS: join(folder, "ask"),
+        SSH_ASKPASS_REQUIRE: "force",
+      };
+      execFileSync("ssh-add", ["-q", join(folder, "kept")], { env, stdio: "ignore" });
+      const lines = ["Host lab-bastion", `IdentityFile ${join(folder, "user")}`, `IdentityAgent "${socket}"`];
+      ssh = new Ssh({ ...optionsOf("seed"), home: settings(...lines) });
+      expect(await ssh.run(machine, "echo in")).toMatchObject({ code: 0, stdout: "in\n" });
+      expect(inner()).toContain("Accepted publickey");
+      const theirs = text("kept.pub");
+      expect(await keyProblem(theirs, "lab-bastion", join(folder, "home"))).toBeUndefined();
+      expect(await keyProblem(text("user.pub"), "lab-bastion", join(folder, "home"))).toBeUndefined();
+      execFileSync("ssh-add", ["-q", "-D"], { env, stdio: "ignore" });
+      expect(await keyProblem(theirs, "lab-bastion", join(folder, "home"))).toMatchObject({
+        fix: expect.stringContaining("IdentityFile <its file> under Host lab-bastion"),
+      });
+    });
+
+    test("settings that OpenSSH does not understand are said to be so", async () => {
+      const s = connect("seed", { home: settings("Host lab-bastion", "ProxyJumpp jump") });
+      await expect(s.run(machine, "true")).rejects.toThrow(
+        /^SSH does not understand your own settings: .*line 2: Bad config/s,
+      );
+    });
+  });
+
+  test("a key that a machine, or the bastion, does not take is said at once, with what to mend", async () => {
+    keygen("stranger", "ed25519");
+    await serve("127.0.0.1", hostKey("seed", "bastion").privateKey);
+    await serve("127.0.0.2", hostKey("seed", "agent-1").privateKey, "stranger.pub");
+    const said = /^agent-1: SSH does not let \S+ in \(.*Permission denied \(publickey.*\)\. sshUser has to be /;
+    expect(await connect("seed").run(machine, "true")).toMatchObject({
+      denied: true,
+      stderr: expect.stringMatching(said),
+    });
+    await ssh?.close();
+    const stranger = connect("seed", { privateKey: text("stranger") });
+    expect(await stranger.run(machine, "true")).toMatchObject({
+      denied: true,
+      stderr: expect.stringMatching(/^bastion: SSH does not/),
+    });
+    await expect(stranger.forward(machine, 5000)).rejects.toThrow("bastion: SSH does not let");
   });
 
   test("people's own ssh connects to the cluster's machines, and to no others", async () => {

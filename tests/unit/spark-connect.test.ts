@@ -145,7 +145,7 @@ describe("triplewide connect", () => {
 /** `pulumi` and `ssh` are played by scripts: the stack's outputs, and a session that stays open. */
 const STUBS = {
   pulumi: `#!/bin/bash\necho '{"bastionAddress": "198.51.100.9", "sparkRemote": "sc://localhost:15002/;authorization=Bearer%20abc"}'\n`,
-  ssh: `#!/bin/bash\necho $$ >>"$STUBS/sessions"; echo "$*" >>"$STUBS/calls"; eval "\${@: -1}"\n`,
+  ssh: `#!/bin/bash\n[ "$1" != -G ] || exit 0\necho $$ >>"$STUBS/sessions"; echo "$*" >>"$STUBS/calls"; eval "\${@: -1}"\n`,
 };
 
 describe("triplewide connect on OpenStack", () => {
