@@ -1,0 +1,52 @@
+import { writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import { UserError } from "../lib/errors.ts";
+import { RECORDS_SCRIPT, readTimeline, type Timeline, timelineSvg, timelineText } from "../render/timeline.ts";
+import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
+import { machinesOfStack } from "./stack.ts";
+
+interface Options extends ConfigOptions {
+  picture?: string;
+}
+
+/** `triplewide timeline`. */
+export function timeline(): Command {
+  return commandOf(
+    "timeline",
+    "Shows what each machine did from its boot until it was ready.",
+    "Packages, images and services with their seconds, by SSH from the machines' journals. Changes nothing. Exit code 1 where a machine cannot be asked.",
+    ["triplewide timeline prod", "triplewide timeline prod agent-1 agent-2 --picture boot.svg"],
+  )
+    .argument("<environment>", "name in Pulumi.<environment>.yaml")
+    .argument("[machines...]", "names of machines, such as agent-2; all of them where none is given")
+    .option("--picture <file>", "write an SVG picture there (default: none)")
+    .addOption(setOption())
+    .action(async (environment: string, names: string[], options: Options) => {
+      const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
+      if (platformOf(cluster.config).machinesAreContainers)
+        throw new UserError("timeline is for a cluster on OpenStack: on this machine's Docker no machine boots");
+      const unknown = names.find((name) => !cluster.machines.some((machine) => machine.name === name));
+      if (unknown !== undefined) throw new UserError(`${cluster.name} has no machine ${unknown}`);
+      const asked = cluster.machines.filter(({ name }) => names.length === 0 || names.includes(name));
+      const { ssh } = await machinesOfStack(cluster, environment);
+      try {
+        const found = await Promise.all(
+          asked.map(async (machine): Promise<Timeline | undefined> => {
+            const { code, stdout, stderr } = await ssh.run(machine, "sudo -n bash -s", { input: RECORDS_SCRIPT });
+            const read = code === 0 ? readTimeline(machine.name, stdout) : undefined;
+            if (!read) process.stderr.write(`${machine.name}: ${stderr.trim() || "it has no records of its boot"}\n`);
+            return read;
+          }),
+        );
+        const timelines = found.filter((one) => one !== undefined);
+        if (timelines.length < asked.length) process.exitCode = 1;
+        if (timelines.length === 0) return;
+        process.stdout.write(timelineText(timelines));
+        if (options.picture !== undefined) writeFileSync(options.picture, timelineSvg(timelines));
+      } finally {
+        await ssh.close();
+      }
+    });
+}
