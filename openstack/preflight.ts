@@ -334,7 +334,16 @@ async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings):
   const byId = (await findById<{ network: Network }>(cloud, "network", "/networks", wanted))?.network;
   const found = byId ? [byId] : named;
   const external = found.filter((n) => n["router:external"]);
-  if (external.length === 1) return external[0];
+  const [one] = external;
+  if (one && external.length === 1) {
+    // Most clouds show no project the subnets of such a network.
+    const subnets = await cloud.list<Subnet>("network", "/subnets", "subnets", { network_id: one.id });
+    if (subnets.length > 0 && subnets.every((subnet) => subnet.ip_version === 6)) {
+      const fix = "name an external network with an IPv4 subnet: addresses of machines are IPv4";
+      findings.refuse("externalNetwork", wanted, "all of its subnets are IPv6", fix);
+    }
+    return one;
+  }
   if (external.length > 1) {
     // Floating IPs are asked for by the network's name, so an id would not help.
     const fix = "name a network whose name no other external network has";

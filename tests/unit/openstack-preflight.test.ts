@@ -212,6 +212,16 @@ test("of several external networks of one name none is chosen", async () => {
   ]);
 });
 
+test("an external network whose subnets are all IPv6 is refused, one that also has IPv4 or shows none is not", async () => {
+  const subnet = { network_id: IDS.external, cidr: "2001:db8::/64", ip_version: 6 };
+  fake.state.subnets.push({ ...subnet, id: "six" });
+  expect(await problems()).toEqual([
+    `  externalNetwork: got "public"; all of its subnets are IPv6. Fix: name an external network with an IPv4 subnet: addresses of machines are IPv4.`,
+  ]);
+  fake.state.subnets.push({ ...subnet, id: "four", cidr: "198.51.100.0/24", ip_version: 4 });
+  expect((await check()).externalNetworkName).toBe("public");
+});
+
 test("what exists is found by name and by id", async () => {
   fake.state.keyPairs.push({ name: "my key" });
   const over = {

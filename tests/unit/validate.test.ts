@@ -126,6 +126,23 @@ describe("bad input", () => {
     expect(keysOf({ ...CLOUD, networkCidr: "10.72.0.0/16", adminCidrs })).toContain("adminCidrs");
   });
 
+  test.each([
+    { adminCidrs: ["2001:db8::/32"] },
+    { userCidrs: ["2001:db8::/32"], tls: "own" },
+    { egressCidrs: ["2001:db8::/32"] },
+    { networkCidr: "fd00::/48" },
+    { dockerCidr: "fd00::/64" },
+    { dnsServers: ["2001:db8::1"] },
+    { dnsServers: ["::ffff:198.51.100.1"] },
+    { ntpServers: ["2001:db8::1"] },
+    { noProxy: ["2001:db8::/32"] },
+    { httpProxy: "http://[2001:db8::1]:3128" },
+    { s3Endpoint: "http://[2001:db8::1]:9000" },
+  ])("IPv6 is refused in %j", (over) => {
+    const keys = keysOf({ ...CLOUD, ...over }).map((key) => key.replace(/\[.*/, ""));
+    expect(keys).toContain(Object.keys(over)[0]);
+  });
+
   test("networks that overlap count once", () => {
     expect(keysOf({ ...CLOUD, adminCidrs: ["12.0.0.0/6", "13.0.0.0/8", "12.1.0.0/16"] })).toEqual([]);
   });
