@@ -54,6 +54,15 @@ export interface DockerFacts {
   networks: readonly { name: string; cidr: string }[];
   /** Whether this cluster runs here already. */
   running: boolean;
+  /** What the client's own config says of proxies: it gives them to every container. */
+  proxies: DockerProxies | undefined;
+}
+
+/** `proxies` of the client's `config.json`, for one daemon. */
+interface DockerProxies {
+  httpProxy?: string;
+  httpsProxy?: string;
+  noProxy?: string;
 }
 
 const GIB = 1024 ** 3;
@@ -125,6 +134,21 @@ export function judgeDocker(cluster: Cluster | undefined, facts: DockerFacts): C
       ),
     );
 
+  const { httpProxy, httpsProxy, noProxy = "" } = facts.proxies ?? {};
+  if (containers && (httpProxy || httpsProxy)) {
+    const past = noProxy.split(",").map((entry) => entry.trim());
+    const missing = ["localhost", "127.0.0.1", cluster.config.networkCidr].filter((one) => !past.includes(one));
+    checks.push(
+      missing.length > 0
+        ? warning(
+            "Docker's proxy",
+            `Docker's config.json gives containers a proxy, by which programs would also look for ${missing.join(", ")}`,
+            `add ${missing.join(",")} to noProxy under proxies there`,
+          )
+        : ok("Docker's proxy", "containers get it, and reach each other past it"),
+    );
+  }
+
   const need = facts.toBuild.length > 0 ? BUILD_GIB : RUN_GIB;
   const why = facts.toBuild.length > 0 ? `building ${facts.toBuild.join(", ")} takes` : "a cluster takes";
   if (facts.freeBytes === undefined)
@@ -192,6 +216,7 @@ export async function checkDocker(root: string, cluster: Cluster | undefined): P
     toBuild: cluster ? await toBuild(d, root, cluster) : [],
     networks: await networksOf(d, project?.name),
     running,
+    proxies: clientProxies(),
   };
   const checks = judgeDocker(cluster, facts);
   if (!cluster || !project || !there || !platformOf(cluster.config).machinesAreContainers) return checks;
@@ -211,6 +236,19 @@ export async function checkDocker(root: string, cluster: Cluster | undefined): P
     );
   if (taken.length === 0) checks.push(ok("ports", running ? "the cluster runs, with its ports" : "all are free"));
   return checks;
+}
+
+/** Proxies that Docker's client has for its containers; undefined where it has none. */
+function clientProxies(): DockerProxies | undefined {
+  const folder = process.env.DOCKER_CONFIG || join(homedir(), ".docker");
+  try {
+    const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as {
+      proxies?: Record<string, DockerProxies>;
+    };
+    return config.proxies?.default;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Free bytes of the file system that holds a folder; undefined where this user cannot see it. */

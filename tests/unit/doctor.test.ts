@@ -62,6 +62,7 @@ describe("Docker", () => {
     toBuild: ["spark-python"],
     networks: [{ name: "bridge", cidr: "172.17.0.0/16" }],
     running: false,
+    proxies: undefined,
   };
   const bad = (over: Partial<DockerFacts>, cluster: typeof local | undefined = local): string[] =>
     judgeDocker(cluster, { ...facts, ...over })
@@ -86,6 +87,17 @@ describe("Docker", () => {
     ]);
     expect(bad({ networks, running: true })).toEqual([]);
     expect(bad({ networks }, remote)).toEqual([]);
+  });
+
+  test("with a proxy in its own config is warned of where that would hide the cluster", () => {
+    const httpProxy = "http://me:secret@proxy.example.org:3128";
+    expect(bad({ proxies: { httpProxy, noProxy: "localhost, .example.org" } })).toEqual([
+      "warning Docker's proxy: Docker's config.json gives containers a proxy, by which programs would also look for 127.0.0.1, 10.72.0.0/16",
+    ]);
+    expect(bad({ proxies: { httpsProxy: httpProxy } })).toHaveLength(1);
+    expect(bad({ proxies: { httpProxy, noProxy: "localhost,127.0.0.1,10.72.0.0/16" } })).toEqual([]);
+    expect(bad({ proxies: { noProxy: "localhost" } })).toEqual([]);
+    expect(bad({ proxies: { httpProxy } }, remote)).toEqual([]);
   });
 
   test("from snap, rootless, with SELinux, Docker Desktop", () => {
