@@ -64,6 +64,13 @@ export function readSecret(p: Project, name: string): string | undefined {
   return existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8"))[name] : undefined;
 }
 
+/** Has the next `up` make another secret by that name. */
+export function forgetSecret(p: Project, name: string): void {
+  if (!existsSync(secretsFile(p))) return;
+  const { [name]: _, ...kept } = JSON.parse(readFileSync(secretsFile(p), "utf8")) as Record<string, string>;
+  writeFileSync(secretsFile(p), `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 });
+}
+
 /** Takes a cluster's secrets from a backup of it; those that it does not have stay. */
 export function restoreSecrets(p: Project, backup: string): void {
   mkdirSync(p.dir, { recursive: true, mode: 0o700 });

@@ -1,10 +1,9 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
-import { projectOf, secretsFile } from "../../local/project.ts";
 import { Door } from "../containers/door.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 import { type Page, Visitor } from "./visitor.ts";
@@ -290,9 +289,9 @@ test("who is taken out of the config is nobody, and what was theirs becomes nobo
 
 test("a password that the operator makes anew ends the logins of the one before, and no server", async () => {
   const others = ['users={"alice":{},"carol":{}}'];
-  const path = secretsFile(projectOf(ROOT, cluster.name));
-  const { "hub-password-alice": _, ...kept } = JSON.parse(readFileSync(path, "utf8")) as Record<string, string>;
-  writeFileSync(path, JSON.stringify(kept), { mode: 0o600 });
+  expect((await cluster.cli("users", ["--renew", "bob"], others)).output).toContain('no user "bob"');
+  const { output: renewed } = await cluster.cli("users", ["--renew", "alice"], others);
+  expect(renewed).toMatch(/^ {2}alice +made by the next `make up`$/m);
   expect(allowedIn(await alice.ask("/hub/home"))).toBe(true);
   const token = /"token": *"([^"]+)"/.exec(
     (await alice.ask("/hub/api/users/alice/tokens", { method: "POST" })).text,

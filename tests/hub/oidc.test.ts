@@ -129,6 +129,8 @@ test("users log in by the provider, and there are no passwords", async () => {
   const { output } = await cluster.cli("users", [], users("sub"));
   expect(output).toContain(`${ISSUER}, which sends them to ${HUB}/hub/oauth_callback`);
   expect(output).toMatch(/^ {2}alice +alice@example\.org$/m);
+  const { code } = await cluster.cli("users", ["--renew", "alice"], users("sub"));
+  expect(code).toBe(2);
   const alice = new Visitor(HUB, "alice");
   expect((await alice.ask("/hub/login")).text).toContain(new URL(ISSUER).host);
   const { status, path } = await logIn(alice, "alice@example.org");
