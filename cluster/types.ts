@@ -126,6 +126,8 @@ export interface Metrics {
   path: string;
   /** What Prometheus calls them (label `job`). @default the service's name */
   job?: string;
+  /** Whether it listens on its machine's loopback interface alone, which is the client: nobody else is to read it. */
+  loopback?: true;
   /** Whether often nobody listens there: for programs that come and go, whose absence is no fault. */
   optional?: true;
   /**

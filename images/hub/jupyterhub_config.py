@@ -22,6 +22,8 @@ c.JupyterHub.bind_url = f"http://{told['address']}:{told['port']}/"
 c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = f"http://127.0.0.1:{told['ownPort']}"
 # Servers of users reach the hub by its proxy, as browsers do.
 c.Spawner.hub_connect_url = f"http://{told['address']}:{told['port']}"
+# They are for who measures the cluster, on the hub's own port; its proxy shows them to nobody.
+c.JupyterHub.authenticate_prometheus = False
 c.JupyterHub.proxy_class = CaddyProxy
 c.CaddyProxy.foreign_cookies = told["foreignCookies"]
 c.CaddyProxy.listen = f":{told['port']}"

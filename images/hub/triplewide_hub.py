@@ -262,6 +262,7 @@ class CaddyProxy(Proxy):
             "request": {"replace": {"Cookie": [cookie]}, "delete": ["X-Real-Ip", "X-Scheme", "Forwarded"]},
             "response": {"set": {"Referrer-Policy": ["same-origin"]}, "delete": ["Server"], "deferred": True},
         }
+        metrics = {"match": [{"path": ["/hub/metrics*", "/hub/api/metrics*"]}], "handle": [{"handler": "static_response", "status_code": 404}], "terminal": True}
         users = [
             {
                 "match": [{"path": [f"/user/{name}/*"], "file": {"root": self.folder, "try_files": [f"/{file_of(f'/user/{name}/')}"]}}],
@@ -272,7 +273,7 @@ class CaddyProxy(Proxy):
         ]
         # What has just ended is not there, in the hub's words.
         failed = [{"handle": [{"handler": "rewrite", "uri": "/hub/error/503"}, hub]}]
-        return {"routes": [{"handle": [first]}, *users, {"handle": [hub]}], "errors": {"routes": failed}}
+        return {"routes": [{"handle": [first]}, metrics, *users, {"handle": [hub]}], "errors": {"routes": failed}}
 
     def stop(self) -> None:
         if self.process is not None and self.process.returncode is None:

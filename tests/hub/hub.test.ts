@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
-import { Door } from "../containers/door.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
+import { Measured } from "../containers/measured.ts";
 import { type Page, Visitor } from "./visitor.ts";
 
 /** JupyterHub on a cluster of its own, by TLS: two users at work at the same time, and one of them against the other. */
@@ -20,12 +20,14 @@ const settings = [
   "agentCpus=1",
   "notebooks=hub",
   "tls=own",
+  "monitoring=true",
   "notebookMemoryMiB=2048",
   "notebookCpus=1",
 ];
 const both = ['users={"alice":{},"bob":{}}'];
 const cluster = new TestCluster(d, "tw-hub", 6, settings);
-const door = new Door(new TestCluster(d, cluster.name, 6, [...settings, ...both]));
+const metrics = new Measured(new TestCluster(d, cluster.name, 6, [...settings, ...both]));
+const { door } = metrics;
 const [alice, bob] = [new Visitor(HUB, "alice"), new Visitor(HUB, "bob")];
 const passwords: Record<string, string> = {};
 const kernels: Record<string, (code: string) => Promise<string>> = {};
@@ -139,6 +141,17 @@ test("each user has a notebook server of their own, with limits, a number and ri
       CapDrop: ["ALL"],
     });
     expect(HostConfig.Binds.join(" ")).not.toMatch(/docker\.sock|\/run\/hub/);
+  }
+});
+
+test("the hub is measured, and shows its metrics to nobody else", async () => {
+  await metrics.until('up{job="hub"} == 1', (series) => series.length === 1);
+  // JupyterHub itself counts servers that start at the same time twice for a while.
+  await metrics.until("jupyterhub_running_servers >= 2", (series) => series.length === 1);
+  const paths = ["metrics", "/metrics", "api/metrics", "./metrics", "%6detrics", "metrics/", "metrics?x", "metrics;x"];
+  for (const path of paths) {
+    const { status, text } = await alice.ask(`/hub/${path}`);
+    expect([status >= 400, text.includes("jupyterhub_running_servers")], path).toEqual([true, false]);
   }
 });
 

@@ -25,6 +25,13 @@ function targetsOf(cluster: Cluster): Target[] {
   return file?.content.format === "json" ? (file.content.value as unknown as Target[]) : [];
 }
 
+test("a hub is measured where nobody but the client is let in", () => {
+  const hub = { platform: "docker", notebooks: "hub", users: { alice: {} }, monitoring: true, hubPort: 8100 };
+  const [target, ...others] = targetsOf(define(hub)).filter(({ labels }) => labels.job === "hub");
+  expect(others).toEqual([]);
+  expect(target).toMatchObject({ targets: ["127.0.0.1:8101"], labels: { __metrics_path__: "/hub/metrics" } });
+});
+
 describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
   const raw: RawConfig = {
     ...CLOUD,

@@ -17,9 +17,12 @@ export function targetsOf(
     const machine = machineOf.get(where);
     if (machine === undefined) return [];
     return ports.flatMap(({ port, last = port, metrics = [] }) =>
-      metrics.map(({ path, job = name, optional, format }) => {
+      metrics.map(({ path, job = name, loopback, optional, format }) => {
         const labels = { job, machine: machine.name, group: machine.group, ...(optional ? { optional: "yes" } : {}) };
-        const at = Array.from({ length: last - port + 1 }, (_, i) => `${machine.address}:${port + i}`);
+        const at = Array.from(
+          { length: last - port + 1 },
+          (_, i) => `${loopback ? "127.0.0.1" : machine.address}:${port + i}`,
+        );
         if (format === undefined) return { targets: at, labels: { ...labels, __metrics_path__: path } };
         // Asked for by another, under its own name.
         const [instance = ""] = at;
