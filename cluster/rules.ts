@@ -340,9 +340,13 @@ function notebookHub(c: Config, refuse: Refuse): void {
     return;
   }
   if (names.length === 0) refuse("users", "set while notebooks is hub", "name the users, such as {alice: {}, bob: {}}");
-  if (platformOf(c).servers || architectureOf(c).executorsStartedBy !== "spark-workers" || hasMesos(c) || hasHdfs(c)) {
-    const where = `${c.architecture} on platform ${c.platform}${hasHdfs(c) ? " with HDFS" : ""}`;
-    refuse("notebooks", `single in ${where}`, "the hub runs in standalone on platform docker, without HDFS", "hub");
+  if (platformOf(c).servers || architectureOf(c).executorsStartedBy !== "spark-workers" || hasMesos(c)) {
+    const where = `${c.architecture} on platform ${c.platform}`;
+    refuse("notebooks", `single in ${where}`, "the hub runs in standalone on platform docker", "hub");
+  }
+  if (hasHdfs(c) && !runsHdfs(c)) {
+    const rule = "single with an HDFS that was there before, in which nobody makes the users' homes";
+    refuse("notebooks", rule, "remove existingNamenodes, or set datanodeCount for an HDFS of the cluster's own", "hub");
   }
   if (!hasSharedStorage(c)) {
     const rule = "nfs while notebooks is hub: executors have users' folders too";

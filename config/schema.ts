@@ -21,7 +21,7 @@ export type Architecture = (typeof ARCHITECTURES)[number];
 const NAME = /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
 /** A user of the hub, who must not be one of the image's as well. */
 const USER =
-  /^(?!(root|daemon|bin|sys|sync|games|man|lp|mail|news|uucp|proxy|www-data|backup|list|irc|nobody|spark|hub|caddy|gateway|systemd.*)$)[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
+  /^(?!(root|hdfs|daemon|bin|sys|sync|games|man|lp|mail|news|uucp|proxy|www-data|backup|list|irc|nobody|spark|hub|caddy|gateway|systemd.*)$)[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/;
 const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 const general = section("General");
@@ -474,7 +474,7 @@ export const shape = {
     doc: "Minutes after which a notebook's kernel that runs no cell is ended, with its driver and what it holds; an open browser does not count as use. 0 is never.",
   }),
   notebooks: spark.oneOf(["single", "hub"], "single", {
-    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. In architecture `standalone` on platform `docker`, without HDFS.",
+    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. In architecture `standalone` on platform `docker`.",
   }),
   users: spark.table(
     z.strictObject({

@@ -247,6 +247,11 @@ class Guard:
                     own["spark.sql.warehouse.dir"] = f"file:{self.work(user)}/spark-warehouse"
                     own["spark.triplewide.sharedFolders"] = self.work(user)
                     own["spark.triplewide.writeInstead"] = f"Write to {self.work(user)}/results (or a relative path in a notebook)."
+                    if self.policy.get("hdfs"):
+                        home = f"{self.policy['hdfs']}/user/{user}"
+                        own["spark.sql.warehouse.dir"] = f"{home}/warehouse"
+                        here = f"hdfs:///user/{user}/results (a relative path lies in /user/{user} there)"
+                        own["spark.triplewide.writeInstead"] = f"Write to {here}, or to file://{self.work(user)}/results."
                     text += "".join(f"{key} {value}\n" for key, value in own.items())
                 put(tar, path, text, uid, 0o400)
         return made.getvalue()

@@ -13,7 +13,7 @@ import { findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 import { type Page, Visitor } from "./visitor.ts";
 
-/** The hub without TLS, whose users log in by an OpenID provider of another machine: panva's `oidc-provider`, which is certified. */
+/** The hub without TLS, on a cluster with HDFS, whose users log in by an OpenID provider of another machine: panva's `oidc-provider`, which is certified. */
 
 const d = await findDocker();
 const INDEX = 11;
@@ -84,6 +84,27 @@ async function startProvider(): Promise<string> {
   return pem.replace(/-----[A-Z ]+-----|\s/g, "");
 }
 
+/** A job of a user's in HDFS. */
+const JOB = `
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+spark.range(1000).repartition(2).write.mode("overwrite").parquet("rows")
+spark.sql("create table numbers as select 42 as a")
+def owners(folder):
+    path = spark._jvm.org.apache.hadoop.fs.Path(folder)
+    files = path.getFileSystem(spark._jsc.hadoopConfiguration()).listStatus(path)
+    return sorted({one.getOwner() for one in files})
+print(spark.read.parquet("rows").count(), spark.table("numbers").first().a, owners("rows"), owners("warehouse/numbers"))
+def tried(what):
+    try:
+        return what()
+    except Exception as error:
+        return "Permission denied" in str(error)
+other = "bob" if owners("rows") == ["alice"] else "alice"
+print(tried(lambda: spark.read.parquet(f"/user/{other}/rows").count()), tried(lambda: spark.range(1).write.parquet(f"/user/{other}/mine")))
+spark.stop()
+`;
+
 /** Goes through the provider's forms. @returns Where that ends. */
 async function logIn(visitor: Visitor, login: string): Promise<Page> {
   let page = await visitor.ask("/hub/oauth_login");
@@ -106,6 +127,7 @@ beforeAll(async () => {
   cluster = new TestCluster(d, "tw-oidc", INDEX, [
     `hubPort=${HUB_PORT}`,
     "agentCount=1",
+    "datanodeCount=1",
     "notebooks=hub",
     "notebookMemoryMiB=2048",
     "notebookCpus=1",
@@ -147,6 +169,24 @@ test("users log in by the provider, and there are no passwords", async () => {
   const bob = new Visitor(HUB, "bob");
   expect((await logIn(bob, "bob")).status).toBe(200);
   expect((await bob.ask("/hub/admin")).status).toBe(200);
+});
+
+test("each user has a home in HDFS, in which their jobs are that user, and the other's jobs are not", async () => {
+  for (const [name, login] of [
+    ["alice", "alice@example.org"],
+    ["bob", "bob"],
+  ] as const) {
+    const visitor = new Visitor(HUB, name);
+    await logIn(visitor, login);
+    await eventually(
+      `${name}'s server`,
+      180,
+      () => visitor.hasServer(),
+      (there) => there,
+    );
+    const said = await (await visitor.kernel())(JOB);
+    expect(said).toBe(`1000 42 ['${name}'] ['${name}']\nTrue True\n`);
+  }
 });
 
 test("nobody is let in by the provider who is no user, or by an answer that is not the provider's", async () => {

@@ -101,6 +101,26 @@ describe("the hub", () => {
     expect(files.join(" ")).not.toMatch(/jupyter-token|guard|hub\.json/);
   });
 
+  test("gives each user a home in the cluster's HDFS", () => {
+    const cluster = define({ ...HUB, datanodeCount: 1, historyServer: true });
+    const policy = jsonOf(serviceOf(cluster, "hub-guard"), "/etc/hub/guard.json");
+    expect(policy).toMatchObject({ hdfs: "hdfs://10.72.0.16:8020", env: { HADOOP_CONF_DIR: "/etc/hadoop" } });
+    expect(policy.files).toContain("/etc/hadoop/core-site.xml");
+    expect(serviceOf(cluster, "namenode").env.HDFS_FOLDERS).toContain("/user/alice alice 700,/user/bob bob 700");
+    const { files } = renderService(serviceOf(cluster, "hub-guard"), placeholder);
+    const properties = files.find(({ path }) => path.endsWith("spark-defaults.conf"))?.content;
+    // Event logs of others than Spark's user have no place there.
+    expect(properties).not.toContain("spark.eventLog");
+    const code = `
+policy.update({"hdfs": "hdfs://n:8020", "files": [state + "/x"], "properties": state + "/x"})
+open(state + "/x", "w").write("spark.a b\\n")
+import io, tarfile
+print(tarfile.open(fileobj=io.BytesIO(g.files("bob", 2, "10.9.192.2"))).extractfile((state + "/x")[1:]).read().decode())`;
+    const said = withGuard(code);
+    expect(said).toContain("spark.sql.warehouse.dir hdfs://n:8020/user/bob/warehouse\n");
+    expect(said).toContain("spark.triplewide.writeInstead Write to hdfs:///user/bob/results");
+  });
+
   test("makes once what users' programs trust, and shows it to all", () => {
     const guard = serviceOf(define({ ...HUB, trustedCertificates: [`MII${"A".repeat(400)}`] }), "hub-guard");
     expect(guard.command).toEqual(expect.arrayContaining(["with-trust", "/var/lib/notebooks/trust", "python3"]));
@@ -183,7 +203,8 @@ describe("a hub is refused", () => {
       /notebooks.*single in standalone on platform openstack/s,
     ],
     ["with Mesos", { ...HUB, architecture: "mesos-in-docker" }, /notebooks.*single in mesos-in-docker/s],
-    ["with HDFS", { ...HUB, datanodeCount: 1 }, /notebooks.*with HDFS/s],
+    ["with an HDFS of others", { ...HUB, existingNamenodes: ["10.9.9.9"] }, /notebooks.*an HDFS that was there/s],
+    ["with HDFS' superuser", { ...HUB, users: { hdfs: {} } }, /users/],
     ["in a network without room", { ...HUB, networkCidr: "10.9.0.0/25" }, /networkCidr.*large enough for 2 users/s],
     ["without memory for a driver", { ...HUB, driverMemoryMiB: 4096 }, /notebookMemoryMiB.*at least 4608/s],
     ["with a user of the image's", { ...HUB, users: { root: {} } }, /users/],

@@ -175,9 +175,13 @@ export function namenode(ctx: Context, machine: Machine): Service {
 
 /** Folders of the file system, each with its owner and mode: a home for everyone who runs jobs, and places that everybody shares. */
 function folders(ctx: Context): string {
-  const homes = [SPARK_TASK_USER, ...ctx.config.mesosFrameworks.map(taskUser)].map(
-    (name) => `/user/${name} ${name} 750`,
-  );
+  const homes = [
+    ...[SPARK_TASK_USER, ...ctx.config.mesosFrameworks.map(taskUser)].map((name) => `/user/${name} ${name} 750`),
+    // Users of the hub, whose executors run as one user of their machines, and as each of them in HDFS.
+    ...Object.keys(ctx.config.users)
+      .sort()
+      .map((name) => `/user/${name} ${name} 700`),
+  ];
   // Everybody may make folders at the top and in /tmp, and nobody may touch another's there.
   return [`/ ${HDFS_USER} 1777`, `/tmp ${HDFS_USER} 1777`, `/user ${HDFS_USER} 755`, ...homes].join(",");
 }

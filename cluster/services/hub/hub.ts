@@ -2,6 +2,7 @@ import type { Config } from "../../../config/schema.ts";
 import { SECRET_KEYS } from "../../../config/secrets.ts";
 import { addressAt } from "../../addresses.ts";
 import type { WiredContext } from "../../context.ts";
+import { hasHdfs } from "../../features.ts";
 import { PROCESSES } from "../../limits.ts";
 import { SHM_MIB } from "../../memory.ts";
 import { proxyEnv } from "../../outside.ts";
@@ -13,6 +14,7 @@ import { image, secret } from "../../values.ts";
 import { driverFiles } from "../client/client.ts";
 import { isEncrypted } from "../gateway/entrance.ts";
 import { GATEWAY_COOKIES } from "../gateway/gateway.ts";
+import { defaultFs, HADOOP_CONF_DIR } from "../hdfs/hdfs.ts";
 import { SPARK_CONF_DIR, SPARK_UID } from "../spark/spark.ts";
 import { userAddresses } from "./addresses.ts";
 import { hubProxyPort, LOOPBACK } from "./entrance.ts";
@@ -137,10 +139,11 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const { first, size } = userAddresses(c.networkCidr);
   const { SPARK_LOCAL_IP: _, ...env } = ctx.spark.env;
-  // What is the client's own, or on its loopback interface. The guard adds what is each user's.
+  // What is the client's own, on its loopback interface, or in a folder of the operator's. The guard adds what is each user's.
   const conf = Object.fromEntries(
     Object.entries(ctx.spark.conf).filter(
-      ([key]) => !/^spark\.(driver\.(host|bindAddress)|hadoop\.hive\..*|sql\.catalogImplementation)$/.test(key),
+      ([key]) =>
+        !/^spark\.(driver\.(host|bindAddress)|hadoop\.hive\..*|sql\.catalogImplementation|eventLog\..*)$/.test(key),
     ),
   );
   const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } });
@@ -176,6 +179,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             shared: SHARED_FOLDER,
             files: files.map(({ path }) => path),
             properties: `${SPARK_CONF_DIR}/spark-defaults.conf`,
+            ...(hasHdfs(c) ? { hdfs: defaultFs(ctx) } : {}),
             own: {
               // Executors are another user than the driver: what one of them made, the other may replace. Nobody else reaches the folder.
               "spark.hadoop.fs.permissions.umask-mode": "000",
@@ -187,6 +191,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
               MASTER: ctx.spark.master,
               TZ: c.timeZone,
               SPARK_CONF_DIR,
+              ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
               JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
               SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
               ...(hasSharedStorage(c) ? { TRIPLEWIDE_SHARED: SHARED_FOLDER } : {}),
