@@ -113,7 +113,7 @@ export const shape = {
   image: machine.optionalText(
     {
       userMustSet: true,
-      doc: "Guest image, by name or id: Debian 12 or Ubuntu 22.04 and later, with cloud-init. A name is looked up when the cluster is made and means that image from then on: where the cloud gives the name to a newer one, the preview says so, and the newer one's id here moves every machine to it.",
+      doc: "Guest image, by name or id: Debian 12 or 13 (`vanilla`: 12), with cloud-init. Ubuntu 22.04 and later is let through; no test has booted it. A name is looked up when the cluster is made and means that image from then on: where the cloud gives the name to a newer one, the preview says so, and the newer one's id here moves every machine to it.",
       fix: "name an image: openstack image list",
     },
     text.cloudName.pattern,

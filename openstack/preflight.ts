@@ -9,6 +9,7 @@ import { type DnsFacts, findZone } from "./dns.ts";
 import { CloudError } from "./errors.ts";
 import { Findings, PreflightError } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
+import { checkGuestSystem, type GuestSystem } from "./guest-system.ts";
 import { type ExistingMachine, existingMachines, machineOf } from "./inventory.ts";
 import { findObjectStore, type ObjectStoreFacts } from "./object-store.ts";
 import { checkQuota } from "./quota.ts";
@@ -110,6 +111,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   ]);
   const used = usedFlavors(cluster, flavors, findings);
   checkSizes(cluster, used, image, findings);
+  if (image) checkGuestSystem(cluster, image, findings);
   const subject = {
     cluster,
     cloud,
@@ -190,9 +192,8 @@ function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Fin
   return used;
 }
 
-interface Image {
+interface Image extends GuestSystem {
   id: string;
-  name: string;
   status: string;
   min_ram?: number;
   min_disk?: number;

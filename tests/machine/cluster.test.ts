@@ -14,9 +14,10 @@ import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { Ssh } from "../../machines/ssh.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
+import { RECORDS_SCRIPT, readTimeline } from "../../render/timeline.ts";
 import { eventually } from "../containers/harness.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
-import { canHaveVolumes, type Disk, type Guest, Guests, missing } from "./guests.ts";
+import { canHaveVolumes, type Disk, type Guest, Guests, imageName, missing } from "./guests.ts";
 
 /**
  * A whole standalone cluster from nothing but the user data of its machines: bastion, registry, master, agent and client
@@ -125,6 +126,21 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     }
   });
 
+  test("each machine can tell what it did from its boot until it was ready", async () => {
+    for (const guest of [bastion, registry, master, agent, client]) {
+      const { machine } = guest;
+      const timeline = readTimeline(machine.name, (await guest.sh(RECORDS_SCRIPT)).output);
+      const services = cluster.services.filter((s) => s.machine === machine.name).map((s) => s.name);
+      const spans = timeline?.spans ?? [];
+      const of = (kind: string) => spans.filter((s) => s.kind === kind && s.to !== undefined).map((s) => s.what);
+      expect(of("start"), machine.name).toEqual(expect.arrayContaining(services));
+      expect(of("boot"), machine.name).toContain("cloud-final");
+      expect(of("packages").join(), machine.name).toMatch(/^installing .*prometheus-node-exporter/);
+      const lastPackage = Math.max(...spans.filter((s) => s.kind === "packages").map((s) => s.from));
+      expect(timeline?.readyAfter ?? 0, machine.name).toBeGreaterThan(lastPackage);
+    }
+  });
+
   test("systemd finds no fault with any unit", async () => {
     for (const guest of [bastion, registry, master, agent, client]) {
       expect(await guest.out("systemd-analyze verify /etc/systemd/system/triplewide-*")).toBe("");
@@ -223,15 +239,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     // Something at that address, as a cloud has it: on the same network, reached by a route.
     await guests.runAside(
       "metadata",
-      ...[
-        "--cap-add",
-        "NET_ADMIN",
-        "--sysctl",
-        "net.ipv6.conf.all.disable_ipv6=0",
-        "--user",
-        "0",
-        "triplewide-test/guest:plain",
-      ],
+      ...["--cap-add", "NET_ADMIN", "--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--user", "0", imageName("plain")],
       ...[
         "bash",
         "-c",

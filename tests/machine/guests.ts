@@ -55,7 +55,9 @@ export function canHaveVolumes(): boolean {
 
 /** Guest images: as Debian has them, and as a site has them that has put Docker in. */
 export type GuestImage = "plain" | "with-docker";
-const imageName = (image: GuestImage): string => `triplewide-test/guest:${image}`;
+/** Debian release of the guests, such as `trixie`; by itself that of the project's images. */
+export const RELEASE = process.env.GUEST_RELEASE || undefined;
+export const imageName = (image: GuestImage): string => `triplewide-test/guest:${RELEASE ? `${RELEASE}-` : ""}${image}`;
 
 const NOT_A_CONTAINER = [
   // A machine owns its kernel's settings; SYS_RESOURCE is what not even the tests' own container may hold everywhere.
@@ -94,14 +96,32 @@ export class Guests {
   /** Makes the guest image and the network. */
   async prepare(): Promise<void> {
     this.client = (await findDocker()).client;
-    const { BASE_IMAGE } = pinnedVersions(ROOT);
+    const base = RELEASE === undefined ? pinnedVersions(ROOT).BASE_IMAGE : await this.debian(RELEASE);
     for (const image of ["plain", "with-docker"] as const) {
-      const args = ["--target", image, "--build-arg", `BASE_IMAGE=${BASE_IMAGE}`, "-t", imageName(image)];
+      const args = ["--target", image, "--build-arg", `BASE_IMAGE=${base}`, "-t", imageName(image)];
       // The classic builder: it needs no plugin, and this build nothing that only the other one has.
       const env = { ...process.env, DOCKER_BUILDKIT: "0" };
       await run(this.client, ["build", "-q", ...args, join(ROOT, "tests/machine/guest")], { env });
     }
     await this.docker("network", "create", "--subnet", this.cluster.config.networkCidr, this.prefix);
+  }
+
+  /** An image of a Debian release, from Debian's packages. */
+  private async debian(release: string): Promise<string> {
+    const name = `triplewide-test/debian:${release}`;
+    if ((await this.docker("images", "-q", name)) !== "") return name;
+    const file = join(this.folder, "debian.tar");
+    await run("mmdebstrap", [
+      "--quiet",
+      "--variant=minbase",
+      "--skip=output/dev",
+      "--include=ca-certificates",
+      release,
+      file,
+    ]);
+    await this.docker("import", "--change", 'CMD ["bash"]', file, name);
+    rmSync(file);
+    return name;
   }
 
   /** Output of a command of this machine's Docker. */

@@ -7,7 +7,10 @@ import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
 import { Cloud } from "../../openstack/cloud.ts";
+import { SYSTEMS } from "../../openstack/guest-system.ts";
 import { PreflightError, type PreflightFacts, preflight } from "../../openstack/preflight.ts";
 import { serverGroups } from "../../openstack/server-groups.ts";
 import { FakeOpenStack, IDS } from "../fakes/openstack.ts";
@@ -50,6 +53,49 @@ test("a cloud that can hold the cluster gives the facts, and is only looked at",
     warnings: [],
   });
   expect(fake.requests.filter((line) => !line.startsWith("GET "))).toEqual(["POST /identity/v3/auth/tokens"]);
+});
+
+test("an image whose system is another is refused, or let through with a warning", async () => {
+  const said = async (system: Record<string, string>, over: Record<string, unknown> = {}): Promise<string[]> => {
+    for (const image of fake.state.images) Object.assign(image, { os_distro: null, os_version: null }, system);
+    const error = await check(over).then(
+      (facts) => facts.warnings.map((line) => `(warning) ${line}`),
+      (e: Error) => e.message.split("\n").slice(1),
+    );
+    return error.map((line) => line.trim()).filter((line) => /image: (got|it has)/.test(line));
+  };
+  const vanilla = { architecture: "vanilla" };
+  for (const fine of [
+    {},
+    { os_distro: "debian" },
+    { os_distro: "debian", os_version: "12" },
+    { os_distro: "Debian", os_version: "12.11" },
+  ]) {
+    expect(await said(fine)).toEqual([]);
+    expect(await said(fine, vanilla)).toEqual([]);
+  }
+  for (const version of ["13", "trixie"]) {
+    expect(await said({ os_distro: "debian", os_version: version })).toEqual([]);
+    expect(await said({ os_distro: "debian", os_version: version }, vanilla)).toEqual([
+      `image: got "debian-12"; it has debian ${version}, which does not have the Python that executors need without containers. Fix: use an image of Debian 12, or another architecture.`,
+    ]);
+  }
+  expect(await said({ os_distro: "debian", os_version: "11" })).toEqual([
+    'image: got "debian-12"; it has debian 11, which is older than 12. Fix: use an image of Debian 12 or 13.',
+  ]);
+  for (const version of ["22.04", "24.04", "26.04"])
+    expect(await said({ os_distro: "ubuntu", os_version: version })).toEqual([
+      `(warning) image: it has ubuntu ${version}, which no test has booted. Fix: use an image of Debian 12 or 13`,
+    ]);
+  expect(await said({ os_distro: "ubuntu", os_version: "20.04" })).toEqual([
+    expect.stringContaining("older than 22.04"),
+  ]);
+  expect(await said({ os_distro: "rocky", os_version: "9" })).toEqual([
+    'image: got "debian-12"; it has rocky 9, and machines install packages of Debian. Fix: use an image of Debian 12 or 13.',
+  ]);
+  // What Debian 12 has is what the images have.
+  const { DEBIAN_SUITE, PYTHON_VERSION } = pinnedVersions(ROOT);
+  expect([SYSTEMS.debian?.[12]?.code, PYTHON_VERSION]).toEqual([DEBIAN_SUITE, "3.11"]);
 });
 
 test("everything that is wrong is said at once, each with its setting and a fix", async () => {
