@@ -65,9 +65,11 @@ let folder: string;
 const calls = (): string => join(folder, "calls");
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "image-graph-"));
-  cpSync(join(ROOT, "images"), join(folder, "images"), {
+  const images = join(ROOT, "images");
+  cpSync(images, join(folder, "images"), {
     recursive: true,
-    filter: (path) => !/\/(certs|mesos)\/[^/]+$/.test(path) || basename(path) === ".gitkeep",
+    // The checkout itself may lie below a folder of such a name.
+    filter: (path) => !/\/(certs|mesos)\/[^/]+$/.test(path.slice(images.length)) || basename(path) === ".gitkeep",
   });
   mkdirSync(join(folder, "bin"));
   const docker = `#!/bin/bash
