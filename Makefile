@@ -47,7 +47,10 @@ down: packages
 smoke: packages
 	@$(triplewide) smoke --env '$(ENV)' $(settings) $(if $(JSON),--json)
 
-shell notebook logs status: packages
+logs: packages
+	@$(triplewide) logs --env '$(ENV)' $(settings) $(if $(SINCE),--since '$(SINCE)') $(if $(GREP),--grep '$(GREP)')
+
+shell notebook status: packages
 	@$(triplewide) $@ --env '$(ENV)' $(settings)
 
 drain: packages

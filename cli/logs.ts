@@ -1,24 +1,100 @@
-import type { Command } from "commander";
-import { interactive } from "../lib/exec.ts";
+import { type Command, InvalidArgumentError } from "commander";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import type { Config } from "../config/schema.ts";
+import { captured } from "../lib/exec.ts";
 import { containerStates } from "../local/health.ts";
-import { type LocalOptions, localCluster, localCommand, localConfig, onClient } from "./local.ts";
+import { journalScript, type LogFilter, type LogLine, logText, readDockerLogs, readJournal } from "../render/logs.ts";
+import { projectFolder } from "./common.ts";
+import { type LocalOptions, localCluster, localCommand } from "./local.ts";
+import { machinesOfStack } from "./stack.ts";
 
-/** Lines of each container. */
-const LINES = 50;
+/** Lines of each service, or of each machine, at most. A machine's records are at most 900,000 bytes. */
+const MAX_LINES = 1000;
+const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+interface Options extends LocalOptions {
+  lines: number;
+  since?: number;
+  grep?: string;
+}
 
 /** `triplewide logs`. */
 export function logs(): Command {
-  return localCommand("logs", `Prints the last ${LINES} lines of every service on this machine's Docker.`, "", [
-    "triplewide logs",
-  ]).action(async (options: LocalOptions) => {
-    const config = localConfig(options, (name) =>
-      onClient(name, `sudo journalctl --lines ${LINES} --unit 'triplewide-*'`),
+  return localCommand(
+    "logs",
+    "Prints what the services of all machines said, in the order of time.",
+    "On OpenStack by SSH, from the machines' journals. Exit code 1 where a machine cannot be asked.",
+    ["triplewide logs", 'triplewide logs --env prod --since 2h --grep "out of memory"'],
+  )
+    .option("--lines <number>", "the last lines: of each service, on OpenStack of each machine", wholeLines, 50)
+    .option(
+      "--since <time>",
+      "only from then on: 30s, 10m, 2h or 7d ago, or 2026-11-27T08:00:00Z (default: all)",
+      moment,
+    )
+    .option("--grep <text>", "only lines with this text, upper and lower case alike (default: all)")
+    .action(async ({ lines, since, grep, ...options }: Options) => {
+      const config = loadConfig(projectFolder(), options.env, options.set);
+      const filter = {
+        lines,
+        ...(since === undefined ? {} : { since }),
+        ...(grep === undefined ? {} : { text: grep }),
+      };
+      const local = platformOf(config).machinesAreContainers;
+      const found = await (local ? ofContainers(config, options.env, filter) : ofMachines(config, options.env, filter));
+      process.stdout.write(logText(found));
+    });
+}
+
+async function ofContainers(config: Config, env: string, filter: LogFilter): Promise<LogLine[]> {
+  const { docker, containers } = await localCluster(config, env);
+  const found: LogLine[] = [];
+  for (const { name } of await containerStates(docker, containers)) {
+    const args = ["logs", "--timestamps"];
+    if (filter.since !== undefined) args.push("--since", String(filter.since));
+    if (filter.text === undefined) args.push("--tail", String(filter.lines));
+    // Both of its streams by one pipe, so that no line of one falls into a line of the other.
+    const { output } = await captured("sh", ["-c", 'exec "$@" 2>&1', "sh", docker.client, ...args, name]);
+    found.push(...readDockerLogs(name, output, filter));
+  }
+  return found;
+}
+
+async function ofMachines(config: Config, env: string, filter: LogFilter): Promise<LogLine[]> {
+  const cluster = describeCluster(config);
+  const { ssh } = await machinesOfStack(cluster, env);
+  try {
+    const found = await Promise.all(
+      cluster.machines.map(async (machine) => {
+        const { code, stdout, stderr } = await ssh.run(machine, "sudo -n bash -s", { input: journalScript(filter) });
+        if (code !== 0 || (stdout === "" && stderr !== "")) {
+          process.stderr.write(`${machine.name}: ${stderr.trim() || `exit code ${code}`}\n`);
+          process.exitCode = 1;
+        }
+        return readJournal(machine.name, stdout);
+      }),
     );
-    const { docker, containers } = await localCluster(config, options.env);
-    const names = (await containerStates(docker, containers)).map((s) => s.name).sort();
-    for (const name of names) {
-      process.stdout.write(`==> ${name}\n`);
-      await interactive(docker.client, ["logs", "--tail", String(LINES), name]);
-    }
-  });
+    return found.flat();
+  } finally {
+    await ssh.close();
+  }
+}
+
+function wholeLines(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text) || Number(text) > MAX_LINES)
+    throw new InvalidArgumentError(`Give a number from 1 to ${MAX_LINES}.`);
+  return Number(text);
+}
+
+/** Seconds since 1970. */
+function moment(text: string): number {
+  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  const seconds =
+    unit === undefined
+      ? Date.parse(text) / 1000
+      : Date.now() / 1000 - Number(count) * UNITS[unit as keyof typeof UNITS];
+  if (!(seconds >= 0))
+    throw new InvalidArgumentError("Give 30s, 10m, 2h or 7d, or a time such as 2026-11-27T08:00:00Z.");
+  return Math.floor(seconds);
 }

@@ -181,7 +181,6 @@ test.for([
   ["up", "pulumi up --stack standalone"],
   ["down", "pulumi destroy --stack standalone"],
   ["status", "pulumi stack output --stack standalone"],
-  ["logs", "triplewide-client sudo journalctl"],
   ["smoke", "triplewide-client sudo docker exec triplewide-jupyter smoke"],
   ["shell", "triplewide-client -t sudo docker exec -it triplewide-jupyter ipython"],
   ["backup /tmp/none", "openstack volume snapshot create --volume triplewide-master-1-data"],
