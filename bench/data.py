@@ -1,26 +1,33 @@
-"""Seconds of a shuffle of 1 GB and of a round trip of 1 GB through Parquet, as JSON: data.py <folder> [master]
+"""Seconds of a shuffle, and of a round trip through Parquet in each of some folders, as JSON:
+
+    data.py [--master MASTER] [--megabytes N] FOLDER...
 
 The data is random, so that compression gains nothing; shuffles are not compressed, so that all of it is sent.
 """
 
+import argparse
 import json
-import shutil
-import sys
 import time
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-folder, master = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+parser = argparse.ArgumentParser()
+parser.add_argument("folders", nargs="+")
+parser.add_argument("--master")
+parser.add_argument("--megabytes", type=int, default=1024)
+asked = parser.parse_args()
+
 builder = SparkSession.builder.appName("bench").config("spark.shuffle.compress", "false")
 builder = builder.config("spark.sql.shuffle.partitions", "16").config("spark.sql.adaptive.enabled", "false")
-if master:
-    builder = builder.master(master).config("spark.dynamicAllocation.enabled", "false")
+if asked.master:
+    builder = builder.master(asked.master).config("spark.dynamicAllocation.enabled", "false")
 spark = builder.getOrCreate()
 
-# 2**23 rows of 16 numbers of 8 bytes, made anew each time by the executors.
+# Rows of 16 numbers of 8 bytes, made anew each time by the executors.
+total = asked.megabytes * 2**20 // 128
 numbers = [F.xxhash64("id", F.lit(n)).alias(f"n{n}") for n in range(15)]
-rows = spark.range(0, 2**23, 1, 16).select("id", *numbers)
+rows = spark.range(0, total, 1, 16).select("id", *numbers)
 seconds = {}
 
 
@@ -31,14 +38,22 @@ def measure(name, work):
 
 
 def count(frame):
-    assert frame.agg(F.count("*"), *[F.max(f"n{n}") for n in range(15)]).first()[0] == 2**23
+    assert frame.agg(F.count("*"), *[F.max(f"n{n}") for n in range(15)]).first()[0] == total
+
+
+def remove(folder):
+    path = spark._jvm.org.apache.hadoop.fs.Path(folder)
+    path.getFileSystem(spark._jsc.hadoopConfiguration()).delete(path, True)
 
 
 measure("session's first job", lambda: spark.range(100).count())
 measure("making the rows", lambda: count(rows))
 measure("shuffle", lambda: count(rows.repartition(16, "id")))
-measure("write Parquet", lambda: rows.write.mode("overwrite").option("compression", "none").parquet(folder))
-measure("read Parquet", lambda: count(spark.read.parquet(folder)))
+for folder in asked.folders:
+    # One folder needs no name.
+    of = f" {folder}" if len(asked.folders) > 1 else ""
+    measure(f"write Parquet{of}", lambda: rows.write.mode("overwrite").option("compression", "none").parquet(folder))
+    measure(f"read Parquet{of}", lambda: count(spark.read.parquet(folder)))
+    remove(folder)
 spark.stop()
-shutil.rmtree(folder.removeprefix("file:"), ignore_errors=True)
 print("seconds: " + json.dumps(seconds))

@@ -45,7 +45,7 @@ try {
       note(variant, { "smoke job": seconds });
       await data(variant, ["file:/home/spark/work/bench"]);
     }
-    await data("local[2]", ["file:/tmp/bench", "local[2]"]);
+    await data("local[2]", ["--master", "local[2]", "file:/tmp/bench"]);
   }
 } finally {
   await cluster.cli("down", ["--volumes"]);

@@ -1,6 +1,4 @@
 import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -10,58 +8,26 @@ import { pinnedVersions } from "../../lib/checkout.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
-import { projectName } from "../../render/compose.ts";
-import { eventually, TestCluster } from "./harness.ts";
+import { TestCluster } from "./harness.ts";
+import { S3Server } from "./s3-server.ts";
 
-/** An S3 server whose certificate only the config of the cluster vouches for. */
 const d = await findDocker();
-const SERVER = "tw-object-store";
 const INDEX = 9;
-const ADDRESS = `10.${98 - INDEX}.200.2`;
-const SECRET = "made+for/this-test-alone-0123456789";
+const server = new S3Server(d, "tw-object-store", `10.${98 - INDEX}.200.2`);
 let cluster: TestCluster;
-let folder: string;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "triplewide-s3-"));
-  // What this machine adds to builds is where `up` of any cluster has put it.
-  const built = await captured(join(ROOT, "images", "build.sh"), ["base"]);
-  expect(built.code, built.output).toBe(0);
-  cpSync(join(ROOT, "tests/containers/s3-server"), folder, { recursive: true });
-  cpSync(join(ROOT, "images/base/certs"), join(folder, "certs"), { recursive: true });
-  const config = validate({ platform: "docker", architecture: "standalone" }, "test");
-  const base = localReference("base", config, pinnedVersions(ROOT));
-  const build = [d.client, "build", "--tag", SERVER, "--build-arg", `TRIPLEWIDE_BASE=${base}`, folder];
-  const image = await captured("env", ["DOCKER_BUILDKIT=0", ...build]);
-  expect(image.code, image.output).toBe(0);
-  await captured(d.client, ["rm", "--force", SERVER]);
-  const env = { ADDRESS, ACCESS_KEY: "AKEXAMPLE", SECRET_KEY: SECRET };
-  const words = Object.entries(env).flatMap(([key, value]) => ["--env", `${key}=${value}`]);
-  await docker(d, ["run", "--detach", "--name", SERVER, ...words, SERVER]);
-  const certificate = await eventually(
-    "the S3 server has a certificate",
-    60,
-    () => captured(d.client, ["exec", SERVER, "cat", "/tmp/certificate.pem"]),
-    ({ code }) => code === 0,
-  );
-  const base64 = certificate.output.replace(/-----[A-Z ]+-----|\s/g, "");
-  cluster = new TestCluster(d, "tw-store", INDEX, [
-    "agentCount=2",
-    `s3Endpoint=https://${ADDRESS}:8443`,
-    "s3AccessKey=AKEXAMPLE",
-    `s3SecretKey=${SECRET}`,
-    `trustedCertificates=["${base64}"]`,
-  ]);
+  await server.start();
+  cluster = new TestCluster(d, "tw-store", INDEX, ["agentCount=2", ...server.settings]);
   await cluster.cli("down", ["--volumes"]);
   const up = await cluster.cli("up", ["--no-smoke"]);
   expect(up.code, up.output).toBe(0);
-  await docker(d, ["network", "connect", "--ip", ADDRESS, projectName("tw-store"), SERVER]);
+  await server.join("tw-store");
 });
 
 afterAll(async () => {
-  await captured(d.client, ["rm", "--force", "--volumes", SERVER]);
+  await server.remove();
   await cluster?.cli("down", ["--volumes"]);
-  rmSync(folder, { recursive: true });
 });
 
 test("executors write and read partitioned Parquet in an object store, and no one sees the login", async () => {
@@ -80,7 +46,7 @@ test("executors write and read partitioned Parquet in an object store, and no on
     );
     const running = (await Promise.all(lists)).map(({ output }) => output).join("\n");
     expect(running).toContain("CoarseGrainedExecutorBackend");
-    expect(running).not.toContain(SECRET);
+    expect(running).not.toContain(server.secret);
     job.stdin.end();
   }
   expect(await ended, said).toBe(0);
@@ -110,6 +76,5 @@ test("images of a cluster without an object store are others, and have no jars f
   const plain = await captured(join(ROOT, "images", "build.sh"), ["spark-python"]);
   expect(plain.code, plain.output).toBe(0);
   expect(await jarsOf({})).not.toMatch(/hadoop-aws|aws-java/);
-  const s3 = { s3Endpoint: `https://${ADDRESS}:8443`, s3AccessKey: "AKEXAMPLE", s3SecretKey: SECRET };
-  expect(await jarsOf(s3)).toMatch(/hadoop-aws-3\.3\.4\.jar/);
+  expect(await jarsOf(server.keys)).toMatch(/hadoop-aws-3\.3\.4\.jar/);
 });
