@@ -1,13 +1,16 @@
-"""A job that has an executor until somebody says that it is enough, by a file."""
+"""A job that has an executor until somebody says that it is enough, by a file; another file says that it has one."""
 
 import os
 import time
 
 from pyspark.sql import SparkSession
 
-if os.path.exists("/tmp/enough"):
-    os.remove("/tmp/enough")
+for file in ("/tmp/enough", "/tmp/held"):
+    if os.path.exists(file):
+        os.remove(file)
 spark = SparkSession.builder.appName("held").getOrCreate()
 spark.sparkContext.parallelize(range(4), 4).count()
+with open("/tmp/held", "w"):
+    pass
 while not os.path.exists("/tmp/enough"):
     time.sleep(0.2)

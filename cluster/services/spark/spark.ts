@@ -68,8 +68,8 @@ export const daemonEnv = ({ config }: Context): Record<string, string> => ({
 });
 
 /**
- * Keeps the list of workers and applications over a restart: in ZooKeeper where there is one. By a class of our image, because
- * Spark's own mode has no login there, and makes Java objects of what anyone has written.
+ * Keeps the list of workers and applications over a restart: in ZooKeeper where there is one. By classes of our image: Spark's own
+ * wait a minute for what is gone, and with ZooKeeper have no login, and make Java objects of what anyone has written.
  */
 export function recovery(ctx: Context): Record<string, Value> {
   const zookeepers = ctx.addresses("zookeeper");
@@ -82,7 +82,11 @@ export function recovery(ctx: Context): Record<string, Value> {
         "spark.deploy.zookeeper.user": SPARK_ZNODE.user,
         "spark.deploy.zookeeper.password": SPARK_ZNODE.password,
       }
-    : { "spark.deploy.recoveryMode": "FILESYSTEM", "spark.deploy.recoveryDirectory": "/var/lib/spark/recovery" };
+    : {
+        "spark.deploy.recoveryMode": "CUSTOM",
+        "spark.deploy.recoveryMode.factory": "triplewide.recovery.PresentFiles",
+        "spark.deploy.recoveryDirectory": "/var/lib/spark/recovery",
+      };
 }
 
 /** A Spark master; where there are several, ZooKeeper elects the one that leads. */

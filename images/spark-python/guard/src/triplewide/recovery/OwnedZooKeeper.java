@@ -25,14 +25,13 @@ import org.apache.zookeeper.data.Id;
 import org.apache.zookeeper.server.auth.DigestAuthenticationProvider;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import scala.collection.JavaConverters;
 import scala.collection.Seq;
 import scala.reflect.ClassTag;
 
 /**
  * Recovery of Spark's masters as their mode ZOOKEEPER does it (election of a leader, one entry for each worker, application and
  * driver), but with a login: entries are the masters' own, and no one else reads or writes them. Spark's own mode leaves them open to
- * everyone, and reads them as Java objects. Used by {@code spark.deploy.recoveryMode=CUSTOM}.
+ * everyone, and reads them as Java objects. What is gone is not waited for ({@link Presence}). Used by {@code spark.deploy.recoveryMode=CUSTOM}.
  *
  * <p>Settings are Spark's: {@code spark.deploy.zookeeper.url} and {@code .dir}; beside them {@code .user} and {@code .password}.
  */
@@ -163,7 +162,7 @@ public class OwnedZooKeeper extends StandaloneRecoveryModeFactory {
       } catch (Exception e) {
         throw failed(e);
       }
-      return JavaConverters.asScalaBuffer(found).toSeq();
+      return Presence.of(found, this::unpersist);
     }
 
     @Override
