@@ -9,6 +9,7 @@ After a cell that failed it adds what to do where Spark's trace does not say it:
 """
 
 import contextvars
+import os
 import re
 import sys
 import threading
@@ -31,6 +32,12 @@ JAVA_OUT_OF_MEMORY = re.compile(r"(code|status):? 52\b|OutOfMemoryError")
 SAYS_LITTLE = re.compile(r"finished with state (FAILED|LOST)$|Remote RPC client disassociated")
 # Given back, or ended with its application: nothing to say.
 AS_ASKED = re.compile(r"killed by driver|idle|Executor decommission|SparkContext|stopped|finished with state (KILLED|FINISHED)", re.IGNORECASE)
+
+
+# Where executors see the client's files, if there is such a folder.
+SHARED = os.environ.get("TRIPLEWIDE_SHARED", "")
+# Spark's own modules that its distribution leaves out, by the format that asks for them.
+MODULES = {"avro": "spark-avro", "kafka": "spark-sql-kafka-0-10", "protobuf": "spark-protobuf"}
 
 
 def say(text: str) -> None:
@@ -56,16 +63,54 @@ def after_failure(text: str) -> Optional[str]:
         return f"the disk for shuffle and spilled data on {where} is full: raise scratchGb, or free it (spark.stop() in notebooks that are done; `make status`)"
     if re.search(r"Python worker exited unexpectedly|Python worker failed to connect back|EOFException", text):
         return f"a Python process on {where} ended in the middle of a task, most often because its machine or container had no memory left: {RAISE_MEMORY}"
-    if "DATA_SOURCE_NOT_FOUND" in text or "ClassNotFoundException" in text:
-        return (
-            "its jars are not in this session. For a package of Maven: spark.stop(), then "
-            'SparkSession.builder.config("spark.jars.packages", "group:artifact_2.12:version").getOrCreate()'
-        )
+    found = advice_on_files(text) or advice_on_jars(text)
+    if found:
+        return found
     if "java.lang.OutOfMemoryError" in text:
         return f"Java ran out of memory on {where}: raise executorMemoryMiB (spark.executor.memory), or driverMemoryMiB (spark.driver.memory) for what is collected"
     if "exceeds spark.driver.maxResultSize" in text or "bigger than spark.driver.maxResultSize" in text:
         return "the result is too large to bring to the notebook: aggregate or limit() first, or raise spark.driver.maxResultSize and driverMemoryMiB"
     return None
+
+
+def advice_on_files(text: str) -> Optional[str]:
+    """What to do where a file cannot be read, or its times."""
+    if re.search(r"Illegal Parquet type: INT64 \(TIMESTAMP\(NANOS", text):
+        return (
+            "Spark 3.5 reads no times in nanoseconds, which is how pandas writes them. Write microseconds: "
+            'pdf.to_parquet(path, coerce_timestamps="us", allow_truncated_timestamps=True)'
+        )
+    if "AbstractHttpFileSystem" in text:
+        return (
+            "Spark reads no address of the web. Fetch the file into the notebook's folder first (!wget URL), or let pandas read it: "
+            "spark.createDataFrame(pd.read_csv(URL))"
+        )
+    missing = re.search(r"(?:Path does not exist|Input path does not exist|File)[: ]+(?:file:)?(/\S+?)\.?(?=\s|$)", text)
+    if missing and "/~/" in missing[1]:
+        return 'Spark takes ~ for the name of a folder: os.path.expanduser("~/…"), or a path that is relative to the notebook'
+    if missing and re.search(r"/data/(mllib|graphx|streaming)/", missing[1]):
+        return f"Spark's sample data lies in {os.environ.get('SPARK_HOME', '/opt/spark')}/data: !cp -r $SPARK_HOME/data . puts it beside the notebook"
+    if missing and SHARED and "SparkFileNotFoundException" in text and not missing[1].startswith(SHARED + "/"):
+        return f"executors have no {missing[1]}: they see the files in {SHARED}, where the notebooks are, and no other folder of this client"
+    if "Incomplete HDFS URI, no host" in text:
+        return "this cluster has no HDFS (datanodeCount in its config). Relative paths lie in the notebook's folder, which executors see"
+    return None
+
+
+def advice_on_jars(text: str) -> Optional[str]:
+    """Which jars are missing in this session, and how it gets them."""
+    if "org.apache.hadoop.fs.s3a" in text and "ClassNotFoundException" in text:
+        return "this cluster has no object store: s3Endpoint or objectStore in its config adds the jars for s3a:// to all its machines"
+    source = re.search(r"Failed to find data source: ([\w-]+(?:\.[\w-]+)*)", text)
+    if not (source or re.search(r"DATA_SOURCE_NOT_FOUND|ClassNotFoundException|No FileSystem for scheme", text)):
+        return None
+    module = MODULES.get(source[1].lower()) if source else None
+    version = getattr(sys.modules.get("pyspark"), "__version__", "version")
+    package = f"org.apache.spark:{module}_2.12:{version}" if module else "group:artifact_2.12:version"
+    return (
+        "its jars are not in this session. For a package of Maven: spark.stop(), then "
+        f'SparkSession.builder.config("spark.jars.packages", "{package}").getOrCreate()'
+    )
 
 
 def active_context() -> Any:
@@ -104,10 +149,13 @@ class Watcher:
         if self.done:
             self.done.set()
         error = getattr(result, "error_in_exec", None)
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            say(f"this Python has no {error.name.partition('.')[0]}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get")
         if error is None or active_context() is None:
             return
         try:
-            hint = after_failure(str(error))
+            # Where Java has no words, the places that it came by say what it was.
+            hint = after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}")
         except Exception:  # Java's text is Java's to give; without it there is nothing to say
             return
         if hint:

@@ -46,7 +46,43 @@ def _qualified(spark: "SparkSession", path: str) -> str:
     return hadoop_path.getFileSystem(configuration).makeQualified(hadoop_path).toString()
 '''
 
+# A session with `local` makes a secret of its own and leaves it with the user of its JVM, where the next session's would not be
+# looked for: no master would know it.
+OWN_SECRET = """
+
+def _take_secret(jvm: JVMView, jconf: JavaObject) -> None:
+    \"\"\"Puts this session's secret where an earlier one of the same JVM left its own.\"\"\"
+    secret = jconf.get("spark.authenticate.secret", "")
+    if not secret or jconf.get("spark.master", "").startswith("local"):
+        return
+    key = jvm.org.apache.hadoop.io.Text("sparkCookie")
+    user = jvm.org.apache.hadoop.security.UserGroupInformation.getCurrentUser()
+    if user.getCredentials().getSecretKey(key) is not None:
+        ours = jvm.org.apache.hadoop.security.Credentials()
+        ours.addSecretKey(key, bytearray(secret, "utf-8"))
+        user.addCredentials(ours)
+
+
+class SparkContext:
+"""
+
 CHANGES = {
+    # With encryption, values of broadcast() go through a stream that took pickle's buffers for bytes: NumPy arrays, and pandas' data.
+    "pyspark/serializers.py": [
+        (
+            "        byte_pos = 0\n        byte_remaining = len(bytes)\n",
+            "        if isinstance(bytes, pickle.PickleBuffer):\n            bytes = bytes.raw()\n        byte_pos = 0\n        byte_remaining = len(bytes)\n",
+            1,
+        ),
+    ],
+    "pyspark/context.py": [
+        ("\n\nclass SparkContext:\n", OWN_SECRET, 1),
+        (
+            "        return self._jvm.JavaSparkContext(jconf)\n",
+            "        _take_secret(self._jvm, jconf)\n        return self._jvm.JavaSparkContext(jconf)\n",
+            1,
+        ),
+    ],
     "pyspark/rdd.py": [
         (
             "\n\ndef _prepare_for_python_RDD(",

@@ -14,7 +14,7 @@ from pyspark import SparkFiles
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.regression import LinearRegression
-from pyspark.sql import Window
+from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
 steps = []
@@ -189,6 +189,17 @@ def table_by_frame():
 
 
 @step
+def broadcast_of_arrays_and_frames():
+    arrays = sc.broadcast({"c": np.arange(2000.0).reshape(40, 50), "fortran": np.asfortranarray(np.arange(2000.0).reshape(40, 50))})
+    frame = sc.broadcast(pd.DataFrame({"n": range(1000), "s": ["x"] * 1000}))
+
+    def look(row):
+        return float(arrays.value["c"][1][row] + arrays.value["fortran"][1][row]) + int(frame.value["n"][row])
+
+    return sc.parallelize(range(3), 3).map(look).collect()
+
+
+@step
 def checkpoint():
     sc.setCheckpointDir("checkpoints")
     return spark.range(10).checkpoint().count()
@@ -203,6 +214,19 @@ def own_error_is_shown():
         spark.range(2).select(F.udf(bad)("id")).collect()
     except Exception as error:
         return "ValueError: my own error" in str(error)
+
+
+@step
+def session_in_local_mode_and_back():
+    """People copy `local[*]` from a book, and take it out again."""
+    global spark, sc
+    spark.stop()
+    local = SparkSession.builder.master("local[1]").getOrCreate()
+    there = [local.sparkContext.master, local.range(3).count()]
+    local.stop()
+    spark = SparkSession.builder.getOrCreate()
+    sc = spark.sparkContext
+    return [*there, sc.master.partition(":")[0], spark.range(4).count()]
 
 
 results = {}

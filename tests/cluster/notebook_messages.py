@@ -53,6 +53,18 @@ def full(_):
 
 sc.parallelize([1], 1).map(full).collect()
 """,
+    "nanoseconds": """
+import pandas as pd
+pd.DataFrame({"day": pd.date_range("2024-01-01", periods=3)}).to_parquet("days.parquet")
+spark.read.parquet("days.parquet").show()
+""",
+    "web address": 'spark.read.csv("https://files.example/flights.csv")',
+    "file of the client": """
+pd.DataFrame({"n": [1]}).to_csv("/tmp/mine.csv")
+spark.read.csv("/tmp/mine.csv").count()
+""",
+    "avro": 'spark.range(1).write.format("avro").save("a.avro")',
+    "no module": "import seaborn",
     "%pip pandas": "%pip install pandas",
     "!pip nothing": "!pip install --no-index a-package-that-is-not-there",
     "%pip mine": """

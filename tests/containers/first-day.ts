@@ -29,8 +29,10 @@ const FIRST_DAY = {
   other_alphabets: "ü😀",
   table_by_sql: [1, 1],
   table_by_frame: 10,
+  broadcast_of_arrays_and_frames: [100, 103, 106],
   checkpoint: 10,
   own_error_is_shown: true,
+  session_in_local_mode_and_back: ["local[1]", 3, "spark", 4],
 };
 
 /** Runs `first_day.py` as a notebook in a folder of its own, two times. For a cluster without HDFS: a relative path is a file then. */

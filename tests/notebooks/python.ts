@@ -29,6 +29,11 @@ export function pythonSuite(cluster: TestCluster): void {
         /an executor on 10\.\d+\.0\.\d+ was killed, most often for its memory .*137.*executorMemoryMiB/,
       );
       expect(said["full disk"]).toMatch(/on agent 10\.\d+\.0\.\d+ is full: raise scratchGb/);
+      expect(said.nanoseconds).toContain('coerce_timestamps="us"');
+      expect(said["web address"]).toContain("!wget URL");
+      expect(said["file of the client"]).toContain("executors have no /tmp/mine.csv");
+      expect(said.avro).toMatch(/org\.apache\.spark:spark-avro_2\.12:3\.5\.\d+/);
+      expect(said["no module"]).toContain("this Python has no seaborn: %pip install");
       expect(said["%pip pandas"]).toContain("drivers and executors have it already");
       expect(said["!pip nothing"]).toContain(
         "add the line `a-package-that-is-not-there` to images/spark-python/requirements.in",
