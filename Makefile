@@ -7,6 +7,7 @@
 #   make drain AGENT=agent-2  take a Mesos agent out of service, wait until it is empty (BACK=1: give it back)
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
 #   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
+#   make rotate [NAME=secret]  lists the secrets; with a name, or all, replaces them and starts anew what holds them
 #   make doctor               what would stop an up here; BUNDLE=report.tar.gz: logs and states without secrets
 #   make backup FOLDER=path   its data and secrets into a folder; make restore FOLDER=path [REPLACE=1]: back into a cluster
 #   make mesos                where a Mesos comes from; CHECK=SOURCE says what it holds, USE=SOURCE [ENV=local] pins it;
@@ -25,7 +26,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
 triplewide = exec node cli/main.ts
 
-.PHONY: help up down smoke shell notebook logs status drain plan doctor backup restore recover images mesos lock site test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain rotate plan doctor backup restore recover images mesos lock site test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -55,6 +56,9 @@ shell notebook status: packages
 
 drain: packages
 	@$(triplewide) drain '$(ENV)' $(AGENT) $(settings) $(if $(BACK),--back)
+
+rotate: packages
+	@$(triplewide) rotate $(NAME) --env '$(ENV)' $(settings)
 
 plan: packages
 	@$(triplewide) plan '$(ENV)' $(settings) $(if $(JSON),--json)

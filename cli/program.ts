@@ -17,6 +17,7 @@ const COMMANDS = {
   connect: async () => (await import("./connect.ts")).connect(),
   certificate: async () => (await import("./certificate.ts")).certificate(),
   plan: async () => (await import("./plan.ts")).plan(),
+  rotate: async () => (await import("./rotate.ts")).rotate(),
   timeline: async () => (await import("./timeline.ts")).timeline(),
   drain: async () => (await import("./drain.ts")).drain(),
   doctor: async () => (await import("./doctor.ts")).doctor(),

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { hubOrigin } from "../cluster/services/hub/entrance.ts";
 import { firstPassword, logins, userNames } from "../cluster/services/hub/hub.ts";
 import { UsageError } from "../lib/errors.ts";
-import { forgetSecret, readSecret } from "../local/project.ts";
+import { renewSecrets, readSecret } from "../local/project.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
 /** `triplewide users`. */
@@ -29,7 +29,7 @@ export function users(): Command {
       if (renew !== undefined) {
         if (config.oidcIssuer !== undefined) throw new UsageError("there are no passwords: users log in by oidcIssuer");
         if (!names.includes(renew)) throw new UsageError(`no user "${renew}". There are: ${names.join(", ")}`);
-        forgetSecret(project, firstPassword(renew));
+        renewSecrets(project, [firstPassword(renew)]);
       }
       process.stdout.write(`${hubOrigin(config, "")}/\n`);
       if (config.oidcIssuer !== undefined) {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { localReference } from "../cluster/images.ts";
@@ -64,11 +64,13 @@ export function readSecret(p: Project, name: string): string | undefined {
   return existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8"))[name] : undefined;
 }
 
-/** Has the next `up` make another secret by that name. */
-export function forgetSecret(p: Project, name: string): void {
+/** Forgets secrets of a cluster, so that the next `writeProject` makes new ones. In one step: a file that is half written locks data. */
+export function renewSecrets(p: Project, names: readonly string[]): void {
   if (!existsSync(secretsFile(p))) return;
-  const { [name]: _, ...kept } = JSON.parse(readFileSync(secretsFile(p), "utf8")) as Record<string, string>;
-  writeFileSync(secretsFile(p), `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 });
+  const known: Record<string, string> = JSON.parse(readFileSync(secretsFile(p), "utf8"));
+  const left = Object.fromEntries(Object.entries(known).filter(([name]) => !names.includes(name)));
+  writeFileSync(`${secretsFile(p)}.new`, `${JSON.stringify(left, null, 2)}\n`, { mode: 0o600 });
+  renameSync(`${secretsFile(p)}.new`, secretsFile(p));
 }
 
 /** Takes a cluster's secrets from a backup of it; those that it does not have stay. */

@@ -32,7 +32,17 @@ import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
 import { onDocker } from "./operator.ts";
 import { takenPorts } from "./ports.ts";
-import { composeFile, find, otherHome, type Project, projectOf, readSecret, remove, writeProject } from "./project.ts";
+import {
+  composeFile,
+  find,
+  otherHome,
+  type Project,
+  projectOf,
+  readSecret,
+  remove,
+  renewSecrets,
+  writeProject,
+} from "./project.ts";
 import { SmokeFailed, smoke } from "./smoke.ts";
 import { trustingThisMachine } from "./trust.ts";
 
@@ -45,6 +55,8 @@ export interface UpOptions {
   config: Config;
   /** Run the smoke job at the end. */
   smoke: boolean;
+  /** Secrets to replace, once nothing else stops the run. @default none */
+  renew?: readonly string[];
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -54,7 +66,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
  *
  * @throws UserError where it cannot be brought up; a cluster that was not there before is removed again.
  */
-export async function up({ root, environment, config: given, smoke: withSmoke }: UpOptions): Promise<void> {
+export async function up({ root, environment, config: given, smoke: withSmoke, renew = [] }: UpOptions): Promise<void> {
   const config = trustingThisMachine(given, process.env);
   checkToday(config, environment);
   const cluster = describeCluster(config);
@@ -91,6 +103,7 @@ export async function up({ root, environment, config: given, smoke: withSmoke }:
       await checkControlGroups(d, image, config, environment);
     }
     begun = true;
+    if (renew.length > 0) renewSecrets(project, renew);
     const statesBefore = await containerStates(d, before.containers);
     const run: Run = { d, project, cluster, root, say: (line) => say(`  ${line}`), signal: abort.signal };
     const containers = await startContainers(run);

@@ -1,0 +1,42 @@
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { holdersOf, rotationOf } from "../../cluster/rotation.ts";
+import { ARCHITECTURES } from "../../config/schema.ts";
+import { SECRET_KEYS } from "../../config/secrets.ts";
+import { renewSecrets } from "../../local/project.ts";
+import { HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
+
+const GIVEN: readonly string[] = Object.values(SECRET_KEYS);
+const define = (raw: Record<string, unknown>) => describeCluster(validate({ platform: "docker", ...raw }, "test"));
+
+test.each(ARCHITECTURES)("every secret of %s on a laptop can be rotated, and somebody holds it", (architecture) => {
+  const cluster = define({ architecture, ...HIGHLY_AVAILABLE, historyServer: true, tls: "own" });
+  const made = cluster.secrets.map((s) => s.name).filter((name) => !GIVEN.includes(name));
+  expect(made.length).toBeGreaterThan(5);
+  for (const name of made) {
+    expect(rotationOf(name)?.note, name).toBeTruthy();
+    expect(holdersOf(cluster, name), name).not.toEqual([]);
+  }
+});
+
+test("so can those of a hub and of Spark Connect", () => {
+  for (const raw of [
+    { notebooks: "hub", users: { ada: {} }, architecture: "standalone", sparkConnect: false },
+    { sparkConnect: true },
+  ]) {
+    const { secrets } = define(raw);
+    for (const { name } of secrets) if (!GIVEN.includes(name)) expect(rotationOf(name)?.note, name).toBeTruthy();
+  }
+  // A secret that nobody has thought of is not waved through.
+  expect(rotationOf("new-secret")).toBeUndefined();
+});
+
+test("only the named secrets are forgotten", () => {
+  const dir = mkdtempSync(join(tmpdir(), "rotate-"));
+  writeFileSync(join(dir, "secrets.json"), JSON.stringify({ a: "1", b: "2", c: "3" }));
+  renewSecrets({ name: "x", dir }, ["b"]);
+  expect(JSON.parse(readFileSync(join(dir, "secrets.json"), "utf8"))).toEqual({ a: "1", c: "3" });
+});
