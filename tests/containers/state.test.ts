@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
+import { projectOf, readSecret } from "../../local/project.ts";
 import { Door } from "./door.ts";
 import { eventually, TestCluster } from "./harness.ts";
 import { Measured } from "./measured.ts";
@@ -314,5 +316,35 @@ describe("a cluster that keeps state", () => {
   test("a restart of everything keeps state", async () => {
     await eventually("a leader", 60, modes, (found) => found.includes("leader"));
     expect((await zk(1, "get /kept")).output).toContain("precious");
+  });
+
+  test("every secret is replaced, nothing is lost, and the old logins are nobody's", async () => {
+    const login = () => readSecret(projectOf(ROOT, cluster.name), "zookeeper-spark");
+    const numbers = async () =>
+      (await cluster.exec(CLIENT, ["bash", "-c", "hdfs dfs -cat /data/numbers | md5sum"])).output;
+    const workers = (password?: string) =>
+      cluster.exec("master-1-zookeeper", [
+        "bash",
+        "-c",
+        `printf '%s\\n' "addauth digest spark:$1" "ls /spark/master_status" | zk`,
+        "bash",
+        password ?? "",
+      ]);
+    const [old, before] = [login(), await numbers()];
+    expect((await workers(old)).output).toContain("worker_");
+    const { code, output } = await cluster.cli("rotate", ["all"]);
+    expect(code, output).toBe(0);
+    expect(login()).not.toBe(old);
+    expect((await zk(1, "get /kept")).output).toContain("precious");
+    expect(await numbers()).toBe(before);
+    expect((await workers(old)).output).toMatch(/insufficient permission|NoAuth/i);
+    await eventually(
+      "the masters keep their workers by the new login",
+      120,
+      () => workers(login()),
+      (r) => r.output.includes("worker_"),
+    );
+    const smoke = (await cluster.cli("smoke", ["--json"])).output;
+    expect(JSON.parse(smoke.slice(smoke.indexOf("{"))).error).toBe(null);
   });
 });
