@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { hubOrigin } from "../cluster/services/hub/entrance.ts";
 import { firstPassword, logins, userNames } from "../cluster/services/hub/hub.ts";
 import { UsageError } from "../lib/errors.ts";
-import { renewSecrets, readSecret } from "../local/project.ts";
+import { readSecret, renewSecrets } from "../local/project.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
 /** `triplewide users`. */
