@@ -92,6 +92,10 @@ def advice_on_files(text: str) -> Optional[str]:
         return f"Spark's sample data lies in {os.environ.get('SPARK_HOME', '/opt/spark')}/data: !cp -r $SPARK_HOME/data . puts it beside the notebook"
     if missing and SHARED and "SparkFileNotFoundException" in text and not missing[1].startswith(SHARED + "/"):
         return f"executors have no {missing[1]}: they see the files in {SHARED}, where the notebooks are, and no other folder of this client"
+    there = re.search(r"LOCATION_ALREADY_EXISTS.*?associated location '(file:|hdfs://[^/']*)(/[^']+)'", text)
+    if there:
+        remove = "!rm -r" if there[1] == "file:" else "!hdfs dfs -rm -r"
+        return f"files of a table whose writing was cut off, most often. If nobody needs them: {remove} {there[2]}"
     if "Incomplete HDFS URI, no host" in text:
         return "this cluster has no HDFS (datanodeCount in its config). Relative paths lie in the notebook's folder, which executors see"
     return None

@@ -31,6 +31,14 @@ test.each([
   ],
   ["Path does not exist: file:/home/spark/work/data/mllib/sample_libsvm_data.txt.", "!cp -r $SPARK_HOME/data ."],
   ["Input path does not exist: file:/home/spark/work/data/mllib/kmeans_data.txt", "!cp -r $SPARK_HOME/data ."],
+  [
+    "[LOCATION_ALREADY_EXISTS] Cannot name the managed table as `t`, as its associated location 'file:/home/spark/work/spark-warehouse/t' already exists.",
+    "!rm -r /home/spark/work/spark-warehouse/t",
+  ],
+  [
+    "[LOCATION_ALREADY_EXISTS] Cannot name the managed table as `t`, as its associated location 'hdfs://cluster/user/spark/warehouse/t' already exists.",
+    "!hdfs dfs -rm -r /user/spark/warehouse/t",
+  ],
   ["java.io.IOException: Incomplete HDFS URI, no host: hdfs:///x.csv", "datanodeCount"],
   ["java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found", "s3Endpoint"],
   [
