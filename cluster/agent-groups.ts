@@ -33,6 +33,15 @@ export function configOfAgents(c: Config, name: string | undefined): Config {
   };
 }
 
+/** Devices of each agent of a group: its GPUs in their order, and all that its containers get. */
+export function devicesOf(
+  c: Groups,
+  name: string | undefined,
+): { gpus: readonly string[]; devices: readonly string[] } {
+  const { gpus = [], devices = [] } = (name === undefined ? undefined : c.agentGroups[name]) ?? {};
+  return { gpus, devices: [...gpus, ...devices] };
+}
+
 /** The config as each kind of agent sees it: those of no group first. */
 export const agentConfigs = (c: Config): { name: string | undefined; config: Config }[] =>
   [undefined, ...agentGroupNames(c)].map((name) => ({ name, config: configOfAgents(c, name) }));

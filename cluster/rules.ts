@@ -5,7 +5,16 @@ import { type Config, type ConfigKey, shape } from "../config/schema.ts";
 import { HIDDEN } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
 import { overlap } from "./addresses.ts";
-import { agentConfigs, agentGroupNames, BLOCKS, blockOf, blocks, GROUP_ATTRIBUTE, totalOf } from "./agent-groups.ts";
+import {
+  agentConfigs,
+  agentGroupNames,
+  BLOCKS,
+  blockOf,
+  blocks,
+  devicesOf,
+  GROUP_ATTRIBUTE,
+  totalOf,
+} from "./agent-groups.ts";
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasHub, hasRegistry, runsHdfs } from "./features.ts";
@@ -220,6 +229,14 @@ function agentBlocks(c: Config, agents: number, refuse: Refuse): void {
     if (Object.keys(attributes).length > 0 && !hasMesos(c)) {
       const rule = `without attributes in architecture ${c.architecture}, which has no Mesos to ask for them`;
       refuse("agentGroups", rule, "remove them", name);
+    }
+    const { devices } = devicesOf(c, name);
+    if (devices.length > 0 && hasMesos(c)) {
+      const rule = `without gpus and devices in architecture ${c.architecture}: Mesos' agents would not hand them to executors`;
+      refuse("agentGroups", rule, "remove them, or use architecture standalone", name);
+    }
+    if (new Set(devices).size < devices.length) {
+      refuse("agentGroups", "with each of its gpus and devices named once", "remove what is named again", name);
     }
     if (GROUP_ATTRIBUTE in attributes) {
       const rule = `without an attribute ${GROUP_ATTRIBUTE}, which is the group's name`;

@@ -245,6 +245,8 @@ export interface Service {
    * fail at Docker's own 64 MiB. Without effect on a process of a machine, which shares its machine's.
    */
   shmMiB?: number;
+  /** Devices of its machine that its container has, at the same path. @default those that every container has */
+  devices?: readonly string[];
   /** Names of services that start before this one, where the machine has them. */
   after: string[];
   /** Signal by which it leaves its cluster for good; without it, others may wait for it to come back. */

@@ -169,5 +169,11 @@ export const attributeValue: Grammar = {
   rule: "letters, digits and _/.- (or a range [1-10], or a set {a,b})",
 };
 
+/** A device file of Linux. */
+export const device: Grammar = {
+  pattern: /^\/dev(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/,
+  rule: "the path of a device such as /dev/nvidia0",
+};
+
 /** Name of one of this project's images. */
 export const imageName: Grammar = { pattern: /^[a-z][a-z0-9-]{0,40}$/, rule: "an image of this project" };

@@ -89,12 +89,14 @@ export const shape = {
         )
         .default({}),
       addressBlock: z.int().min(1).max(16).optional(),
+      gpus: z.array(z.string().regex(text.device.pattern, text.device.rule)).max(64).default([]),
+      devices: z.array(z.string().regex(text.device.pattern, text.device.rule)).max(64).default([]),
     }),
     "a table such as {big: {count: 2, flavor: m1.xlarge, attributes: {disk: ssd}}}",
     {
       names: { pattern: /^[a-z][a-z0-9]{0,11}$/, rule: "a name of lower-case letters and digits, at most 12" },
-      doc: "Further groups of agents that differ from the `agentCount` others, by name: `count` machines `agent-<name>-1` and so on, their `flavor` (unset: `agentFlavor`), what each offers (`cpus`, `memoryMiB`, as `agentCpus` and `agentMemoryMiB`), and Mesos `attributes`. Every agent of a group has the attribute `group:<name>` as well: `spark.mesos.constraints=group:big` places a job's executors there. A group's addresses begin in the upper half of the network, in one of 16 blocks that follows from its name, or is `addressBlock`. Taking a group out removes its agents and changes no other machine.",
-      fix: "give count for each group, and where wanted flavor, cpus, memoryMiB, attributes and addressBlock",
+      doc: "Further groups of agents that differ from the `agentCount` others, by name: `count` machines `agent-<name>-1` and so on, their `flavor` (unset: `agentFlavor`), what each offers (`cpus`, `memoryMiB`, as `agentCpus` and `agentMemoryMiB`), and Mesos `attributes`. Every agent of a group has the attribute `group:<name>` as well: `spark.mesos.constraints=group:big` places a job's executors there. A group's addresses begin in the upper half of the network, in one of 16 blocks that follows from its name, or is `addressBlock`. `gpus` are the devices of an agent's GPUs, such as `/dev/nvidia0`, in architecture `standalone`: its executors have them, and Spark gives them to the tasks that ask for some (docs/SHARING.md); `devices` are others that their drivers need, such as `/dev/nvidiactl`. Taking a group out removes its agents and changes no other machine.",
+      fix: "give count for each group, and where wanted flavor, cpus, memoryMiB, attributes, addressBlock, gpus and devices",
     },
   ),
   removedAgents: size.list(/^agent-([a-z][a-z0-9]{0,11}-)?[1-9][0-9]*$/, "agent names such as agent-7 or agent-big-2", {

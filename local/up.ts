@@ -28,6 +28,7 @@ import { renderApps } from "../render/marathon-apps.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { type Opened, summary, type Typed } from "../render/summary.ts";
 import { checkAskedFor, checkControlGroups } from "./control-groups.ts";
+import { checkDevices } from "./devices.ts";
 import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
 import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
 import { onDocker } from "./operator.ts";
@@ -95,6 +96,7 @@ export async function up({ root, environment, config: given, smoke: withSmoke, r
   try {
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
     const inContainers = hasMesos(config) && cluster.services.some((s) => s.needs?.includes("docker-socket"));
+    checkDevices(config, environment);
     if (inContainers) await checkAskedFor(d, config, environment);
     const mesos = await fetchArchives({ config, environment, root, docker: d.client, signal: abort.signal });
     await buildImages(root, cluster, mesos, abort.signal);

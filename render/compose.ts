@@ -160,6 +160,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         ...(mounts.length > 0 ? { volumes: mounts } : {}),
         ...(service.memoryMiB !== undefined ? { mem_limit: `${service.memoryMiB}m` } : {}),
         ...(service.shmMiB !== undefined ? { shm_size: `${service.shmMiB}m` } : {}),
+        ...(service.devices !== undefined ? { devices: service.devices.map((path) => `${path}:${path}`) } : {}),
         ...(service.after.length > 0
           ? {
               depends_on: Object.fromEntries(

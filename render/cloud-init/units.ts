@@ -128,6 +128,7 @@ function inContainer(
     String(limits.processes),
     ...(service.memoryMiB !== undefined ? ["--memory", `${service.memoryMiB}m`] : []),
     ...(service.shmMiB !== undefined ? ["--shm-size", `${service.shmMiB}m`] : []),
+    ...(service.devices ?? []).flatMap((path) => ["--device", path]),
     ...(limits.capabilities === "all"
       ? []
       : [...["--cap-drop", "ALL"], ...limits.capabilities.flatMap((name) => ["--cap-add", name])]),

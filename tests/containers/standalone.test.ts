@@ -267,8 +267,17 @@ except e.HTTPError as refused: print(refused.read())`;
   });
 
   test("one worker more changes no other machine: a job asks for its share when it starts", async () => {
-    const { code, output } = await cluster.cli("up", ["--no-smoke"], ["agentCount=3"]);
-    expect(output).toContain("Changed: tw-standalone-agent-3\n");
+    // Devices that every Linux has and no container gets by itself stand in for a GPU and what its driver needs.
+    const agentGroups = { gpu: { count: 1, gpus: ["/dev/kmsg"], devices: ["/dev/fuse"] } };
+    const { code, output } = await cluster.cli("up", ["--no-smoke"], [`agentGroups=${JSON.stringify(agentGroups)}`]);
+    expect(output).toContain("Changed: tw-standalone-agent-gpu-1\n");
+    expect(code).toBe(0);
+  });
+
+  test("tasks that ask for a GPU run where one is, are told its address, and see its device", async () => {
+    const job = readFileSync(join(ROOT, "tests/cluster/gpu_job.py"), "utf8");
+    const { code, output } = await cluster.exec("client", ["timeout", "180", "python3", "-c", job]);
+    expect(output).toContain("seen: ['agent-gpu-1 gpu 0, /dev/fuse True, /dev/kmsg True']");
     expect(code).toBe(0);
   });
 

@@ -9,6 +9,7 @@ import { placeholder } from "../../cluster/values.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { readCheckout } from "../../lib/checkout.ts";
+import { checkDevices } from "../../local/devices.ts";
 import { serverGroups } from "../../openstack/server-groups.ts";
 import { renderUserData } from "../../render/cloud-init.ts";
 
@@ -96,6 +97,48 @@ test("what a group does not say is as the other agents have it, except with anot
   expect(String(env("agent-big-1")?.MESOS_resources)).not.toContain("4096");
 });
 
+test("a group's GPUs are devices of its workers' containers, here and in the cloud, and resources of Spark", () => {
+  const gpu = { count: 1, gpus: ["/dev/nvidia0", "/dev/nvidia1"], devices: ["/dev/nvidiactl"] };
+  const raw = { architecture: "standalone", agentGroups: { gpu } } as const;
+  const cluster = inCloud(raw);
+  const worker = (machine: string) => cluster.services.find((s) => s.machine === machine && s.name === "spark-worker");
+  const content = (machine: string, name: string) =>
+    worker(machine)?.files.find(({ path }) => path.endsWith(name))?.content;
+  expect(content("agent-gpu-1", "gpus.json")).toEqual({
+    format: "json",
+    value: [{ id: { componentName: "spark.worker", resourceName: "gpu" }, addresses: ["0", "1"] }],
+  });
+  expect(content("agent-gpu-1", "spark-defaults.conf")).toMatchObject({
+    properties: { "spark.worker.resource.gpu.amount": "2", "spark.worker.resourcesFile": "/etc/spark/gpus.json" },
+  });
+  expect(JSON.stringify(worker("agent-1"))).not.toMatch(/gpu|nvidia/);
+  const { compose } = renderCompose({
+    cluster: describeCluster(validate({ ...raw, platform: "docker" }, "test")),
+    imageOf: (name) => name,
+    secretOf: (name) => name,
+  });
+  const { services } = parse(compose);
+  const all = ["/dev/nvidia0", "/dev/nvidia1", "/dev/nvidiactl"];
+  expect(services["agent-gpu-1"].devices).toEqual(all.map((path) => `${path}:${path}`));
+  expect(services["agent-1"].devices).toBeUndefined();
+  const userData = (name: string): string => {
+    const machine = cluster.machines.find((m) => m.name === name);
+    return machine ? renderUserData(cluster, machine, checkout, placeholder) : "";
+  };
+  expect(userData("agent-gpu-1")).toContain(all.map((path) => `--device ${path}`).join(" "));
+  expect(userData("agent-1")).not.toContain("--device");
+});
+
+test("a device that this machine does not have is said with its group, before anything starts", () => {
+  const check = (gpus: string[], devices: string[]) => () => {
+    const raw = { platform: "docker", architecture: "standalone", agentGroups: { gpu: { count: 1, gpus, devices } } };
+    checkDevices(validate(raw, "test"), "test");
+  };
+  expect(check(["/dev/null"], ["/dev/zero"])).not.toThrow();
+  // Neither a folder nor what is not there.
+  expect(check(["/dev/gpu-of-no-one"], ["/dev/shm"])).toThrow(/gpu: \/dev\/gpu-of-no-one[^]*gpu: \/dev\/shm/);
+});
+
 test("Marathon has workers for each group, of its size and on its agents alone", () => {
   const apps = (raw: RawConfig) => renderApps(inCloud({ architecture: "marathon-standalone", ...raw }), placeholder);
   const found = apps({ agentGroups: { big } });
@@ -166,6 +209,24 @@ describe("groups of a config", () => {
   test("have no attributes where no Mesos asks for them", () => {
     const agentGroups = { ssd: { count: 1, attributes: { disk: "ssd" } } };
     expect(found({ architecture: "standalone", agentGroups }).map(([, value]) => value)).toEqual(["ssd"]);
+  });
+
+  test("have GPUs where Spark's own workers start executors, each named once", () => {
+    const gpu = { count: 1, gpus: ["/dev/nvidia0"], devices: ["/dev/nvidiactl"] };
+    const rulesOf = (architecture: string, group: object) =>
+      found({ architecture, agentGroups: { gpu: { ...gpu, ...group } } }).map(([, value, rule]) => `${value} ${rule}`);
+    expect(rulesOf("standalone", {})).toEqual([]);
+    expect(rulesOf("standalone", { gpus: ["/dev/nvidiactl"] })).toEqual([
+      "gpu with each of its gpus and devices named once",
+    ]);
+    for (const architecture of ARCHITECTURES.filter((name) => name !== "standalone")) {
+      expect(rulesOf(architecture, {}), architecture).toEqual([
+        `gpu without gpus and devices in architecture ${architecture}: Mesos' agents would not hand them to executors`,
+      ]);
+    }
+    for (const path of ["nvidia0", "/etc/passwd", "/dev/../etc", "/dev/a:b", "/dev/"]) {
+      expect(rulesOf("standalone", { gpus: [path] }), path).toHaveLength(1);
+    }
   });
 
   test("need a network with room in both halves", () => {

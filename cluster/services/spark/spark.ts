@@ -1,4 +1,5 @@
 import type { Config } from "../../../config/schema.ts";
+import { devicesOf } from "../../agent-groups.ts";
 import { type Context, endpoints } from "../../context.ts";
 import { agentSize, heapIn, SHM_MIB } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
@@ -19,6 +20,8 @@ export const SPARK_HOME = "/opt/spark";
 /** Folder of `spark-defaults.conf` and `spark-env.sh`. */
 export const SPARK_CONF_DIR = "/etc/spark";
 const MASTER_SERVES = '"status" : "(ALIVE|STANDBY|RECOVERING|COMPLETING_RECOVERY)"';
+/** Where a worker reads which GPUs its machine has. */
+const GPU_LIST = `${SPARK_CONF_DIR}/gpus.json`;
 /** Heap of Spark's own daemons in MiB; they only keep books. */
 const DAEMON_MIB = 512;
 
@@ -142,6 +145,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
 /** A Spark worker, which starts executors, and the shuffle service where `dynamicAllocation` is on. */
 export function sparkWorker(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
+  const { gpus, devices } = devicesOf(c, machine.subgroup);
   const env = daemonEnv(ctx);
   if (c.agentCpus !== undefined) env.SPARK_WORKER_CORES = String(c.agentCpus);
   // Spark counts the heap of executors alone; what they need beside it is kept free here.
@@ -168,7 +172,11 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
       sparkMasterUrl(ctx),
     ],
     env: { ...env, ...mastersPort(c) },
-    files: [sparkDefaults({ ...sharedSecret(c), ...workerProperties(ctx) })],
+    files: [
+      sparkDefaults({ ...sharedSecret(c), ...workerProperties(ctx), ...gpuProperties(gpus) }),
+      ...(gpus.length > 0 ? [gpuList(gpus)] : []),
+    ],
+    ...(devices.length > 0 ? { devices } : {}),
     ports: [
       { name: "rpc", key: "sparkWorkerPort", port: c.sparkWorkerPort, from: ["master"] },
       {
@@ -191,6 +199,22 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     hardening: { writesRoot: true },
   };
 }
+
+/** What a worker is told of its machine's GPUs (https://spark.apache.org/docs/3.5.9/spark-standalone.html#resource-allocation-and-configuration-overview). */
+const gpuProperties = (gpus: readonly string[]): Record<string, string> =>
+  gpus.length > 0
+    ? { "spark.worker.resource.gpu.amount": String(gpus.length), "spark.worker.resourcesFile": GPU_LIST }
+    : {};
+
+/** The GPUs by their numbers, from 0, as CUDA counts the devices that its process sees. */
+const gpuList = (gpus: readonly string[]): File => ({
+  path: GPU_LIST,
+  content: {
+    format: "json",
+    value: [{ id: { componentName: "spark.worker", resourceName: "gpu" }, addresses: gpus.map((_, i) => String(i)) }],
+  },
+  mode: "0644",
+});
 
 /** Where a worker looks whether the master knows it. */
 export const mastersPort = ({ sparkMasterUiPort }: Pick<Config, "sparkMasterUiPort">): Record<string, string> => ({
