@@ -1,9 +1,11 @@
 import { type Command, Option } from "commander";
-import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { checkToday, describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
+import { certificateEnd } from "../cluster/services/gateway/rules.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { ConfigError } from "../config/problems.ts";
-import { type Check, checksText, ok, problem } from "../lib/checks.ts";
+import { readCheckout } from "../lib/checkout.ts";
+import { type Check, checksText, ok, problem, warning } from "../lib/checks.ts";
 import { EXIT_FAILED } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { checkDocker, checkNode, checkPackages, checkPulumi, checkSsh } from "../local/checks.ts";
@@ -18,13 +20,23 @@ interface Options extends ConfigOptions {
   bundle?: string;
 }
 
+/** Two weeks: time enough to get another. */
+const CERTIFICATE_ENDS_SOON_MS = 14 * 86_400_000;
+
 /** Everything that is looked at before an `up` of an environment. */
 export async function examine(folder: string, environment: string, set: readonly string[]): Promise<Check[]> {
   const checks: Check[] = [checkNode(ROOT), checkPackages(ROOT)];
   let cluster: Cluster | undefined;
   try {
-    cluster = describeCluster(loadConfig(folder, environment, set));
+    const config = loadConfig(folder, environment, set);
+    cluster = describeCluster(config);
+    checkToday(config, environment);
     checks.push(ok("config", `${cluster.architecture}, ${cluster.machines.length} machines`));
+    const end = certificateEnd(config, readCheckout().script);
+    if (end && end.getTime() - Date.now() < CERTIFICATE_ENDS_SOON_MS) {
+      const day = end.toISOString().slice(0, 10);
+      checks.push(warning("tlsCertificate", `it ends on ${day}`, "get a new one, and up"));
+    }
     for (const text of missingBeforeUp(cluster, environment)) {
       const [, key = "config", said = text] = /^(\w+): (.*)$/.exec(text) ?? [];
       checks.push(problem(key, `not set: ${said}`));

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { examine } from "../../cli/doctor.ts";
 import { runProgram } from "../../cli/program.ts";
 import { checkToday, describeCluster, validate } from "../../cluster/load.ts";
 import { problemsOfToday } from "../../cluster/rules.ts";
@@ -16,6 +17,7 @@ import { pages, pageUrl } from "../../components/access.ts";
 import { ConfigError } from "../../config/problems.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { readCheckout } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
 import { publishedLinks, renderCompose } from "../../render/compose.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 import { problems } from "../fixtures/problems.ts";
@@ -243,6 +245,26 @@ describe("tls: files", () => {
       const said = problemsOfToday(config, readCheckout()).map(({ key, rule }) => `${key}: ${rule}`);
       expect(said).toEqual([expect.stringMatching(message)]);
       expect(() => checkToday(config, "test")).toThrow(ConfigError);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test.each([
+    [50, []],
+    [90, [["warning", expect.stringMatching(/^it ends on \d{4}-\d\d-\d\d$/)]]],
+    [110, [["problem", expect.stringContaining("valid today (it ended on")]]],
+  ])("is looked at by doctor: after %d of its 100 days", async (days, expected) => {
+    vi.useFakeTimers({ now: Date.now() + days * 86_400_000, toFake: ["Date"] });
+    try {
+      const { platform: _, ...set } = raw();
+      const checks = await examine(
+        ROOT,
+        "local",
+        Object.entries(set).map(([key, value]) => `${key}=${value}`),
+      );
+      const found = checks.filter(({ what }) => what === "tlsCertificate");
+      expect(found.map((check) => [check.state, check.found])).toEqual(expected);
     } finally {
       vi.useRealTimers();
     }

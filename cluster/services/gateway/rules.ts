@@ -160,6 +160,13 @@ export function certificateOfToday(c: Config, script: Context["script"], refuse:
   }
 }
 
+/** When the certificate of `tls: files` ends, of a config that `certificateOfToday` does not refuse; `undefined` where another ends by itself. */
+export function certificateEnd(c: Config, script: Context["script"]): Date | undefined {
+  if (c.tls !== "files" || c.tlsCertificate === undefined) return undefined;
+  const [certificate] = chainIn(c.tlsCertificate, script, () => {});
+  return certificate && new Date(certificate.validTo);
+}
+
 const dayOf = (date: string): string => new Date(date).toISOString().slice(0, 10);
 
 const isFor = (certificate: X509Certificate, domain: string): boolean =>
