@@ -148,6 +148,15 @@ CHANGES = {
             1,
         ),
     ],
+    # Arguments that pandas 2 no longer has. Without `squeeze`, one column stays a frame, as pandas itself gives it.
+    "pyspark/pandas/namespace.py": [
+        ("            squeeze=sq,\n", "", 1),
+        ("            convert_float=convert_float,\n            mangle_dupe_cols=mangle_dupe_cols,\n", "", 1),
+        ("            date_parser=date_parser,\n", "            **({} if date_parser is None else {\"date_parser\": date_parser}),\n", 1),
+        ("            unit=unit,\n            infer_datetime_format=infer_datetime_format,\n", "            unit=unit,\n", 1),
+        ("        unit=unit,\n        infer_datetime_format=infer_datetime_format,\n", "        unit=unit,\n", 1),
+        ("                name=name,\n                closed=closed,\n                **kwargs,\n", '                name=name,\n                inclusive=closed or "both",\n                **kwargs,\n', 1),
+    ],
     "pyspark/sql/connect/client/core.py": [
         ("renamed_table.to_pandas(**pandas_options)", f"renamed_table.to_pandas({NANOSECONDS}=True, **pandas_options)", 1),
         ("renamed_table.to_pandas()", f"renamed_table.to_pandas({NANOSECONDS}=True)", 1),

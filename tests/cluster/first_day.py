@@ -59,6 +59,14 @@ def excel():
 
 
 @step
+def pandas_on_spark_takes_what_pandas_takes():
+    ps.DataFrame({"a": [1, 2], "b": ["x", "y"]}).to_excel("by-ps.xlsx", index=False)
+    day = ps.to_datetime(ps.Series(["2024-01-02"])).dt.day.tolist()
+    left = len(ps.date_range("2024-01-01", "2024-01-04", closed="left"))
+    return [list(ps.read_excel("by-ps.xlsx").shape), len(ps.date_range("2024-01-01", periods=3)), left, *day]
+
+
+@step
 def text_files():
     os.system("rm -rf lines")
     sc.parallelize(["a", "b"] * 10, 4).saveAsTextFile("lines")

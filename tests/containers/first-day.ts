@@ -15,6 +15,7 @@ const FIRST_DAY = {
   pandas_reads_what_pandas_on_spark_wrote: 5,
   pandas_on_spark_plots: "Figure",
   excel: 1,
+  pandas_on_spark_takes_what_pandas_takes: [[2, 2], 3, 3, 2],
   text_files: 20,
   file_for_executors: ["hello"],
   module_beside_the_notebook: [1, 2, 3],
