@@ -136,7 +136,7 @@ test("a device that this machine does not have is said with its group, before an
   };
   expect(check(["/dev/null"], ["/dev/zero"])).not.toThrow();
   // Neither a folder nor what is not there.
-  expect(check(["/dev/gpu-of-no-one"], ["/dev/shm"])).toThrow(/gpu: \/dev\/gpu-of-no-one[^]*gpu: \/dev\/shm/);
+  expect(check(["/dev/gpu-of-no-one"], ["/dev/shm"])).toThrow(/gpu: \/dev\/gpu-of-no-one[\s\S]*gpu: \/dev\/shm/);
 });
 
 test("Marathon has workers for each group, of its size and on its agents alone", () => {
