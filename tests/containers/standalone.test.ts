@@ -296,6 +296,8 @@ except e.HTTPError as refused: print(refused.read())`;
     const held = cluster.exec("client", ["python3", "/tmp/held_job.py"]);
     const holds = () => cluster.exec("client", ["test", "-e", "/tmp/held"]);
     await eventually("a session that holds an executor", 120, holds, (r) => r.code === 0);
+    // What a master leaves that ended while it wrote.
+    expect((await cluster.exec("master-1", ["touch", "/var/lib/spark/recovery/app_cut-off"])).code).toBe(0);
     await cluster.cli("down");
     await held;
     await cluster.cli("up", ["--no-smoke"]);

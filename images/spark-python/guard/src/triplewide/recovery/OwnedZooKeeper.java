@@ -154,7 +154,8 @@ public class OwnedZooKeeper extends StandaloneRecoveryModeFactory {
           byte[] bytes = client.getData().forPath(path(name));
           try {
             found.add(serializer.newInstance().<T>deserialize(ByteBuffer.wrap(bytes), type));
-          } catch (RuntimeException e) {
+          } catch (Exception e) {
+            // Scala throws checked exceptions unannounced: one that came out here would keep the master from leading.
             LOG.warn("{} cannot be read, and is deleted", path(name), e);
             client.delete().forPath(path(name));
           }

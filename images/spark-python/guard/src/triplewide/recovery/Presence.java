@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.apache.spark.deploy.master.ApplicationInfo;
+import org.apache.spark.deploy.master.DriverInfo;
 import org.apache.spark.deploy.master.WorkerInfo;
 import org.apache.spark.rpc.RpcAddress;
 import org.slf4j.Logger;
@@ -48,8 +49,9 @@ final class Presence {
   }
 
   /** As Spark's {@code PersistenceEngine} names entries. */
-  private static String nameOf(Object entry) {
+  static String nameOf(Object entry) {
     if (entry instanceof ApplicationInfo) return "app_" + ((ApplicationInfo) entry).id();
+    if (entry instanceof DriverInfo) return "driver_" + ((DriverInfo) entry).id();
     return "worker_" + ((WorkerInfo) entry).id();
   }
 

@@ -1,20 +1,27 @@
 package triplewide.recovery;
 
+import java.io.File;
+import java.util.ArrayList;
 import java.util.List;
 import org.apache.spark.SparkConf;
 import org.apache.spark.deploy.master.FileSystemPersistenceEngine;
 import org.apache.spark.deploy.master.FileSystemRecoveryModeFactory;
 import org.apache.spark.deploy.master.PersistenceEngine;
 import org.apache.spark.serializer.Serializer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import scala.collection.JavaConverters;
 import scala.collection.Seq;
 import scala.reflect.ClassTag;
 
 /**
- * Recovery of one master as Spark's mode FILESYSTEM does it, without waiting for what is gone ({@link Presence}). Used by
+ * Recovery of one master as Spark's mode FILESYSTEM does it, without waiting for what is gone ({@link Presence}), and
+ * past an entry that was cut off. Used by
  * {@code spark.deploy.recoveryMode=CUSTOM}, with Spark's own {@code spark.deploy.recoveryDirectory}.
  */
 public class PresentFiles extends FileSystemRecoveryModeFactory {
+  private static final Logger LOG = LoggerFactory.getLogger(PresentFiles.class);
+
   private final String directory;
   private final Serializer serializer;
 
@@ -24,12 +31,29 @@ public class PresentFiles extends FileSystemRecoveryModeFactory {
     this.serializer = serializer;
   }
 
+  private List<String> namesOf(String prefix) {
+    String[] names = new File(directory).list((folder, name) -> name.startsWith(prefix));
+    return names == null ? List.of() : List.of(names);
+  }
+
   @Override
   public PersistenceEngine createPersistenceEngine() {
     return new FileSystemPersistenceEngine(directory, serializer) {
       @Override
       public <T> Seq<T> read(String prefix, ClassTag<T> type) {
-        List<T> entries = JavaConverters.seqAsJavaList(super.read(prefix, type));
+        List<T> entries = new ArrayList<>();
+        for (String name : namesOf(prefix)) {
+          try {
+            for (T entry : JavaConverters.seqAsJavaList(super.<T>read(name, type))) {
+              // Spark reads whatever begins with the name.
+              if (Presence.nameOf(entry).equals(name)) entries.add(entry);
+            }
+          } catch (Exception e) {
+            // A master that ended while it wrote: the next one shall not end by that.
+            LOG.warn("{} cannot be read, and is deleted", name, e);
+            unpersist(name);
+          }
+        }
         return Presence.of(entries, this::unpersist);
       }
     };
