@@ -7,7 +7,7 @@ import { containerStates } from "../local/health.ts";
 import { journalScript, type LogFilter, type LogLine, logText, readDockerLogs, readJournal } from "../render/logs.ts";
 import { projectFolder } from "./common.ts";
 import { type LocalOptions, localCluster, localCommand } from "./local.ts";
-import { machinesOfStack } from "./stack.ts";
+import { askMachines } from "./stack.ts";
 
 /** Lines of each service, or of each machine, at most. A machine's records are at most 900,000 bytes. */
 const MAX_LINES = 1000;
@@ -63,22 +63,7 @@ async function ofContainers(config: Config, env: string, filter: LogFilter): Pro
 
 async function ofMachines(config: Config, env: string, filter: LogFilter): Promise<LogLine[]> {
   const cluster = describeCluster(config);
-  const { ssh } = await machinesOfStack(cluster, env);
-  try {
-    const found = await Promise.all(
-      cluster.machines.map(async (machine) => {
-        const { code, stdout, stderr } = await ssh.run(machine, "sudo -n bash -s", { input: journalScript(filter) });
-        if (code !== 0 || (stdout === "" && stderr !== "")) {
-          process.stderr.write(`${machine.name}: ${stderr.trim() || `exit code ${code}`}\n`);
-          process.exitCode = 1;
-        }
-        return readJournal(machine.name, stdout);
-      }),
-    );
-    return found.flat();
-  } finally {
-    await ssh.close();
-  }
+  return (await askMachines(cluster, env, cluster.machines, journalScript(filter), readJournal)).flat();
 }
 
 function wholeLines(text: string): number {

@@ -1,5 +1,5 @@
 import { hostKeyAlias } from "../cluster/host-keys.ts";
-import type { Cluster } from "../cluster/types.ts";
+import type { Cluster, Machine } from "../cluster/types.ts";
 import { Ssh } from "../machines/ssh.ts";
 import { projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
@@ -36,4 +36,36 @@ export async function machinesOfStack(cluster: Cluster, environment: string): Pr
     ...(bastionAddress ? { bastion: { name: "bastion", address: bastionAddress, hostKeyAlias: alias } } : {}),
   });
   return { ssh, outputs };
+}
+
+/**
+ * Runs a script as root on machines of a stack, all at the same time. A machine that cannot be asked is named on stderr, and makes the
+ * exit code 1.
+ *
+ * @param read What a machine's output says; `undefined` where it does not say it.
+ * @throws UserError where there is no Pulumi CLI, or no such stack.
+ */
+export async function askMachines<T>(
+  cluster: Cluster,
+  environment: string,
+  machines: readonly Machine[],
+  script: string,
+  read: (machine: string, output: string) => T | undefined,
+): Promise<T[]> {
+  const { ssh } = await machinesOfStack(cluster, environment);
+  try {
+    const answers = machines.map(async (machine): Promise<T | undefined> => {
+      const { code, stdout, stderr } = await ssh.run(machine, "sudo -n bash -s", { input: script });
+      const failed = code !== 0 || (stdout === "" && stderr !== "");
+      const found = failed && stdout === "" ? undefined : read(machine.name, stdout);
+      if (failed || found === undefined) {
+        process.stderr.write(`${machine.name}: ${stderr.trim() || `no answer (exit code ${code})`}\n`);
+        process.exitCode = 1;
+      }
+      return found;
+    });
+    return (await Promise.all(answers)).filter((one) => one !== undefined);
+  } finally {
+    await ssh.close();
+  }
 }

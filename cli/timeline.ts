@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { UserError } from "../lib/errors.ts";
-import { RECORDS_SCRIPT, readTimeline, type Timeline, timelineSvg, timelineText } from "../render/timeline.ts";
+import { RECORDS_SCRIPT, readTimeline, timelineSvg, timelineText } from "../render/timeline.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
-import { machinesOfStack } from "./stack.ts";
+import { askMachines } from "./stack.ts";
 
 interface Options extends ConfigOptions {
   picture?: string;
@@ -30,23 +30,9 @@ export function timeline(): Command {
       const unknown = names.find((name) => !cluster.machines.some((machine) => machine.name === name));
       if (unknown !== undefined) throw new UserError(`${cluster.name} has no machine ${unknown}`);
       const asked = cluster.machines.filter(({ name }) => names.length === 0 || names.includes(name));
-      const { ssh } = await machinesOfStack(cluster, environment);
-      try {
-        const found = await Promise.all(
-          asked.map(async (machine): Promise<Timeline | undefined> => {
-            const { code, stdout, stderr } = await ssh.run(machine, "sudo -n bash -s", { input: RECORDS_SCRIPT });
-            const read = code === 0 ? readTimeline(machine.name, stdout) : undefined;
-            if (!read) process.stderr.write(`${machine.name}: ${stderr.trim() || "it has no records of its boot"}\n`);
-            return read;
-          }),
-        );
-        const timelines = found.filter((one) => one !== undefined);
-        if (timelines.length < asked.length) process.exitCode = 1;
-        if (timelines.length === 0) return;
-        process.stdout.write(timelineText(timelines));
-        if (options.picture !== undefined) writeFileSync(options.picture, timelineSvg(timelines));
-      } finally {
-        await ssh.close();
-      }
+      const timelines = await askMachines(cluster, environment, asked, RECORDS_SCRIPT, readTimeline);
+      if (timelines.length === 0) return;
+      process.stdout.write(timelineText(timelines));
+      if (options.picture !== undefined) writeFileSync(options.picture, timelineSvg(timelines));
     });
 }
