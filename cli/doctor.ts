@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { checkToday, describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
-import { certificateEnd } from "../cluster/services/gateway/rules.ts";
+import { certificateEnd, dayOf } from "../cluster/services/gateway/rules.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { ConfigError } from "../config/problems.ts";
 import { readCheckout } from "../lib/checkout.ts";
@@ -34,8 +34,7 @@ export async function examine(folder: string, environment: string, set: readonly
     checks.push(ok("config", `${cluster.architecture}, ${cluster.machines.length} machines`));
     const end = certificateEnd(config, readCheckout().script);
     if (end && end.getTime() - Date.now() < CERTIFICATE_ENDS_SOON_MS) {
-      const day = end.toISOString().slice(0, 10);
-      checks.push(warning("tlsCertificate", `it ends on ${day}`, "get a new one, and up"));
+      checks.push(warning("tlsCertificate", `it ends on ${dayOf(end)}`, "get a new one, and up"));
     }
     for (const text of missingBeforeUp(cluster, environment)) {
       const [, key = "config", said = text] = /^(\w+): (.*)$/.exec(text) ?? [];

@@ -167,7 +167,8 @@ export function certificateEnd(c: Config, script: Context["script"]): Date | und
   return certificate && new Date(certificate.validTo);
 }
 
-const dayOf = (date: string): string => new Date(date).toISOString().slice(0, 10);
+/** A date as people write it in files: 2026-11-27. */
+export const dayOf = (date: string | Date): string => new Date(date).toISOString().slice(0, 10);
 
 const isFor = (certificate: X509Certificate, domain: string): boolean =>
   (isAddress(domain) ? certificate.checkIP(domain) : certificate.checkHost(domain)) !== undefined;
