@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { describeCluster } from "../cluster/load.ts";
-import { holdersOf, rotationOf } from "../cluster/rotation.ts";
+import { holdersOf, rotationNote } from "../cluster/rotation.ts";
 import { givenSecrets, SECRET_KEYS } from "../config/secrets.ts";
 import { UsageError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
@@ -24,7 +24,7 @@ export function rotate(): Command {
       if (name === undefined) {
         for (const one of made) {
           process.stdout.write(
-            `${one}\n  starts anew: ${holdersOf(cluster, one).join(", ")}\n  ${rotationOf(one)?.note}\n`,
+            `${one}\n  starts anew: ${holdersOf(cluster, one).join(", ")}\n  ${rotationNote(one)}\n`,
           );
         }
         return;
@@ -36,7 +36,7 @@ export function rotate(): Command {
         throw new UsageError(`this cluster has no secret "${name}". Fix: one of ${made.join(", ")}, or all`);
       await localCluster(config, options.env);
       const names = name === "all" ? made : [name];
-      for (const one of names) process.stdout.write(`${one}: ${rotationOf(one)?.note}\n`);
+      for (const one of names) process.stdout.write(`${one}: ${rotationNote(one)}\n`);
       await up({ root: ROOT, environment: options.env, config, smoke: false, renew: names });
     });
 }

@@ -42,7 +42,7 @@ export async function machinesOfStack(cluster: Cluster, environment: string): Pr
  * Runs a script as root on machines of a stack, all at the same time. A machine that cannot be asked is named on stderr, and makes the
  * exit code 1.
  *
- * @param read What a machine's output says; `undefined` where it does not say it.
+ * @param read What records a machine's output holds; `undefined` where it holds none.
  * @throws UserError where there is no Pulumi CLI, or no such stack.
  */
 export async function askMachines<T>(
@@ -59,7 +59,9 @@ export async function askMachines<T>(
       const failed = code !== 0 || (stdout === "" && stderr !== "");
       const found = failed && stdout === "" ? undefined : read(machine.name, stdout);
       if (failed || found === undefined) {
-        process.stderr.write(`${machine.name}: ${stderr.trim() || `no answer (exit code ${code})`}\n`);
+        process.stderr.write(
+          `${machine.name}: ${stderr.trim() || (failed ? `exit code ${code}` : "it has no such records")}\n`,
+        );
         process.exitCode = 1;
       }
       return found;

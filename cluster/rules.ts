@@ -380,18 +380,20 @@ function notebookHub(c: Config, refuse: Refuse): void {
   }
 }
 
+/** Keys that come together. */
+const OPENID = ["oidcIssuer", "oidcClientId", "oidcClientSecret"] as const;
+
 /** An OpenID provider has users, each another to it, and a client for them. */
 function openId(c: Config, refuse: Refuse): void {
-  const keys = (["oidcIssuer", "oidcClientId", "oidcClientSecret"] as const).filter((key) => c[key] !== undefined);
   const shown = (key: ConfigKey): unknown => (key === "oidcClientSecret" ? HIDDEN : c[key]);
-  if (keys.length === 0) {
+  if (OPENID.every((key) => c[key] === undefined)) {
     for (const [name, { login }] of Object.entries(c.users)) {
       const rule = `without login (${name} has one) while oidcIssuer is empty`;
       if (login !== undefined) refuse("users", rule, "set oidcIssuer too, or remove login");
     }
     return;
   }
-  for (const key of ["oidcIssuer", "oidcClientId", "oidcClientSecret"] as const) {
+  for (const key of OPENID) {
     if (!hasHub(c) && c[key] !== undefined) {
       refuse(key, "empty while notebooks is single", "set notebooks to hub, or remove it", shown(key));
     } else if (c[key] === undefined) {

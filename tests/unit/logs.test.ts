@@ -1,12 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { ROOT } from "../../lib/root.ts";
 import { journalScript, logText, readDockerLogs, readJournal } from "../../render/logs.ts";
 import { CLOUD } from "../fixtures/configs.ts";
+import { machinesThatAnswer, type StackFolder, stackFolder, TRIPLEWIDE } from "../fixtures/stack-folder.ts";
 
 const AT = Date.UTC(2026, 10, 27, 8) * 1000;
 const record = (seconds: number, fields: Record<string, unknown>): string =>
@@ -70,40 +69,21 @@ test("the machine's shell and journalctl take the text as a text", () => {
 describe("triplewide logs of machines", () => {
   const CONFIG = { ...CLOUD, clusterName: "lab", architecture: "standalone" };
   const { machines } = describeCluster(validate(CONFIG, "prod"));
-  const addressOf = (wanted: string) => machines.find(({ name }) => name === wanted)?.address;
-  let folder: string;
+  const addressOf = (wanted: string) => String(machines.find(({ name }) => name === wanted)?.address);
+  let stack: StackFolder;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "triplewide-logs-"));
-    const script = (name: string, text: string) =>
-      writeFileSync(join(folder, name), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
-    script("pulumi", `echo '{"bastionAddress": "198.51.100.9"}'`);
-    // The client and a master answer, with what they were asked; the others are not reached.
-    script(
-      "ssh",
-      `[ "$1" != -G ] || exit 0
-case "$*" in
-  *"echo open; exec cat"*) echo open; exec cat ;;
-  *"HostKeyAlias=${addressOf("client")} "*" sudo -n bash -s") cat > "$STUBS/asked"; cat "$STUBS/client" ;;
-  *"HostKeyAlias=${addressOf("master-1")} "*" sudo -n bash -s") cat >/dev/null; cat "$STUBS/master" ;;
-  *) cat >/dev/null; echo "Connection refused" >&2; exit 255 ;;
-esac`,
-    );
-    writeFileSync(join(folder, "client"), record(2, { _SYSTEMD_UNIT: "triplewide-jupyter.service", MESSAGE: "two" }));
-    writeFileSync(
-      join(folder, "master"),
-      record(1, { _SYSTEMD_UNIT: "triplewide-spark-master.service", MESSAGE: "one" }),
-    );
-    const lines = Object.entries(CONFIG).map(([key, value]) => `  triplewide:${key}: ${JSON.stringify(value)}`);
-    writeFileSync(join(folder, "Pulumi.yaml"), "name: triplewide\nruntime: nodejs\n");
-    writeFileSync(join(folder, "Pulumi.prod.yaml"), `config:\n${lines.join("\n")}\n`);
+    // The client and a master answer, with what they were asked.
+    const answers = {
+      [addressOf("client")]: `cat > "$STUBS/asked"; cat "$STUBS/client"`,
+      [addressOf("master-1")]: `cat >/dev/null; cat "$STUBS/master"`,
+    };
+    stack = stackFolder(CONFIG, machinesThatAnswer(answers));
+    const says = (machine: string, line: string) => writeFileSync(join(stack.folder, machine), line);
+    says("client", record(2, { _SYSTEMD_UNIT: "triplewide-jupyter.service", MESSAGE: "two" }));
+    says("master", record(1, { _SYSTEMD_UNIT: "triplewide-spark-master.service", MESSAGE: "one" }));
   });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
-  const logs = (...args: string[]) =>
-    spawnSync(join(ROOT, "cli", "triplewide"), ["logs", ...args], {
-      cwd: folder,
-      encoding: "utf8",
-      env: { ...process.env, STUBS: folder, PATH: `${folder}:${process.env.PATH}` },
-    });
+  afterEach(() => rmSync(stack.folder, { recursive: true, force: true }));
+  const logs = (...args: string[]) => spawnSync(TRIPLEWIDE, ["logs", ...args], { ...stack.options, encoding: "utf8" });
 
   test("are in one order, and a machine that does not answer is named", { timeout: 60_000 }, () => {
     const { status, stdout, stderr } = logs("--env", "prod", "--since", "2026-11-27T08:00:00Z", "--grep", "o");

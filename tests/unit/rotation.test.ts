@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { holdersOf, rotationOf } from "../../cluster/rotation.ts";
+import { holdersOf, rotationNote } from "../../cluster/rotation.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import { SECRET_KEYS } from "../../config/secrets.ts";
 import { renewSecrets } from "../../local/project.ts";
@@ -17,7 +17,7 @@ test.each(ARCHITECTURES)("every secret of %s on a laptop can be rotated, and som
   const made = cluster.secrets.map((s) => s.name).filter((name) => !GIVEN.includes(name));
   expect(made.length).toBeGreaterThan(5);
   for (const name of made) {
-    expect(rotationOf(name)?.note, name).toBeTruthy();
+    expect(rotationNote(name), name).toBeTruthy();
     expect(holdersOf(cluster, name), name).not.toEqual([]);
   }
 });
@@ -28,10 +28,10 @@ test("so can those of a hub and of Spark Connect", () => {
     { sparkConnect: true },
   ]) {
     const { secrets } = define(raw);
-    for (const { name } of secrets) if (!GIVEN.includes(name)) expect(rotationOf(name)?.note, name).toBeTruthy();
+    for (const { name } of secrets) if (!GIVEN.includes(name)) expect(rotationNote(name), name).toBeTruthy();
   }
   // A secret that nobody has thought of is not waved through.
-  expect(rotationOf("new-secret")).toBeUndefined();
+  expect(rotationNote("new-secret")).toBeUndefined();
 });
 
 test("only the named secrets are forgotten", () => {

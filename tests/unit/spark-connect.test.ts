@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { instructions } from "../../cli/connect.ts";
@@ -14,9 +13,9 @@ import { fill, secretsIn } from "../../cluster/values.ts";
 import { connectServer, pages, sshConfig } from "../../components/access.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import { readCheckout } from "../../lib/checkout.ts";
-import { ROOT } from "../../lib/root.ts";
 import { publishedLinks } from "../../render/compose.ts";
 import { CLOUD, mesosOf } from "../fixtures/configs.ts";
+import { type StackFolder, stackFolder, TRIPLEWIDE } from "../fixtures/stack-folder.ts";
 
 const checkout = readCheckout();
 const define = (raw: Record<string, unknown>): Cluster => defineCluster(validate(raw, "test"), checkout);
@@ -142,24 +141,15 @@ describe("triplewide connect", () => {
   });
 });
 
-/** `pulumi` and `ssh` are played by scripts: the stack's outputs, and a session that stays open. */
-const STUBS = {
-  pulumi: `#!/bin/bash\necho '{"bastionAddress": "198.51.100.9", "sparkRemote": "sc://localhost:15002/;authorization=Bearer%20abc"}'\n`,
-  ssh: `#!/bin/bash\n[ "$1" != -G ] || exit 0\necho $$ >>"$STUBS/sessions"; echo "$*" >>"$STUBS/calls"; eval "\${@: -1}"\n`,
-};
-
 describe("triplewide connect on OpenStack", () => {
-  let folder: string;
+  let stack: StackFolder;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "triplewide-connect-"));
-    for (const [name, script] of Object.entries(STUBS)) writeFileSync(join(folder, name), script, { mode: 0o755 });
-    const lines = Object.entries({ ...CLOUD, sparkConnect: true }).map(
-      ([key, value]) => `  triplewide:${key}: ${JSON.stringify(value)}`,
-    );
-    writeFileSync(join(folder, "Pulumi.yaml"), "name: triplewide\nruntime: nodejs\n");
-    writeFileSync(join(folder, "Pulumi.prod.yaml"), `config:\n${lines.join("\n")}\n`);
+    // Each is a session that stays open.
+    const ssh = `echo $$ >>"$STUBS/sessions"; echo "$*" >>"$STUBS/calls"; eval "\${@: -1}"`;
+    const outputs = { sparkRemote: "sc://localhost:15002/;authorization=Bearer%20abc" };
+    stack = stackFolder({ ...CLOUD, sparkConnect: true }, ssh, outputs);
   });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  afterEach(() => rmSync(stack.folder, { recursive: true, force: true }));
 
   /** Runs it on a port of its own until it has printed its lines. */
   async function opened() {
@@ -169,10 +159,7 @@ describe("triplewide connect on OpenStack", () => {
         server.close(() => resolve(free));
       });
     });
-    const child = spawn(join(ROOT, "cli", "triplewide"), ["connect", "--env", "prod", "--port", String(port)], {
-      cwd: folder,
-      env: { ...process.env, STUBS: folder, PATH: `${folder}:${process.env.PATH}` },
-    });
+    const child = spawn(TRIPLEWIDE, ["connect", "--env", "prod", "--port", String(port)], stack.options);
     const said = { out: "", err: "" };
     const code = new Promise<number | null>((resolve) => child.on("close", resolve));
     child.stdout.on("data", (chunk: Buffer) => {
@@ -192,14 +179,17 @@ describe("triplewide connect on OpenStack", () => {
     const { port, child, said, code } = await opened();
     expect(said.out, said.err).toContain(`"sc://localhost:${port}/;authorization=Bearer%20abc"`);
     const client = connectServer(define({ ...CLOUD, sparkConnect: true }));
-    expect(readFileSync(join(folder, "calls"), "utf8")).toContain(`-L 127.0.0.1:${port}:${client?.address}:15002`);
+    expect(readFileSync(join(stack.folder, "calls"), "utf8")).toContain(
+      `-L 127.0.0.1:${port}:${client?.address}:15002`,
+    );
     child.kill("SIGINT");
     expect(await code).toBe(0);
   });
 
   test("says that the tunnel is gone when it is", async () => {
     const { said, code } = await opened();
-    for (const pid of readFileSync(join(folder, "sessions"), "utf8").trim().split("\n")) process.kill(Number(pid));
+    for (const pid of readFileSync(join(stack.folder, "sessions"), "utf8").trim().split("\n"))
+      process.kill(Number(pid));
     expect(await code).toBe(1);
     expect(said.err).toMatch(/the tunnel to \S+ ended: its bastion closed it, or is gone/);
   });

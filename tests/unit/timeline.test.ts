@@ -1,12 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { ROOT } from "../../lib/root.ts";
 import { readTimeline, type Timeline, timelineSvg, timelineText } from "../../render/timeline.ts";
 import { CLOUD } from "../fixtures/configs.ts";
+import { machinesThatAnswer, type StackFolder, stackFolder, TRIPLEWIDE } from "../fixtures/stack-folder.ts";
 
 const STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5";
 const STARTED = "39f53479d3a045ac8e11786248231fbf";
@@ -76,37 +75,19 @@ test("the picture has one axis for all machines, and no name ends its text", () 
 
 describe("triplewide timeline", () => {
   const CONFIG = { ...CLOUD, clusterName: "lab", architecture: "standalone" };
-  const CLIENT = describeCluster(validate(CONFIG, "prod")).machines.find(({ name }) => name === "client")?.address;
-  let folder: string;
+  const client = describeCluster(validate(CONFIG, "prod")).machines.find(({ name }) => name === "client");
+  let stack: StackFolder;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "triplewide-timeline-"));
-    const script = (name: string, text: string) =>
-      writeFileSync(join(folder, name), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
-    script("pulumi", `echo '{"bastionAddress": "198.51.100.9"}'`);
-    // The client and the bastion answer, the others are not reached.
-    script(
-      "ssh",
-      `[ "$1" != -G ] || exit 0
-case "$*" in
-  *"echo open; exec cat"*) echo open; exec cat ;;
-  *" sudo -n bash -s"*) case "$*" in *"HostKeyAlias=${CLIENT} "*) cat >/dev/null; cat "$STUBS/records" ;; *) echo "Connection refused" >&2; exit 255 ;; esac ;;
-esac`,
-    );
-    writeFileSync(join(folder, "records"), RECORDS);
-    const lines = Object.entries(CONFIG).map(([key, value]) => `  triplewide:${key}: ${JSON.stringify(value)}`);
-    writeFileSync(join(folder, "Pulumi.yaml"), "name: triplewide\nruntime: nodejs\n");
-    writeFileSync(join(folder, "Pulumi.prod.yaml"), `config:\n${lines.join("\n")}\n`);
+    const answers = { [String(client?.address)]: `cat >/dev/null; cat "$STUBS/records"` };
+    stack = stackFolder(CONFIG, machinesThatAnswer(answers));
+    writeFileSync(join(stack.folder, "records"), RECORDS);
   });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  afterEach(() => rmSync(stack.folder, { recursive: true, force: true }));
   const timeline = (...args: string[]) =>
-    spawnSync(join(ROOT, "cli", "triplewide"), ["timeline", ...args], {
-      cwd: folder,
-      encoding: "utf8",
-      env: { ...process.env, STUBS: folder, PATH: `${folder}:${process.env.PATH}` },
-    });
+    spawnSync(TRIPLEWIDE, ["timeline", ...args], { ...stack.options, encoding: "utf8" });
 
   test("prints the machines that answer, names the others, and draws", { timeout: 60_000 }, () => {
-    const file = join(folder, "boot.svg");
+    const file = join(stack.folder, "boot.svg");
     expect(timeline("prod", "client", "--picture", file)).toMatchObject({
       status: 0,
       stderr: "",
@@ -121,7 +102,7 @@ esac`,
   test("refuses a machine that is not there, and a cluster of containers", { timeout: 60_000 }, () => {
     expect(timeline("prod", "agent-99").stderr).toContain("lab has no machine agent-99");
     writeFileSync(
-      join(folder, "Pulumi.local.yaml"),
+      join(stack.folder, "Pulumi.local.yaml"),
       "config:\n  triplewide:platform: docker\n  triplewide:architecture: standalone\n",
     );
     expect(timeline("local").stderr).toContain("timeline is for a cluster on OpenStack");
