@@ -9,6 +9,7 @@ import java.security.MessageDigest;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.spark.package$;
+import org.sparkproject.connect.grpc.ForwardingServerCall.SimpleForwardingServerCall;
 import org.sparkproject.connect.grpc.ForwardingServerCallListener.SimpleForwardingServerCallListener;
 import org.sparkproject.connect.grpc.Metadata;
 import org.sparkproject.connect.grpc.ServerCall;
@@ -46,7 +47,8 @@ public final class Door implements ServerInterceptor {
 
   @Override
   public <Q, A> ServerCall.Listener<Q> interceptCall(
-      ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
+      ServerCall<Q, A> accepted, Metadata headers, ServerCallHandler<Q, A> next) {
+    ServerCall<Q, A> call = new HeadersFirst<>(accepted);
     String given = headers.get(AUTHORIZATION);
     if (given == null || !MessageDigest.isEqual(given.getBytes(StandardCharsets.UTF_8), expected)) {
       String why = given == null ? "this server asks for a token" : "the token is not that of this cluster";
@@ -71,6 +73,32 @@ public final class Door implements ServerInterceptor {
         if (!refused) super.onHalfClose();
       }
     };
+  }
+
+  /**
+   * A call that sends its headers before it ends.
+   *
+   * <p>A call that fails before its first message would send its status as headers. Caddy, which is the gateway, sends those on as
+   * headers and ends the reply with an empty message; clients then say "Stream removed" in place of the error.
+   */
+  private static final class HeadersFirst<Q, A> extends SimpleForwardingServerCall<Q, A> {
+    private boolean sent;
+
+    HeadersFirst(ServerCall<Q, A> call) {
+      super(call);
+    }
+
+    @Override
+    public void sendHeaders(Metadata headers) {
+      sent = true;
+      super.sendHeaders(headers);
+    }
+
+    @Override
+    public void close(Status status, Metadata trailers) {
+      if (!sent && !isCancelled()) sendHeaders(new Metadata());
+      super.close(status, trailers);
+    }
   }
 
   /** Why the sender of a message does not fit; {@code null} where it does, or does not say what it is. */
