@@ -12,7 +12,7 @@ Builds base, spark-python and client, or the images named (with what they stand 
 A run in which nothing has changed takes a second or two.
 
   --list     say which images there are, what they hold and which are built, and do nothing
-  --lock     only bring requirements.txt up to date with requirements.in (for spark-python and client)
+  --lock     only bring requirements.txt up to date with requirements.in (for spark-python, client and hub)
   --mesos-report FILE   only find out what MESOS_ARCHIVE holds and what of it works in spark-python, and write that to FILE as JSON
   --plain    BuildKit's output as lines instead of a moving display (what it is without a terminal)
   --help     this text
@@ -86,7 +86,11 @@ while (($#)); do
     shift
 done
 if [[ $action == report ]]; then wanted=(spark-python); fi
-((${#wanted[@]})) || wanted=(spark-python client)
+if ((${#wanted[@]} == 0)); then
+    wanted=(spark-python client)
+    # What stands on the client locks versions that fit its own.
+    if [[ $action == lock ]]; then wanted+=(hub); fi
+fi
 
 images=()
 for image in "${ORDER[@]}"; do

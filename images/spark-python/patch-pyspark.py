@@ -66,7 +66,26 @@ def _take_secret(jvm: JVMView, jconf: JavaObject) -> None:
 class SparkContext:
 """
 
+# Functions of foreachBatch and of query listeners run beside Spark Connect's server and call it as clients do: by its token.
+CALL_BACK = "SparkSession.builder.remote(connect_url).getOrCreate()"
+WITH_TOKEN = """
+
+def _with_token(url: str) -> str:
+    \"\"\"Address of the server with the token that it asks for.\"\"\"
+    with open(os.environ["SPARK_CONNECT_TOKEN_FILE"]) as file:
+        return f"{url};authorization=Bearer%20{file.read().strip()}"
+
+
+def main(infile: IO, outfile: IO) -> None:
+"""
+CONNECT_WORKER = [
+    ("\n\ndef main(infile: IO, outfile: IO) -> None:\n", WITH_TOKEN, 1),
+    (CALL_BACK, CALL_BACK.replace("connect_url", "_with_token(connect_url)"), 1),
+]
+
 CHANGES = {
+    "pyspark/sql/connect/streaming/worker/foreach_batch_worker.py": CONNECT_WORKER,
+    "pyspark/sql/connect/streaming/worker/listener_worker.py": CONNECT_WORKER,
     # With encryption, values of broadcast() go through a stream that took pickle's buffers for bytes: NumPy arrays, and pandas' data.
     "pyspark/serializers.py": [
         (

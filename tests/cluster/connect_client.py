@@ -8,6 +8,7 @@ exec(lines)
 
 import pandas as pd
 from pyspark.sql.functions import col, pandas_udf
+from pyspark.sql.streaming import StreamingQueryListener
 
 spark = globals()["spark"]
 
@@ -28,6 +29,33 @@ numbers = spark.range(1000)
 hosts = numbers.repartition(4).mapInPandas(where, "host string").distinct().toPandas()
 spark.createDataFrame([(1, "b"), (2, "c")], ["id", "name"]).write.mode("overwrite").saveAsTable("from_outside")
 
+
+class Listener(StreamingQueryListener):
+    """Runs on the client, beside the server."""
+
+    def onQueryStarted(self, event):
+        with open("/home/spark/work/started.txt", "w") as file:
+            file.write(str(event.id))
+
+    def onQueryProgress(self, event):
+        pass
+
+    def onQueryIdle(self, event):
+        pass
+
+    def onQueryTerminated(self, event):
+        pass
+
+
+def keep(batch, number):
+    batch.write.mode("append").saveAsTable("from_stream")
+
+
+spark.streams.addListener(Listener())
+stream = spark.readStream.schema("id long, name string").parquet("/home/spark/work/spark-warehouse/from_outside")
+query = stream.writeStream.foreachBatch(keep).option("checkpointLocation", "from_stream_checkpoint").trigger(availableNow=True).start()
+query.awaitTermination()
+
 # Errors of the server come as they are, each time: the gateway once lost one of five.
 refused = []
 for _ in range(15):
@@ -44,6 +72,8 @@ print(
             "hosts": sorted(hosts.host),
             "table": [row.name for row in spark.table("from_inside").orderBy("id").collect()],
             "file": spark.read.text("/home/spark/work/note.txt").collect()[0][0],
+            "streamed": [row.name for row in spark.table("from_stream").orderBy("id").collect()],
+            "started": spark.read.text("/home/spark/work/started.txt").collect()[0][0] == query.id,
             "refused": refused,
         }
     )

@@ -87,6 +87,9 @@ test("a program on another computer works with executors, tables and files of th
     half: 249_750,
     table: ["x", "y"],
     file: "a line",
+    // What functions of a stream did, which run beside the server.
+    streamed: ["b", "c"],
+    started: true,
   });
   expect(done.hosts[0]).toMatch(/^agent-/);
   // A folder that each executor has for itself.
