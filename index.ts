@@ -15,5 +15,6 @@ const spark = new SparkCluster(cluster.name, { cluster, root, ...found, secrets 
 // The outputs do not wait for the machines to be ready: with them people find out why one is not. The update itself does
 // wait, and fails if one does not become ready (spark.ready).
 export const { masterUrl, jupyterUrl, jupyterToken, uis, bastionAddress, sshConfig, sshKnownHosts, privateKey } = spark;
-export const { gatewayCertificate, gatewayPassword, objectStore, sparkProperties, sparkRemote, summary } = spark;
+export const { gatewayCertificate, gatewayPassword, hubPasswords, objectStore, sparkProperties, sparkRemote, summary } =
+  spark;
 export const readme = renderReadme(root, cluster, { masterUrl, jupyterUrl, uis, bastionAddress });

@@ -1,9 +1,45 @@
 import type { Command } from "commander";
+import { loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
 import { hubOrigin } from "../cluster/services/hub/entrance.ts";
-import { firstPassword, logins, userNames } from "../cluster/services/hub/hub.ts";
-import { UsageError } from "../lib/errors.ts";
+import { firstPassword, hubPasswords, logins, userNames } from "../cluster/services/hub/hub.ts";
+import type { Config } from "../config/schema.ts";
+import { UsageError, UserError } from "../lib/errors.ts";
 import { readSecret, renewSecrets } from "../local/project.ts";
-import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
+import { projectFolder } from "./common.ts";
+import { type LocalOptions, localCluster, localCommand } from "./local.ts";
+import { stackOutput } from "./stack.ts";
+
+interface Options extends LocalOptions {
+  renew?: string;
+}
+
+/** Where people open the hub, and the first password of each of its users. */
+interface Hub {
+  origin: string;
+  passwordOf: (user: string) => string;
+}
+
+/** Of the cluster on this machine's Docker. */
+async function here(config: Config, { env, renew }: Options): Promise<Hub> {
+  const { project } = await localCluster(config, env);
+  if (renew !== undefined) renewSecrets(project, [firstPassword(renew)]);
+  return {
+    origin: hubOrigin(config, ""),
+    passwordOf: (user) => readSecret(project, firstPassword(user)) ?? "made by the next `make up`",
+  };
+}
+
+async function ofStack({ env, renew }: Options): Promise<Hub> {
+  if (renew !== undefined) {
+    const fix = "they change it themselves on the page Password of the hub";
+    throw new UsageError(`--renew is for this machine's Docker: passwords of a stack are in its state. Fix: ${fix}`);
+  }
+  const { hub } = JSON.parse(await stackOutput(env, "uis")) as { hub?: string };
+  if (hub === undefined) throw new UserError(`stack ${env} has no hub yet. Fix: pulumi up --stack ${env}`);
+  const first = JSON.parse(await stackOutput(env, "hubPasswords")) as Record<string, string>;
+  return { origin: hub, passwordOf: (user) => first[user] ?? "made by the next `pulumi up`" };
+}
 
 /** `triplewide users`. */
 export function users(): Command {
@@ -11,37 +47,34 @@ export function users(): Command {
     "users",
     "Prints the hub's address, and the first password of each of its users.",
     "Users choose another one there. With `oidcIssuer`: who each is to the OpenID provider. Needs `notebooks: hub`.",
-    ["triplewide users", "triplewide users --renew alice"],
+    ["triplewide users", "triplewide users --renew alice", "triplewide users --env production"],
   )
     .option(
       "--renew <name>",
       "have the next `make up` give this user another first password, which ends all their logins (default: nobody)",
     )
-    .action(async (options: LocalOptions & { renew?: string }) => {
-      const config = localConfig(options, () => "there is no hub there yet (`notebooks` is single)");
+    .action(async (options: Options) => {
+      const { env, renew } = options;
+      const config = loadConfig(projectFolder(), env, options.set);
+      const docker = platformOf(config).machinesAreContainers;
       const names = userNames(config);
       if (names.length === 0) {
-        const fix = 'add users and "notebooks: hub" to the environment (docs/SHARING.md), then make up';
-        throw new UsageError(`environment "${options.env}" has no users: notebooks is single. Fix: ${fix}`);
+        const fix = `add users and "notebooks: hub" to the environment (docs/SHARING.md), then ${docker ? "make up" : "pulumi up"}`;
+        throw new UsageError(`environment "${env}" has no users: notebooks is single. Fix: ${fix}`);
       }
-      const { project } = await localCluster(config, options.env);
-      const { renew } = options;
       if (renew !== undefined) {
         if (config.oidcIssuer !== undefined) throw new UsageError("there are no passwords: users log in by oidcIssuer");
         if (!names.includes(renew)) throw new UsageError(`no user "${renew}". There are: ${names.join(", ")}`);
-        renewSecrets(project, [firstPassword(renew)]);
       }
-      process.stdout.write(`${hubOrigin(config, "")}/\n`);
+      const { origin, passwordOf } = await (docker ? here(config, options) : ofStack(options));
+      process.stdout.write(`${origin}/\n`);
       if (config.oidcIssuer !== undefined) {
         process.stdout.write(
-          `users log in by ${config.oidcIssuer}, which sends them to ${hubOrigin(config, "")}/hub/oauth_callback\n`,
+          `users log in by ${config.oidcIssuer}, which sends them to ${origin}/hub/oauth_callback\n`,
         );
         for (const [login, name] of logins(config)) process.stdout.write(`  ${name.padEnd(20)} ${login}\n`);
         return;
       }
-      for (const name of names) {
-        const password = readSecret(project, firstPassword(name)) ?? "made by the next `make up`";
-        process.stdout.write(`  ${name.padEnd(20)} ${password}\n`);
-      }
+      for (const { user } of hubPasswords(config)) process.stdout.write(`  ${user.padEnd(20)} ${passwordOf(user)}\n`);
     });
 }

@@ -59,8 +59,10 @@ export function agentSize(c: Agent, facts: Facts): AgentSize {
 }
 
 /** MiB that a machine has beside its system and its daemons; less than nothing where it is too small. */
-export const roomOf = (ramMiB: number, c: Agent, facts: Facts): number =>
-  Math.floor(ramMiB * SEEN) - SYSTEM_MIB - daemonsMiB(c, facts);
+export const roomOf = (ramMiB: number, c: Agent, facts: Facts): number => besideSystem(ramMiB) - daemonsMiB(c, facts);
+
+/** MiB that a machine has beside its system. */
+export const besideSystem = (ramMiB: number): number => Math.floor(ramMiB * SEEN) - SYSTEM_MIB;
 
 /** The size of the agents' flavor, where `flavorSizes` tells it. */
 export const agentFlavorSize = (c: Agent): Config["flavorSizes"][string] | undefined =>

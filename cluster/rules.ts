@@ -25,7 +25,7 @@ import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
 import { certificateOfToday, gatewayRules } from "./services/gateway/rules.ts";
-import { userAddresses } from "./services/hub/addresses.ts";
+import { mostUsers, userAddresses } from "./services/hub/addresses.ts";
 import { logins, userNames } from "./services/hub/hub.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { hasSharedStorage, usesShare } from "./shared-storage.ts";
@@ -357,21 +357,25 @@ function notebookHub(c: Config, refuse: Refuse): void {
     return;
   }
   if (names.length === 0) refuse("users", "set while notebooks is hub", "name the users, such as {alice: {}, bob: {}}");
-  if (platformOf(c).servers || architectureOf(c).executorsStartedBy !== "spark-workers" || hasMesos(c)) {
-    const where = `${c.architecture} on platform ${c.platform}`;
-    refuse("notebooks", `single in ${where}`, "the hub runs in standalone on platform docker", "hub");
+  const { servers } = platformOf(c);
+  if (architectureOf(c).executorsStartedBy !== "spark-workers" || hasMesos(c)) {
+    refuse("notebooks", `single in ${c.architecture}`, "the hub runs in standalone", "hub");
   }
   if (hasHdfs(c) && !runsHdfs(c)) {
     const rule = "single with an HDFS that was there before, in which nobody makes the users' homes";
     refuse("notebooks", rule, "remove existingNamenodes, or set datanodeCount for an HDFS of the cluster's own", "hub");
   }
-  if (!hasSharedStorage(c)) {
+  if (servers && hasSharedStorage(c)) {
+    const rule = "none while notebooks is hub on platform openstack: executors do not have users' folders there so far";
+    refuse("sharedStorage", rule, "set it to none; with datanodeCount users share files with executors by HDFS");
+  }
+  if (!servers && !hasSharedStorage(c)) {
     const rule = "nfs while notebooks is hub: executors have users' folders too";
     refuse("sharedStorage", rule, "remove it, or set notebooks to single");
   }
-  const { first, size } = userAddresses(c.networkCidr);
-  if (names.length > size || FIRST_AGENT_OFFSET + lastAgent(c) > first) {
-    const rule = `large enough for ${names.length} users (it has ${size} addresses for them) beside ${c.agentCount} agents`;
+  const most = mostUsers(c.networkCidr, servers);
+  if (names.length > most || FIRST_AGENT_OFFSET + lastAgent(c) > userAddresses(c.networkCidr).first) {
+    const rule = `large enough for ${names.length} users (it has ${most} addresses for them) beside ${c.agentCount} agents`;
     refuse("networkCidr", rule, "use a larger network, such as a /16");
   }
   if (c.notebookMemoryMiB < c.driverMemoryMiB + NOTEBOOK_MIB) {

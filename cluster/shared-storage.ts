@@ -49,6 +49,7 @@ export const usersFolder: Directory = {
   path: `${SHARED_FOLDER}/users`,
   lasts: "data",
   shared: "cluster",
+  passable: true,
   keeper: { machine: "client", service: "hub-guard" },
 };
 

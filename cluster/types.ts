@@ -178,6 +178,8 @@ export interface Directory {
    * @default nobody; it is the service's own
    */
   shared?: "machine" | "cluster";
+  /** Whether it is root's, and everyone may pass through it to folders of their own. */
+  passable?: true;
   /** User who had the folder in older releases: what it holds is given to the service's user before that starts. */
   formerly?: number;
   /** Whose data a folder is that the cluster shares. @default no machine's: each mounts it from elsewhere */
@@ -261,8 +263,10 @@ export interface Service {
   agentProgram?: string;
   /** @default it may do no more than `Hardening` says */
   hardening?: Hardening;
-  /** Command by which root makes its machine ready before each start; for processes of a machine alone. */
+  /** Command by which root of a server makes it ready before each start. */
   prepare?: readonly string[];
+  /** Commands of the guest (`render/cloud-init/guest`) that a server has for it: `/usr/local/sbin/triplewide-…`. @default none */
+  commands?: readonly string[];
   software?: Software;
 }
 

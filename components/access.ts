@@ -1,10 +1,11 @@
-import { isBehindGateway } from "../cluster/features.ts";
+import { hasHub, isBehindGateway } from "../cluster/features.ts";
 import { GROUPS, isForPeople } from "../cluster/groups.ts";
 import { hostKeyAlias } from "../cluster/host-keys.ts";
 import { encryptedRemote, sparkRemote } from "../cluster/services/connect/connect.ts";
 import { gatewayOrigin, isNamed, isPublic } from "../cluster/services/gateway/entrance.ts";
 import { pageTitles } from "../cluster/services/gateway/pages.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
+import { hubOrigin } from "../cluster/services/hub/entrance.ts";
 import type { Cluster, Machine, Service } from "../cluster/types.ts";
 import { type Opened, summary } from "../render/summary.ts";
 
@@ -69,7 +70,8 @@ function pageName(service: Service, port: string): string {
  * @param publicAddress The bastion's.
  */
 export function pageUrl(cluster: Cluster, page: Page, publicAddress: string): string {
-  const { bastion, gateway, gatewayPort } = cluster.config;
+  const { bastion, gateway, gatewayPort, hubPort } = cluster.config;
+  if (hasHub(cluster.config) && page.port === hubPort) return hubOrigin(cluster.config, page.address, publicAddress);
   if (gateway && page.port === gatewayPort) return gatewayOrigin(cluster.config, page.address, publicAddress);
   return `http://${bastion ? "localhost" : page.address}:${page.port}`;
 }
@@ -99,6 +101,9 @@ export function accessSummary(cluster: Cluster, stack: string, publicAddress: st
         ] as const)
       : []),
     [login, "the password"],
+    ...(hasHub(cluster.config)
+      ? ([[`npx triplewide users --env ${stack}`, "the hub's address, and its users' first passwords"]] as const)
+      : []),
     ...(authorityOf(cluster)
       ? ([[`pulumi stack output gatewayCertificate --stack ${stack}`, "whom a browser has to trust"]] as const)
       : []),

@@ -28,6 +28,7 @@ import { CONNECT_TOKEN } from "../cluster/services/connect/connect.ts";
 import { isPublic } from "../cluster/services/gateway/entrance.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
+import { hubPasswords } from "../cluster/services/hub/hub.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { pushLogin } from "../cluster/services/registry/registry.ts";
@@ -139,6 +140,8 @@ export class SparkCluster extends pulumi.ComponentResource {
    * while `ssh <cluster>-bastion` is connected. Empty without. Secret.
    */
   readonly sparkRemote: pulumi.Output<string>;
+  /** First password of each user of the hub, by their names; none where they log in by `oidcIssuer`, or there is no hub. Secret. */
+  readonly hubPasswords: pulumi.Output<Record<string, string>>;
   /** Settings for `ssh -F`. */
   readonly sshConfig: pulumi.Output<string>;
   /** `spark-defaults.conf` of the client. Secret, because Spark's shared secret is among it. */
@@ -218,6 +221,8 @@ export class SparkCluster extends pulumi.ComponentResource {
     this.sparkRemote = connect
       ? secrets.of(CONNECT_TOKEN).apply((token) => address.apply((at) => remoteOf(cluster, connect, token, at)))
       : pulumi.output("");
+    const passwords = hubPasswords(cluster.config).map(({ user, name }) => [user, secrets.of(name)] as const);
+    this.hubPasswords = pulumi.secret(pulumi.all(Object.fromEntries(passwords)));
     this.objectStore = pulumi.output(containerUrl(cluster.config) ?? "");
     this.sshConfig = this.bastionAddress.apply((address) => sshConfig(cluster, address));
     this.sparkProperties = this.#sparkProperties(base, images);

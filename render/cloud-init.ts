@@ -205,6 +205,7 @@ function writtenFiles(cluster: Cluster, machine: Machine, parts: GuestParts, loo
     ...(services.length > 0
       ? [command("retry", parts), unit("retry.service", retryUnit()), unit("retry.timer", retryTimer())]
       : []),
+    ...services.flatMap((service) => (service.commands ?? []).map((name) => command(name, parts))),
     ...services.flatMap((service) => serviceFiles(machine, service, services, imageOf)),
   ];
   return withoutCopies(files);

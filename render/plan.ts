@@ -4,7 +4,7 @@ import { costByDay, money, withoutPrice } from "../cluster/costs.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { localReference } from "../cluster/images.ts";
-import { agentSize, DAEMON_MIB, daemonsMiB, executorMiB, overheadMiB } from "../cluster/memory.ts";
+import { agentSize, besideSystem, DAEMON_MIB, daemonsMiB, executorMiB, overheadMiB } from "../cluster/memory.ts";
 import { COMPLETE_MESOS } from "../cluster/mesos-sources.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Health } from "../cluster/probe.ts";
@@ -119,6 +119,22 @@ export function capacity({ config: c }: Pick<Cluster, "config">): string[] {
   });
 }
 
+/** How many servers of the hub's users the client has memory for, in words: nothing where it has no hub, or no flavor. */
+export function roomForUsers({ config: c, machines, services }: Cluster): string[] {
+  const client = services.find(({ startsContainers }) => startsContainers?.includes("hub"))?.machine;
+  const flavor = machines.find(({ name }) => name === client)?.flavor;
+  if (client === undefined || flavor === undefined) return [];
+  const each = `a user's notebook server takes up to ${c.notebookMemoryMiB} MiB of the client`;
+  const ramMiB = c.flavorSizes[flavor]?.ramMiB;
+  if (ramMiB === undefined) return [`${each}; what ${flavor} has is not in flavorSizes`];
+  const others = services.filter(({ machine }) => machine === client).map(({ memoryMiB = 0 }) => memoryMiB);
+  const taken = others.reduce((sum, one) => sum + one, c.driverMemoryMiB);
+  const fit = Math.max(0, Math.floor((besideSystem(ramMiB) - taken) / c.notebookMemoryMiB));
+  const users = Object.keys(c.users).length;
+  const few = fit < users ? ` of ${users}: set clientFlavor to a larger one, or lower notebookMemoryMiB` : "";
+  return [`${each}, and ${flavor} has memory for ${fit} at a time${few}`];
+}
+
 /** More machines of one group than this are shown as a range. */
 const SHOWN = 8;
 
@@ -162,7 +178,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
   const document = planDocument(cluster, versions);
   for (const [key, value] of Object.entries(document.spark.env)) line(`  ${key}=${value}`);
   for (const key of Object.keys(document.spark.conf).sort()) line(`  ${key} ${document.spark.conf[key]}`);
-  for (const text of capacity(cluster)) line(`  ${text}`);
+  for (const text of [...capacity(cluster), ...roomForUsers(cluster)]) line(`  ${text}`);
   if (!c.encryption) {
     line("  encryption is off: whoever reads the private network, or an agent's disk, reads what jobs work with");
   }

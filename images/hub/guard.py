@@ -4,10 +4,13 @@
 # started, looked at or ended. All else (image, command, user's number, folders, address, limits) is in the policy and is none of the
 # hub's business. It asks by a Unix socket, a line of JSON each; nobody but its user is answered.
 #
-# A user's server is a container of its own, with an address of its own in the cluster's network: what listens at its ports is nobody
-# else's, loopback included. What its user writes lies in two folders: HOME, which nobody else reads, and the user's part of the shared
+# A user's server is a container of its own, with an address of its own: what listens at its ports is nobody else's, loopback included.
+# Where this container is on a network of Docker's, that is where users' servers are too. Where it is on its machine's (the policy has
+# `networks` then), each user's server is on a network of its own, between which the machine has walls (`render/cloud-init/guest/users`),
+# and executors reach its drivers by ports of the machine. What its user writes lies in two folders: HOME, which nobody else reads, and the user's part of the shared
 # folder, which executors read and write as well (they are in the group of Spark's user, and no other user is).
 
+import fcntl
 import http.client
 import io
 import json
@@ -138,7 +141,7 @@ class Guard:
         home, work = self.folders(user, number)
         address = self.address(number)
         self.end(user)
-        asked = self.container_of(user, number, address, home, work, env)
+        asked = self.container_of(user, number, address, self.network(number), home, work, env)
         made = self.docker.ask("POST", f"/containers/create?name={self.name(user)}", asked)
         try:
             self.docker.ask("PUT", f"/containers/{made['Id']}/archive?path=/", self.files(user, number, address))
@@ -153,8 +156,40 @@ class Guard:
             return self.numbers.of(user, self.policy["most"])
 
     def address(self, number):
+        # Of a network of its own: that of the network itself and the machine's come first.
+        return self.after(4 * number + 2 if "networks" in self.policy else number)
+
+    def after(self, offset):
         first = struct.unpack("!I", socket.inet_aton(self.policy["addressesAbove"]))[0]
-        return socket.inet_ntoa(struct.pack("!I", first + number))
+        return socket.inet_ntoa(struct.pack("!I", first + offset))
+
+    def network(self, number):
+        """Name of the network that the user's server is on, made where it is not there."""
+        networks = self.policy.get("networks")
+        if not networks:
+            return next(iter(self.docker.ask("GET", f"/containers/{self.container['MACHINE']}/json")["NetworkSettings"]["Networks"]))
+        name = f"{networks['prefix']}{number}"
+        wanted = [{"Subnet": f"{self.after(4 * number)}/30", "Gateway": self.after(4 * number + 1)}]
+        there = self.docker.ask("GET", f"/networks/{name}", fine=(404,))
+        if not there:
+            options = {"com.docker.network.bridge.name": name, "com.docker.network.driver.mtu": str(mtu_of(networks["host"]))}
+            asked = {"Name": name, "Driver": "bridge", "IPAM": {"Config": wanted}, "Options": options}
+            self.docker.ask("POST", "/networks/create", asked)
+        elif there["IPAM"]["Config"] != wanted:
+            raise Refused(f"the network {name} is another than this cluster's")
+        return name
+
+    def ports(self, number):
+        """How executors reach the user's drivers where that is by ports of the machine, as Spark has it."""
+        networks = self.policy.get("networks")
+        if not networks:
+            return {}
+        first = networks["portsFrom"] + 2 * networks["ports"] * (number - 1)
+        return {
+            "spark.driver.host": networks["host"],
+            "spark.driver.port": str(first),
+            "spark.driver.blockManager.port": str(first + networks["ports"]),
+        }
 
     def uid(self, number):
         return self.policy["uidsAbove"] + number
@@ -185,10 +220,8 @@ class Guard:
     def work(self, user):
         return f"{self.policy['shared']}/users/{user}"
 
-    def container_of(self, user, number, address, home, work, env):
+    def container_of(self, user, number, address, network, home, work, env):
         policy, machine = self.policy, self.container["MACHINE"]
-        networks = self.docker.ask("GET", f"/containers/{machine}/json")["NetworkSettings"]["Networks"]
-        network = next(iter(networks))
         own = {
             **env,
             **policy["env"],
@@ -199,6 +232,8 @@ class Guard:
             "PYTHONUSERBASE": f"{self.work(user)}/.python",
             "JUPYTER_BASE_URL": env.get("JUPYTERHUB_SERVICE_PREFIX", "/"),
             "SPARK_LOCAL_IP": address,
+            # Where their own server finds the pages of a driver.
+            "SPARK_PUBLIC_DNS": address,
         }
         memory = policy["memoryMiB"] * 2**20
         return {
@@ -241,20 +276,36 @@ class Guard:
                 with open(path, encoding="utf-8") as file:
                     text = file.read()
                 if path == self.policy["properties"]:
-                    own = {**self.policy["own"], "spark.driver.host": address, "spark.driver.bindAddress": address}
-                    own["spark.executorEnv.PYTHONUSERBASE"] = f"{self.work(user)}/.python"
+                    own = {**self.policy["own"], "spark.driver.host": address, "spark.driver.bindAddress": address, **self.ports(number)}
                     own["spark.jars.ivy"] = f"{self.work(user)}/.ivy2"
                     own["spark.sql.warehouse.dir"] = f"file:{self.work(user)}/spark-warehouse"
-                    own["spark.triplewide.sharedFolders"] = self.work(user)
-                    own["spark.triplewide.writeInstead"] = f"Write to {self.work(user)}/results (or a relative path in a notebook)."
+                    places = []
                     if self.policy.get("hdfs"):
-                        home = f"{self.policy['hdfs']}/user/{user}"
-                        own["spark.sql.warehouse.dir"] = f"{home}/warehouse"
-                        here = f"hdfs:///user/{user}/results (a relative path lies in /user/{user} there)"
-                        own["spark.triplewide.writeInstead"] = f"Write to {here}, or to file://{self.work(user)}/results."
+                        own["spark.sql.warehouse.dir"] = f"{self.policy['hdfs']}/user/{user}/warehouse"
+                        places.append(f"hdfs:///user/{user}/results (a relative path lies in /user/{user} there)")
+                    if self.policy["executorsShare"]:
+                        own["spark.executorEnv.PYTHONUSERBASE"] = f"{self.work(user)}/.python"
+                        own["spark.triplewide.sharedFolders"] = self.work(user)
+                        places.append(f"file://{self.work(user)}/results" if places else f"{self.work(user)}/results (or a relative path in a notebook)")
+                    if places:
+                        own["spark.triplewide.writeInstead"] = f"Write to {', or to '.join(places)}."
                     text += "".join(f"{key} {value}\n" for key, value in own.items())
                 put(tar, path, text, uid, 0o400)
         return made.getvalue()
+
+
+def mtu_of(address):
+    """Bytes that a packet has at most on the interface of this machine that has the address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode())
+            try:
+                found = fcntl.ioctl(asking, 0x8915, request)[20:24]  # SIOCGIFADDR
+            except OSError:  # one without an address
+                continue
+            if socket.inet_ntoa(found) == address:
+                return struct.unpack("i", fcntl.ioctl(asking, 0x8921, request)[16:20])[0]  # SIOCGIFMTU
+    raise Refused(f"no interface of this machine has the address {address}")
 
 
 def put(tar, path, text, uid, mode):
@@ -324,7 +375,7 @@ def read_container(path):
 def main(policy="/etc/hub/guard.json"):
     with open(policy, encoding="utf-8") as file:
         said = json.load(file)
-    guard = Guard(said, Docker(DOCKER), read_container(CONTAINER))
+    guard = Guard(said, Docker(DOCKER), said.get("container") or read_container(CONTAINER))
     guard.end_others()
     serve(guard, said["socket"], pwd.getpwnam("hub").pw_uid, said["healthPort"])
 

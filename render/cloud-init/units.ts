@@ -94,8 +94,8 @@ function prepareFiles(machine: Machine, service: RenderedService, here: readonly
       continue;
     }
     // Root's services start others, as other users, inside of theirs. What the cluster shares is Spark's user's.
-    const owner = dir.shared === "cluster" ? SPARK_UID : service.uid;
-    const mode = owner === 0 ? "0755" : "0700";
+    const owner = dir.passable ? 0 : dir.shared === "cluster" ? SPARK_UID : service.uid;
+    const mode = dir.passable ? "0711" : owner === 0 ? "0755" : "0700";
     if (dir.formerly !== undefined) commands.push(handOver(host, dir.formerly, owner));
     commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${owner}`, "-g", `${owner}`, host]);
     if (dir.shared === "cluster") {

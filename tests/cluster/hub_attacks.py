@@ -1,4 +1,5 @@
-"""What a user of the hub tries against another one, from a notebook: hub_attacks.py NAME ADDRESS HUB. Prints what came of each, as JSON."""
+"""What a user of the hub tries against another one, from a notebook: hub_attacks.py NAME ADDRESS HUB [CLOSED...]. CLOSED are addresses with
+ports at which nobody may answer. Prints what came of each, as JSON."""
 
 import http.client
 import json
@@ -6,7 +7,7 @@ import os
 import socket
 import sys
 
-name, address, hub = sys.argv[1:]
+name, address, hub, *closed = sys.argv[1:]
 found = {}
 
 
@@ -31,6 +32,11 @@ def bind():
     return "bound"
 
 
+def connect(at):
+    socket.create_connection(at.rsplit(":", 1), timeout=5).close()
+    return "answers"
+
+
 own = os.environ["JUPYTERHUB_API_TOKEN"]
 others = [pid for pid in os.listdir("/proc") if pid.isdigit() and os.stat(f"/proc/{pid}").st_uid != os.getuid()]
 tried("home", lambda: os.listdir(f"/home/{name}"))
@@ -47,4 +53,11 @@ tried("the hub around its proxy", lambda: asked("GET", f"{hub.split(':')[0]}:{in
 tried("the guard", lambda: os.listdir("/run/hub"))
 tried("Docker", lambda: os.stat("/var/run/docker.sock").st_uid)
 found["capabilities"] = [line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapBnd", "NoNewPrivs"))]
+if closed:
+    found["closed"] = {}
+for at in closed:
+    try:
+        found["closed"][at] = connect(at)
+    except OSError as error:
+        found["closed"][at] = type(error).__name__
 print(json.dumps(found))

@@ -9,10 +9,13 @@ import { userBlock } from "../../cluster/services/hub/addresses.ts";
 import { hubOrigin } from "../../cluster/services/hub/entrance.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
 import { placeholder, secretsIn } from "../../cluster/values.ts";
+import { accessSummary, pages, pageUrl, sshConfig } from "../../components/access.ts";
 import { readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
+import { checkUserData, renderUserData } from "../../render/cloud-init.ts";
 import { publishedLinks, renderCompose } from "../../render/compose.ts";
 import { renderService } from "../../render/content.ts";
+import { roomForUsers } from "../../render/plan.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
 interface Caddy {
@@ -193,14 +196,85 @@ print(g.trust() == ["/host/state/trust:" + work + "/.trust:ro"])`;
   });
 });
 
+describe("a hub on machines of OpenStack", () => {
+  const raw = { ...CLOUD, platform: "openstack", notebooks: "hub", users: USERS, sharedStorage: "none" };
+  const open = { tls: "own", userCidrs: ["198.51.100.0/24"] };
+
+  test("has each user's server on a network of its own, and executors reach their drivers by ports of the client", () => {
+    const cluster = define(raw);
+    const guard = serviceOf(cluster, "hub-guard");
+    expect(jsonOf(guard, "/etc/hub/guard.json")).toMatchObject({
+      most: 128,
+      addressesAbove: "10.72.192.0",
+      executorsShare: false,
+      container: { MACHINE: "triplewide", SELF: "triplewide-hub-guard" },
+      networks: { prefix: "tw-user", host: "10.72.0.11", portsFrom: 20000, ports: 32 },
+    });
+    const to = cluster.firewall.filter(({ first }) => first === 20000);
+    expect(to.map(({ group, last, fromGroup }) => [group, last, fromGroup])).toEqual([
+      ["client", 28191, "master"],
+      ["client", 28191, "agent"],
+    ]);
+    // Nothing comes from elsewhere to the hub itself: people by the bastion, users' servers by the client's own networks.
+    const hub = cluster.firewall.filter(({ group, first }) => group === "client" && first >= 8000 && first <= 8003);
+    expect(hub.map(({ first, last, fromGroup }) => [first, last, fromGroup])).toEqual([[8000, 8000, "bastion"]]);
+    expect(() => define({ ...raw, hubDriverPort: 7000 })).toThrow(/hubDriverPort/);
+  });
+
+  test("has walls around those networks before the guard makes one", () => {
+    const cluster = define({ ...raw, ...open });
+    const client = cluster.machines.find(({ name }) => name === "client");
+    if (!client) throw new Error("no client");
+    const userData = renderUserData(cluster, client, checkout, placeholder);
+    expect(userData).toContain("path: /usr/local/sbin/triplewide-users");
+    expect(userData).toMatch(
+      /ExecStartPre=\+\/usr\/local\/sbin\/triplewide-users tw-user 10\.72\.0\.11 8003 1002 10\.72\.192\.0 20000 64 128\n(.*\n)*? *ExecStart=.*triplewide-container hub-guard/,
+    );
+    // Its users go on while the guard starts anew.
+    expect(userData).toMatch(/install -d -m 0711 -o 0 -g 0 \S+\/hub-guard\/home\/spark\/work\/users\n/);
+    checkUserData(cluster, checkout);
+    expect(userData).not.toContain("hub-password-carol");
+  });
+
+  test("is opened at the bastion, by the tunnel or at the client itself, as the gateway is", () => {
+    const opened = (more: object) => {
+      const cluster = define({ ...raw, ...more });
+      const page = pages(cluster).find(({ port }) => port === 8000);
+      return page && `${page.name} ${pageUrl(cluster, page, "198.51.100.1")}`;
+    };
+    expect(opened(open)).toBe("hub https://198.51.100.1:8000");
+    expect(opened({ ...open, domain: "spark.example.org" })).toBe("hub https://spark.example.org:8000");
+    expect(opened({ tls: "own" })).toBe("hub https://localhost:8000");
+    expect(opened({})).toBe("hub http://localhost:8000");
+    expect(opened({ gateway: false })).toBe("hub http://localhost:8000");
+    const cluster = define({ ...raw, ...open });
+    const forward = JSON.stringify(serviceOf(cluster, "gateway-forward").files);
+    expect(forward).toContain("listen hub\\n  bind :8000\\n  server client 10.72.0.11:8000");
+    const people = cluster.firewall.filter(({ fromCidr, first }) => fromCidr !== undefined && first === 8000);
+    expect(people.map(({ group, fromCidr }) => [group, fromCidr])).toEqual([["bastion", "198.51.100.0/24"]]);
+    expect(sshConfig(define({ ...raw, tls: "own" }), "198.51.100.1")).toContain("LocalForward 8000 10.72.0.11:8000");
+    expect(accessSummary(cluster, "production", "")).toContain("npx triplewide users --env production");
+  });
+
+  test("is planned with how many servers the client has memory for", () => {
+    const flavor = (ramMiB: number) => ({ clientFlavor: "big", flavorSizes: { big: { vcpus: 8, ramMiB } } });
+    expect(roomForUsers(define(raw))).toEqual([expect.stringContaining("what m1.medium has is not in flavorSizes")]);
+    expect(roomForUsers(define({ ...raw, ...flavor(32768) }))).toEqual([expect.stringMatching(/for 6 at a time$/)]);
+    expect(roomForUsers(define({ ...raw, ...flavor(8192) }))).toEqual([
+      expect.stringMatching(/for 0 at a time of 2: set clientFlavor to a larger one/),
+    ]);
+    expect(roomForUsers(define(HUB))).toEqual([]);
+  });
+});
+
 describe("a hub is refused", () => {
   test.each([
     ["without users", { ...HUB, users: {} }, /users.*set while notebooks is hub/s],
     ["users without it", { platform: "docker", users: USERS }, /users.*empty while notebooks is single/s],
     [
-      "on OpenStack",
+      "on OpenStack with a folder that executors share",
       { ...CLOUD, ...HUB, platform: "openstack" },
-      /notebooks.*single in standalone on platform openstack/s,
+      /sharedStorage.*none while notebooks is hub on platform openstack/s,
     ],
     ["with Mesos", { ...HUB, architecture: "mesos-in-docker" }, /notebooks.*single in mesos-in-docker/s],
     ["with an HDFS of others", { ...HUB, existingNamenodes: ["10.9.9.9"] }, /notebooks.*an HDFS that was there/s],
@@ -255,6 +329,7 @@ sys.path.insert(0, ${JSON.stringify(join(ROOT, "images/hub"))})
 import guard
 class Docker:
     asked = []
+    networks = {}
     def ask(self, method, path, body=None, fine=()):
         self.asked.append((method, path, body))
         if path == "/containers/c-client/json":
@@ -263,10 +338,12 @@ class Docker:
             return {"Mounts": [{"Destination": state, "Source": "/host/state"}, {"Destination": work + "/users", "Source": "/host/users"}]}
         if path.startswith("/containers/create"):
             return {"Id": "1"}
+        if path.startswith("/networks/"):
+            return self.networks.get(path.split("/")[2])
 state, work = tempfile.mkdtemp(), tempfile.mkdtemp()
 guard.os.fchown = lambda *_: None
 policy = {"users": ["alice", "bob"], "most": 3, "addressesAbove": "10.9.192.0", "uidsAbove": 2000, "sparkGid": 1000, "image": "hub@sha256:1",
-    "command": ["jupyterhub-singleuser"], "memoryMiB": 2048, "cpus": 1, "processes": 100, "shmMiB": 64, "shared": work, "files": [], "properties": "", "own": {}, "env": {"TZ": "UTC", "JUPYTERHUB_HOST": "ours"}}
+    "command": ["jupyterhub-singleuser"], "memoryMiB": 2048, "cpus": 1, "processes": 100, "shmMiB": 64, "shared": work, "executorsShare": True, "files": [], "properties": "", "own": {}, "env": {"TZ": "UTC", "JUPYTERHUB_HOST": "ours"}}
 docker = Docker()
 g = guard.Guard(policy, docker, {"MACHINE": "c-client", "SELF": "c-client-hub-guard", "PROJECT": "p"}, state)
 def refused(question):
@@ -337,6 +414,37 @@ print(json.dumps(made))`;
       expect.stringMatching(/^\/host\/users\/bob:\/.*\/users\/bob$/),
     ]);
     expect(made.HostConfig).not.toHaveProperty("Privileged");
+  });
+
+  test("puts each server on a network of its own on a machine, with ports of the machine for its drivers", () => {
+    const code = `
+policy.update({"addressesAbove": "10.72.192.0", "networks": {"prefix": "tw-user", "host": "10.72.0.11", "portsFrom": 20000, "ports": 32}, "files": [state + "/x"], "properties": state + "/x", "executorsShare": False})
+open(state + "/x", "w").write("spark.a b\\n")
+guard.mtu_of = lambda address: 1450
+g.number("alice")
+print(json.dumps(g.answer({"ask": "where"})), json.dumps(g.answer({"ask": "start", "user": "bob", "env": {}})))
+print(json.dumps([body for method, path, body in docker.asked if path == "/networks/create"]))
+import io, tarfile
+files = next(body for method, path, body in docker.asked if "archive" in path)
+print(tarfile.open(fileobj=io.BytesIO(files)).extractfile((state + "/x")[1:]).read().decode())
+made = next(body for method, path, body in docker.asked if path.startswith("/containers/create"))
+print(made["HostConfig"]["NetworkMode"], made["HostConfig"].get("PortBindings"), json.dumps(made["NetworkingConfig"]))
+docker.networks["tw-user2"] = {"IPAM": {"Config": [{"Subnet": "10.0.0.0/8", "Gateway": "10.0.0.1"}]}}
+print(refused({"ask": "start", "user": "bob", "env": {}}))`;
+    const said = withGuard(code);
+    expect(said).toContain('{"targets": {"alice": "10.72.192.6:8888", "bob": "10.72.192.10:8888"}}');
+    expect(said).toContain('{"address": "10.72.192.10", "port": 8888}');
+    expect(said).toContain('[{"Subnet": "10.72.192.8/30", "Gateway": "10.72.192.9"}]');
+    expect(said).toContain('"com.docker.network.driver.mtu": "1450"');
+    expect(said).toContain("spark.driver.host 10.72.0.11\n");
+    expect(said).toContain("spark.driver.bindAddress 10.72.192.10\n");
+    expect(said).toContain("spark.driver.port 20064\nspark.driver.blockManager.port 20096\n");
+    // Executors do not have the user's folder: nothing says so to the driver.
+    expect(said).not.toMatch(/sharedFolders|PYTHONUSERBASE/);
+    expect(said).toContain(
+      'tw-user2 None {"EndpointsConfig": {"tw-user2": {"IPAMConfig": {"IPv4Address": "10.72.192.10"}}}}',
+    );
+    expect(said).toContain("the network tw-user2 is another than this cluster's");
   });
 
   test("gives nobody a folder that is a link to another one", () => {

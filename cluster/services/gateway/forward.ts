@@ -1,4 +1,5 @@
 import type { WiredContext } from "../../context.ts";
+import { hasHub } from "../../features.ts";
 import { healthOf, tcp } from "../../probe.ts";
 import type { Machine, Port, Service } from "../../types.ts";
 import { isPublic, PUBLIC_PORTS } from "./entrance.ts";
@@ -28,6 +29,7 @@ export function gatewayForward(ctx: WiredContext, machine: Machine): Service {
       to: asked ? c.acmePort : c.gatewayPort,
       from: asked ? [WORLD] : c.userCidrs,
     },
+    ...(hasHub(c) ? [{ name: "hub", port: c.hubPort, to: c.hubPort, from: c.userCidrs }] : []),
   ];
   const text = [
     "global\n  user haproxy\n  group haproxy\n  log stdout format raw daemon notice\n",

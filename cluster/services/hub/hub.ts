@@ -9,14 +9,14 @@ import { proxyEnv } from "../../outside.ts";
 import { TRUST_FOLDER, trustEnv, trustedFiles, trusting } from "../../packages.ts";
 import { healthOf, http, tcp } from "../../probe.ts";
 import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-storage.ts";
-import type { Directory, Json, Machine, Service } from "../../types.ts";
+import type { Directory, Json, Machine, Port, Service } from "../../types.ts";
 import { image, secret } from "../../values.ts";
 import { driverFiles } from "../client/client.ts";
 import { isEncrypted } from "../gateway/entrance.ts";
 import { GATEWAY_COOKIES } from "../gateway/gateway.ts";
 import { defaultFs, HADOOP_CONF_DIR } from "../hdfs/hdfs.ts";
-import { SPARK_CONF_DIR, SPARK_UID } from "../spark/spark.ts";
-import { userAddresses } from "./addresses.ts";
+import { SPARK_CONF_DIR, SPARK_PORT_RANGE, SPARK_UID } from "../spark/spark.ts";
+import { mostUsers, PORTS_OF_USER, userAddresses } from "./addresses.ts";
 import { hubProxyPort, LOOPBACK } from "./entrance.ts";
 
 /**
@@ -50,14 +50,18 @@ export const firstPassword = (user: string): string => `hub-password-${user}`;
 /** Names of the users, in the same order whatever the config's is. */
 export const userNames = (c: Pick<Config, "users">): string[] => Object.keys(c.users).sort();
 
+/** The secrets by which users log in first; none where an OpenID provider knows them. */
+export const hubPasswords = (c: Pick<Config, "users" | "oidcIssuer">): { user: string; name: string }[] =>
+  c.oidcIssuer === undefined ? userNames(c).map((user) => ({ user, name: firstPassword(user) })) : [];
+
 /** Who each user is to the OpenID provider, with their name here. */
 export const logins = (c: Pick<Config, "users">): [login: string, name: string][] =>
   userNames(c).map((name) => [c.users[name]?.login ?? name, name]);
 
 /** How users log in: by an OpenID provider, or by passwords. */
-const loginOf = (c: Config, names: readonly string[]): { readonly [key: string]: Json } =>
+const loginOf = (c: Config): { readonly [key: string]: Json } =>
   c.oidcIssuer === undefined
-    ? { passwords: Object.fromEntries(names.map((name) => [name, secret(firstPassword(name))])) }
+    ? { passwords: Object.fromEntries(hubPasswords(c).map(({ user, name }) => [user, secret(name)])) }
     : {
         oidc: {
           issuer: c.oidcIssuer,
@@ -93,7 +97,7 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
             behind: isEncrypted(c) ? [LOOPBACK] : [],
             guard: SOCKET,
             names,
-            ...loginOf(c, names),
+            ...loginOf(c),
             foreignCookies: GATEWAY_COOKIES,
             admins: names.filter((name) => c.users[name]?.admin),
           },
@@ -137,7 +141,8 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
 /** What starts and ends users' servers for the hub, and alone may. */
 export function hubGuard(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
-  const { first, size } = userAddresses(c.networkCidr);
+  const { servers } = ctx.platform;
+  const most = mostUsers(c.networkCidr, servers);
   const { SPARK_LOCAL_IP: _, ...env } = ctx.spark.env;
   // What is the client's own, on its loopback interface, or in a folder of the operator's. The guard adds what is each user's.
   const conf = Object.fromEntries(
@@ -164,8 +169,8 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             socket: SOCKET,
             healthPort: c.hubPort + HEALTH,
             users: userNames(c),
-            most: size,
-            addressesAbove: addressAt(c.networkCidr, first),
+            most,
+            addressesAbove: usersAbove(c.networkCidr),
             uidsAbove: UIDS_ABOVE,
             sparkGid: SPARK_UID,
             image: image("hub"),
@@ -177,6 +182,8 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             processes: PROCESSES,
             shmMiB: SHM_MIB,
             shared: SHARED_FOLDER,
+            executorsShare: hasSharedStorage(c),
+            ...(servers ? { container: CONTAINER, networks: networksOf(c, machine) } : {}),
             files: files.map(({ path }) => path),
             properties: `${SPARK_CONF_DIR}/spark-defaults.conf`,
             ...(hasHdfs(c) ? { hdfs: defaultFs(ctx) } : {}),
@@ -203,7 +210,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
         mode: "0600",
       },
     ],
-    ports: [],
+    ports: servers ? [userPorts(c, most)] : [],
     health: healthOf(tcp(LOOPBACK, c.hubPort + HEALTH)),
     uid: 0,
     dirs: [{ path: STATE, lasts: "data" }, RUN, usersFolder],
@@ -212,5 +219,40 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
     needs: ["docker-socket"],
     startsContainers: ["hub"],
     hardening: { capabilities: ["CHOWN", "DAC_OVERRIDE", "FOWNER"] },
+    ...(servers ? { commands: [WALLS], prepare: walls(c, machine, most) } : {}),
   };
 }
+
+/** What the guard is in a container that systemd started, as `CONTAINER_FILE` tells where Compose did. */
+const CONTAINER = { MACHINE: "triplewide", SELF: "triplewide-hub-guard", PROJECT: "triplewide" };
+
+/** Address that those of users' servers follow. */
+const usersAbove = (networkCidr: string): string => addressAt(networkCidr, userAddresses(networkCidr).first);
+
+/** What networks of users' servers are called on a machine, and bridges that they are: a number follows. */
+const BRIDGE = "tw-user";
+
+/** Networks of the client's own, one for each user's server, and ports of the client that lead there. */
+const networksOf = (c: Config, machine: Machine): Json => ({
+  prefix: BRIDGE,
+  host: machine.address,
+  portsFrom: c.hubDriverPort,
+  ports: SPARK_PORT_RANGE,
+});
+
+const userPorts = ({ hubDriverPort: port }: Config, most: number): Port => ({
+  name: "drivers",
+  key: "hubDriverPort",
+  port,
+  last: port + most * PORTS_OF_USER - 1,
+  from: ["agent", "master"],
+});
+
+/** Command of the guest that puts walls around those networks. */
+const WALLS = "users";
+
+const walls = (c: Config, machine: Machine, most: number): string[] => [
+  `/usr/local/sbin/triplewide-${WALLS}`,
+  ...[BRIDGE, machine.address, hubProxyPort(c), HUB_UID].map(String),
+  ...[usersAbove(c.networkCidr), c.hubDriverPort, PORTS_OF_USER, most].map(String),
+];

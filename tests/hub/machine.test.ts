@@ -1,0 +1,215 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ImageName } from "../../cluster/image-catalogue.ts";
+import { localReference } from "../../cluster/images.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { authorityOf } from "../../cluster/services/gateway/tls.ts";
+import { fill } from "../../cluster/values.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
+import { eventually } from "../containers/harness.ts";
+import { SMALL_CLOUD } from "../fixtures/configs.ts";
+import { type Guest, Guests, imageName, missing } from "../machine/guests.ts";
+import { Visitor } from "./visitor.ts";
+
+/**
+ * The hub on machines as OpenStack has them: from user data, with the client's firewall between users, and drivers that executors reach by
+ * ports of the client. What the cloud itself adds (security groups, volumes) is not here.
+ */
+
+const MINUTES = 60_000;
+const reason = await missing();
+
+describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${reason})`}`, () => {
+  const cluster = describeCluster(
+    validate(
+      {
+        architecture: "standalone",
+        ...SMALL_CLOUD,
+        networkCidr: "10.205.0.0/16",
+        // As in tests/machine.
+        sharedStorage: "none",
+        agentCount: 1,
+        agentCpus: 2,
+        agentMemoryMiB: 3000,
+        executorMemoryOverheadMiB: 400,
+        dataVolumes: false,
+        tls: "own",
+        userCidrs: ["198.51.100.0/24"],
+        notebooks: "hub",
+        users: { alice: {}, bob: {} },
+        notebookMemoryMiB: 2048,
+        notebookCpus: 1,
+      },
+      "env",
+    ),
+  );
+  const { hubDriverPort, hubPort, jupyterPort, gatewayPort, sparkUiPort } = cluster.config;
+  const guests = new Guests(cluster);
+  const versions = pinnedVersions(ROOT);
+  const guest: Record<string, Guest> = {};
+  const at = (name: string): Guest => guest[name] as Guest;
+  const hub = `https://${guests.machine("bastion").address}:${hubPort}`;
+  const [alice, bob] = [new Visitor(hub, "alice"), new Visitor(hub, "bob")];
+  const kernels: Record<string, (code: string) => Promise<string>> = {};
+  const run = (user: string, code: string): Promise<string> => kernels[user]?.(code) ?? Promise.reject(new Error(user));
+  const addressOf = (user: string) =>
+    at("client").out(
+      `docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' triplewide-user-${user}`,
+    );
+
+  beforeAll(async () => {
+    await guests.prepare();
+    const noImage = (name: ImageName): string => `no-such-image/${name}`;
+    const boot = async (name: string, image: "plain" | "with-docker", imageOf: (name: ImageName) => string) => {
+      const published = name === "registry" ? ["--publish", "127.0.0.1::5001"] : [];
+      guest[name] = await guests.boot(name, image, guests.userData(name, imageOf), ...published);
+    };
+    await Promise.all([boot("bastion", "plain", noImage), boot("registry", "with-docker", noImage)]);
+    await Promise.all([at("bastion").ready(600), at("registry").ready(900)]);
+    const pushed = new Map<ImageName, string>();
+    for (const name of new Set(cluster.services.flatMap(({ image }) => image ?? [])))
+      pushed.set(name, await guests.push(localReference(name, cluster.config, versions), at("registry")));
+    const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
+    const machines = ["master-1", "agent-1", "client"];
+    await Promise.all(machines.map((name) => boot(name, "with-docker", imageOf)));
+    await Promise.all(machines.map((name) => at(name).ready(1800, true)));
+    const { address } = guests.machine("bastion");
+    const authority = authorityOf(cluster);
+    if (!authority) throw new Error("no authority");
+    const pem = fill(authority, ({ kind, name }) => (kind === "cloud" ? address : (guests.secrets.get(name) ?? "")));
+    setDefaultCACertificates([...getCACertificates("default"), pem]);
+  }, 60 * MINUTES);
+
+  afterAll(() => guests.cleanUp(), 5 * MINUTES);
+
+  test("users log in at the bastion by HTTPS, and have servers on networks of their own", async () => {
+    expect((await new Visitor(hub, "alice").logIn("wrong")).status).toBe(403);
+    for (const visitor of [alice, bob]) {
+      const { status, path } = await visitor.logIn(guests.secrets.get(`hub-password-${visitor.name}`) ?? "");
+      expect([status, path.startsWith("/hub/login")]).toEqual([200, false]);
+      await eventually(
+        `${visitor.name}'s server`,
+        180,
+        () => visitor.hasServer(),
+        (there) => there,
+      );
+      kernels[visitor.name] = await visitor.kernel();
+    }
+    expect([await addressOf("alice"), await addressOf("bob")]).toEqual(["10.205.192.6", "10.205.192.10"]);
+  });
+
+  test("two users' drivers exchange blocks with executors, and show their pages to their own user", async () => {
+    const job = `
+import sys, time
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.config("spark.cores.max", "1").getOrCreate()
+sent = spark.sparkContext.broadcast(bytes(5 << 20))
+sizes = spark.sparkContext.parallelize(range(2), 2).map(lambda n: bytes(len(sent.value) + n)).collect()
+print("JOB", [len(one) for one in sizes], spark.range(1000).selectExpr("sum(id) s").toPandas().s[0])
+print("UI", spark.sparkContext.uiWebUrl)`;
+    const said = await Promise.all(["alice", "bob"].map((user) => run(user, job)));
+    for (const [i, user] of ["alice", "bob"].entries()) {
+      expect(said[i]).toContain("JOB [5242880, 5242881] 499500");
+      const ui = `${await addressOf(user)}:${sparkUiPort}`;
+      expect(said[i]).toContain(`UI http://${ui}`);
+      const visitor = user === "alice" ? alice : bob;
+      expect(await visitor.ask(`/user/${user}/proxy/${ui}/api/v1/applications`)).toMatchObject({ status: 200 });
+    }
+  });
+
+  test("a user reaches no other's server or driver, nothing of the client but the hub, and no metadata", async () => {
+    // Something at that address, as a cloud has it.
+    const metadata = "169.254.169.254:80";
+    await guests.runAside(
+      "metadata",
+      ...["--cap-add", "NET_ADMIN", "--user", "0", imageName("plain"), "bash", "-c"],
+      "ip address add 169.254.169.254/32 dev eth0; exec python3 -m http.server 80",
+    );
+    await at("client").out("ip route add 169.254.169.254 dev eth0");
+    const client = guests.machine("client").address;
+    expect(await run("alice", "open('secret', 'w').write('x'); open('/home/alice/secret', 'w').write('x')")).toBe("");
+    const hers = await addressOf("alice");
+    const server = [8888, sparkUiPort, hubDriverPort].map((port) => `${hers}:${port}`);
+    const drivers = [hubDriverPort, hubDriverPort + 32].map((port) => `${client}:${port}`);
+    const pages = [22, jupyterPort, gatewayPort, hubPort].map((port) => `${client}:${port}`);
+    // All of them answer somebody.
+    const answers = (from: string, to: string, user = "0") =>
+      at(from).sh(`timeout 5 bash -c 'exec 3<>/dev/tcp/${to.replace(":", "/")}'`, "", user);
+    const ways: [string, string[], string?][] = [
+      ["client", server, "1002"],
+      ["client", [metadata]],
+      ["agent-1", [...drivers, ...pages]],
+    ];
+    for (const [from, to, user] of ways)
+      for (const one of to) expect([one, (await answers(from, one, user)).code]).toEqual([one, 0]);
+    // Her server answers nobody but the hub: not the operator's Jupyter, and no other machine that sends its packets there.
+    await at("agent-1").out(`ip route add 10.205.192.0/22 via ${client}`);
+    for (const one of server) {
+      expect([one, (await answers("client", one, "1000")).code]).not.toEqual([one, 0]);
+      expect([one, (await answers("agent-1", one)).code]).not.toEqual([one, 0]);
+    }
+    const closed = [
+      ...[...server, ...drivers, ...pages, metadata],
+      ...[hubPort + 1, hubPort + 2].map((port) => `${client}:${port}`),
+      // The client in the user's own network.
+      ...[22, jupyterPort, hubPort, hubPort + 3].map((port) => `10.205.192.9:${port}`),
+    ];
+    const attacks = readFileSync(join(ROOT, "tests/cluster/hub_attacks.py"), "utf8");
+    const argv = ["", "alice", hers, `${client}:${hubPort + 3}`, ...closed];
+    const said = await run("bob", `import sys; sys.argv = ${JSON.stringify(argv)}\n${attacks}`);
+    const nothing = expect.stringMatching(/^(FileNotFoundError|PermissionError|ConnectionRefusedError)$/);
+    const refused = expect.toSatisfy((status: unknown) => status === 403 || status === 404 || status === 302);
+    expect(JSON.parse(said), said).toEqual({
+      home: nothing,
+      work: nothing,
+      "all work": ["bob"],
+      processes: [],
+      "her address": "OSError",
+      "her server without a token": nothing,
+      "her server with one's own": nothing,
+      "stopping her server": refused,
+      "a token of hers": refused,
+      "what the hub knows of her": refused,
+      "the hub around its proxy": nothing,
+      "the guard": nothing,
+      Docker: nothing,
+      capabilities: ["0000000000000000", "0000000000000000", "1"],
+      closed: Object.fromEntries(closed.map((one) => [one, expect.stringMatching(/Error$/)])),
+    });
+  });
+
+  test("users go on while the guard and the Docker daemon start anew, and the walls stand", async () => {
+    const client = at("client");
+    await client.out("systemctl restart docker.service triplewide-hub-guard");
+    await client.ready(300);
+    expect(await run("alice", "print(open('secret').read())")).toBe("x\n");
+    const hers = await addressOf("alice");
+    const knock = `
+import socket
+for port in (8888, ${sparkUiPort}):
+    try:
+        print(socket.create_connection(("${hers}", port), timeout=5))
+    except OSError as error:
+        print(type(error).__name__)`;
+    expect(await run("bob", knock)).toBe("ConnectionRefusedError\nConnectionRefusedError\n");
+    expect(await client.out("iptables -S | grep -c -- '-j TRIPLEWIDE'")).toBe("4");
+  });
+
+  test("after a reboot of the client users find their homes, and their servers start again", async () => {
+    await guests.docker("restart", guests.container("client"));
+    await at("client").ready(600);
+    await eventually(
+      "alice's server",
+      180,
+      () => alice.hasServer().catch(() => false),
+      (there) => there,
+    );
+    kernels.alice = await alice.kernel();
+    expect(await run("alice", "print(open('secret').read(), open('/home/alice/secret').read())")).toBe("x x\n");
+    expect(await addressOf("alice")).toBe("10.205.192.6");
+    expect(await at("client").out("iptables -S | grep -c -- '-j TRIPLEWIDE'")).toBe("4");
+  });
+});
