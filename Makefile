@@ -5,6 +5,7 @@
 #   make shell                IPython with spark ready      make notebook         JupyterLab's address
 #   make logs                 what the services say         make status           what runs, and where
 #   make drain AGENT=agent-2  take a Mesos agent out of service, wait until it is empty (BACK=1: give it back)
+#   make scale [DRY=1]        as many agents as are needed now, within agentsMin and agentsMax (DRY=1: only say it, and why)
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
 #   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
 #   make rotate [NAME=secret]  lists the secrets; with a name, or all, replaces them and starts anew what holds them
@@ -26,7 +27,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
 triplewide = exec node cli/main.ts
 
-.PHONY: help up down smoke shell notebook logs status drain rotate plan doctor backup restore recover images mesos lock site test test-unit verify format docs packages docker
+.PHONY: help up down smoke shell notebook logs status drain scale rotate plan doctor backup restore recover images mesos lock site test test-unit verify format docs packages docker
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -56,6 +57,9 @@ shell notebook status: packages
 
 drain: packages
 	@$(triplewide) drain '$(ENV)' $(AGENT) $(settings) $(if $(BACK),--back)
+
+scale: packages
+	@$(triplewide) scale '$(ENV)' $(settings) $(if $(DRY),--dry-run)
 
 rotate: packages
 	@$(triplewide) rotate $(NAME) --env '$(ENV)' $(settings)

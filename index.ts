@@ -1,4 +1,5 @@
 import { describeCluster } from "./cluster/load.ts";
+import { withAgentsOfToday } from "./components/agents-now.ts";
 import { lookAround } from "./components/look-around.ts";
 import { renderReadme } from "./components/readme.ts";
 import { SparkCluster } from "./components/spark-cluster.ts";
@@ -8,7 +9,7 @@ import { readStackConfig } from "./components/stack-config.ts";
 
 const root = import.meta.dirname;
 const { config, secrets } = readStackConfig();
-const cluster = describeCluster(config);
+const cluster = describeCluster(await withAgentsOfToday(config, root));
 const found = await lookAround(cluster, root);
 const spark = new SparkCluster(cluster.name, { cluster, root, ...found, secrets });
 
@@ -17,4 +18,6 @@ const spark = new SparkCluster(cluster.name, { cluster, root, ...found, secrets 
 export const { masterUrl, jupyterUrl, jupyterToken, uis, bastionAddress, sshConfig, sshKnownHosts, privateKey } = spark;
 export const { gatewayCertificate, gatewayPassword, hubPasswords, objectStore, sparkProperties, sparkRemote, summary } =
   spark;
+/** Agents of no group, whose number `triplewide scale` decides where the config gives a range. */
+export const agents = cluster.config.agentCount;
 export const readme = renderReadme(root, cluster, { masterUrl, jupyterUrl, uis, bastionAddress });

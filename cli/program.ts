@@ -20,6 +20,7 @@ const COMMANDS = {
   rotate: async () => (await import("./rotate.ts")).rotate(),
   timeline: async () => (await import("./timeline.ts")).timeline(),
   drain: async () => (await import("./drain.ts")).drain(),
+  scale: async () => (await import("./scale.ts")).scale(),
   doctor: async () => (await import("./doctor.ts")).doctor(),
   backup: async () => (await import("./backup.ts")).backup(),
   restore: async () => (await import("./backup.ts")).restore(),

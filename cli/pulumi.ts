@@ -8,13 +8,20 @@ import { UserError } from "../lib/errors.ts";
  *
  * @param cwd Folder of the Pulumi project.
  * @param output What to do with its standard output: give it back, or show it. Standard error is shown where output is.
+ * @param env Further variables of its environment.
  * @returns Standard output, empty where it was shown.
  * @throws UserError when there is no Pulumi CLI, or when it fails.
  */
-export async function pulumi(cwd: string, args: readonly string[], output: "read" | "show"): Promise<string> {
+export async function pulumi(
+  cwd: string,
+  args: readonly string[],
+  output: "read" | "show",
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const read = output === "read";
   const child = spawn("pulumi", args, {
     cwd,
+    env: { ...process.env, ...env },
     stdio: ["inherit", read ? "pipe" : "inherit", read ? "pipe" : "inherit"],
   });
   const closed = once(child, "close") as Promise<[number | null]>;

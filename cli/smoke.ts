@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { describeCluster } from "../cluster/load.ts";
+import { configHere } from "../local/agents.ts";
 import { smoke as runSmoke } from "../local/smoke.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig, onClient } from "./local.ts";
 
@@ -18,7 +19,8 @@ export function smoke(): Command {
     .option("--json", "print a report for programs", false)
     .action(async (options: Options) => {
       const config = localConfig(options, (name) => onClient(name, "sudo docker exec triplewide-jupyter smoke"));
-      const { docker } = await localCluster(config, options.env);
-      process.exitCode = await runSmoke({ docker, cluster: describeCluster(config), json: options.json });
+      const { docker, project } = await localCluster(config, options.env);
+      const cluster = describeCluster(await configHere(docker, project, config));
+      process.exitCode = await runSmoke({ docker, cluster, json: options.json });
     });
 }

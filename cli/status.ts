@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { describeCluster } from "../cluster/load.ts";
+import { configHere } from "../local/agents.ts";
 import { dockerLines } from "../local/docker.ts";
 import { printSummary } from "../local/up.ts";
 import { publishedLinks } from "../render/compose.ts";
@@ -16,7 +17,7 @@ export function status(): Command {
         `pulumi stack output --stack ${options.env} lists its addresses, and \`sudo triplewide-ready\` on a machine what it waits for`,
     );
     const { docker, project } = await localCluster(config, options.env);
-    const cluster = describeCluster(config);
+    const cluster = describeCluster(await configHere(docker, project, config));
     const lines = await dockerLines(docker, [
       "ps",
       "-a",

@@ -25,3 +25,11 @@ export const hasHub = (c: Pick<Config, "notebooks">): boolean => c.notebooks ===
 /** Whether people reach a port through the gateway alone: a page that would let in whoever comes. */
 export const isBehindGateway = (c: Pick<Config, "gateway">, { link, login, page }: Port): boolean =>
   c.gateway && (page !== undefined || link === "http") && login !== true;
+
+/** The range of agents that the config gives, within which `triplewide scale` decides; `undefined` where it gives a number. */
+export function agentRange({
+  agentsMin: min,
+  agentsMax: max,
+}: Pick<Config, "agentsMin" | "agentsMax">): { min: number; max: number } | undefined {
+  return min === undefined || max === undefined ? undefined : { min, max };
+}

@@ -15,15 +15,16 @@ import {
   GROUP_ATTRIBUTE,
   totalOf,
 } from "./agent-groups.ts";
-import { architectureOf, hasMesos } from "./architectures/index.ts";
+import { architectureOf, hasMesos, mesosStartsExecutors } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
-import { hasHdfs, hasHub, hasRegistry, runsHdfs } from "./features.ts";
+import { agentRange, hasHdfs, hasHub, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, GROUPS, lastAgent, zookeeperMembers } from "./groups.ts";
 import { agentFlavorSize, agentSize, daemonsMiB, executorCores, executorMiB, overheadMiB, roomOf } from "./memory.ts";
 import { fewAddresses } from "./networks.ts";
 import { makesContainer } from "./object-store.ts";
 import { platformOf } from "./platforms.ts";
 import { usedPorts } from "./ports.ts";
+import { mostAgents, scalingRules, withAgents } from "./scaling.ts";
 import { certificateOfToday, gatewayRules } from "./services/gateway/rules.ts";
 import { mostUsers, userAddresses } from "./services/hub/addresses.ts";
 import { logins, userNames } from "./services/hub/hub.ts";
@@ -54,6 +55,11 @@ export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script
   features(c, refuse);
   sparkProperties(c, refuse);
   agentRoom(c, refuse);
+  scalingRules(c, refuse);
+  if (agentRange(c) !== undefined && mesosStartsExecutors(c)) {
+    const fix = "remove agentsMin and agentsMax, and change agentCount";
+    refuse("agentsMax", `unset in architecture ${c.architecture}, in which Mesos starts executors`, fix);
+  }
   architectureOf(c).rules(c, refuse);
   return problems;
 }
@@ -146,7 +152,7 @@ function zones(c: Config, refuse: Refuse): void {
 function addresses(c: Config, refuse: Refuse): void {
   const network = new Address4(c.networkCidr);
   const size = 2 ** (32 - network.subnetMask);
-  const agents = c.agentCount + c.removedAgents.filter((agent) => /^agent-\d+$/.test(agent)).length;
+  const agents = mostAgents(c) + c.removedAgents.filter((agent) => /^agent-\d+$/.test(agent)).length;
   // The last address is the broadcast address.
   const needed = FIRST_AGENT_OFFSET + agents + c.datanodeCount + 1;
   agentBlocks(c, agents, refuse);
@@ -374,8 +380,9 @@ function notebookHub(c: Config, refuse: Refuse): void {
     refuse("sharedStorage", rule, "remove it, or set notebooks to single");
   }
   const most = mostUsers(c.networkCidr, servers);
-  if (names.length > most || FIRST_AGENT_OFFSET + lastAgent(c) > userAddresses(c.networkCidr).first) {
-    const rule = `large enough for ${names.length} users (it has ${most} addresses for them) beside ${c.agentCount} agents`;
+  const last = FIRST_AGENT_OFFSET + lastAgent(withAgents(c, mostAgents(c)));
+  if (names.length > most || last > userAddresses(c.networkCidr).first) {
+    const rule = `large enough for ${names.length} users (it has ${most} addresses for them) beside ${mostAgents(c)} agents`;
     refuse("networkCidr", rule, "use a larger network, such as a /16");
   }
   if (c.notebookMemoryMiB < c.driverMemoryMiB + NOTEBOOK_MIB) {

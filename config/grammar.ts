@@ -169,6 +169,16 @@ export const attributeValue: Grammar = {
   rule: "letters, digits and _/.- (or a range [1-10], or a set {a,b})",
 };
 
+const DAY = "(Mon|Tue|Wed|Thu|Fri|Sat|Sun)";
+const DAYS = `${DAY}(-${DAY})?`;
+const CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]";
+
+/** Days of the week and hours of the day. Hours that end where they begin would be none, or all. */
+export const weekHours: Grammar = {
+  pattern: whole(`(daily|${DAYS}(,${DAYS})*) (?<from>${CLOCK})-(?!\\k<from>$)(${CLOCK}|24:00)`),
+  rule: "days and hours such as Mon-Fri 08:00-18:00, Sat,Sun 10:00-14:00 or daily 22:00-02:00",
+};
+
 /** A device file of Linux. */
 export const device: Grammar = {
   pattern: /^\/dev(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/,

@@ -76,6 +76,22 @@ export const shape = {
     doc: "Machines that run executors: Mesos agents, or Spark workers where there is no Mesos.",
     fix: "use at least 1: a cluster without agents runs no job",
   }),
+  agentsMin: size.optionalInteger(1, 2000, {
+    doc: "Least number of those agents where `triplewide scale` decides how many there are, by `hours` and by what runs; needs `agentsMax`. `agentCount` is then what a first `up` makes, and every other `up` keeps the agents that there are: docs/OPERATIONS.md.",
+    derived: "there are `agentCount` agents",
+  }),
+  agentsMax: size.optionalInteger(1, 2000, {
+    doc: "Greatest number of those agents; needs `agentsMin`. A lower one removes agents with the next `triplewide scale`, those on which nothing runs.",
+    derived: "there are `agentCount` agents",
+  }),
+  hours: size.table(z.int().min(1).max(2000), "a table such as {'Mon-Fri 08:00-18:00': 4}", {
+    names: text.weekHours,
+    doc: "Times of the week, in `timeZone`, at which there are more agents than `agentsMin` whether or not something runs: days and hours, and the least number then. `Fri 22:00-06:00` ends on Saturday morning, `daily 00:00-24:00` is always; where several hold, the greatest number counts. Clocks that change change it as they show: an hour that is skipped is left out, one that comes twice counts twice.",
+    fix: "give days and hours such as 'Mon-Fri 08:00-18:00', 'Sat,Sun 10:00-14:00' or 'daily 22:00-02:00', and a number of agents for each",
+  }),
+  idleMinutes: size.integer(0, 525600, 30, {
+    doc: "Minutes for which nothing must have run on an agent before `triplewide scale` takes it away.",
+  }),
   agentGroups: size.table(
     z.strictObject({
       count: z.int().min(0).max(2000),

@@ -136,6 +136,11 @@ export async function otherHome(d: Docker, p: Project, found: Found): Promise<st
   return home !== "" && home !== p.dir && existsSync(home) ? dirname(dirname(home)) : undefined;
 }
 
+/** Names of the cluster's volumes that hold no data worth keeping. */
+export function scratchVolumes(d: Docker, p: Project): Promise<string[]> {
+  return dockerLines(d, ["volume", "ls", "-q", "--filter", label(p), "--filter", `label=${SCRATCH_LABEL}`]);
+}
+
 /** Containers that the cluster's agents started, running or not. */
 function findTasks(d: Docker, p: Project): Promise<string[]> {
   return dockerLines(d, ["ps", "-aq", "--no-trunc", "--filter", `label=${TASKS_LABEL}=${p.name}`]);
@@ -194,15 +199,7 @@ export async function remove(d: Docker, p: Project, volumes: boolean): Promise<F
   const tasks = await findTasks(d, p);
   if (tasks.length > 0) await removed(d, ["rm", "--force", "--volumes", ...tasks]);
   if (found.networks.length > 0) await removed(d, ["network", "rm", ...found.networks]);
-  const scratch = await dockerLines(d, [
-    "volume",
-    "ls",
-    "-q",
-    "--filter",
-    label(p),
-    "--filter",
-    `label=${SCRATCH_LABEL}`,
-  ]);
+  const scratch = await scratchVolumes(d, p);
   const unwanted = volumes ? found.volumes : scratch;
   if (unwanted.length > 0) await removed(d, ["volume", "rm", "--force", ...unwanted]);
   const keepVolumes = unwanted.length < found.volumes.length;

@@ -7,6 +7,7 @@ import { imagesOf, layerArguments, localReference, mesosIn, mesosParts } from ".
 import { checkToday, describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
+import { counted, withAgents } from "../cluster/scaling.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { gatewayOrigin } from "../cluster/services/gateway/entrance.ts";
 import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
@@ -27,6 +28,7 @@ import { containerImage } from "../render/container.ts";
 import { renderApps } from "../render/marathon-apps.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { type Opened, summary, type Typed } from "../render/summary.ts";
+import { configHere } from "./agents.ts";
 import { checkAskedFor, checkControlGroups } from "./control-groups.ts";
 import { checkDevices } from "./devices.ts";
 import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
@@ -42,6 +44,7 @@ import {
   readSecret,
   remove,
   renewSecrets,
+  scratchVolumes,
   writeProject,
 } from "./project.ts";
 import { SmokeFailed, smoke } from "./smoke.ts";
@@ -58,6 +61,8 @@ export interface UpOptions {
   smoke: boolean;
   /** Secrets to replace, once nothing else stops the run. @default none */
   renew?: readonly string[];
+  /** Agents that there are to be, where the config gives a range of them. @default those that there are */
+  agents?: number;
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -67,16 +72,18 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
  *
  * @throws UserError where it cannot be brought up; a cluster that was not there before is removed again.
  */
-export async function up({ root, environment, config: given, smoke: withSmoke, renew = [] }: UpOptions): Promise<void> {
-  const config = trustingThisMachine(given, process.env);
-  checkToday(config, environment);
-  const cluster = describeCluster(config);
-  const missing = missingBeforeUp(cluster, environment);
+export async function up(options: UpOptions): Promise<void> {
+  const { root, environment, smoke: withSmoke, renew = [], agents } = options;
+  const given = trustingThisMachine(options.config, process.env);
+  checkToday(given, environment);
+  const missing = missingBeforeUp({ config: given }, environment);
   if (missing.length > 0)
     throw new UserError(`${environment}: still to be set, nothing was started:\n  ${missing.join("\n  ")}`);
 
   const d = await findDocker();
-  const project = projectOf(root, config.clusterName);
+  const project = projectOf(root, given.clusterName);
+  const config = agents === undefined ? await configHere(d, project, given) : withAgents(given, agents);
+  const cluster = describeCluster(config);
   const before = await find(d, project);
   const fresh = before.containers.length === 0;
   const home = await otherHome(d, project, before);
@@ -95,6 +102,8 @@ export async function up({ root, environment, config: given, smoke: withSmoke, r
   let begun = false;
   try {
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
+    if (agents === undefined && config.agentCount !== given.agentCount)
+      say(`  ${counted(config.agentCount)}, as there are: triplewide scale changes that, from agentsMin to agentsMax`);
     const inContainers = hasMesos(config) && cluster.services.some((s) => s.needs?.includes("docker-socket"));
     checkDevices(config, environment);
     if (inContainers) await checkAskedFor(d, config, environment);
@@ -237,7 +246,17 @@ export async function startContainers({ d, project, cluster, root, signal }: Run
     signal.throwIfAborted();
   }
   if (code !== 0) throw new UserError(`Docker Compose did not start the cluster:\n${explain(output)}`);
+  await removeScratch(d, project, cluster);
   return (await find(d, project)).containers;
+}
+
+/** Removes what agents that went have left: a new one of that name begins with nothing. */
+async function removeScratch(d: Docker, project: Project, cluster: Cluster): Promise<void> {
+  const wanted = new Set(
+    cluster.services.flatMap((service) => service.dirs.map((dir) => `${project.name}_${volumeName(service, dir)}`)),
+  );
+  const left = (await scratchVolumes(d, project)).filter((name) => !wanted.has(name));
+  if (left.length > 0) await docker(d, ["volume", "rm", "--force", ...left]);
 }
 
 /**

@@ -15,6 +15,9 @@ export const IMAGE_KEY = "triplewide-image";
 /** Metadata key on servers that boot from a volume: the id of their image, which Nova does not know then. */
 export const IMAGE_ID_KEY = "triplewide-image-id";
 
+/** Variable by which `triplewide scale` hands the number of agents to the update that it runs. */
+export const AGENTS_VARIABLE = "TRIPLEWIDE_AGENTS";
+
 /** A machine of the cluster that the cloud holds already, or a part of one. */
 export interface ExistingMachine {
   /** Absent while there is only the machine's port. */

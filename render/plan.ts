@@ -91,8 +91,7 @@ export function planDocument(cluster: Cluster, versions: Versions): PlanDocument
  *
  * @param environment Name of the environment that they are to be set in.
  */
-export function missingBeforeUp(cluster: Cluster, environment: string): string[] {
-  const c = cluster.config;
+export function missingBeforeUp({ config: c }: Pick<Cluster, "config">, environment: string): string[] {
   if (!hasMesos(c) || c.mesosSource !== undefined) return [];
   const env = environment === "local" ? "" : ` ENV=${environment}`;
   return [

@@ -1,3 +1,4 @@
+import { agentRange } from "../features.ts";
 import { agentSize } from "../memory.ts";
 import {
   leastAgentMiB,
@@ -34,6 +35,10 @@ export const marathonStandalone: ArchitectureRecord = {
   apps: marathonApps,
   jobAgents: marathonWorkers,
   rules: (c, refuse) => {
+    if (agentRange(c) !== undefined) {
+      const fix = "remove agentsMin and agentsMax, and change agentCount or marathonWorkers";
+      refuse("agentsMax", `unset in architecture ${c.architecture}, in which a Spark worker runs on every agent`, fix);
+    }
     const least = leastAgentMiB(c);
     const { memoryMiB } = agentSize(c, marathonStandalone);
     if (memoryMiB !== undefined && memoryMiB < least) {

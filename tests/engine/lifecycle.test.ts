@@ -116,6 +116,38 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
   expect(cloud.leftovers()).toEqual([]);
 });
 
+test("where the config gives a range, an update keeps the agents that there are, and only scale changes their number", async ({
+  cloud,
+  stackOf,
+}) => {
+  const stack = await stackOf({ agentsMin: 1, agentsMax: 3, agentCount: 1 });
+  expectSuccess(await stack.up());
+  /** As `triplewide scale` runs it. */
+  const told = async (agents: number): Promise<Outcome> => {
+    stack.environment.TRIPLEWIDE_AGENTS = String(agents);
+    const outcome = await stack.up();
+    delete stack.environment.TRIPLEWIDE_AGENTS;
+    expectSuccess(outcome);
+    return outcome;
+  };
+  const more = await told(3);
+  const machines = ["create Instance demo-agent-2", "create Instance demo-agent-3"];
+  expect(more.changes.toSorted()).toEqual([...machines, "create Port demo-agent-2", "create Port demo-agent-3"]);
+
+  // A pull request in the middle of the day, also one that lowers the range; its preview says so.
+  stack.configure({ agentsMax: 2 });
+  expect((await stack.preview()).changes).toEqual([]);
+  const ordinary = await stack.up();
+  expectSuccess(ordinary);
+  expect(ordinary.changes).toEqual([]);
+  expect(await stack.outputs()).toMatchObject({ agents: 3 });
+
+  const fewer = await told(2);
+  expect(fewer.changes).toEqual(["delete Instance demo-agent-3", "delete Port demo-agent-3"]);
+  expectSuccess(await stack.destroy());
+  expect(cloud.leftovers()).toEqual([]);
+});
+
 describe("a change of every machine", () => {
   test("masters go one at a time, whatever the number of workers; data and addresses stay", async ({
     cloud,

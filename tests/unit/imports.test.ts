@@ -16,7 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["config"],
   ["cluster"],
   ["render"],
-  ["mesos", "marathon"],
+  ["mesos", "marathon", "spark"],
   ["machines"],
   ["openstack"],
   ["local"],

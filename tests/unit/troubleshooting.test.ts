@@ -7,7 +7,18 @@ import { ROOT } from "../../lib/root.ts";
 /** Every message that the product ends with has its entry in docs/TROUBLESHOOTING.md, and every entry is a message. */
 
 /** Folders whose programs people run; `images` holds Python, whose messages stand in docs/NOTEBOOKS.md. */
-const FOLDERS = ["cli", "cluster", "components", "config", "local", "machines", "marathon", "mesos", "openstack"];
+const FOLDERS = [
+  "cli",
+  "cluster",
+  "components",
+  "config",
+  "local",
+  "machines",
+  "marathon",
+  "mesos",
+  "openstack",
+  "spark",
+];
 
 /** Pulumi shows it without a stack, as `triplewide` shows a `UserError`. */
 const SHOWN = "pulumi.RunError";

@@ -1,6 +1,7 @@
 import type { Config } from "../../../config/schema.ts";
 import { devicesOf } from "../../agent-groups.ts";
 import { type Context, endpoints } from "../../context.ts";
+import { agentRange } from "../../features.ts";
 import { agentSize, heapIn, SHM_MIB } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
@@ -251,6 +252,8 @@ export const masterProperties = ({ config }: Context): Record<string, string> =>
   ...(config.gateway ? { "spark.ui.reverseProxyUrl": `/${MASTER_PAGE.path}` } : {}),
   // Any page that a browser has open could press these buttons: the page knows no login.
   "spark.ui.killEnabled": "false",
+  // Its own machine may have it send workers away (`triplewide scale`), and no other (spark.master.ui.decommission.allow.mode).
+  ...(agentRange(config) === undefined ? {} : { "spark.decommission.enabled": "true" }),
   ...metricsProperties(config, "master"),
   ...propertiesFor(config, "master"),
 });

@@ -1,0 +1,214 @@
+import type { Command } from "commander";
+import { agentRange } from "../cluster/features.ts";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import { agentsAmong, counted, type Load, wantedAgents, withAgents } from "../cluster/scaling.ts";
+import type { Cluster, Machine } from "../cluster/types.ts";
+import type { Config } from "../config/schema.ts";
+import { UserError } from "../lib/errors.ts";
+import { captured } from "../lib/exec.ts";
+import { shellQuote } from "../lib/quote.ts";
+import { ROOT } from "../lib/root.ts";
+import { configHere } from "../local/agents.ts";
+import { up as bringUp } from "../local/up.ts";
+import { Cloud } from "../openstack/cloud.ts";
+import { AGENTS_VARIABLE, existingMachines } from "../openstack/inventory.ts";
+import { unitName } from "../render/cloud-init/paths.ts";
+import { containerName } from "../render/compose.ts";
+import { leaveSpark } from "../spark/leave.ts";
+import { scaledAgents, sparkLoad } from "../spark/load.ts";
+import type { OnMachines } from "../spark/master.ts";
+import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
+import { localCluster } from "./local.ts";
+import { pulumi } from "./pulumi.ts";
+import { machinesOfStack } from "./stack.ts";
+
+/** A cluster that is there, and what scaling it takes. */
+export interface Site {
+  /** With the agents that there are. */
+  cluster: Cluster;
+  load: () => Promise<Load>;
+  /** Has agents get nothing new. @returns Those on which something began in that moment. */
+  sendAway: (agents: readonly Machine[]) => Promise<Machine[]>;
+  /** Has agents that were to go get something again. */
+  giveBack: (agents: readonly Machine[]) => Promise<void>;
+  /** Makes the cluster have so many agents. */
+  apply: (agents: number) => Promise<void>;
+  close: () => Promise<void>;
+}
+
+/**
+ * Makes a cluster have the agents that it should have at a time.
+ *
+ * @param dryRun Only say what would be done.
+ * @param report Takes one line at a time.
+ */
+export async function scaleSite(
+  site: Site,
+  { now, dryRun, report }: { now: Date; dryRun: boolean; report: (line: string) => void },
+): Promise<void> {
+  const { config, name } = site.cluster;
+  const load = await site.load();
+  const { agents, reasons } = wantedAgents(config, now, load);
+  const there = scaledAgents(site.cluster);
+  report(`${name}: ${counted(there.length)}, ${agents === there.length ? "and that is right" : `should be ${agents}`}`);
+  for (const reason of reasons) report(`  ${reason}`);
+  const [staying, going] = [there.slice(0, agents), there.slice(agents)];
+  const back = staying.filter((agent) => {
+    const use = load.agents.get(agent.name);
+    // What still runs on it would end.
+    return load.leaving.includes(agent.name) && use !== undefined && !("stays" in use);
+  });
+  if (back.length > 0) report(`  ${back.map((agent) => agent.name).join(", ")} was to go, and is given back`);
+  if (dryRun) {
+    report("Nothing was changed (--dry-run).");
+    return;
+  }
+  if (back.length > 0) await site.giveBack(back);
+  if (agents === there.length) return;
+  try {
+    const begun = going.length > 0 ? await site.sendAway(going) : [];
+    if (begun.length > 0) {
+      // What began a moment ago begins again; nothing else is lost, and the agents are of use to what wants them.
+      await site.giveBack(going);
+      report(`Something began on ${begun.map((agent) => agent.name).join(", ")} in this moment: nothing was removed.`);
+      return;
+    }
+    await site.apply(agents);
+  } catch (error) {
+    // What is still there is to be of use again; what is not cannot be asked.
+    if (going.length > 0) await site.giveBack(going).catch(() => {});
+    throw error;
+  }
+}
+
+interface Options extends ConfigOptions {
+  dryRun: boolean;
+}
+
+/** `triplewide scale`. */
+export function scale(): Command {
+  return commandOf(
+    "scale",
+    "Makes a cluster have as many agents as it needs now.",
+    "Within agentsMin and agentsMax, by `hours`, by what jobs wait for, and by which agents nothing has run on for idleMinutes. Agents go from the highest number down, and only those on which nothing runs. Meant to be run every few minutes (docs/OPERATIONS.md).",
+    ["triplewide scale local --dry-run", "triplewide scale local --set agentsMin=1 --set agentsMax=3"],
+  )
+    .argument("<environment>", "name in Pulumi.<environment>.yaml")
+    .option("--dry-run", "say what it would do and why, and change nothing", false)
+    .addOption(setOption())
+    .action(async (environment: string, options: Options) => {
+      const config = loadConfig(projectFolder(), environment, options.set);
+      if (agentRange(config) === undefined) {
+        throw new UserError(
+          `environment "${environment}" has a number of agents (agentCount) and no range. Fix: set agentsMin and agentsMax`,
+        );
+      }
+      const report = (line: string): void => void process.stdout.write(`${line}\n`);
+      const request: SiteRequest = { config, environment };
+      const site = await (platformOf(config).machinesAreContainers ? dockerSite(request) : stackSite(request));
+      try {
+        await scaleSite(site, { now: new Date(), dryRun: options.dryRun, report });
+      } finally {
+        await site.close();
+      }
+    });
+}
+
+interface SiteRequest {
+  config: Config;
+  environment: string;
+}
+
+/** A cluster on this machine's Docker. */
+async function dockerSite({ config, environment }: SiteRequest): Promise<Site> {
+  const { docker: d, project } = await localCluster(config, environment);
+  const cluster = describeCluster(await configHere(d, project, config));
+  const containerOf = (machine: Machine, name: string): string => {
+    const service = cluster.services.find((s) => s.machine === machine.name && s.name === name);
+    if (!service) throw new Error(`no ${name} on ${machine.name}`);
+    return containerName(cluster, service);
+  };
+  const on: OnMachines = {
+    run: (machine, service, command) => captured(d.client, ["exec", containerOf(machine, service), ...command]),
+  };
+  return {
+    cluster,
+    load: () => sparkLoad(cluster, on),
+    sendAway: (agents) => leaveSpark(cluster, on, agents),
+    giveBack: async (agents) => {
+      await captured(d.client, ["restart", ...agents.map((agent) => containerOf(agent, "spark-worker"))]);
+    },
+    apply: (agents) => bringUp({ root: ROOT, environment, config, smoke: false, agents }),
+    close: async () => {},
+  };
+}
+
+/** A cluster of a stack on OpenStack. */
+async function stackSite({ config, environment }: SiteRequest): Promise<Site> {
+  const folder = projectFolder();
+  const there = await withCloud((cloud) => existingMachines(cloud, config.clusterName));
+  if (agentsAmong(config, there.keys()) === 0) {
+    throw new UserError(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
+  }
+  const cluster = describeCluster(withAgents(config, agentsAmong(config, there.keys())));
+  const { ssh } = await machinesOfStack(cluster, environment);
+  const asRoot = async (machine: Machine, words: readonly string[]): Promise<{ code: number; output: string }> => {
+    const { code, stdout, stderr } = await ssh.run(machine, ["sudo", "-n", ...words].map(shellQuote).join(" "));
+    return { code, output: code === 0 ? stdout : stderr };
+  };
+  const on: OnMachines = {
+    run: (machine, service, command) => asRoot(machine, ["docker", "exec", unitName(service), ...command]),
+  };
+  return {
+    cluster,
+    load: () => sparkLoad(cluster, on),
+    sendAway: (agents) => leaveSpark(cluster, on, agents),
+    giveBack: async (agents) => {
+      await Promise.all(agents.map((agent) => asRoot(agent, ["systemctl", "restart", unitName("spark-worker")])));
+    },
+    apply: async (agents) => {
+      const env = { [AGENTS_VARIABLE]: String(agents) };
+      const stack = ["--stack", environment, "--non-interactive"];
+      const steps = JSON.parse(await pulumi(folder, ["preview", "--json", ...stack], "read", env)) as {
+        steps?: Step[];
+      };
+      const others = otherChanges(steps.steps ?? [], cluster);
+      if (others.length > 0) {
+        const shown = others.slice(0, 5).join(", ");
+        throw new UserError(
+          `an update would change more than agents (${shown}); nothing was changed. Fix: pulumi up --stack ${environment}, then run this again`,
+        );
+      }
+      await pulumi(folder, ["up", "--yes", "--skip-preview", ...stack], "show", env);
+    },
+    close: () => ssh.close(),
+  };
+}
+
+async function withCloud<T>(ask: (cloud: Cloud) => Promise<T>): Promise<T> {
+  const cloud = Cloud.fromEnvironment({ folder: ROOT });
+  try {
+    return await ask(cloud);
+  } finally {
+    cloud.close();
+  }
+}
+
+/** A step of a preview. */
+interface Step {
+  op: string;
+  urn: string;
+}
+
+/** What of a preview is no creation and no removal of a machine of ours that scaling is about. Nobody has looked at it. */
+export function otherChanges(steps: readonly Step[], { name }: Pick<Cluster, "name">): string[] {
+  return steps.flatMap(({ op, urn }) => {
+    const [type = "", resource = ""] = urn.split("::").slice(-2);
+    const kind = type.split("$").at(-1) ?? type;
+    // Components and the stack itself are nothing in the cloud.
+    if (op === "same" || op === "read" || !kind.startsWith("openstack:")) return [];
+    const agent = new RegExp(`^${name}-agent-[1-9][0-9]*$`).test(resource) && ["create", "delete"].includes(op);
+    return agent ? [] : [`${op} ${resource}`];
+  });
+}

@@ -1,0 +1,104 @@
+import { architectureOf } from "../cluster/architectures/index.ts";
+import { executorCores } from "../cluster/memory.ts";
+import type { AgentUse, Load } from "../cluster/scaling.ts";
+import { SHUFFLE_DIR, WORK_DIR } from "../cluster/services/spark/spark.ts";
+import type { Cluster, Machine } from "../cluster/types.ts";
+import { type OnMachines, SparkMasters, type SparkState, type SparkWorker } from "./master.ts";
+
+/** What runs on a cluster whose executors Spark's own workers start, for `wantedAgents`. */
+
+/** What only an agent itself knows. */
+export interface AgentDisk {
+  /** Since its worker started, or an executor there last said something: executors say so when they end. */
+  idleSeconds: number;
+  /** Whether applications that have not ended have shuffle files there, which others may still read. */
+  shuffles: boolean;
+}
+
+/** Prints an agent's `AgentDisk`, in the container of its worker. */
+export const DISK_SCRIPT = [
+  'up=$(ps -o etimes= -p 1) last=$(find "$1" -mindepth 3 -maxdepth 3 -name "std*" -printf "%Ts\\n" 2>/dev/null | sort -n | tail -n 1)',
+  // A worker deletes what an application left when that ends; what is older than a day is of one that ended with its worker.
+  'files=$(find "$2" -path "*/blockmgr-*" -name "shuffle_*" -mmin -1440 -print -quit 2>/dev/null)',
+  "since=$((up)) now=$(date +%s)",
+  "[[ -z $last ]] || ((now - last >= since)) || since=$((now - last))",
+  'echo "idle $since shuffles $([[ -z $files ]] && echo no || echo yes)"',
+].join("\n");
+
+/** @returns `undefined` for what the script does not print. */
+export function readDisk(output: string): AgentDisk | undefined {
+  const [, seconds, shuffles] = /^idle (\d+) shuffles (yes|no)$/m.exec(output) ?? [];
+  return seconds === undefined ? undefined : { idleSeconds: Number(seconds), shuffles: shuffles === "yes" };
+}
+
+/** Agents of no group: the others are not scaled. */
+export const scaledAgents = ({ machines }: Pick<Cluster, "machines">): Machine[] =>
+  machines.filter(({ group, subgroup }) => group === "agent" && subgroup === undefined);
+
+/** What runs on a cluster. @throws UserError where no master leads. */
+export async function sparkLoad(cluster: Cluster, on: OnMachines): Promise<Load> {
+  const cores = executorCores(cluster.config, architectureOf(cluster.config));
+  const state = await new SparkMasters(cluster, on).state(cores ?? 1);
+  const free = new Set(state.workers.filter(({ coresUsed }) => coresUsed === 0).map(({ host }) => host));
+  const asked = scaledAgents(cluster).filter(({ address }) => free.has(address));
+  const disks = await Promise.all(
+    asked.map(async (agent): Promise<[string, AgentDisk] | undefined> => {
+      const command = ["bash", "-c", DISK_SCRIPT, "bash", WORK_DIR, SHUFFLE_DIR.path];
+      const { code, output } = await on.run(agent, "spark-worker", command);
+      const disk = code === 0 ? readDisk(output) : undefined;
+      return disk && [agent.name, disk];
+    }),
+  );
+  return loadOf(cluster, state, new Map(disks.filter((disk) => disk !== undefined)));
+}
+
+/**
+ * @param disks By the agent's name, of those on which no executor runs; one that is missing did not answer.
+ */
+export function loadOf(cluster: Cluster, state: SparkState, disks: ReadonlyMap<string, AgentDisk>): Load {
+  const works = state.apps.some(({ cores }) => cores > 0);
+  const workers = new Map(state.workers.map((worker) => [worker.host, worker]));
+  const agents = new Map<string, AgentUse>();
+  for (const { name, address } of scaledAgents(cluster)) {
+    const worker = workers.get(address);
+    if (worker?.state !== "ALIVE" && worker?.state !== "DECOMMISSIONED") continue;
+    agents.set(name, useOf(worker, disks.get(name), works));
+  }
+  const leaving = scaledAgents(cluster).filter(({ address }) => workers.get(address)?.state === "DECOMMISSIONED");
+  return { agents, lacking: lackingAgents(cluster, state), leaving: leaving.map(({ name }) => name) };
+}
+
+function useOf({ state, coresUsed }: SparkWorker, disk: AgentDisk | undefined, works: boolean): AgentUse {
+  if (coresUsed > 0) return { stays: `executors with ${coresUsed} core${coresUsed === 1 ? "" : "s"} run on it` };
+  if (disk === undefined) return { stays: "it does not say since when nothing runs on it" };
+  // Nobody knows whose they are. Those of sessions that rest are made again when those go on.
+  if (disk.shuffles && works) return { stays: "it has shuffle files, and jobs run that may read them" };
+  return { idleMinutes: state === "DECOMMISSIONED" ? Number.POSITIVE_INFINITY : disk.idleSeconds / 60 };
+}
+
+/** Agents that would take the executors for which there is no room. */
+function lackingAgents(cluster: Cluster, { workers, apps }: SparkState): number {
+  const { config } = cluster;
+  const alive = workers.filter(({ state }) => state === "ALIVE");
+  const scaled = new Set(scaledAgents(cluster).map(({ address }) => address));
+  const [like = alive[0]] = alive.filter(({ host }) => scaled.has(host));
+  const cores = executorCores(config, architectureOf(config)) ?? like?.cores ?? 1;
+  const executorsIn = (freeCores: number, freeMiB: number, memory: number): number =>
+    Math.max(0, Math.min(Math.floor(freeCores / cores), Math.floor(freeMiB / memory)));
+  const lacking = apps.map(({ executors: { granted, wanted }, executorMiB }) => {
+    // Room that the master does not give it is of no use to it: it waits for something else, such as a GPU.
+    const room = alive.reduce(
+      (sum, w) => sum + executorsIn(w.cores - w.coresUsed, w.memory - w.memoryUsed, executorMiB),
+      0,
+    );
+    const waiting = Math.max(0, wanted - granted - room);
+    return waiting === 0
+      ? 0
+      : Math.ceil(waiting / Math.max(1, like ? executorsIn(like.cores, like.memory, executorMiB) : 1));
+  });
+  const most = config.agentsMax ?? config.agentCount;
+  return Math.min(
+    most,
+    lacking.reduce((sum, agents) => sum + agents, 0),
+  );
+}
