@@ -371,9 +371,9 @@ function notebookHub(c: Config, refuse: Refuse): void {
     const rule = "single with an HDFS that was there before, in which nobody makes the users' homes";
     refuse("notebooks", rule, "remove existingNamenodes, or set datanodeCount for an HDFS of the cluster's own", "hub");
   }
-  if (servers && hasSharedStorage(c)) {
-    const rule = "none while notebooks is hub on platform openstack: executors do not have users' folders there so far";
-    refuse("sharedStorage", rule, "set it to none; with datanodeCount users share files with executors by HDFS");
+  if (usesShare(c)) {
+    const rule = "nfs or none while notebooks is hub: users' folders are the client's to give away";
+    refuse("sharedStorage", rule, "remove it, or set notebooks to single");
   }
   if (!servers && !hasSharedStorage(c)) {
     const rule = "nfs while notebooks is hub: executors have users' folders too";

@@ -45,13 +45,14 @@ export const sharedFolder = (c: Keys): Directory[] =>
  * Folders of the hub's users in it. It is a volume of its own because whose `/home/spark/work` is, could put a link in its place, and
  * Docker would follow that.
  */
-export const usersFolder: Directory = {
+export const usersFolder = {
   path: `${SHARED_FOLDER}/users`,
   lasts: "data",
   shared: "cluster",
   passable: true,
+  at: "/var/lib/triplewide/users",
   keeper: { machine: "client", service: "hub-guard" },
-};
+} as const satisfies Directory;
 
 /** The same folder as services of the client have it: also where nobody else does. */
 export const clientFolder = (c: Keys): Directory[] =>

@@ -178,6 +178,11 @@ export interface Directory {
    * @default nobody; it is the service's own
    */
   shared?: "machine" | "cluster";
+  /**
+   * Where servers themselves have it, and mount it, in place of `path`: for one that lies in a folder which others than root may change,
+   * and put a link there. Containers have it at `path`.
+   */
+  at?: string;
   /** Whether it is root's, and everyone may pass through it to folders of their own. */
   passable?: true;
   /** User who had the folder in older releases: what it holds is given to the service's user before that starts. */

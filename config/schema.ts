@@ -492,7 +492,7 @@ export const shape = {
     doc: "Minutes after which a notebook's kernel that runs no cell is ended, with its driver and what it holds; an open browser does not count as use. 0 is never.",
   }),
   notebooks: spark.oneOf(["single", "hub"], "single", {
-    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. In architecture `standalone`; on platform `openstack` with `sharedStorage: none`.",
+    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. In architecture `standalone`, not with `sharedStorage: manila`.",
   }),
   users: spark.table(
     z.strictObject({

@@ -397,6 +397,8 @@ function machineEnv(
   const units = (list: readonly RenderedService[]): string[] => list.map((s) => unitName(s.name));
   const images = software.images.length > 0 ? [unitName("images")] : [];
   const shared = mountsShared(machine, services) ? [unitName("shared")] : [];
+  const mounted = services.flatMap((s) => s.dirs).filter((dir) => fromElsewhere(machine, dir));
+  const further = [...new Set(mounted.flatMap(({ at }) => at ?? []))];
   const disk = volumeOf(machine);
   const volume = disk ? [unitName("volume")] : [];
   const text = (name: string, value = ""): string => `${name}=${value === "" ? "" : shellWord(value)}\n`;
@@ -414,6 +416,7 @@ function machineEnv(
           text("SHARED_SOURCE", fill(sharedSource(c, cluster.machines), lookUp)),
           text("SHARED_FOLDER", SHARED_FOLDER),
           text("SHARED_UID", String(SPARK_UID)),
+          ...(further.length > 0 ? [list("SHARED_FURTHER", further)] : []),
         ]
       : []),
     text("MESOS_SOURCE", software.mesosSource),

@@ -30,7 +30,8 @@ function same(a: RenderedContent, b: RenderedContent): boolean {
 
 /** Where a service's directory lies on the machine. */
 export function hostDir(machine: Machine, service: Pick<RenderedService, "name" | "runtime">, dir: Directory): string {
-  if (dir.shared === "machine" || fromElsewhere(machine, dir)) return dir.path;
+  if (dir.shared === "machine") return dir.path;
+  if (fromElsewhere(machine, dir)) return dir.at ?? dir.path;
   const owner = dir.keeper?.service ?? service.name;
   if (onVolume(machine, dir)) return `${DATA_MOUNT}/${owner}${dir.path}`;
   // A process of the machine needs no other place for what ends with the machine.

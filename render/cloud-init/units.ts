@@ -26,7 +26,9 @@ export function serviceUnit(
   imageOf: ImageOf,
 ): Unit {
   const volume = service.dirs.map((dir) => volumeBelow(machine, dir)).find((mount) => mount !== undefined);
-  const mounted = service.dirs.filter((dir) => fromElsewhere(machine, dir)).map(({ path }) => path);
+  const mounted = service.dirs
+    .filter((dir) => fromElsewhere(machine, dir))
+    .map((dir) => hostDir(machine, service, dir));
   // `Wants`, not `Requires`: that would restart a service whenever one that it started after restarts, and with the Docker
   // daemon all of them, although their containers go on.
   const before = [
@@ -99,7 +101,8 @@ function prepareFiles(machine: Machine, service: RenderedService, here: readonly
     if (dir.formerly !== undefined) commands.push(handOver(host, dir.formerly, owner));
     commands.push(["/usr/bin/install", "-d", "-m", mode, "-o", `${owner}`, "-g", `${owner}`, host]);
     if (dir.shared === "cluster") {
-      if (service.runtime === "systemd") commands.push(["/usr/bin/install", "-d", dir.path], bindMount(host, dir.path));
+      const there = dir.at ?? dir.path;
+      if (service.runtime === "systemd") commands.push(["/usr/bin/install", "-d", there], bindMount(host, there));
     } else if (service.runtime === "systemd" && host !== dir.path)
       commands.push(["/usr/bin/ln", "-sfnT", host, dir.path]);
   }

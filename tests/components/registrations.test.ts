@@ -93,6 +93,25 @@ test("with userCidrs people come by the bastion's public address, which the gate
   expect(userDataOf(resources, "client")).toContain(file);
 });
 
+test("with a hub its users come by the bastion, executors reach their drivers, and their passwords are secret outputs", async () => {
+  const hub = { notebooks: "hub", users: { alice: {}, bob: {} }, tls: "own", userCidrs: ["198.51.100.0/24"] };
+  const { resources, outputs, cluster } = await run(configOf("standalone", hub));
+  const firewall = resources.filter((r) => r.type.endsWith(":SecGroupRule"));
+  expect(cluster.quota.securityGroupRules).toBe(firewall.length);
+  for (const r of firewall) expect(actualInputs(r), key(r)).toEqual(expectedInputs(cluster, r));
+  const open = firewall.filter((r) => r.inputs.remoteIpPrefix === "198.51.100.0/24").map((r) => r.inputs.portRangeMin);
+  expect(open.sort()).toEqual([443, 80, 8000]);
+  const drivers = firewall.filter((r) => r.inputs.portRangeMin === 20000).map((r) => r.inputs.portRangeMax);
+  expect(drivers).toEqual([28191, 28191]);
+  expect(outputs.uis).toMatchObject({ hub: `https://${outputs.bastionAddress}:8000` });
+  const { secret: passwords } = outputs.hubPasswords as { secret: Record<string, string> };
+  expect(Object.keys(passwords)).toEqual(["alice", "bob"]);
+  for (const { name } of cluster.machines) {
+    const held = Object.values(passwords).filter((password) => userDataOf(resources, name).includes(password));
+    expect(held, name).toHaveLength(name === "client" ? 2 : 0);
+  }
+});
+
 test("agents' scratch volumes come and go with their agents", async () => {
   const { resources, cluster } = await run(configOf("standalone", { scratchGb: 50 }));
   expect(cluster.machines.filter((m) => m.scratchGb === 50).map((m) => m.group)).toEqual(["agent", "agent", "agent"]);

@@ -6,6 +6,7 @@ import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { localReference } from "../../cluster/images.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { authorityOf } from "../../cluster/services/gateway/tls.ts";
+import { SHARED_FOLDER, usersFolder } from "../../cluster/shared-storage.ts";
 import { fill } from "../../cluster/values.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -22,6 +23,15 @@ import { Visitor } from "./visitor.ts";
 const MINUTES = 60_000;
 const reason = await missing();
 
+/** A job in which driver and executors fetch blocks of each other's. */
+const JOB = `
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.config("spark.cores.max", "1").getOrCreate()
+sent = spark.sparkContext.broadcast(bytes(5 << 20))
+sizes = spark.sparkContext.parallelize(range(2), 2).map(lambda n: bytes(len(sent.value) + n)).collect()
+print("JOB", [len(one) for one in sizes], spark.range(1000).selectExpr("sum(id) s").toPandas().s[0])
+print("UI", spark.sparkContext.uiWebUrl)`;
+
 describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${reason})`}`, () => {
   const cluster = describeCluster(
     validate(
@@ -29,9 +39,8 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
         architecture: "standalone",
         ...SMALL_CLOUD,
         networkCidr: "10.205.0.0/16",
-        // As in tests/machine.
-        sharedStorage: "none",
         agentCount: 1,
+        datanodeCount: 1,
         agentCpus: 2,
         agentMemoryMiB: 3000,
         executorMemoryOverheadMiB: 400,
@@ -60,12 +69,24 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
       `docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' triplewide-user-${user}`,
     );
 
+  // Guests have this machine's kernel, which may be unable to mount NFS: the folders that the client serves are volumes of this machine's.
+  const [work, users] = ["work", "users"].map((what) => `hub-machine-test-${process.pid}-${what}`);
+  const OPTIONS: Record<string, string[]> = {
+    registry: ["--publish", "127.0.0.1::5001"],
+    client: [
+      ...["--volume", `${work}:/var/lib/triplewide/jupyter${SHARED_FOLDER}`],
+      ...["--volume", `${users}:/var/lib/triplewide/hub-guard${SHARED_FOLDER}/users`],
+    ],
+    "agent-1": ["--volume", `${work}:${SHARED_FOLDER}`, "--volume", `${users}:${usersFolder.at}`],
+  };
+  const answers = (from: string, to: string, user = "0") =>
+    at(from).sh(`timeout 5 bash -c 'exec 3<>/dev/tcp/${to.replace(":", "/")}'`, "", user);
+
   beforeAll(async () => {
     await guests.prepare();
     const noImage = (name: ImageName): string => `no-such-image/${name}`;
     const boot = async (name: string, image: "plain" | "with-docker", imageOf: (name: ImageName) => string) => {
-      const published = name === "registry" ? ["--publish", "127.0.0.1::5001"] : [];
-      guest[name] = await guests.boot(name, image, guests.userData(name, imageOf), ...published);
+      guest[name] = await guests.boot(name, image, guests.userData(name, imageOf), ...(OPTIONS[name] ?? []));
     };
     await Promise.all([boot("bastion", "plain", noImage), boot("registry", "with-docker", noImage)]);
     await Promise.all([at("bastion").ready(600), at("registry").ready(900)]);
@@ -73,7 +94,7 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
     for (const name of new Set(cluster.services.flatMap(({ image }) => image ?? [])))
       pushed.set(name, await guests.push(localReference(name, cluster.config, versions), at("registry")));
     const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
-    const machines = ["master-1", "agent-1", "client"];
+    const machines = ["master-1", "datanode-1", "agent-1", "client"];
     await Promise.all(machines.map((name) => boot(name, "with-docker", imageOf)));
     await Promise.all(machines.map((name) => at(name).ready(1800, true)));
     const { address } = guests.machine("bastion");
@@ -83,7 +104,10 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
     setDefaultCACertificates([...getCACertificates("default"), pem]);
   }, 60 * MINUTES);
 
-  afterAll(() => guests.cleanUp(), 5 * MINUTES);
+  afterAll(async () => {
+    await guests.cleanUp();
+    await guests.docker("volume", "rm", "--force", `${work}`, `${users}`);
+  }, 5 * MINUTES);
 
   test("users log in at the bastion by HTTPS, and have servers on networks of their own", async () => {
     expect((await new Visitor(hub, "alice").logIn("wrong")).status).toBe(403);
@@ -102,15 +126,7 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
   });
 
   test("two users' drivers exchange blocks with executors, and show their pages to their own user", async () => {
-    const job = `
-import sys, time
-from pyspark.sql import SparkSession
-spark = SparkSession.builder.config("spark.cores.max", "1").getOrCreate()
-sent = spark.sparkContext.broadcast(bytes(5 << 20))
-sizes = spark.sparkContext.parallelize(range(2), 2).map(lambda n: bytes(len(sent.value) + n)).collect()
-print("JOB", [len(one) for one in sizes], spark.range(1000).selectExpr("sum(id) s").toPandas().s[0])
-print("UI", spark.sparkContext.uiWebUrl)`;
-    const said = await Promise.all(["alice", "bob"].map((user) => run(user, job)));
+    const said = await Promise.all(["alice", "bob"].map((user) => run(user, JOB)));
     for (const [i, user] of ["alice", "bob"].entries()) {
       expect(said[i]).toContain("JOB [5242880, 5242881] 499500");
       const ui = `${await addressOf(user)}:${sparkUiPort}`;
@@ -118,6 +134,27 @@ print("UI", spark.sparkContext.uiWebUrl)`;
       const visitor = user === "alice" ? alice : bob;
       expect(await visitor.ask(`/user/${user}/proxy/${ui}/api/v1/applications`)).toMatchObject({ status: 200 });
     }
+  });
+
+  test("what a user's job writes is in their folder or their home in HDFS, and nobody else's", async () => {
+    const write = `
+import os
+folder = f"file://{os.getcwd()}/rows"
+for place in ("rows", folder, folder):
+    spark.range(1000).write.mode("overwrite").parquet(place)
+spark.range(10).write.mode("overwrite").saveAsTable("numbers")
+print(spark.read.parquet("rows").count(), spark.read.parquet(folder).count(), spark.table("numbers").count())
+try:
+    spark.range(1).write.parquet("/user/alice/taken")
+    print("written")
+except Exception as error:
+    print("AccessControlException" in str(error))`;
+    expect(await run("bob", write)).toBe("1000 1000 10\nTrue\n");
+    expect(await run("alice", write)).toBe("1000 1000 10\nwritten\n");
+    expect(await run("bob", 'import os\nprint(os.access("/home/spark/work/users/alice", os.R_OK))')).toBe("False\n");
+    expect(
+      await at("client").out(`stat -c '%a %u %g' /var/lib/triplewide/hub-guard${SHARED_FOLDER}/users{,/alice}`),
+    ).toBe("711 0 0\n770 2001 1000");
   });
 
   test("a user reaches no other's server or driver, nothing of the client but the hub, and no metadata", async () => {
@@ -136,8 +173,6 @@ print("UI", spark.sparkContext.uiWebUrl)`;
     const drivers = [hubDriverPort, hubDriverPort + 32].map((port) => `${client}:${port}`);
     const pages = [22, jupyterPort, gatewayPort, hubPort].map((port) => `${client}:${port}`);
     // All of them answer somebody.
-    const answers = (from: string, to: string, user = "0") =>
-      at(from).sh(`timeout 5 bash -c 'exec 3<>/dev/tcp/${to.replace(":", "/")}'`, "", user);
     const ways: [string, string[], string?][] = [
       ["client", server, "1002"],
       ["client", [metadata]],
@@ -183,8 +218,10 @@ print("UI", spark.sparkContext.uiWebUrl)`;
 
   test("users go on while the guard and the Docker daemon start anew, and the walls stand", async () => {
     const client = at("client");
-    await client.out("systemctl restart docker.service triplewide-hub-guard");
-    await client.ready(300);
+    for (const one of ["docker", "triplewide-hub-guard"]) {
+      await client.out(`systemctl restart ${one}.service`);
+      await client.ready(300);
+    }
     expect(await run("alice", "print(open('secret').read())")).toBe("x\n");
     const hers = await addressOf("alice");
     const knock = `
@@ -194,7 +231,10 @@ for port in (8888, ${sparkUiPort}):
         print(socket.create_connection(("${hers}", port), timeout=5))
     except OSError as error:
         print(type(error).__name__)`;
-    expect(await run("bob", knock)).toBe("ConnectionRefusedError\nConnectionRefusedError\n");
+    // By the walls, or by Docker's own before them, which say nothing.
+    expect(await run("bob", knock)).toMatch(/^((ConnectionRefused|Timeout)Error\n){2}$/);
+    expect((await answers("agent-1", `${hers}:8888`)).code).not.toBe(0);
+    expect(await run("alice", `spark.stop()\n${JOB}`)).toContain("JOB [5242880, 5242881] 499500");
     expect(await client.out("iptables -S | grep -c -- '-j TRIPLEWIDE'")).toBe("4");
   });
 

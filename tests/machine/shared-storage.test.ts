@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { SHARED_FOLDER } from "../../cluster/shared-storage.ts";
+import { SHARED_FOLDER, usersFolder } from "../../cluster/shared-storage.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { type Guest, Guests, missing } from "./guests.ts";
 
@@ -16,7 +16,17 @@ const kernelHasNfs = /\bnfs4\b/.test(readFileSync("/proc/filesystems", "utf8"));
 
 describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reason})`}`, () => {
   const whole = describeCluster(
-    validate({ ...SMALL_CLOUD, architecture: "standalone", networkCidr: "10.203.0.0/16", dataVolumes: false }, "env"),
+    validate(
+      {
+        ...SMALL_CLOUD,
+        architecture: "standalone",
+        networkCidr: "10.203.0.0/16",
+        dataVolumes: false,
+        notebooks: "hub",
+        users: { alice: {} },
+      },
+      "env",
+    ),
   );
   // What serves the folder, and nothing that would have to be pulled; the agent keeps the service that wants it mounted.
   const services = whole.services.filter((s) => s.name === "shared-storage");
@@ -54,6 +64,22 @@ describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reaso
     await agent.out(`echo from-the-agent >/tmp/note && nfs-cp /tmp/note "${url}/note?version=4"`);
     const kept = `/var/lib/triplewide/jupyter${SHARED_FOLDER}`;
     expect(await client.out(`cat ${kept}/note; stat -c '%u:%g' ${kept}/note`)).toBe("from-the-agent\n1000:1000");
+  });
+
+  test("serves the folders of the hub's users as another one, in which executors write to theirs and nobody replaces one", async () => {
+    const kept = `/var/lib/triplewide/hub-guard${SHARED_FOLDER}/users`;
+    // As the guard makes one.
+    await client.out(`install -d -m 0770 -o 2001 -g 1000 ${kept}/alice`);
+    const to = (path: string) => `nfs-cp /tmp/note "nfs://${client.machine.address}${path}?version=4"`;
+    await agent.out(to(`${usersFolder.at}/alice/note`));
+    expect(await client.out(`cat ${kept}/alice/note; stat -c '%u:%g' ${kept}/alice/note`)).toBe(
+      "from-the-agent\n1000:1000",
+    );
+    expect((await agent.sh(to(`${usersFolder.at}/note`))).code).not.toBe(0);
+    expect(await client.out(`ls ${kept}`)).toBe("alice");
+    // What is in the folder of everyone is not what users have.
+    await agent.sh(to(`${SHARED_FOLDER}/users/alice/other`));
+    expect(await client.out(`ls ${kept}/alice`)).toBe("note");
   });
 
   test("does not come with services that nobody asked for", async () => {

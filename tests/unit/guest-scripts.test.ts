@@ -121,11 +121,43 @@ describe("a machine's control groups", () => {
   });
 });
 
+test("triplewide-users leads ports of each user to their server alone, and puts each wall up once", () => {
+  const args = ["tw-user", "10.72.0.11", "8003", "1002", "10.72.192.0", "20000", "64", "128"];
+  const walls = join(folder, "walls");
+  writeFileSync(walls, "");
+  // -C fails for what -I has not put there.
+  const iptables = `what="$3 \${*:5}"
+if [[ $4 == -C ]]; then grep -qxF -- "$what" ${walls}; else echo "$what" >>${walls}; fi`;
+  const programs = { "iptables-restore": "cat", iptables };
+  const { code, said } = run("users", args, programs);
+  expect([code, run("users", args, programs).said]).toEqual([0, said]);
+  const rules = said.split("\n");
+  expect(rules.filter((rule) => rule.includes("DNAT --to"))).toHaveLength(128);
+  expect(rules).toContain("-A TRIPLEWIDE-USERS -p tcp --dport 20000:20063 -j DNAT --to-destination 10.72.192.6");
+  expect(rules).toContain("-A TRIPLEWIDE-USERS -p tcp --dport 28128:28191 -j DNAT --to-destination 10.72.194.2");
+  // Who goes from one server to another is refused before anything is let through.
+  expect(rules.filter((rule) => rule.startsWith("-A TRIPLEWIDE-USERS -") && !rule.includes("DNAT --to"))[0]).toBe(
+    "-A TRIPLEWIDE-USERS -i tw-user+ -o tw-user+ -j REJECT",
+  );
+  expect(rules.filter((rule) => rule.startsWith("-A TRIPLEWIDE-USERS-IN"))).toEqual([
+    "-A TRIPLEWIDE-USERS-IN -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+    "-A TRIPLEWIDE-USERS-IN -d 10.72.0.11 -p tcp --dport 8003 -j ACCEPT",
+    "-A TRIPLEWIDE-USERS-IN -j REJECT",
+  ]);
+  expect(readFileSync(walls, "utf8").trim().split("\n")).toEqual([
+    "nat PREROUTING -d 10.72.0.11 -p tcp --dport 20000:28191 -j TRIPLEWIDE-USERS",
+    "filter INPUT -i tw-user+ -j TRIPLEWIDE-USERS-IN",
+    "filter OUTPUT -o tw-user+ -j TRIPLEWIDE-USERS-OUT",
+    "filter DOCKER-USER -i tw-user+ -j TRIPLEWIDE-USERS",
+    "filter DOCKER-USER -o tw-user+ -j TRIPLEWIDE-USERS",
+  ]);
+});
+
 describe("triplewide-shared", () => {
   /** Runs the script on a machine whose folder is one of this test's. */
-  const mount = (programs: Record<string, string>) => {
+  const mount = (programs: Record<string, string>, further = "") => {
     const env = join(folder, "machine.env");
-    writeFileSync(env, `SHARED_SOURCE=10.254.0.5:/shares/1\nSHARED_FOLDER=${folder}/work\nSHARED_UID=1000\n`);
+    writeFileSync(env, `SHARED_SOURCE=10.254.0.5:/shares/1\nSHARED_FOLDER=${folder}/work\nSHARED_UID=1000\n${further}`);
     const script = readFileSync(join(ROOT, "render/cloud-init/guest/shared"), "utf8");
     writeFileSync(join(folder, "shared"), script.replace("/etc/triplewide/machine.env", env));
     for (const name of ["mountpoint", "timeout", "mount", "stat", "chown", "chmod", "umount"]) {
@@ -151,6 +183,15 @@ describe("triplewide-shared", () => {
       "timeout 5 bash -c exec 3<>/dev/tcp/10.254.0.5/2049",
       "mount -t nfs4 -o hard,noatime,nosuid,nodev 10.254.0.5:/shares/1 /work",
       "stat -c %u /work",
+    ]);
+  });
+
+  test("mounts further folders after it, each where its server has it", () => {
+    const { status, calls } = mount({ ...first, stat: "echo 1000" }, `SHARED_FURTHER=(${folder}/users)\n`);
+    expect(status).toBe(0);
+    expect(calls.slice(-2)).toEqual([
+      "timeout 5 bash -c exec 3<>/dev/tcp/10.254.0.5/2049",
+      "mount -t nfs4 -o hard,noatime,nosuid,nodev 10.254.0.5:/users /users",
     ]);
   });
 

@@ -1,7 +1,10 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Address4 } from "ip-address";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
+import { stringify } from "yaml";
 import { runProgram } from "../../cli/program.ts";
 import { defineCluster } from "../../cluster/define.ts";
 import { validate } from "../../cluster/load.ts";
@@ -236,6 +239,31 @@ describe("a hub on machines of OpenStack", () => {
     expect(userData).not.toContain("hub-password-carol");
   });
 
+  test("has users' folders on agents, mounted where nobody but root puts a link", () => {
+    const cluster = define({ ...raw, sharedStorage: "nfs" });
+    const textOf = (name: string) => {
+      const machine = cluster.machines.find((one) => one.name === name);
+      return machine ? renderUserData(cluster, machine, checkout, placeholder) : "";
+    };
+    const at = "/var/lib/triplewide/users";
+    const client = textOf("client");
+    expect(client.match(/^ +Path = \S+;$/gm)?.map((line) => line.trim())).toEqual([
+      "Path = /home/spark/work;",
+      `Path = ${at};`,
+    ]);
+    expect(client).toContain(`mount --bind /var/lib/triplewide/data/hub-guard/home/spark/work/users ${at}"`);
+    expect(client).not.toMatch(/mount --bind \S+ \/home\/spark\/work\/users/);
+    const agent = textOf("agent-1");
+    expect(agent).toContain(`SHARED_FURTHER=(${at})`);
+    expect(agent).toContain(`ExecStartPre=/usr/bin/mountpoint -q ${at}\n`);
+    expect(agent).toContain(`type=bind,source=${at},target=/home/spark/work/users`);
+    expect(jsonOf(serviceOf(cluster, "hub-guard"), "/etc/hub/guard.json")).toMatchObject({ executorsShare: true });
+    // Without a hub there is nothing more to mount.
+    expect(
+      define({ ...CLOUD, platform: "openstack" }).services.flatMap(({ dirs }) => dirs.map((dir) => dir.at)),
+    ).not.toContain(at);
+  });
+
   test("is opened at the bastion, by the tunnel or at the client itself, as the gateway is", () => {
     const opened = (more: object) => {
       const cluster = define({ ...raw, ...more });
@@ -272,9 +300,9 @@ describe("a hub is refused", () => {
     ["without users", { ...HUB, users: {} }, /users.*set while notebooks is hub/s],
     ["users without it", { platform: "docker", users: USERS }, /users.*empty while notebooks is single/s],
     [
-      "on OpenStack with a folder that executors share",
-      { ...CLOUD, ...HUB, platform: "openstack" },
-      /sharedStorage.*none while notebooks is hub on platform openstack/s,
+      "with a share of the cloud's",
+      { ...CLOUD, ...HUB, platform: "openstack", sharedStorage: "manila" },
+      /sharedStorage.*nfs or none while notebooks is hub/s,
     ],
     ["with Mesos", { ...HUB, architecture: "mesos-in-docker" }, /notebooks.*single in mesos-in-docker/s],
     ["with an HDFS of others", { ...HUB, existingNamenodes: ["10.9.9.9"] }, /notebooks.*an HDFS that was there/s],
@@ -319,6 +347,46 @@ test("triplewide users says what to set where there is no hub", async () => {
   const code = await runProgram(["users"], { out: () => {}, err: (text) => (said += text) });
   expect(code).toBe(2);
   expect(said).toMatch(/"local" has no users: notebooks is single/);
+});
+
+describe("triplewide users of a stack", () => {
+  const folder = mkdtempSync(join(tmpdir(), "triplewide-users-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const settings = { ...CLOUD, architecture: "standalone", notebooks: "hub", users: USERS, tls: "own" };
+  writeFileSync(join(folder, "Pulumi.yaml"), "name: triplewide\n");
+  writeFileSync(
+    join(folder, "Pulumi.production.yaml"),
+    stringify({
+      config: Object.fromEntries(Object.entries(settings).map(([key, value]) => [`triplewide:${key}`, value])),
+    }),
+  );
+  /** @param uis What the stack says of its pages. */
+  function users(uis: object, ...args: string[]) {
+    const passwords = JSON.stringify({ alice: "first-of-alice", bob: "first-of-bob" });
+    const program = `#!/bin/bash
+case "$*" in
+  "stack output uis --show-secrets --stack production") echo '${JSON.stringify(uis)}';;
+  "stack output hubPasswords --show-secrets --stack production") echo '${passwords}';;
+  *) exit 1;;
+esac\n`;
+    writeFileSync(join(folder, "pulumi"), program, { mode: 0o755 });
+    const argv = [join(ROOT, "cli/triplewide"), "users", "--env", "production", ...args];
+    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}` };
+    return spawnSync(argv[0] ?? "", argv.slice(1), { cwd: folder, env, encoding: "utf8" });
+  }
+
+  test("prints where its hub is, and each user's first password", () => {
+    const { stdout, stderr } = users({ hub: "https://198.51.100.1:8000" });
+    expect(stdout, stderr).toMatch(
+      /^https:\/\/198.51.100.1:8000\/\n {2}alice +first-of-alice\n {2}bob +first-of-bob\n$/,
+    );
+  });
+
+  test("says what to do where the stack has none yet, and renews no password", () => {
+    expect(users({}).stderr).toContain("stack production has no hub yet. Fix: pulumi up --stack production");
+    const { status, stderr } = users({ hub: "https://198.51.100.1:8000" }, "--renew", "alice");
+    expect([status, stderr]).toEqual([2, expect.stringContaining("--renew is for this machine's Docker")]);
+  });
 });
 
 /** Runs Python with the guard at hand, as root would: Docker is played by a list of what it was asked. */

@@ -1,6 +1,6 @@
 import type { Context } from "../../context.ts";
 import { healthOf, tcp } from "../../probe.ts";
-import { SHARED_FOLDER, sharedFolder } from "../../shared-storage.ts";
+import { sharedFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import { SPARK_UID } from "../spark/spark.ts";
 
@@ -10,11 +10,12 @@ export const NFS_PORT = 2049;
 const CONF = "/etc/triplewide/ganesha.conf";
 
 /**
- * Serves the shared folder by NFS 4 to the other machines of the cluster. Ganesha, because it needs nothing of the machine's
- * kernel. Everyone is the folder's owner there, whoever they are on their own machine: root of an agent is not root here.
+ * Serves the shared folders by NFS 4 to the other machines of the cluster. Ganesha, because it needs nothing of the machine's
+ * kernel. Everyone is Spark's user there, whoever they are on their own machine: root of an agent is not root here.
  */
 export function sharedStorage(ctx: Context, machine: Machine): Service {
   const { networkCidr } = ctx.config;
+  const folders = sharedFolder(ctx.config).map((dir) => dir.at ?? dir.path);
   const text = `NFS_CORE_PARAM {
   Protocols = 4;
   NFS_Port = ${NFS_PORT};
@@ -26,10 +27,12 @@ NFSV4 {
   Grace_Period = 30;
   Lease_Lifetime = 20;
 }
-EXPORT {
-  Export_Id = 1;
-  Path = ${SHARED_FOLDER};
-  Pseudo = ${SHARED_FOLDER};
+${folders
+  .map(
+    (path, i) => `EXPORT {
+  Export_Id = ${i + 1};
+  Path = ${path};
+  Pseudo = ${path};
   Access_Type = NONE;
   Squash = All_Squash;
   Anonymous_Uid = ${SPARK_UID};
@@ -42,7 +45,9 @@ EXPORT {
     Protocols = 4;
   }
 }
-LOG { Default_Log_Level = EVENT; }
+`,
+  )
+  .join("")}LOG { Default_Log_Level = EVENT; }
 `;
   return {
     name: "shared-storage",
