@@ -32,7 +32,7 @@ async function here(config: Config, { env, renew }: Options): Promise<Hub> {
 
 async function ofStack({ env, renew }: Options): Promise<Hub> {
   if (renew !== undefined) {
-    const fix = "they change it themselves on the page Password of the hub";
+    const fix = `pulumi up --stack ${env} --replace '**${firstPassword(renew)}', which replaces the client as well`;
     throw new UsageError(`--renew is for this machine's Docker: passwords of a stack are in its state. Fix: ${fix}`);
   }
   const { hub } = JSON.parse(await stackOutput(env, "uis")) as { hub?: string };

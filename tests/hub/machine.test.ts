@@ -186,6 +186,10 @@ except Exception as error:
       expect([one, (await answers("client", one, "1000")).code]).not.toEqual([one, 0]);
       expect([one, (await answers("agent-1", one)).code]).not.toEqual([one, 0]);
     }
+    // IPv6, for which there are no walls, ends at the loopback interface.
+    const six =
+      'import os\nprint([one.split()[-1] for one in open("/proc/net/if_inet6")] if os.path.exists("/proc/net/if_inet6") else [])';
+    expect(await run("bob", six)).toMatch(/^\[('lo')?\]\n$/);
     const closed = [
       ...[...server, ...drivers, ...pages, metadata],
       ...[hubPort + 1, hubPort + 2].map((port) => `${client}:${port}`),

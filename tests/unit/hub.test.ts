@@ -386,6 +386,7 @@ esac\n`;
     expect(users({}).stderr).toContain("stack production has no hub yet. Fix: pulumi up --stack production");
     const { status, stderr } = users({ hub: "https://198.51.100.1:8000" }, "--renew", "alice");
     expect([status, stderr]).toEqual([2, expect.stringContaining("--renew is for this machine's Docker")]);
+    expect(stderr).toContain("Fix: pulumi up --stack production --replace '**hub-password-alice'");
   });
 });
 
