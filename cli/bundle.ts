@@ -16,6 +16,7 @@ import { containerStates } from "../local/health.ts";
 import { composeFile, find, projectOf, secretsOf } from "../local/project.ts";
 import { planDocument } from "../render/plan.ts";
 import { onMachines } from "./drain.ts";
+import { presentCluster } from "./present.ts";
 import { pulumi } from "./pulumi.ts";
 
 /** What a bug report needs: versions, the plan, states and logs, with every secret taken out. */
@@ -67,7 +68,7 @@ export async function writeBundle({ folder, environment, set, checks, path }: Bu
   }
   if (cluster)
     await (platformOf(cluster.config).servers
-      ? fromStack(cluster, folder, environment, contents)
+      ? fromStack(await presentCluster(cluster.config, environment), folder, environment, contents)
       : fromDocker(cluster, contents));
   return pack(contents, resolve(path));
 }

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
@@ -9,6 +9,7 @@ import { onDocker } from "../local/operator.ts";
 import { type DrainOptions, drain as drainAgent, reactivate } from "../mesos/drain.ts";
 import { pathOnMachine } from "../render/cloud-init.ts";
 import { type ConfigOptions, commandOf, projectFolder, seconds, setOption } from "./common.ts";
+import { presentCluster } from "./present.ts";
 import { machinesOfStack } from "./stack.ts";
 
 type Run = DrainOptions["run"];
@@ -48,7 +49,7 @@ export function drain(): Command {
     .option("--timeout <seconds>", "time after which waiting is given up; the agent stays out of service", seconds, 600)
     .addOption(setOption())
     .action(async (environment: string, agent: string, options: Options) => {
-      const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
+      const cluster = await presentCluster(loadConfig(projectFolder(), environment, options.set), environment);
       const docker = platformOf(cluster.config).machinesAreContainers;
       const { run, close } = docker
         ? { run: onDocker(await findDocker(), cluster), close: async () => {} }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Config } from "../config/schema.ts";
 import { captured } from "../lib/exec.ts";
@@ -7,6 +7,7 @@ import { containerStates } from "../local/health.ts";
 import { journalScript, type LogFilter, type LogLine, logText, readDockerLogs, readJournal } from "../render/logs.ts";
 import { projectFolder } from "./common.ts";
 import { type LocalOptions, localCluster, localCommand } from "./local.ts";
+import { presentCluster } from "./present.ts";
 import { askMachines } from "./stack.ts";
 
 /** Lines of each service, or of each machine, at most. A machine's records are at most 900,000 bytes. */
@@ -62,7 +63,7 @@ async function ofContainers(config: Config, env: string, filter: LogFilter): Pro
 }
 
 async function ofMachines(config: Config, env: string, filter: LogFilter): Promise<LogLine[]> {
-  const cluster = describeCluster(config);
+  const cluster = await presentCluster(config, env);
   return (await askMachines(cluster, env, cluster.machines, journalScript(filter), readJournal)).flat();
 }
 

@@ -1,10 +1,11 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
-import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { UserError } from "../lib/errors.ts";
 import { RECORDS_SCRIPT, readTimeline, timelineSvg, timelineText } from "../render/timeline.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
+import { presentCluster } from "./present.ts";
 import { askMachines } from "./stack.ts";
 
 interface Options extends ConfigOptions {
@@ -24,9 +25,10 @@ export function timeline(): Command {
     .option("--picture <file>", "write an SVG picture there (default: none)")
     .addOption(setOption())
     .action(async (environment: string, names: string[], options: Options) => {
-      const cluster = describeCluster(loadConfig(projectFolder(), environment, options.set));
-      if (platformOf(cluster.config).machinesAreContainers)
+      const config = loadConfig(projectFolder(), environment, options.set);
+      if (platformOf(config).machinesAreContainers)
         throw new UserError("timeline is for a cluster on OpenStack: on this machine's Docker no machine boots");
+      const cluster = await presentCluster(config, environment);
       const unknown = names.find((name) => !cluster.machines.some((machine) => machine.name === name));
       if (unknown !== undefined) throw new UserError(`${cluster.name} has no machine ${unknown}`);
       const asked = cluster.machines.filter(({ name }) => names.length === 0 || names.includes(name));

@@ -1,5 +1,7 @@
 import type { Config } from "../config/schema.ts";
+import { agentRange } from "./features.ts";
 import { GROUPS } from "./groups.ts";
+import { scaledAgents } from "./scaling.ts";
 import { usesShare } from "./shared-storage.ts";
 import type { Machine } from "./types.ts";
 
@@ -25,6 +27,20 @@ export function costByDay(c: Config, machines: readonly Machine[]): number | und
   const address = c.bastion ? (c.prices.floatingIp ?? 0) : 0;
   const share = usesShare(c) ? c.shareGb * (c.prices.shareGb ?? 0) : 0;
   return sum + HOURS * (address + share);
+}
+
+/**
+ * What it costs by the day with as few agents as there may be, and with as many; `undefined` where the config gives no range, or a flavor
+ * has no price.
+ */
+export function costsOfRange(c: Config, machines: readonly Machine[]): { least: number; most: number } | undefined {
+  const range = agentRange(c);
+  const cost = costByDay(c, machines);
+  const agents = scaledAgents({ machines: [...machines] });
+  const each = machinesByDay(c, agents.slice(0, 1));
+  if (range === undefined || cost === undefined || each === undefined) return undefined;
+  const withAgents = (number: number): number => cost + (number - agents.length) * each;
+  return { least: withAgents(range.min), most: withAgents(range.max) };
 }
 
 /** An amount of money in words, such as `12.30 EUR`. */

@@ -1,7 +1,8 @@
 import type { Config } from "../config/schema.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { agentRange } from "./features.ts";
-import { agentNumbers, machineName } from "./groups.ts";
+import { agentNumbers, GROUPS, machineName } from "./groups.ts";
+import type { Cluster, Machine } from "./types.ts";
 
 /**
  * How many agents there are where the config gives a range and not a number: at an `up`, and as `triplewide scale` wants it. Pure:
@@ -13,6 +14,10 @@ type Numbered = Pick<Config, "agentCount" | "removedAgents">;
 
 /** The most agents of no group that the cluster may have. */
 export const mostAgents = (c: Range & Numbered): number => Math.max(c.agentCount, c.agentsMax ?? 0);
+
+/** Machines that run tasks and are of no subgroup: those of `agentGroups` are not scaled. */
+export const scaledAgents = ({ machines }: Pick<Cluster, "machines">): Machine[] =>
+  machines.filter(({ group, subgroup }) => GROUPS[group].offeredMemoryKey !== undefined && subgroup === undefined);
 
 /** The config of a cluster that has so many agents. */
 export const withAgents = (c: Config, agentCount: number): Config => ({ ...c, agentCount });

@@ -1,4 +1,6 @@
 import type { Config } from "../config/schema.ts";
+import { totalAgents } from "./agent-groups.ts";
+import { agentRange } from "./features.ts";
 
 /** How jobs share the cluster: each grows with its work, gives back what is idle, and takes no more than its part. */
 
@@ -35,9 +37,14 @@ export interface CoresKnownBy {
  *
  * @returns `undefined` where the config names the number.
  */
-export const fairShare = (
-  c: Pick<Config, "coresMax">,
+export function fairShare(
+  c: Pick<Config, "coresMax" | "agentsMin" | "agentsMax" | "agentGroups">,
   { kind, at }: CoresKnownBy,
-  executorCores: number | undefined,
-): string[] | undefined =>
-  c.coresMax === undefined ? [FAIR_SHARE, kind, String(executorCores ?? 1), ...at] : undefined;
+  executorCores = 1,
+): string[] | undefined {
+  if (c.coresMax !== undefined) return undefined;
+  // A part of what there may be: a job that may only take its part of few agents would never have more of them come.
+  const most = agentRange(c)?.max;
+  const agents = most === undefined ? "" : `/${totalAgents({ ...c, agentCount: most })}`;
+  return [FAIR_SHARE, kind, `${executorCores}${agents}`, ...at];
+}

@@ -1,6 +1,7 @@
 import { agentConfigs } from "../cluster/agent-groups.ts";
 import { architectureOf, hasMesos } from "../cluster/architectures/index.ts";
-import { costByDay, money, withoutPrice } from "../cluster/costs.ts";
+import { costByDay, costsOfRange, money, withoutPrice } from "../cluster/costs.ts";
+import { agentRange } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import { localReference } from "../cluster/images.ts";
@@ -11,6 +12,7 @@ import type { Health } from "../cluster/probe.ts";
 import { ownRegistry } from "../cluster/services/registry/registry.ts";
 import type { Cluster, Port, Service } from "../cluster/types.ts";
 import { type Filled, fill, type LookUp, placeholder } from "../cluster/values.ts";
+import type { Config } from "../config/schema.ts";
 import { SPARK_VERSION } from "../config/versions.ts";
 import { type RenderedContent, renderService } from "./content.ts";
 import { type MarathonApp, renderApps } from "./marathon-apps.ts";
@@ -35,6 +37,8 @@ export interface PlanDocument {
   quota: Cluster["quota"];
   /** What it costs by the day; left out where `prices` does not have all of its flavors. */
   costByDay?: { amount: number; currency: string };
+  /** How many agents there may be, of no group, and what it costs by the day with the fewest and with the most; left out where the config gives a number. */
+  agents?: { min: number; max: number; costByDay?: { least: number; most: number; currency: string } };
   /** What Marathon keeps running; left out where there is no Marathon. */
   apps?: MarathonApp[];
 }
@@ -82,8 +86,28 @@ export function planDocument(cluster: Cluster, versions: Versions): PlanDocument
     spark: fill(cluster.spark, shown),
     quota: cluster.quota,
     ...(cost === undefined ? {} : { costByDay: { amount: cost, currency: cluster.config.currency } }),
+    ...agentsDocument(cluster),
     ...(cluster.apps.length > 0 ? { apps: renderApps(cluster, shown) } : {}),
   };
+}
+
+function agentsDocument({ config, machines }: Cluster): Pick<PlanDocument, "agents"> {
+  const range = agentRange(config);
+  if (range === undefined) return {};
+  const costs = costsOfRange(config, machines);
+  return { agents: { ...range, ...(costs ? { costByDay: { ...costs, currency: config.currency } } : {}) } };
+}
+
+/** How many agents there may be, and when. */
+function agentLines(c: Config): string[] {
+  const range = agentRange(c);
+  if (range === undefined) return [];
+  const hours = Object.entries(c.hours).map(([text, least]) => `at least ${least} ${text}`);
+  return [
+    `Agents: ${range.min} to ${range.max}, as triplewide scale finds them needed; a first up makes ${c.agentCount}`,
+    ...(hours.length > 0 ? [`  ${hours.join("; ")} (${c.timeZone})`] : []),
+    "",
+  ];
 }
 
 /**
@@ -160,6 +184,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     }
   }
   line(table(rows));
+  for (const text of agentLines(c)) line(text);
   line("Services");
   const serviceRows: string[][] = [["service", "on", "runs as", "ports (who may connect)"]];
   for (const [name, group] of Map.groupBy(cluster.services, (s) => s.name)) {
@@ -204,7 +229,11 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     if (q.vcpus === null)
       line("  ? the flavors' sizes are not in flavorSizes; the cloud is asked before anything is created\n");
     const cost = costByDay(c, cluster.machines);
-    if (cost !== undefined) line(`By the day it costs ${money(c, cost)}, by the prices of the config\n`);
+    const costs = costsOfRange(c, cluster.machines);
+    const spread = costs
+      ? `: ${money(c, costs.least)} with the fewest agents, ${money(c, costs.most)} with the most`
+      : "";
+    if (cost !== undefined) line(`By the day it costs ${money(c, cost)}, by the prices of the config${spread}\n`);
     else if (Object.keys(c.prices).length > 0) {
       line(`What it costs by the day is not known: prices lacks ${withoutPrice(c, cluster.machines).join(", ")}\n`);
     }

@@ -1,8 +1,8 @@
 import { architectureOf } from "../cluster/architectures/index.ts";
 import { executorCores } from "../cluster/memory.ts";
-import type { AgentUse, Load } from "../cluster/scaling.ts";
+import { type AgentUse, type Load, scaledAgents } from "../cluster/scaling.ts";
 import { SHUFFLE_DIR, WORK_DIR } from "../cluster/services/spark/spark.ts";
-import type { Cluster, Machine } from "../cluster/types.ts";
+import type { Cluster } from "../cluster/types.ts";
 import { type OnMachines, SparkMasters, type SparkState, type SparkWorker } from "./master.ts";
 
 /** What runs on a cluster whose executors Spark's own workers start, for `wantedAgents`. */
@@ -30,10 +30,6 @@ export function readDisk(output: string): AgentDisk | undefined {
   const [, seconds, shuffles] = /^idle (\d+) shuffles (yes|no)$/m.exec(output) ?? [];
   return seconds === undefined ? undefined : { idleSeconds: Number(seconds), shuffles: shuffles === "yes" };
 }
-
-/** Agents of no group: the others are not scaled. */
-export const scaledAgents = ({ machines }: Pick<Cluster, "machines">): Machine[] =>
-  machines.filter(({ group, subgroup }) => group === "agent" && subgroup === undefined);
 
 /** What runs on a cluster. @throws UserError where no master leads. */
 export async function sparkLoad(cluster: Cluster, on: OnMachines): Promise<Load> {

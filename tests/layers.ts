@@ -102,6 +102,14 @@ export const layers: Layer[] = [
     missing: noDocker,
   },
   {
+    name: "scale",
+    what: "agents that come and go with a session's work, by `triplewide scale`",
+    dir: "tests/scale",
+    timeoutSeconds: 600,
+    byName: true,
+    missing: noDocker,
+  },
+  {
     name: "hub",
     what: "JupyterHub with users at work at the same time, and against each other; and with an OpenID provider",
     dir: "tests/hub",

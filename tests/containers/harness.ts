@@ -6,6 +6,16 @@ import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 
+/** A program that is talked to. */
+export interface Conversation {
+  /** Resolves when it has printed that word. */
+  until: (word: string) => Promise<void>;
+  /** Gives it a line. */
+  say: (line: string) => void;
+  /** Ends its input, and waits until it has ended. */
+  end: () => Promise<void>;
+}
+
 /** A cluster of its own on this machine's Docker: own name, network and ports, so that a user's cluster is left alone. */
 export class TestCluster {
   readonly name: string;
@@ -45,6 +55,11 @@ export class TestCluster {
     return captured(process.execPath, this.argv(verb, args, extra, root));
   }
 
+  /** Runs the command line with all of its words. */
+  program(words: readonly string[]): Promise<{ code: number; output: string }> {
+    return captured(process.execPath, [join(ROOT, "cli", "main.ts"), ...words]);
+  }
+
   /** The same, running: for interrupting it. */
   start(verb: string, args: string[] = []): ChildProcess {
     return spawn(process.execPath, this.argv(verb, args), { stdio: ["ignore", "pipe", "pipe"] });
@@ -67,26 +82,31 @@ export class TestCluster {
   }
 
   /** A program in a container that is talked to: what it prints can be waited for, and it ends when its input does. */
-  converse(machine: string, command: string[]): { until: (word: string) => Promise<void>; end: () => Promise<void> } {
+  converse(machine: string, command: string[]): Conversation {
     const child = spawn(this.d.client, ["exec", "-i", this.container(machine), ...command], { stdio: "pipe" });
     let said = "";
     const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
     child.stderr.on("data", (chunk: Buffer) => {
       said += chunk.toString();
     });
+    child.stdout.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
     const until = (word: string) =>
       new Promise<void>((resolve, reject) => {
-        child.stdout.on("data", (chunk: Buffer) => {
-          said += chunk.toString();
+        const look = (): void => {
           if (said.includes(word)) resolve();
-        });
+        };
+        look();
+        child.stdout.on("data", look);
         void ended.then(() => reject(new Error(`it never said ${word}: ${said.slice(-2000)}`)));
       });
     const end = async (): Promise<void> => {
       child.stdin.end();
       await ended;
     };
-    return { until, end };
+    const say = (line: string): void => void child.stdin.write(`${line}\n`);
+    return { until, say, end };
   }
 
   /** Puts programs of `tests/cluster` into the client's `/tmp`. */

@@ -29,6 +29,25 @@ describe("what a cluster costs", () => {
     expect(textOf({ prices, agentCount: 4, currency: "SEK" })).toContain(`${(24 * hour).toFixed(2)} SEK`);
   });
 
+  test("where agents come and go, with the fewest of them and with the most", () => {
+    const range = { prices, agentCount: 3, agentsMin: 2, agentsMax: 9, agentGroups: { big: { count: 1 } } };
+    const cost = (agentCount: number): number =>
+      planDocument(clusterOf({ ...range, agentCount }), versions).costByDay?.amount ?? Number.NaN;
+    const { agents } = planDocument(clusterOf(range), versions);
+    expect(agents).toMatchObject({ min: 2, max: 9, costByDay: { currency: "EUR" } });
+    expect(agents?.costByDay?.least).toBeCloseTo(cost(2), 9);
+    expect(agents?.costByDay?.most).toBeCloseTo(cost(9), 9);
+    const said = textOf({ ...range, hours: { "Mon-Fri 08:00-18:00": 4 }, timeZone: "Europe/Berlin" });
+    expect(said).toContain("Agents: 2 to 9, as triplewide scale finds them needed; a first up makes 3\n");
+    expect(said).toContain("  at least 4 Mon-Fri 08:00-18:00 (Europe/Berlin)\n");
+    expect(said).toContain(
+      `: ${cost(2).toFixed(2)} EUR with the fewest agents, ${cost(9).toFixed(2)} EUR with the most\n`,
+    );
+    // Nothing on the gateway's page follows from how many there are just now.
+    expect(shown(range)).toBe(shown({ ...range, agentCount: 9 }));
+    expect(textOf({})).not.toContain("triplewide scale");
+  });
+
   test("boot volumes cost as well", () => {
     const amount = (raw: RawConfig): number =>
       planDocument(clusterOf({ prices, ...raw }), versions).costByDay?.amount ?? Number.NaN;

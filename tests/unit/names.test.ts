@@ -102,7 +102,7 @@ const ADDITIONS: readonly Addition[] = [
 ];
 
 const SOURCES = globSync(
-  ["{lib,config,cluster,render,mesos,marathon,machines,openstack,local,components,cli}/**/*.ts", "index.ts"],
+  ["{lib,config,cluster,render,mesos,marathon,spark,machines,openstack,local,components,cli}/**/*.ts", "index.ts"],
   { cwd: ROOT },
 ).map((file) => join(ROOT, file));
 
@@ -204,6 +204,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "cluster/services/registry/registry.ts: ownRegistry: role registry": "a service finds its own machine by its role",
   "render/cloud-init.ts: driversPython: image client": "drivers run in this image and in no other",
   "mesos/leader.ts: askLeader: role mesos-master": "the operator interface is the masters'",
+  "spark/master.ts: #leader: role spark-master": "what scale asks is what the masters say",
   "mesos/drain.ts: stateOf: role mesos-agent": "only Mesos agents can be drained",
   "local/smoke.ts: clientContainer: service jupyter": "the smoke job runs where notebooks do",
   "cli/recover.ts: recoverStack: platform docker": "a config that does not validate has no record",

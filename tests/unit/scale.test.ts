@@ -8,10 +8,10 @@ import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { otherChanges, type Site, scaleSite } from "../../cli/scale.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { type AgentUse, type Load, withAgents } from "../../cluster/scaling.ts";
+import { type AgentUse, type Load, scaledAgents, withAgents } from "../../cluster/scaling.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { UserError } from "../../lib/errors.ts";
-import { DISK_SCRIPT, loadOf, readDisk, scaledAgents } from "../../spark/load.ts";
+import { DISK_SCRIPT, loadOf, readDisk } from "../../spark/load.ts";
 import {
   type OnMachines,
   readExecutors,

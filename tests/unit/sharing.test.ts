@@ -41,6 +41,12 @@ describe.each(ARCHITECTURES)("%s: jobs share the cluster", (architecture) => {
     expect(clientFile(cluster, "/etc/spark/spark-env.sh")).toContain(line);
   });
 
+  test("where agents come and go, a job asks for its part of all that may come", () => {
+    if (architecture !== "standalone") return;
+    const range = { agentsMin: 1, agentsMax: 8, agentCount: 2, agentGroups: { big: { count: 2 } } };
+    expect(inCloud({ architecture, ...range }).spark.options?.[2]).toBe("1/10");
+  });
+
   test("a bound of the config is the bound", () => {
     const cluster = inCloud({ architecture, coresMax: 6 });
     expect(cluster.spark.conf["spark.cores.max"]).toBe("6");
@@ -97,7 +103,12 @@ describe("the part of a job, asked for when it starts", () => {
       status,
     }));
 
-  async function ask(kind: "spark" | "mesos", cores: number, at: readonly string[], env = {}): Promise<string> {
+  async function ask(
+    kind: "spark" | "mesos",
+    cores: number | string,
+    at: readonly string[],
+    env = {},
+  ): Promise<string> {
     const script = join(ROOT, "images/client/fair-share");
     const { stdout } = await promisify(execFile)("bash", [script, kind, String(cores), ...at], {
       env: { ...process.env, ...env },
@@ -113,6 +124,16 @@ describe("the part of a job, asked for when it starts", () => {
   ])("%s", async (_, workers, coresOfEach, executor, share) => {
     const at = [await spark("STANDBY", 0, 0), await spark("ALIVE", workers, coresOfEach)];
     expect(await ask("spark", executor, at)).toBe(`-Dspark.cores.max=${share}`);
+  });
+
+  test.each([
+    ["half of the cores that there may be", 1, 4, "1/8", "16"],
+    ["one executor on each agent that there may be", 1, 1, "1/6", "6"],
+    ["no less than what there is", 4, 4, "1/2", "8"],
+  ])("%s", async (_, workers, coresOfEach, executor, share) => {
+    expect(await ask("spark", executor, [await spark("ALIVE", workers, coresOfEach)])).toBe(
+      `-Dspark.cores.max=${share}`,
+    );
   });
 
   test("Mesos answers to Spark's own login", async () => {

@@ -95,7 +95,12 @@ describe("credentials", () => {
   const withSecrets = jobs.filter(({ job }) => JSON.stringify(job).includes("secrets."));
 
   test("are where they are expected", () => {
-    expect(withSecrets.map(({ name }) => name)).toEqual(["drift.yml drift", "preview.yml preview", "up.yml up"]);
+    expect(withSecrets.map(({ name }) => name)).toEqual([
+      "drift.yml drift",
+      "preview.yml preview",
+      "scale.yml scale",
+      "up.yml up",
+    ]);
   });
 
   test.each(withSecrets)("$name has them of an environment, after a look at who may deploy to that", ({ job }) => {
@@ -179,20 +184,67 @@ describe.skipIf(!hasJq)("the guard", () => {
     }
   });
 
-  test("of drift.yml wants chosen branches instead: nobody is asked at night", () => {
-    const env = { ENVIRONMENTS: '["a"]' };
+  test.each([
+    ["drift.yml", "a-drift", { ENVIRONMENTS: '["a"]' }],
+    ["scale.yml", "a-scale", { SCALED: '["a"]' }],
+  ])("of %s wants chosen branches instead: nobody is asked at night", (file, environment, env) => {
     const policy = (value: string): string =>
-      `[[ $2 == repos/o/r/environments/a-drift ]] || exit 1\necho '{"deployment_branch_policy": ${value}}'`;
-    expect(bash(guard("drift.yml"), policy('{"protected_branches": true}'), env)).toMatchObject({
+      `[[ $2 == repos/o/r/environments/${environment} ]] || exit 1\necho '{"deployment_branch_policy": ${value}}'`;
+    expect(bash(guard(file), policy('{"protected_branches": true}'), env)).toMatchObject({
       status: 0,
       stdout: "",
     });
     for (const gh of [policy("null"), "echo '{}'", "echo nonsense", "echo '{}'; exit 1"])
-      expect(bash(guard("drift.yml"), gh, env).status, gh).not.toBe(0);
+      expect(bash(guard(file), gh, env).status, gh).not.toBe(0);
   });
 
   test("stops where the list of environments is none", () => {
     expect(bash(guard("preview.yml"), `echo '${reviewers}'`, { ENVIRONMENTS: "staging" }).status).not.toBe(0);
+  });
+});
+
+describe("an update of a stack that another update is at", () => {
+  const locked = {
+    folder: "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end",
+    service: "error: [409] Conflict: Another update is currently in progress.",
+  };
+  /** How often a program is run that fails in a way the first times. */
+  const runs = (
+    message: string,
+    failures: number,
+    code = 255,
+  ): { status: number | null; times: number; said: string } => {
+    writeFileSync(join(folder, "times"), "");
+    writeFileSync(
+      join(folder, "pulumi"),
+      `#!/bin/bash\necho "$1 $2" >> times\n(($(wc -l < times) > ${failures})) && { echo done; exit 0; }\necho '${message}' >&2; exit ${code}\n`,
+    );
+    chmodSync(join(folder, "pulumi"), 0o755);
+    const env = { LOCK_SECONDS: "0", LOCK_TRIES: "4" };
+    const { status, stdout } = bash(`${join(GITHUB, "when-unlocked.sh")} pulumi up --yes`, "exit 1", env);
+    const words = readFileSync(join(folder, "times"), "utf8").split("\n").filter(Boolean);
+    expect(new Set(words)).toEqual(new Set(["up --yes"]));
+    return { status, times: words.length, said: stdout };
+  };
+
+  test.each(Object.values(locked))("waits for it: %s", (message) => {
+    expect(runs(message, 2)).toMatchObject({ status: 0, times: 3, said: expect.stringContaining("done") });
+    expect(runs(message, 9)).toMatchObject({ status: 255, times: 4 });
+  });
+
+  test("and fails at once for any other reason", () => {
+    expect(runs("error: the cloud is down", 9, 7)).toMatchObject({ status: 7, times: 1 });
+    expect(runs("", 0)).toMatchObject({ status: 0, times: 1 });
+  });
+
+  test("is the case where a merge and the schedule meet", () => {
+    for (const [file, job] of [
+      ["up.yml", "up"],
+      ["scale.yml", "scale"],
+    ] as const)
+      expect(workflowOf(file).jobs[job]?.steps.at(-1)?.run).toMatch(
+        /^\.github\/when-unlocked\.sh (pulumi up|cli\/triplewide scale) /,
+      );
   });
 });
 

@@ -1,0 +1,29 @@
+import { agentRange } from "../cluster/features.ts";
+import { describeCluster } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import { withAgents } from "../cluster/scaling.ts";
+import type { Cluster } from "../cluster/types.ts";
+import type { Config } from "../config/schema.ts";
+import { ROOT } from "../lib/root.ts";
+import { configHere } from "../local/agents.ts";
+import { findDocker } from "../local/docker.ts";
+import { projectOf } from "../local/project.ts";
+import { projectFolder } from "./common.ts";
+import { pulumi } from "./pulumi.ts";
+
+/**
+ * The cluster with the agents that there are, where the config gives a range of them: as the stack says since its last update, or
+ * this machine's Docker.
+ *
+ * @throws UserError where there is no Pulumi CLI, no such stack, or no Docker.
+ */
+export async function presentCluster(config: Config, environment: string): Promise<Cluster> {
+  if (agentRange(config) === undefined) return describeCluster(config);
+  if (platformOf(config).machinesAreContainers) {
+    return describeCluster(await configHere(await findDocker(), projectOf(ROOT, config.clusterName), config));
+  }
+  const said = await pulumi(projectFolder(), ["stack", "output", "--json", "--stack", environment], "read");
+  const { agents } = JSON.parse(said) as { agents?: unknown };
+  // A stack whose last update was by an older release says nothing of it.
+  return describeCluster(typeof agents === "number" ? withAgents(config, agents) : config);
+}
