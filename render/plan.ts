@@ -154,8 +154,8 @@ export function roomForUsers({ config: c, machines, services }: Cluster): string
   const taken = others.reduce((sum, one) => sum + one, c.driverMemoryMiB);
   const fit = Math.max(0, Math.floor((besideSystem(ramMiB) - taken) / c.notebookMemoryMiB));
   const users = Object.keys(c.users).length;
-  const few = fit < users ? ` of ${users}: set clientFlavor to a larger one, or lower notebookMemoryMiB` : "";
-  return [`${each}, and ${flavor} has memory for ${fit} at a time${few}`];
+  const few = fit < users ? `, of ${users}: set clientFlavor to a larger one, or lower notebookMemoryMiB` : "";
+  return [`${each}, and ${flavor} has memory for ${fit} at a time beside all that its services may take${few}`];
 }
 
 /** More machines of one group than this are shown as a range. */
