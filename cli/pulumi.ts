@@ -36,8 +36,19 @@ export async function pulumi(
     closed,
   ]).catch(failed);
   if (code !== 0) {
-    const reason = errors.trim();
+    const reason = errors.trim() || diagnosticsIn(said);
     throw new UserError(`pulumi ${args.slice(0, 2).join(" ")} ended with ${code}${reason ? `: ${reason}` : ""}`);
   }
   return said;
+}
+
+/** Errors that a command with `--json` prints among its output. */
+function diagnosticsIn(said: string): string {
+  try {
+    const { diagnostics = [] } = JSON.parse(said) as { diagnostics?: { severity: string; message: string }[] };
+    const errors = diagnostics.filter(({ severity }) => severity === "error");
+    return errors.map(({ message }) => message.trim()).join("\n");
+  } catch {
+    return "";
+  }
 }

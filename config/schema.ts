@@ -77,11 +77,11 @@ export const shape = {
     fix: "use at least 1: a cluster without agents runs no job",
   }),
   agentsMin: size.optionalInteger(1, 2000, {
-    doc: "Least number of those agents where `triplewide scale` decides how many there are, by `hours` and by what runs; needs `agentsMax`. `agentCount` is then what a first `up` makes, and every other `up` keeps the agents that there are: docs/OPERATIONS.md.",
+    doc: "Least number of those agents where `triplewide scale` decides how many there are, by `hours` and by what runs, in architecture `standalone`; needs `agentsMax`. `agentCount` is then what a first `up` makes, and every other `up` keeps the agents that there are: docs/OPERATIONS.md.",
     derived: "there are `agentCount` agents",
   }),
   agentsMax: size.optionalInteger(1, 2000, {
-    doc: "Greatest number of those agents; needs `agentsMin`. A lower one removes agents with the next `triplewide scale`, those on which nothing runs.",
+    doc: "Greatest number of those agents; needs `agentsMin`. A lower one removes agents with the next `triplewide scale`, those on which nothing runs. Another one makes the client anew, which tells jobs their part of what there may be.",
     derived: "there are `agentCount` agents",
   }),
   hours: size.table(z.int().min(1).max(2000), "a table such as {'Mon-Fri 08:00-18:00': 4}", {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { test as base, describe, expect } from "vitest";
+import { otherChanges } from "../../cli/scale.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { DEMO } from "./demo.ts";
 import { FakeCloud, type Fault } from "./fake-cloud.ts";
@@ -134,13 +135,27 @@ test("where the config gives a range, an update keeps the agents that there are,
   const machines = ["create Instance demo-agent-2", "create Instance demo-agent-3"];
   expect(more.changes.toSorted()).toEqual([...machines, "create Port demo-agent-2", "create Port demo-agent-3"]);
 
-  // A pull request in the middle of the day, also one that lowers the range; its preview says so.
-  stack.configure({ agentsMax: 2 });
+  // A pull request in the middle of the day.
   expect((await stack.preview()).changes).toEqual([]);
+  // Also one that lowers the range, by which the client tells jobs their part.
+  stack.configure({ agentsMax: 2 });
   const ordinary = await stack.up();
   expectSuccess(ordinary);
-  expect(ordinary.changes).toEqual([]);
+  expect(ordinary.changes.every((line) => line.endsWith(" Instance demo-client"))).toBe(true);
   expect(await stack.outputs()).toMatchObject({ agents: 3 });
+
+  /** What else `triplewide scale` would find in the preview that it reads before it changes anything. */
+  const others = async (agents: number): Promise<string[]> => {
+    stack.environment.TRIPLEWIDE_AGENTS = String(agents);
+    const { text } = await stack.pulumi("preview", "--json", "--non-interactive");
+    delete stack.environment.TRIPLEWIDE_AGENTS;
+    const { steps } = JSON.parse(text.slice(text.indexOf("{"))) as { steps: Parameters<typeof otherChanges>[0] };
+    return otherChanges(steps, { name: "demo" });
+  };
+  expect(await others(1)).toEqual([]);
+  stack.configure({ clientFlavor: "m1.large" });
+  expect(await others(1)).toEqual(expect.arrayContaining([expect.stringMatching(/demo-client$/)]));
+  stack.configure({ clientFlavor: "" });
 
   const fewer = await told(2);
   expect(fewer.changes).toEqual(["delete Instance demo-agent-3", "delete Port demo-agent-3"]);

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
+import { pulumi } from "../../cli/pulumi.ts";
 import { otherChanges, type Site, scaleSite } from "../../cli/scale.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { type AgentUse, type Load, scaledAgents, withAgents } from "../../cluster/scaling.ts";
@@ -284,6 +285,21 @@ describe("scale", () => {
     const agents = new Map<string, AgentUse>([...idle(2), ["agent-1", { stays: "executors run on it" }]]);
     const { done } = await scaled(2, { agents, leaving: ["agent-1", "agent-2"], lacking: 1 });
     expect(done).toEqual(["give back agent-2", "apply 3"]);
+  });
+
+  test("says why Pulumi refuses a preview that is read as JSON", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "pulumi-stand-in-"));
+    const diagnostics = [
+      { severity: "info", message: "reading" },
+      { severity: "error", message: "the quota has room for 2 instances\n" },
+    ];
+    const script = `#!/bin/sh\ncat <<'END'\n${JSON.stringify({ steps: [], diagnostics })}\nEND\nexit 255\n`;
+    writeFileSync(join(folder, "pulumi"), script, { mode: 0o755 });
+    const env = { PATH: `${folder}:${process.env.PATH}` };
+    await expect(pulumi(folder, ["preview", "--json"], "read", env)).rejects.toThrow(
+      /^pulumi preview --json ended with 255: the quota has room for 2 instances$/,
+    );
+    rmSync(folder, { recursive: true });
   });
 
   test("changes nothing else on OpenStack", () => {
