@@ -170,6 +170,16 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     expect(code).toBe(1);
   });
 
+  test("masters and agents take messages only from the address that they say they are from", async () => {
+    const [leader = 0] = await cluster.leadingMasters();
+    const [master, agent] = [cluster.upid(`master-${leader}`), cluster.upid("agent-2")];
+    const send = (from: string, to: string, message: string) =>
+      cluster.message("agent-1", from, to, message, "guessed", ...(message === "RunTaskMessage" ? ["true"] : []));
+    expect(await send(master, agent, "RunTaskMessage")).toMatch(/^400 UPID IP address validation failed/);
+    expect(await send(agent, master, "UnregisterSlaveMessage")).toMatch(/^400 UPID IP address validation failed/);
+    expect(await send(cluster.upid("agent-1"), master, "UnregisterSlaveMessage")).toMatch(/^202/);
+  });
+
   test("a master without ZooKeeper's password is none", async () => {
     const { code, output } = await cluster.another(cluster.service("mesos-master"), { MESOS_zk: cluster.guessedZk() });
     expect(output).toContain("Failed to contend");

@@ -4,7 +4,8 @@
 It speaks what the wiring of a cluster needs, as Mesos 1.11 does:
   - flags in MESOS_* variables, with Mesos' messages about what is wrong with them;
   - the masters' election in ZooKeeper: same nodes, same content, same access rules;
-  - /health, /metrics/snapshot, /state and the operator's calls at /api/v1, with logins and access rules.
+  - /health, /metrics/snapshot, /state and the operator's calls at /api/v1, with logins and access rules;
+  - whether a message of libprocess is taken, by the address that it says it is from. What stands in it is not read.
 
 It starts no task, makes no offer, and knows neither frameworks nor containers. Agents register by an HTTP call of its own.
 Weights, quotas and drained agents are the leading master's, in memory: there is no registry, and `quorum` is only read.
@@ -444,7 +445,11 @@ class Daemon:
             def answer(self):
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
-                status, content, headers = daemon.respond(self.command, self.path, self.headers, body)
+                sender = self.headers.get("Libprocess-From")
+                if sender is not None:
+                    status, content, headers = daemon.receive(self.path, sender, self.client_address[0])
+                else:
+                    status, content, headers = daemon.respond(self.command, self.path, self.headers, body)
                 data = content.encode() if isinstance(content, str) else json.dumps(content, separators=(",", ":")).encode()
                 self.send_response(status)
                 for name, value in headers.items():
@@ -475,6 +480,14 @@ class Daemon:
         wanted = (self.logins or {}).get(principal)
         right = wanted is not None and hmac.compare_digest(wanted.encode(), given.encode())
         return principal if scheme == "Basic" and right else None
+
+    def receive(self, target, sender, address):
+        """As libprocess does with a message, before anyone reads it."""
+        named = re.fullmatch(r".*@([\d.]+):\d+", sender)
+        checks = os.environ.get("LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH") in ("true", "1")
+        if checks and (named is None or named[1] != address):
+            return 400, f"UPID IP address validation failed: Message from {sender} was sent from IP {address}", {}
+        return (202 if target.startswith(f"/{self.name}/") else 404), "", {}
 
     def respond(self, method, target, headers, body):
         """Status, content and headers of the answer."""

@@ -7,6 +7,7 @@ import { eventually } from "../containers/harness.ts";
 import { growsAndShrinks } from "./allocation.ts";
 import { comesBackToAgents } from "./bans.ts";
 import { OTHER, REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
+import { refusesForgeries } from "./forgeries.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-executors", 3, [
@@ -124,6 +125,7 @@ describe("docker-executors: each executor a container of the worker image", () =
   });
 
   sharesMesos(cluster);
+  refusesForgeries(cluster);
   survivesFaults(cluster);
   comesBackToAgents(cluster);
   growsAndShrinks(cluster);

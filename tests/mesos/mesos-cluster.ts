@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeCluster, loadConfig } from "../../cluster/load.ts";
 import { http, line, type Probe } from "../../cluster/probe.ts";
@@ -12,6 +13,19 @@ import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/op
 import { containerName } from "../../render/compose.ts";
 import { probeCommand } from "../../render/probe.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
+
+/** A framework, as a master says it. */
+export interface Framework {
+  name: string;
+  /** What messages to its driver name. */
+  pid: string;
+  role: string;
+  principal: string;
+  active: boolean;
+  used_resources: { cpus: number };
+}
+
+const SEND_MESSAGE = readFileSync(join(ROOT, "tests/cluster/forged_message.py"), "utf8");
 
 /** A cluster with Mesos, the real one that MESOS_SOURCE names unless told otherwise, and ways to hurt it. */
 export class MesosCluster extends TestCluster {
@@ -96,6 +110,34 @@ export class MesosCluster extends TestCluster {
       call as Parameters<typeof operatorCommand>[2],
     ).map((word) => word.replaceAll(ADMIN_LOGIN, loginFile));
     return readAnswer((await this.exec(this.part(`master-${master}`, "mesos-master"), command)).output);
+  }
+
+  /** What the leading master says of itself to its operator. */
+  async state(): Promise<string> {
+    const [leader = 0] = await this.leadingMasters();
+    const at = `${this.address(`master-${leader}`)}/${this.cluster.config.mesosMasterPort}`;
+    const head = `GET /state HTTP/1.0\\r\\nAuthorization: Basic %s\\r\\n\\r\\n`;
+    const ask = `exec 3<>/dev/tcp/${at} && printf '${head}' "$(base64 -w0 ${ADMIN_LOGIN})" >&3 && cat <&3`;
+    const { output } = await this.exec(this.part(`master-${leader}`, "mesos-master"), ["bash", "-c", ask]);
+    return output.slice(output.indexOf("\r\n\r\n"));
+  }
+
+  /** The frameworks that are registered. */
+  async frameworks(): Promise<Framework[]> {
+    return JSON.parse(await this.state()).frameworks;
+  }
+
+  /** Sends a message of libprocess from a container, as its own user (`tests/cluster/forged_message.py`). @returns Status and reason. */
+  async message(container: string, from: string, to: string, message: string, ...words: string[]): Promise<string> {
+    const command = ["python3", "-c", SEND_MESSAGE, from, to, message, ...words];
+    return (await this.exec(container, command, "spark")).output;
+  }
+
+  /** What messages to a master, or an agent, name. */
+  upid(machine: string): string {
+    const { mesosMasterPort, mesosAgentPort } = this.cluster.config;
+    const master = machine.startsWith("master");
+    return `${master ? "master" : "slave(1)"}@${this.address(machine)}:${master ? mesosMasterPort : mesosAgentPort}`;
   }
 
   /** Runs `make drain`'s command line. */

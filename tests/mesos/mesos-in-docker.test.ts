@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
 import { growsAndShrinks } from "./allocation.ts";
 import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
+import { refusesForgeries } from "./forgeries.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-mesos", 4, ["architecture=mesos-in-docker", ...REDUNDANT]);
@@ -23,6 +24,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
   });
 
   sharesMesos(cluster);
+  refusesForgeries(cluster);
   survivesFaults(cluster);
   growsAndShrinks(cluster);
 });

@@ -14,27 +14,9 @@ const cluster = new MesosCluster(await findDocker(), "tw-teams", 9, [
   teams(TEAMS),
 ]);
 
-interface Framework {
-  role: string;
-  principal: string;
-  active: boolean;
-  used_resources: { cpus: number };
-}
-
-/** What the leading master says of the frameworks that are registered. */
-async function frameworks(): Promise<Framework[]> {
-  const [leader = 0] = await cluster.leadingMasters();
-  const { output } = await cluster.exec(cluster.part(`master-${leader}`, "mesos-master"), [
-    "bash",
-    "-c",
-    `exec 3<>/dev/tcp/${cluster.address(`master-${leader}`)}/${cluster.cluster.config.mesosMasterPort} && printf 'GET /state HTTP/1.0\\r\\nAuthorization: Basic %s\\r\\n\\r\\n' "$(base64 -w0 /etc/mesos/admin)" >&3 && cat <&3`,
-  ]);
-  return JSON.parse(output.slice(output.indexOf("\r\n\r\n"))).frameworks;
-}
-
 /** Cores that each role holds, largest amount first. */
 async function held(): Promise<Record<string, number>> {
-  const active = (await frameworks()).filter((f) => f.active);
+  const active = (await cluster.frameworks()).filter((f) => f.active);
   return Object.fromEntries(active.map((f) => [f.role, f.used_resources.cpus]));
 }
 
@@ -89,7 +71,9 @@ describe("teams share a Mesos", () => {
     const all = { "spark.cores.max": "8", "spark.dynamicAllocation.initialExecutors": "8" };
     const job = cluster.job(60, all, team("bi"));
     await eventually("its limit", 180, held, ({ bi = 0 }) => bi >= 3);
-    expect((await frameworks()).filter((f) => f.active).map((f) => [f.role, f.principal])).toEqual([["bi", "bi"]]);
+    expect((await cluster.frameworks()).filter((f) => f.active).map((f) => [f.role, f.principal])).toEqual([
+      ["bi", "bi"],
+    ]);
     expect((await job.done).output).toContain(job.says);
   });
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
 import { growsAndShrinks } from "./allocation.ts";
 import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
+import { refusesForgeries } from "./forgeries.ts";
 import { keepsTarball } from "./kept-tarball.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
@@ -25,6 +26,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
 
   keepsTarball(cluster);
   sharesMesos(cluster);
+  refusesForgeries(cluster);
   survivesFaults(cluster);
   growsAndShrinks(cluster);
 

@@ -361,6 +361,38 @@ describe("what tasks may have", () => {
     },
   );
 
+  test.each(ARCHITECTURES.filter((architecture) => architectureOf({ architecture }).mesos !== "none"))(
+    "%s: every process with libprocess takes messages only from the address that they name",
+    (architecture) => {
+      const { services, spark } = inCloud({ architecture, masterCount: 3 });
+      const name = "LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH";
+      const talking = services.filter((s) => /^(mesos-master|mesos-agent|marathon)$/.test(s.name));
+      expect(talking.map((s) => s.env[name])).toEqual(talking.map(() => "true"));
+      const agent = services.find((s) => s.name === "mesos-agent");
+      expect(JSON.parse(String(agent?.env.MESOS_executor_environment_variables))).toHaveProperty(name, "true");
+      const drivers = mesosStartsExecutors({ architecture }) ? [spark, services.find((s) => s.name === "jupyter")] : [];
+      expect(drivers.map((d) => d?.env[name])).toEqual(drivers.map(() => "true"));
+      if (architectureOf({ architecture }).agentsStartContainers)
+        expect(contentOf(agent, "/usr/local/lib/triplewide/launcher/mesos-docker-executor")).toContain(
+          `set -- ${name}=true `,
+        );
+    },
+  );
+
+  test.each(ARCHITECTURES.filter((architecture) => architectureOf({ architecture }).mesos !== "none"))(
+    "%s: the masters reach agents' Mesos, and the operator; drivers are reached by the masters",
+    (architecture) => {
+      const reach = (raw: RawConfig, group: string, port: number): (string | undefined)[] =>
+        inCloud({ architecture, masterCount: 3, ...raw })
+          .firewall.filter((r) => r.group === group && r.first <= port && port <= r.last)
+          .map((r) => r.fromGroup);
+      expect(reach({}, "agent", 5051)).toEqual(["bastion", "master"]);
+      // A port that the system has chosen.
+      expect(reach({}, "client", 40000)).toEqual(["master"]);
+      expect(reach({ mesosFrameworks: ["flink"] }, "client", 40000)).toEqual(["master", "agent"]);
+    },
+  );
+
   test("agents' Docker takes the images and folders that the config names", () => {
     const own = policyOf({ architecture: "docker-executors", dynamicAllocation: false, sharedStorage: "none" });
     expect(own).toMatchObject({ images: ["{{image:spark-python}}"], volumes: {} });

@@ -137,10 +137,17 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       range("spark-ui", "sparkUiPort", ["bastion", "master"], "http", DRIVER_METRICS),
       range("driver", "driverPort", ["agent", "master"]),
       range("blocks", "blockManagerPort", ["agent"]),
-      // libmesos listens on a port that the system chooses; the masters and agents call back to it.
+      // libmesos listens on a port that the system chooses; the masters call back to it. Agents do for executors that send messages
+      // of their own to their framework, as Spark's do not: it would let tasks end drivers, which ask for no name there.
       ...(ctx.architecture.mesos === "none"
         ? []
-        : [{ name: "libprocess", ...EPHEMERAL_PORTS, from: ["master", "agent"] } satisfies Port]),
+        : [
+            {
+              name: "libprocess",
+              ...EPHEMERAL_PORTS,
+              from: ["master", ...(c.mesosFrameworks.length > 0 ? (["agent"] as const) : [])],
+            } satisfies Port,
+          ]),
     ],
     health: healthOf(http(machine.address, c.jupyterPort, `${jupyterBase(c)}api`, '"version"')),
     uid: SPARK_UID,

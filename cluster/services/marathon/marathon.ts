@@ -7,6 +7,7 @@ import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import type { App, Gate, Machine, Service } from "../../types.ts";
 import { base64, secret, text } from "../../values.ts";
+import { KNOWN_PEERS } from "../mesos/libprocess.ts";
 import { PRINCIPALS, SPARK_TASK_USER } from "../mesos/principals.ts";
 import { MARATHON_ROLE, marathonMasters, SPARK_CONF } from "../mesos/spark-on-marathon.ts";
 import {
@@ -58,6 +59,7 @@ export function marathon(ctx: Context, machine: Machine): Service {
       MARATHON_ZK: zkUrlOfOwner(ctx, MARATHON_ZNODE),
       MARATHON_HTTP_CREDENTIALS: text`marathon:${secret("marathon-http")}`,
       LIBPROCESS_IP: machine.address,
+      ...KNOWN_PEERS,
     },
     files: [
       { path: `${CONF}/mesos-secret`, content: { format: "text", text: secret("mesos-marathon") }, mode: "0600" },

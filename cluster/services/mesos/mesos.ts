@@ -1,5 +1,6 @@
 import { totalAgents } from "../../agent-groups.ts";
 import { type Context, scriptFile } from "../../context.ts";
+import { scrapers } from "../../features.ts";
 import { PROCESSES } from "../../limits.ts";
 import { agentSize, SHM_MIB } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
@@ -18,6 +19,7 @@ import {
 } from "../spark/spark.ts";
 import { MESOS_ZNODE } from "../zookeeper/znodes.ts";
 import { zkUrl, zkUrlOfOwner } from "../zookeeper/zookeeper.ts";
+import { KNOWN_PEERS } from "./libprocess.ts";
 import { PRINCIPALS, SPARK_TASK_USER, taskUser } from "./principals.ts";
 import {
   MARATHON_ROLE,
@@ -165,26 +167,29 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     machine: machine.name,
     ...runtime(ctx),
     command: [`${MESOS_HOME}/sbin/mesos-master`],
-    env: flags({
-      cluster: c.clusterName,
-      // Without these libprocess takes 127.0.1.1 or the first interface it meets.
-      ip: machine.address,
-      hostname: machine.address,
-      port: String(c.mesosMasterPort),
-      zk: `file://${CONF}/zk`,
-      quorum: String(Math.floor(c.masterCount / 2) + 1),
-      registry: "replicated_log",
-      work_dir: "/var/lib/mesos/master",
-      authenticate_agents: "true",
-      authenticate_frameworks: "true",
-      // Without this one, frameworks that speak HTTP register without a principal.
-      authenticate_http_frameworks: "true",
-      http_framework_authenticators: "basic",
-      authenticate_http_readonly: "true",
-      authenticate_http_readwrite: "true",
-      credentials: `file://${CONF}/credentials.json`,
-      acls: `file://${CONF}/acls.json`,
-    }),
+    env: {
+      ...KNOWN_PEERS,
+      ...flags({
+        cluster: c.clusterName,
+        // Without these libprocess takes 127.0.1.1 or the first interface it meets.
+        ip: machine.address,
+        hostname: machine.address,
+        port: String(c.mesosMasterPort),
+        zk: `file://${CONF}/zk`,
+        quorum: String(Math.floor(c.masterCount / 2) + 1),
+        registry: "replicated_log",
+        work_dir: "/var/lib/mesos/master",
+        authenticate_agents: "true",
+        authenticate_frameworks: "true",
+        // Without this one, frameworks that speak HTTP register without a principal.
+        authenticate_http_frameworks: "true",
+        http_framework_authenticators: "basic",
+        authenticate_http_readonly: "true",
+        authenticate_http_readwrite: "true",
+        credentials: `file://${CONF}/credentials.json`,
+        acls: `file://${CONF}/acls.json`,
+      }),
+    },
     files: [
       zkFile(ctx),
       json("credentials.json", {
@@ -295,6 +300,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     env: {
       // For the agent itself, which asks how large a file is before it keeps it.
       ...(feedsExecutors(ctx) ? { HADOOP_HOME: FETCHER_HOME } : {}),
+      ...KNOWN_PEERS,
       ...flags({
         master: `file://${CONF}/zk`,
         ip: machine.address,
@@ -305,7 +311,10 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         launcher_dir: docker ? LAUNCHER : LIBEXEC,
         containerizers: docker ? "docker,mesos" : "mesos",
         ...(docker ? { docker: AGENT_DOCKER } : {}),
-        ...(!docker && (nested || inContainer) ? { executor_environment_variables: JSON.stringify(IMAGE_ENV) } : {}),
+        executor_environment_variables: JSON.stringify({
+          ...(!docker && (nested || inContainer) ? IMAGE_ENV : {}),
+          ...KNOWN_PEERS,
+        }),
         // Containers on a laptop have no control groups of their own to hand on.
         ...(nested
           ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
@@ -345,10 +354,10 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         name: "http",
         key: "mesosAgentPort",
         port: c.mesosAgentPort,
-        from: ["master", "client", "bastion"],
+        // Drivers ask the masters alone. Whoever measures it asks whether it answers; for more an operator comes by the bastion.
+        from: ["master", ...scrapers(c), "bastion"],
         link: "http",
         login: true,
-        // Whoever asks it for more operates it.
         metrics: [{ path: "/health", format: "any" }],
       },
       ...executorPorts(ctx),
