@@ -63,6 +63,9 @@ def answer_without_prefix(base: str) -> None:
 if BASE != "/" and not hub:
     answer_without_prefix(BASE)
 
+# A terminal has the environment of the image: Debian's login shell would take Spark and its Python off PATH.
+c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash"]}
+
 # A kernel that nobody has used for so long is ended, and its cores, memory and executors go back to the others; a browser that is
 # still open does not count as use, a cell that runs does. 0 is never.
 idle = int(os.environ.get("JUPYTER_CULL_IDLE_SECONDS") or "0")

@@ -77,21 +77,26 @@ export class Door {
     return answers.flatMap((status, i) => (status === 200 ? [] : [`${path}: ${files[i]?.href} ${status}`]));
   }
 
-  /** Opens a WebSocket. @returns What it says first, or that it was not let in. */
-  async socket(path: string, origin: string, sent?: object): Promise<string> {
+  /**
+   * Opens a WebSocket.
+   *
+   * @param answer What to return for the messages so far; `undefined` waits for the next. Default: what a kernel prints.
+   * @returns The answer, or that it was not let in.
+   */
+  async socket(path: string, origin: string, sent?: object, answer: Answer = printed): Promise<string> {
     const headers = { Cookie: this.#cookie, Origin: origin };
     // Node's own WebSocket takes headers, which its types do not know.
     const Socket = WebSocket as unknown as new (url: string, options: { headers: Record<string, string> }) => WebSocket;
     const socket = new Socket(`${this.address.replace("http", "ws")}${path}`, { headers });
     const { promise, resolve } = Promise.withResolvers<string>();
-    let said = "";
+    const messages: unknown[] = [];
     socket.onopen = () => (sent === undefined ? resolve("open") : socket.send(JSON.stringify(sent)));
     socket.onerror = () => resolve("refused");
-    socket.onclose = () => resolve(`closed after: ${said}`);
+    socket.onclose = () => resolve(`closed after: ${JSON.stringify(messages)}`);
     socket.onmessage = ({ data }) => {
-      const { msg_type, content } = JSON.parse(String(data));
-      said += `${msg_type} `;
-      if (msg_type === "stream") resolve(content.text);
+      messages.push(JSON.parse(String(data)));
+      const found = answer(messages);
+      if (found !== undefined) resolve(found);
     };
     try {
       return await promise;
@@ -100,6 +105,22 @@ export class Door {
     }
   }
 }
+
+type Answer = (messages: readonly unknown[]) => string | undefined;
+
+/** What a kernel prints. */
+const printed: Answer = (messages) => {
+  const { msg_type, content } = messages.at(-1) as { msg_type: string; content: { text: string } };
+  return msg_type === "stream" ? content.text : undefined;
+};
+
+/** What a terminal shows, once that holds a text. */
+const shown =
+  (text: RegExp): Answer =>
+  (messages) => {
+    const screen = (messages as string[][]).map(([kind, part]) => (kind === "stdout" ? part : "")).join("");
+    return text.exec(screen)?.[0];
+  };
 
 /** A message that has a kernel run a line, as JupyterLab sends it. */
 const executeRequest = (code: string): object => ({
@@ -211,6 +232,18 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     // Behind the door Jupyter asks for no token, and its kernel knows nobody's cookie.
     expect(await door.socket(channels, door.address, executeRequest("print(6 * 7)"))).toBe("42\n");
     expect((await door.get(`${kernels}/${id}`, { method: "DELETE" })).status).toBe(204);
+  });
+
+  test("a terminal of JupyterLab has Spark and its Python", async () => {
+    const terminals = "/jupyter/api/terminals";
+    const made = await door.get(terminals, { method: "POST", headers: { Origin: door.address } });
+    expect(made.status).toBe(200);
+    const { name } = (await made.json()) as { name: string };
+    const typed = ["stdin", 'command -v spark-submit python3; echo "$0 has" "ended"\r'];
+    expect(
+      await door.socket(`/jupyter/terminals/websocket/${name}`, door.address, typed, shown(/[\s\S]*\S+ has ended/)),
+    ).toMatch(/\/opt\/spark\/bin\/spark-submit\s+\/opt\/venv\/bin\/python3\s+\/bin\/bash has ended/);
+    expect((await door.get(`${terminals}/${name}`, { method: "DELETE" })).status).toBe(204);
   });
 
   test("what is behind the gateway never sees the cookie by which people are logged in", async () => {
