@@ -3,12 +3,10 @@ import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
-import { localReference } from "../../cluster/images.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { authorityOf } from "../../cluster/services/gateway/tls.ts";
 import { SHARED_FOLDER, usersFolder } from "../../cluster/shared-storage.ts";
 import { fill } from "../../cluster/values.ts";
-import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { eventually } from "../containers/harness.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
@@ -57,7 +55,6 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
   );
   const { hubDriverPort, hubPort, jupyterPort, gatewayPort, sparkUiPort } = cluster.config;
   const guests = new Guests(cluster);
-  const versions = pinnedVersions(ROOT);
   const guest: Record<string, Guest> = {};
   const at = (name: string): Guest => guest[name] as Guest;
   const hub = `https://${guests.machine("bastion").address}:${hubPort}`;
@@ -90,9 +87,7 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
     };
     await Promise.all([boot("bastion", "plain", noImage), boot("registry", "with-docker", noImage)]);
     await Promise.all([at("bastion").ready(600), at("registry").ready(900)]);
-    const pushed = new Map<ImageName, string>();
-    for (const name of new Set(cluster.services.flatMap(({ image }) => image ?? [])))
-      pushed.set(name, await guests.push(localReference(name, cluster.config, versions), at("registry")));
+    const pushed = await guests.pushImages(at("registry"));
     const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
     const machines = ["master-1", "datanode-1", "agent-1", "client"];
     await Promise.all(machines.map((name) => boot(name, "with-docker", imageOf)));

@@ -2,16 +2,12 @@ import { execFileSync } from "node:child_process";
 import type { IncomingMessage } from "node:http";
 import * as http from "node:http";
 import * as https from "node:https";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HOST_KEY_SECRET, hostKey, knownHosts } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
-import { localReference } from "../../cluster/images.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { authorityOf } from "../../cluster/services/gateway/tls.ts";
 import { fill } from "../../cluster/values.ts";
-import { pinnedVersions } from "../../lib/checkout.ts";
-import { ROOT } from "../../lib/root.ts";
 import { Ssh } from "../../machines/ssh.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
 import { RECORDS_SCRIPT, readTimeline } from "../../render/timeline.ts";
@@ -52,7 +48,6 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     ),
   );
   const guests = new Guests(cluster);
-  const versions = pinnedVersions(ROOT);
   let bastion: Guest;
   let registry: Guest;
   let master: Guest;
@@ -60,22 +55,11 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   let client: Guest;
   let notebooks: Disk | undefined;
   const seconds: Record<string, number> = {};
-  /** What its containers are made of. */
-  const images = [...new Set(cluster.services.flatMap(({ image }) => image ?? []))];
   const noImage = (name: ImageName): string => `no-such-image/${name}`;
 
   /** Attaches a volume as the cloud does: some time after the machine has started. */
   async function attach(guest: Guest, disk: Disk, path = "/dev/vdb"): Promise<void> {
     await guest.out(`[ -b ${path} ] || mknod ${path} b ${disk.number}`);
-  }
-
-  async function buildMissingImages(): Promise<void> {
-    const there = await Promise.all(
-      images.map((name) =>
-        guests.docker("image", "inspect", localReference(name, cluster.config, versions)).catch(() => ""),
-      ),
-    );
-    if (there.includes("")) execFileSync(join(ROOT, "images/build.sh"), ["--plain", ...images], { stdio: "ignore" });
   }
 
   beforeAll(async () => {
@@ -91,11 +75,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     if (volumes) await attach(registry, guests.makeDisk("registry", 3));
     seconds.bastion = await bastion.ready(600);
     seconds.registry = await registry.ready(900);
-    await buildMissingImages();
-    const pushed = new Map<ImageName, string>();
-    for (const name of images) {
-      pushed.set(name, await guests.push(localReference(name, cluster.config, versions), registry));
-    }
+    const pushed = await guests.pushImages(registry);
     const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
     const start = Date.now();
     master = await guests.boot("master-1", "with-docker", guests.userData("master-1", imageOf));

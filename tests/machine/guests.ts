@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { withHostKey } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
+import { localReference } from "../../cluster/images.ts";
 import { PUSH_SECRET, PUSH_USER } from "../../cluster/services/registry/registry.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
@@ -139,7 +140,23 @@ export class Guests {
   }
 
   /** Pushes an image of this machine's Docker to the cluster's registry: its reference by digest, as machines pull it. */
-  async push(image: string, registry: Guest): Promise<string> {
+  /**
+   * Pushes the images of all containers to the cluster's registry, after it has built those that this machine lacks.
+   *
+   * @returns What machines pull: a reference by digest for each image.
+   */
+  async pushImages(registry: Guest): Promise<Map<ImageName, string>> {
+    const images = [...new Set(this.cluster.services.flatMap(({ image }) => image ?? []))];
+    const versions = pinnedVersions(ROOT);
+    const local = (name: ImageName): string => localReference(name, this.cluster.config, versions);
+    const there = await Promise.all(images.map((name) => this.docker("image", "inspect", local(name)).catch(() => "")));
+    if (there.includes("")) await run(join(ROOT, "images/build.sh"), ["--plain", ...images], { maxBuffer: 1 << 26 });
+    const pushed = new Map<ImageName, string>();
+    for (const name of images) pushed.set(name, await this.push(local(name), registry));
+    return pushed;
+  }
+
+  private async push(image: string, registry: Guest): Promise<string> {
     const { registryPort, registryPushPort } = this.cluster.config;
     const port = await this.docker("port", this.container("registry"), `${registryPushPort}/tcp`);
     const login = execFile(this.client, ["login", "--username", PUSH_USER, "--password-stdin", port], {
