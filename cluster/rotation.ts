@@ -1,7 +1,8 @@
+import { AUTHORITY_SEED } from "./authority.ts";
 import { CONNECT_TOKEN } from "./services/connect/connect.ts";
 import { GATEWAY_PASSWORD } from "./services/gateway/gateway.ts";
 import type { Cluster } from "./types.ts";
-import { secretsIn } from "./values.ts";
+import { secretsFor } from "./values.ts";
 
 const LOGIN = "who logs in with it needs the new one";
 const FEW_SECONDS = "all that hold it start anew together; who comes first tries again until the other side has it";
@@ -26,13 +27,14 @@ const NOTES: readonly (readonly [name: RegExp, note: string])[] = [
   ],
   [/^gateway-session$/, "every login at the gateway ends"],
   [/^gateway-authority$/, "people trust the new certificate: triplewide certificate"],
+  [new RegExp(`^${AUTHORITY_SEED}$`), FEW_SECONDS],
   [/^hub-password-/, "the user's chosen password is void, and the new first one is asked for: triplewide users"],
 ];
 
 /** What people notice of another value of a secret that was made; `undefined` for one that nobody has thought of. */
 export const rotationNote = (name: string): string | undefined => NOTES.find(([of]) => of.test(name))?.[1];
 
-/** Names of the services that hold a secret, and so start anew, each once. */
+/** Names of the services that hold a secret, or what is made of it, and so start anew, each once. */
 export const holdersOf = ({ services }: Cluster, secret: string): string[] => [
-  ...new Set(services.filter((s) => secretsIn([s.files, s.env]).includes(secret)).map((s) => s.name)),
+  ...new Set(services.filter((s) => secretsFor([s.files, s.env]).includes(secret)).map((s) => s.name)),
 ];

@@ -1,12 +1,15 @@
 import type { Config } from "../config/schema.ts";
 import { pullSecret, pullsImages } from "./services/registry/registry.ts";
 import type { Group, Machine, Secret, Service } from "./types.ts";
-import { secretsIn } from "./values.ts";
+import { secretsFor, secretsIn } from "./values.ts";
 
 /** Characters of a secret: 32 letters and digits are more than 190 bits. */
 const LENGTH = 32;
 
-/** Every secret of the cluster and the groups of machines that hold it, read off the services themselves. */
+/**
+ * Every secret of the cluster and the groups of machines that hold it, read off the services themselves. No group holds what only keys
+ * and certificates are made of.
+ */
 export function collectSecrets(c: Config, machines: readonly Machine[], services: readonly Service[]): Secret[] {
   const groupOf = new Map(machines.map((m) => [m.name, m.group]));
   const holders = new Map<string, Set<Group>>();
@@ -20,6 +23,7 @@ export function collectSecrets(c: Config, machines: readonly Machine[], services
     const kind = `${group} ${service.name}`;
     if (!group || seen.has(kind)) continue;
     seen.add(kind);
+    for (const name of secretsFor([service.files, service.env])) holders.set(name, holders.get(name) ?? new Set());
     for (const name of secretsIn([service.files, service.env])) hold(name, group);
     if (pull && pullsImages(c, service)) hold(pull, group);
   }

@@ -324,7 +324,7 @@ export interface FirewallRule {
   fromCidr?: string;
 }
 
-/** A random secret. Each stays on the groups that need it. */
+/** A random secret. Each stays on the groups that need it; one that keys are made of, with the stack, and no group has it. */
 export interface Secret {
   name: string;
   length: number;

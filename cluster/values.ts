@@ -26,6 +26,17 @@ export interface Derived {
   /** A function of its module, so that the same definition is the same data. */
   readonly make: (...of: string[]) => string;
   readonly of: readonly Value[];
+  /**
+   * What it is, where it tells nothing of the secrets that it is made of: who has it does not hold them.
+   * @default it holds what it is made of
+   */
+  readonly as?: Product;
+}
+
+/** A private key, or a certificate, that is made of a secret which stays with the stack. */
+export interface Product {
+  readonly kind: "key" | "certificate";
+  readonly name: string;
 }
 
 type Part = string | Reference | Derived;
@@ -70,6 +81,10 @@ export const cloud = (name: CloudValue): Template => new Template([{ kind: "clou
 export const derived = (make: Derived["make"], ...of: readonly Value[]): Template =>
   new Template([{ kind: "derived", make, of }]);
 
+/** The same, where what is made tells nothing of the secrets among `of`. */
+export const derivedAs = (as: Product, make: Derived["make"], ...of: readonly Value[]): Template =>
+  new Template([{ kind: "derived", make, of, as }]);
+
 const inBase64 = (text: string): string => Buffer.from(text).toString("base64");
 
 /** Base64 of a text, as HTTP sends a user and a password. */
@@ -97,7 +112,9 @@ function filledPart(part: Part, lookUp: LookUp): string {
   if (part.kind !== "derived") return lookUp(part);
   const texts = part.of.map((of) => fill(of, lookUp));
   // What shows references by their names is for people to read.
-  return texts.find((text) => PLACEHOLDER.test(text)) ?? part.make(...texts);
+  const shown = texts.find((text) => PLACEHOLDER.test(text));
+  if (shown === undefined) return part.make(...texts);
+  return part.as ? `{{${part.as.kind}:${part.as.name}}}` : shown;
 }
 
 function filled(data: unknown, lookUp: LookUp): unknown {
@@ -117,15 +134,20 @@ function filled(data: unknown, lookUp: LookUp): unknown {
   return copy ?? data;
 }
 
-/** Every reference in plain data, each once, in the order of their first appearance. */
-export function references(data: unknown): Reference[] {
+/**
+ * Every reference in plain data, each once, in the order of their first appearance.
+ *
+ * @param held Whether to leave out what data is made of that tells nothing of it.
+ */
+export function references(data: unknown, held = false): Reference[] {
   const found = new Map<string, Reference>();
   const visit = (value: unknown): void => {
     if (value instanceof Template) {
       for (const part of value.parts) {
         if (typeof part === "string") continue;
-        if (part.kind === "derived") visit(part.of);
-        else found.set(`${part.kind} ${part.name}`, part);
+        if (part.kind === "derived") {
+          if (!held || part.as === undefined) visit(part.of);
+        } else found.set(`${part.kind} ${part.name}`, part);
       }
     } else if (typeof value === "object" && value !== null) {
       for (const key in value) visit((value as Record<string, unknown>)[key]);
@@ -135,12 +157,20 @@ export function references(data: unknown): Reference[] {
   return [...found.values()];
 }
 
-/** Names of the secrets that data refers to. */
-export const secretsIn = (data: unknown): string[] =>
-  references(data).flatMap((reference) => (reference.kind === "secret" ? [reference.name] : []));
+const secretNames = (found: readonly Reference[]): string[] =>
+  found.flatMap((reference) => (reference.kind === "secret" ? [reference.name] : []));
+
+/** Names of the secrets that data holds. */
+export const secretsIn = (data: unknown): string[] => secretNames(references(data, true));
+
+/** Names of the secrets that data holds, or is made of. */
+export const secretsFor = (data: unknown): string[] => secretNames(references(data));
 
 /** No secret of a cluster has braces in it. */
-const PLACEHOLDER = /\{\{(secret|image|cloud):/;
+const PLACEHOLDER = /\{\{(secret|image|cloud|key|certificate):/;
 
-/** What people see in place of a value: `{{secret:NAME}}`, `{{image:NAME}}`, `{{cloud:NAME}}`. Nothing reads it back. */
+/**
+ * What people see in place of a value: `{{secret:NAME}}`, `{{image:NAME}}`, `{{cloud:NAME}}`; of what is made of a secret `{{key:NAME}}`
+ * or `{{certificate:NAME}}`. Nothing reads it back.
+ */
 export const placeholder: LookUp = ({ kind, name }) => `{{${kind}:${name}}}`;

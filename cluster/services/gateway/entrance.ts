@@ -1,4 +1,5 @@
 import type { Config } from "../../../config/schema.ts";
+import { isAddress } from "../../certificates.ts";
 import { platformOf } from "../../platforms.ts";
 import { cloud, text, type Value } from "../../values.ts";
 
@@ -11,9 +12,6 @@ type Entrance = Pick<
 
 /** Whether the gateway speaks HTTPS. */
 export const isEncrypted = ({ tls }: Pick<Config, "tls">): boolean => tls !== "none";
-
-/** Whether a text is an address, not a name: no name ends in a number. */
-export const isAddress = (name: string): boolean => /^[\d.]+$/.test(name);
 
 /** Whether people come by the bastion's public address, and not by SSH alone. */
 export const isPublic = (c: Pick<Entrance, "platform" | "bastion" | "userCidrs">): boolean =>

@@ -3,11 +3,12 @@ import { Address4 } from "ip-address";
 import type { Config, ConfigKey } from "../../../config/schema.ts";
 import { HIDDEN } from "../../../config/secrets.ts";
 import type { Refuse } from "../../architectures/record.ts";
+import { isAddress } from "../../certificates.ts";
 import type { Context } from "../../context.ts";
 import { fewAddresses } from "../../networks.ts";
 import { platformOf } from "../../platforms.ts";
 import { bindsToNetwork } from "../../publishing.ts";
-import { isAddress, isEncrypted, isPublic } from "./entrance.ts";
+import { isEncrypted, isPublic } from "./entrance.ts";
 import { certificatesIn } from "./tls.ts";
 
 /** Rules between the keys of the gateway: what other machines reach is encrypted, by a certificate that fits. */

@@ -5,7 +5,7 @@ import type { WiredContext } from "../../context.ts";
 import { proxyEnv } from "../../outside.ts";
 import type { Cluster, Directory, File, Json, Machine, Port } from "../../types.ts";
 import { derived, secret, type Value } from "../../values.ts";
-import { authorityCertificate, authorityKey } from "./authority.ts";
+import { authorityKey, gatewayAuthority } from "./authority.ts";
 import { gatewayOrigin, PUBLIC_PORTS, shownAddress, typedNames } from "./entrance.ts";
 
 /** How the gateway is encrypted: who issues its certificates, and for which names. */
@@ -13,7 +13,7 @@ import { gatewayOrigin, PUBLIC_PORTS, shownAddress, typedNames } from "./entranc
 /** Where certificates come from that need no one to ask for them. */
 export const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
 
-const ownAuthority = (c: Config, own: string): Value => authorityCertificate(c.clusterName, typedNames(c, own));
+const ownAuthority = (c: Config, own: string): Value => gatewayAuthority(c.clusterName, typedNames(c, own));
 
 /** The certificate, in PEM, by which people know the gateway of a cluster; `undefined` where its authority is not its own. */
 export function authorityOf({ config: c, machines, services }: Cluster): Value | undefined {

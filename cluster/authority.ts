@@ -1,0 +1,83 @@
+import type { Config } from "../config/schema.ts";
+import { authorityCertificate, certificate, type Owner, type Use } from "./certificates.ts";
+import { type DerivedKey, derivedKey } from "./derived-keys.ts";
+import type { Machine } from "./types.ts";
+import { derivedAs, secret, type Value } from "./values.ts";
+
+/**
+ * The cluster's own certificate authority for what its machines say to each other. All of it is made of one secret of the stack, which
+ * no machine has: a machine gets the authority's certificate, and keys and certificates of its own services. The gateway, which people
+ * trust in their browsers, has another one (`services/gateway/authority.ts`).
+ */
+
+/** Secret of the stack that the authority's key, and those of all whom it vouches for, are made of. */
+export const AUTHORITY_SEED = "service-authority";
+
+const SEED = secret(AUTHORITY_SEED);
+
+const authorityOf = (seed: string, clusterName: string): Owner => ({
+  key: derivedKey(seed, "triplewide service authority"),
+  name: `triplewide ${clusterName} services`,
+});
+
+/** Domain of the machines' names in certificates, of which no other cluster has any. No DNS knows it (ICANN keeps `internal` free). */
+const domainOf = (clusterName: string): string => `${clusterName}.internal`;
+
+/** Good for the cluster's own network and domain, and for nobody who is elsewhere. */
+const authorityPem = (seed: string, clusterName: string, networkCidr: string): string =>
+  authorityCertificate(authorityOf(seed, clusterName), [networkCidr, domainOf(clusterName)], 0);
+
+const serviceKey = (seed: string, machine: string, service: string): DerivedKey =>
+  derivedKey(seed, `triplewide service key ${machine} ${service}`);
+
+const keyPem = (seed: string, machine: string, service: string): string => serviceKey(seed, machine, service).pem;
+
+const certificatePem = (
+  seed: string,
+  clusterName: string,
+  machine: string,
+  service: string,
+  address: string,
+  uses: string,
+): string =>
+  certificate(
+    authorityOf(seed, clusterName),
+    { key: serviceKey(seed, machine, service), name: `${service} of ${clusterName}-${machine}` },
+    [address, `${machine}.${domainOf(clusterName)}`],
+    uses.split(",") as Use[],
+  );
+
+/** The authority's certificate, in PEM: whom clients of the cluster's services trust. */
+export const serviceAuthority = ({ clusterName, networkCidr }: Pick<Config, "clusterName" | "networkCidr">): Value =>
+  derivedAs({ kind: "certificate", name: AUTHORITY_SEED }, authorityPem, SEED, clusterName, networkCidr);
+
+/** By what a service is known to others. */
+export interface Identity {
+  /** Certificate, in PEM, for the address of its machine and for `<machine>.<cluster>.internal`. */
+  certificate: Value;
+  /** Private key, in PEM (`EC PRIVATE KEY`, on P-256). For a file of mode "0600". */
+  key: Value;
+}
+
+/**
+ * By what a service of a machine is known to whoever trusts `serviceAuthority`. Every service of every machine has a key of its own.
+ *
+ * @param service Name of the service, or of those that share a key.
+ * @param uses What it is in connections: `client` where it shows the certificate to servers as well.
+ */
+export function identityOf(
+  { clusterName }: Pick<Config, "clusterName">,
+  { name, address }: Pick<Machine, "name" | "address">,
+  service: string,
+  uses: readonly Use[],
+): Identity {
+  const shown = `${service}-${name}`;
+  return {
+    certificate: derivedAs(
+      { kind: "certificate", name: shown },
+      certificatePem,
+      ...[SEED, clusterName, name, service, address, uses.join()],
+    ),
+    key: derivedAs({ kind: "key", name: shown }, keyPem, SEED, name, service),
+  };
+}
