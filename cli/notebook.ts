@@ -7,6 +7,12 @@ import { xmlText } from "../lib/quote.ts";
 import { notebookLink } from "../local/up.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
+/** What opens an address in a browser here; none where there is no screen. */
+function opener(): string | undefined {
+  if (process.platform === "darwin") return "open";
+  return process.env.DISPLAY || process.env.WAYLAND_DISPLAY ? "xdg-open" : undefined;
+}
+
 /**
  * A file of this user alone that leads a browser to an address: every user of this machine reads command lines, and this address
  * holds a token. Jupyter itself opens a browser like this.
@@ -38,7 +44,7 @@ export function notebook(): Command {
     const { project } = await localCluster(config, options.env);
     const url = notebookLink(config, project);
     process.stdout.write(`${url}\n`);
-    if (!process.env.DISPLAY && !process.env.WAYLAND_DISPLAY) return;
-    await interactive("xdg-open", [pageThatLeadsTo(url, project.dir)]).catch(() => undefined);
+    const opens = opener();
+    if (opens) await interactive(opens, [pageThatLeadsTo(url, project.dir)]).catch(() => undefined);
   });
 }

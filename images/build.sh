@@ -2,6 +2,7 @@
 # Builds the container images: images/build.sh [--list] [--lock] [--mesos-report FILE] [--plain] [image...]   (see --help)
 set -euo pipefail
 
+# macOS has bash 3.2: no associative arrays, no `mapfile`, no `${name,,}`, and "${list[@]}" of an empty list is an unset variable.
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
@@ -37,28 +38,33 @@ END
 say() { printf '%s\n' "$*" >&2; }
 die() { printf '%s\n' "images/build.sh: $*" >&2; exit 1; }
 refuse() { printf '%s\n' "images/build.sh: $*" >&2; exit 2; }
+sha256() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi | cut -d' ' -f1; }
+# What a name of an image or a build argument is in a variable's name.
+in_variable() { printf '%s' "${1//[^A-Za-z0-9]/_}"; }
+# value_of PREFIX NAME: what the variable `PREFIX_NAME` holds, or nothing.
+value_of() {
+    local name; name=$1_$(in_variable "$2")
+    printf '%s' "${!name:-}"
+}
 
 # ---- What to do -----------------------------------------------------------------------------------------------------------------
 
 # The images that are built here, each after those that it stands on; made from cluster/image-catalogue.ts.
+# Of each image: stands_on_<image> the images that it stands on, and theirs; argument_<image>_<build argument> the image that the
+# argument names; may_hold_<image> `mesos`, `s3` and `connect`, where it may hold them, between commas.
 ORDER=()
-# By image: the images that it stands on, and theirs.
-declare -A stands_on=()
-# By image and build argument: the image that the argument names.
-declare -A argument_image=()
-# By image: `mesos`, `s3` and `connect`, where it may hold them, between commas.
-declare -A may_hold=()
 while IFS=$'\t' read -r -a fields; do
     [[ ${fields[0]:-} && ${fields[0]} != \#* ]] || continue
     image=${fields[0]}
     ORDER+=("$image")
-    may_hold[$image]=,${fields[1]:-},
-    stands_on[$image]=
+    printf -v "may_hold_$(in_variable "$image")" %s ",${fields[1]:-},"
+    below_all=
     for field in "${fields[@]:2}"; do
         below=${field#*=}
-        argument_image[$image ${field%%=*}]=$below
-        stands_on[$image]+=" $below ${stands_on[$below]}"
+        printf -v "argument_$(in_variable "$image ${field%%=*}")" %s "$below"
+        below_all="$below_all $below $(value_of stands_on "$below")"
     done
+    printf -v "stands_on_$(in_variable "$image")" %s "$below_all"
 done <"$here/graph.tsv"
 
 action=build
@@ -95,16 +101,16 @@ fi
 images=()
 for image in "${ORDER[@]}"; do
     for one in "${wanted[@]}"; do
-        if [[ " $one ${stands_on[$one]} " == *" $image "* ]]; then
+        if [[ " $one $(value_of stands_on "$one") " == *" $image "* ]]; then
             images+=("$image")
             break
         fi
     done
 done
 
-declare -A version=()
+# version_<key of versions.env>
 while IFS='=' read -r key value; do
-    [[ $key =~ ^[A-Z][A-Z0-9_]*$ ]] && version[$key]=$value
+    if [[ $key =~ ^[A-Z][A-Z0-9_]*$ ]]; then printf -v "version_$key" %s "$value"; fi
 done <"$here/versions.env"
 
 layers=(S3 CONNECT)
@@ -128,12 +134,14 @@ fi
 [[ $action != report || -n $mesos ]] || refuse "--mesos-report: MESOS_ARCHIVE says which Mesos"
 
 tag_of() {
-    local suffix= layer
-    [[ ${may_hold[$1]} != *,mesos,* ]] || suffix=$mesos_tag
+    local suffix= layer low may_hold
+    may_hold=$(value_of may_hold "$1")
+    [[ $may_hold != *,mesos,* ]] || suffix=$mesos_tag
     for layer in "${layers[@]}"; do
-        [[ ${may_hold[$1]} != *,${layer,,},* || ${!layer:-none} == none ]] || suffix+=-${layer,,}
+        low=$(printf '%s' "$layer" | tr '[:upper:]' '[:lower:]')
+        [[ $may_hold != *,$low,* || ${!layer:-none} == none ]] || suffix=$suffix-$low
     done
-    echo "triplewide/$1:${version[TRIPLEWIDE_VERSION]}$suffix"
+    echo "triplewide/$1:$version_TRIPLEWIDE_VERSION$suffix"
 }
 
 # ---- Docker -------------------------------------------------------------------------------------------------------------------------
@@ -177,7 +185,7 @@ free_mb() {
 
 if [[ $action == list ]]; then
     for image in "${ORDER[@]}"; do
-        what=$(sed -n 's/^ *org.opencontainers.image.description="\(.*\)".*/\1/p' "$here/$image/Dockerfile" 2>/dev/null | sed "s/\${SPARK_VERSION}/${version[SPARK_VERSION]}/; s/\${ZOOKEEPER_VERSION}/${version[ZOOKEEPER_VERSION]}/; s/\${HADOOP_VERSION}/${version[HADOOP_VERSION]}/")
+        what=$(sed -n 's/^ *org.opencontainers.image.description="\(.*\)".*/\1/p' "$here/$image/Dockerfile" 2>/dev/null | sed "s/\${SPARK_VERSION}/$version_SPARK_VERSION/; s/\${ZOOKEEPER_VERSION}/$version_ZOOKEEPER_VERSION/; s/\${HADOOP_VERSION}/$version_HADOOP_VERSION/")
         size=$("$docker" image inspect --format '{{.Size}}' "$(tag_of "$image")" 2>/dev/null) && size="$((size / 1000000)) MB" || size="not built"
         printf '%-32s %-10s %s\n' "$(tag_of "$image")" "$size" "$what"
     done
@@ -196,7 +204,7 @@ fi
 work=$(mktemp -d)
 # Where the Dockerfile of spark-python finds a Mesos. One that was there stays: `pulumi up` keeps its own there.
 given=()
-clean_up() { rm -rf "$work" "${given[@]}"; }
+clean_up() { rm -rf "$work" ${given[@]+"${given[@]}"}; }
 trap clean_up EXIT
 give() { # ARCHIVE SHA256
     local place=$here/spark-python/mesos/$2.tar
@@ -232,12 +240,12 @@ fi
 # ---- Base ---------------------------------------------------------------------------------------------------------------------------
 
 make_base() {
-    "$here/../scripts/bootstrap.sh" mmdebstrap || die "${version[BASE_IMAGE]} can be neither pulled (${1:-no registry answers}) nor made here without mmdebstrap. Load it with \`docker load\`, or install mmdebstrap."
-    say "${version[BASE_IMAGE]} cannot be pulled (${1:-no registry answers}); making it from Debian's packages (about a minute)."
+    "$here/../scripts/bootstrap.sh" mmdebstrap || die "$version_BASE_IMAGE can be neither pulled (${1:-no registry answers}) nor made here without mmdebstrap. Load it with \`docker load\`, or install mmdebstrap."
+    say "$version_BASE_IMAGE cannot be pulled (${1:-no registry answers}); making it from Debian's packages (about a minute)."
     local sources=()
     if [[ -n ${APT_MIRROR:-} ]]; then
-        sources=("deb $APT_MIRROR ${version[DEBIAN_SUITE]} main" "deb $APT_MIRROR ${version[DEBIAN_SUITE]}-updates main"
-            "deb ${APT_SECURITY_MIRROR:-$APT_MIRROR-security} ${version[DEBIAN_SUITE]}-security main")
+        sources=("deb $APT_MIRROR $version_DEBIAN_SUITE main" "deb $APT_MIRROR $version_DEBIAN_SUITE-updates main"
+            "deb ${APT_SECURITY_MIRROR:-$APT_MIRROR-security} $version_DEBIAN_SUITE-security main")
     fi
     # Merged /usr and no documentation, as in Debian's own slim image. Without usr-is-merged, usrmerge would bring all of Perl.
     # No device files: containers get a /dev of their own, and a Docker that may make none (rootless, in a container) could not
@@ -246,19 +254,19 @@ make_base() {
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
-        "${version[DEBIAN_SUITE]}" "$work/base.tar" "${sources[@]}" >&2 || die "mmdebstrap could not make the base (see above)"
-    "$docker" import --change 'CMD ["bash"]' --change 'LABEL triplewide.base=local' "$work/base.tar" "${version[BASE_IMAGE]}" >/dev/null
+        "$version_DEBIAN_SUITE" "$work/base.tar" ${sources[@]+"${sources[@]}"} >&2 || die "mmdebstrap could not make the base (see above)"
+    "$docker" import --change 'CMD ["bash"]' --change 'LABEL triplewide.base=local' "$work/base.tar" "$version_BASE_IMAGE" >/dev/null
     rm -f "$work/base.tar"
 }
 
-base=${version[BASE_IMAGE]}
+base=$version_BASE_IMAGE
 if ! there "$base"; then
     reference=$base
-    if [[ -n ${version[BASE_DIGEST]:-} ]]; then reference=$base@${version[BASE_DIGEST]}; fi
+    if [[ -n ${version_BASE_DIGEST:-} ]]; then reference=$base@$version_BASE_DIGEST; fi
     say "Pulling $reference"
     limit=()
     if command -v timeout >/dev/null 2>&1; then limit=(timeout 120); fi
-    if "${limit[@]}" "$docker" pull --quiet "$reference" >"$work/pull" 2>&1; then
+    if ${limit[@]+"${limit[@]}"} "$docker" pull --quiet "$reference" >"$work/pull" 2>&1; then
         # By digest it comes without a name.
         [[ $reference == "$base" ]] || "$docker" tag "$reference" "$base"
     else
@@ -272,9 +280,9 @@ fi
 declare -a arguments
 arguments_of() {
     local image=$1 name below
-    arguments=("${proxies[@]}")
+    arguments=(${proxies[@]+"${proxies[@]}"})
     while read -r name; do
-        below=${argument_image[$image $name]:-}
+        below=$(value_of argument "$image $name")
         if [[ -n $below ]]; then
             arguments+=(--build-arg "$name=$(tag_of "$below")")
             continue
@@ -286,7 +294,7 @@ arguments_of() {
             MESOS_WITH) if [[ -n $with ]]; then arguments+=(--build-arg MESOS_WITH=archive); fi ;;
             MESOS_WITH_SHA256) if [[ -n $with ]]; then arguments+=(--build-arg "$name=$MESOS_WITH_SHA256"); fi ;;
             MESOS_PARTS) if [[ -n $mesos ]]; then arguments+=(--build-arg "$name=${MESOS_PARTS:-java}"); fi ;;
-            *) if [[ -n ${version[$name]:-} ]]; then arguments+=(--build-arg "$name=${version[$name]}"); fi ;;
+            *) if [[ -n $(value_of version "$name") ]]; then arguments+=(--build-arg "$name=$(value_of version "$name")"); fi ;;
         esac
     done < <(sed -n 's/^ARG \([A-Z0-9_]*\).*/\1/p' "$here/$image/Dockerfile" | sort -u)
 }
@@ -303,19 +311,19 @@ explain_failure() {
 lock_inputs() {
     local below
     cat "$here/$1/requirements.in"
-    for below in ${stands_on[$1]}; do
+    for below in $(value_of stands_on "$1"); do
         if [[ -f $here/$below/requirements.txt ]]; then cat "$here/$below/requirements.txt"; fi
     done
 }
 
 lock() {
     local image=$1 lockfile="$here/$1/requirements.txt" sum
-    sum=$(lock_inputs "$image" | sha256sum | cut -d' ' -f1)
+    sum=$(lock_inputs "$image" | sha256)
     if [[ -f $lockfile ]] && head -n 1 "$lockfile" | grep -q "sha256:$sum\$"; then return 0; fi
     say "images/$image/requirements.in has changed: choosing exact versions anew (uv, in a container of the same Python)."
     [[ -f $lockfile ]] || : >"$lockfile"
     arguments_of "$image"
-    if ! "$docker" build --progress plain --target lock --output "type=local,dest=$work/lock" "${arguments[@]}" "$here/$image" >"$work/log" 2>&1; then
+    if ! "$docker" build --progress plain --target lock --output "type=local,dest=$work/lock" ${arguments[@]+"${arguments[@]}"} "$here/$image" >"$work/log" 2>&1; then
         # uv's own words, without BuildKit's step numbers and times.
         local reason
         reason=$(sed -n 's/^#[0-9]* [0-9.]* \{0,1\}//p' "$work/log" | awk '/^ *(×|error:|Error:|ERROR:)/ { found = 1 } /^ERROR: executor failed/ { next } found { print }' | awk '!seen[$0]++' | sed 's/^/    /')
@@ -335,15 +343,15 @@ lock() {
 for image in "${images[@]}"; do
     [[ -f $here/$image/Dockerfile ]] || die "images/$image/Dockerfile is missing"
     if [[ -f $here/$image/requirements.in ]]; then lock "$image"; fi
-    if [[ $action == lock && $image == "${images[-1]}" ]]; then continue; fi
+    if [[ $action == lock && $image == "${images[${#images[@]} - 1]}" ]]; then continue; fi
     arguments_of "$image"
     if [[ $action == report && $image == spark-python ]]; then
-        "$docker" build --progress plain --target mesos-report --output "type=local,dest=$work/report" "${arguments[@]}" "$here/$image" >&2
+        "$docker" build --progress plain --target mesos-report --output "type=local,dest=$work/report" ${arguments[@]+"${arguments[@]}"} "$here/$image" >&2
         cp "$work/report/report.json" "$report"
         exit 0
     fi
     say "== $(tag_of "$image")"
-    "$docker" build --progress "$progress" --tag "$(tag_of "$image")" "${arguments[@]}" "$here/$image" >&2 || explain_failure "$image"
+    "$docker" build --progress "$progress" --tag "$(tag_of "$image")" ${arguments[@]+"${arguments[@]}"} "$here/$image" >&2 || explain_failure "$image"
 done
 if [[ $action == lock ]]; then exit 0; fi
 

@@ -5,6 +5,10 @@
 set -euo pipefail
 docker=$1 image=$2 target=$3
 fail() { printf '%s\n' "$*" >&2; exit 2; }
+# GNU tar chooses by patterns and writes the same bytes again; macOS has another.
+tar=tar
+if command -v gtar >/dev/null; then tar=gtar; fi
+"$tar" --version | grep -q 'GNU tar' || fail "a Mesos is taken out of an image by GNU tar: install it (on macOS: brew install gnu-tar)"
 
 work=$(mktemp -d)
 container=
@@ -16,7 +20,7 @@ trap clean_up EXIT
 
 container=$("$docker" create "$image" true)
 # Some of the patterns match nothing in any one image, which tar calls a failure.
-"$docker" export "$container" | tar -x -C "$work" --no-same-owner --wildcards --no-wildcards-match-slash \
+"$docker" export "$container" | "$tar" -x -C "$work" --no-same-owner --wildcards --no-wildcards-match-slash \
     'opt/mesos' '*/sbin/mesos-*' '*/bin/mesos*' '*/lib/libmesos*' '*/lib/mesos' '*/libexec/mesos' '*/share/mesos' \
     '*/local/sbin/mesos-*' '*/local/bin/mesos*' '*/local/lib/libmesos*' '*/local/lib/mesos' '*/local/libexec/mesos' \
     '*/local/share/mesos' '*/local/mesos' '*/lib64/libmesos*' '*/lib64/mesos' 'opt/mesosphere/libmesos-bundle' 2>/dev/null || true
@@ -26,14 +30,13 @@ prefix=$(dirname "$(dirname "$library")")
 [[ $(basename "$prefix") != lib ]] || prefix=$(dirname "$prefix") # lib/x86_64-linux-gnu
 
 # What Mesos is linked with, as the image's own loader finds it. glibc is that of the machine that a program runs on, always.
-mapfile -t linked < <(find "$work" -type f \( -name 'libmesos*.so' -o -path '*/sbin/mesos-*' \) -printf '/%P\n')
-mapfile -t libraries < <("$docker" run --rm --network none --entrypoint ldd "$image" "${linked[@]}" 2>/dev/null \
-    | sed -n 's/.* => \(\/[^ ]*\) (.*/\1/p' | sort -u \
-    | grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|nsl|anl|mvec)|libnss_[a-z]+|libjvm|libmesos[^/]*)[.-][^/]*$')
+linked=()
+while read -r path; do linked+=("${path#"$work"}"); done < <(find "$work" -type f \( -name 'libmesos*.so' -o -path '*/sbin/mesos-*' \))
 mkdir -p "$prefix/carried"
-for path in "${libraries[@]}"; do
-    "$docker" cp --follow-link "$container:$path" "$prefix/carried/$(basename "$path")" >/dev/null
-done
+{ "$docker" run --rm --network none --entrypoint ldd "$image" "${linked[@]}" 2>/dev/null || true; } \
+    | sed -n 's/.* => \(\/[^ ]*\) (.*/\1/p' | sort -u \
+    | { grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|nsl|anl|mvec)|libnss_[a-z]+|libjvm|libmesos[^/]*)[.-][^/]*$' || true; } \
+    | while read -r path; do "$docker" cp --follow-link "$container:$path" "$prefix/carried/$(basename "$path")" >/dev/null; done
 # The same bytes from the same image: the archive's digest decides whether images are built anew.
-tar -c -C "$prefix" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner . | gzip -n >"$target.part"
+"$tar" -c -C "$prefix" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner . | gzip -n >"$target.part"
 mv "$target.part" "$target"

@@ -27,7 +27,7 @@ apt_install() {
 packages() {
     command -v npm >/dev/null || apt_install "Node.js with npm" nodejs npm
     local mark=node_modules/.ready wanted
-    wanted=$(sha256sum package-lock.json package.json | sha256sum | cut -d' ' -f1)
+    wanted=$(cat package-lock.json package.json | cksum)
     if [[ -f $mark && $(cat "$mark") = "$wanted" ]]; then touch "$mark"; return; fi
     say "Installing Node packages"
     # The package `node` brings Node 22 whatever npm runs on; npm's warnings about its own Node are not ours to fix.
@@ -60,7 +60,7 @@ docker_() {
     fi
     if ! docker info >/dev/null 2>&1; then
         local answer; answer=$(docker info 2>&1 || true)
-        [[ ${answer,,} = *"permission denied"* ]] && fail "Docker refuses this user. Join the group docker (and log in again), or run as root."
+        [[ $answer = *[Pp]"ermission denied"* ]] && fail "Docker refuses this user. Join the group docker (and log in again), or run as root."
         [[ ! ${DOCKER_HOST:-} ]] || fail "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST. Start it there, or unset DOCKER_HOST to use this machine's."
         start_engine || fail "the Docker engine does not run. Start it: sudo systemctl start docker"
         for _ in $(seq 60); do docker info >/dev/null 2>&1 && return; sleep 0.5; done

@@ -1,0 +1,53 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ROOT } from "../../lib/root.ts";
+
+/**
+ * Scripts that run on the machine of whoever makes a cluster. On macOS that is bash 3.2 with the tools of BSD; scripts that run in
+ * containers and on the cluster's machines are none of these.
+ */
+
+const SCRIPTS = ["images/build.sh", "images/site.sh", "images/mesos-from-image.sh", "scripts/bootstrap.sh"];
+
+/** What bash learned after 3.2, and what only GNU's tools do. */
+const NOT_THERE: readonly (readonly [RegExp, string])[] = [
+  [/\b(?:declare|local|typeset) -[a-z]*[An]/, "associative arrays and references to variables"],
+  [/\b(?:mapfile|readarray|coproc)\b/, "mapfile, readarray and coproc"],
+  [/\$\{[^}]*(?:,,?|\^\^?)\}/, "letters in another case, by the expansion of a variable"],
+  [/\[-\d+\]\}/, "elements counted from an array's end"],
+  [/\$\{\w+@\w\}|\[\[ -v\b|\|&|&>>|;;?&(?!&)|\bwait -n\b|\bprintf '%\(/, "later operators"],
+  [/\bfind\b.*-printf\b/, "find -printf"],
+  [/\bsed (?:-\w* )*-i\b|\bsed -\w*r\b/, "sed -i and -r"],
+  [
+    /\bgrep -\w*P|\breadlink -f\b|\brealpath\b|\bdate -d\b|\bstat -c\b|\bsort -V\b|\bhead -n -|\bxargs -r\b/,
+    "GNU's options",
+  ],
+  [/\bnproc\b|\btac\b|\bbase64 -w/, "GNU's own tools"],
+];
+
+/** Lists that always have an element: the expansion of an empty one is an error in bash 3.2. */
+const NEVER_EMPTY = ["ORDER", "wanted", "images", "layers", "fields", "linked"];
+
+test.each(SCRIPTS)("%s runs with the bash and the tools of macOS", (script) => {
+  const faults = readFileSync(join(ROOT, script), "utf8")
+    .split("\n")
+    .flatMap((line, index) => {
+      const code = line.replace(/^\s*#.*/, "");
+      const places = `${script}:${index + 1}`;
+      const later = NOT_THERE.filter(([pattern]) => pattern.test(code)).map(([, what]) => `${places}: ${what}`);
+      const lists = [...code.matchAll(/(\+)?"\$\{(\w+)\[@\]\}"/g)]
+        .filter(([, guarded, name = ""]) => guarded === undefined && !NEVER_EMPTY.includes(name))
+        .map(([, , name]) => `${places}: \${${name}[@]+"\${${name}[@]}"}, which may be empty`);
+      return [...later, ...lists];
+    });
+  expect(faults).toEqual([]);
+});
+
+test("what macOS has not is asked for before it is used", () => {
+  for (const script of SCRIPTS) {
+    const text = readFileSync(join(ROOT, script), "utf8").replaceAll(/^\s*#.*/gm, "");
+    for (const tool of ["sha256sum", "timeout", "flock", "gtar"])
+      if (new RegExp(`\\b${tool} +[\\w-]|; then ${tool}\\b`).test(text)) expect(text).toContain(`command -v ${tool}`);
+  }
+});
