@@ -17,6 +17,10 @@ const NOTES: readonly (readonly [name: RegExp, note: string])[] = [
   [/^zookeeper-(mesos|marathon|spark|hdfs)$/, "ZooKeeper gives all that the owner keeps there to the new login"],
   [/^mesos-agent-http$/, LOGIN],
   [/^mesos-(agent|marathon|spark|viewer|admin)$/, `${FEW_SECONDS}. Running jobs end with their agents`],
+  [
+    /^mesos-user\./,
+    "drivers of the user that start from now on need a new server: end theirs in JupyterHub's admin page",
+  ],
   // Of a framework that the config adds.
   [/^mesos-[a-z0-9-]+$/, "start the framework anew with the new login"],
   [/^marathon-http$/, LOGIN],

@@ -27,11 +27,11 @@ import { usedPorts } from "./ports.ts";
 import { mostAgents, scalingRules, withAgents } from "./scaling.ts";
 import { certificateOfToday, gatewayRules } from "./services/gateway/rules.ts";
 import { mostUsers, userAddresses } from "./services/hub/addresses.ts";
-import { logins, userNames } from "./services/hub/hub.ts";
+import { logins } from "./services/hub/hub.ts";
 import { OTHER_LOGINS, PRINCIPALS } from "./services/mesos/principals.ts";
 import { hasSharedStorage, usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
-import { teamNames } from "./teams.ts";
+import { teamNames, userNames } from "./teams.ts";
 
 /** What a cluster comes up with must hold that day; who looks at one, or removes it, does not ask. */
 export function problemsOfToday(c: Config, { script }: Pick<Checkout, "script">): Problem[] {
@@ -304,6 +304,7 @@ function features(c: Config, refuse: Refuse): void {
   unrepeated(c, "mesosFrameworks", refuse);
   for (const name of c.mesosFrameworks) {
     if (name === c.mesosRole || RESERVED_PRINCIPALS.includes(name)) {
+      members(c, refuse);
       const taken = [...new Set([...RESERVED_PRINCIPALS, c.mesosRole])].join(", ");
       refuse("mesosFrameworks", `other than ${taken}, which this cluster itself uses`, "choose another name", name);
     }
@@ -364,8 +365,9 @@ function notebookHub(c: Config, refuse: Refuse): void {
   }
   if (names.length === 0) refuse("users", "set while notebooks is hub", "name the users, such as {alice: {}, bob: {}}");
   const { servers } = platformOf(c);
-  if (architectureOf(c).executorsStartedBy !== "spark-workers" || hasMesos(c)) {
-    refuse("notebooks", `single in ${c.architecture}`, "the hub runs in standalone", "hub");
+  if (servers && hasMesos(c)) {
+    const rule = `single in ${c.architecture} on platform ${c.platform}: users' drivers are behind an address that Mesos does not know`;
+    refuse("notebooks", rule, "use architecture standalone", "hub");
   }
   if (hasHdfs(c) && !runsHdfs(c)) {
     const rule = "single with an HDFS that was there before, in which nobody makes the users' homes";
@@ -429,6 +431,7 @@ function teams(c: Config, refuse: Refuse): void {
     refuse("teams", rule, "remove it, or use an architecture in which Mesos starts executors", names.join(", "));
     return;
   }
+  members(c, refuse);
   const taken = [...new Set([...RESERVED_PRINCIPALS, c.mesosRole, ...c.mesosFrameworks])];
   for (const name of names.filter((name) => taken.includes(name))) {
     refuse("teams", `named other than ${taken.join(", ")}, which have that role or login`, "choose another name", name);
@@ -461,6 +464,42 @@ function teams(c: Config, refuse: Refuse): void {
     } else if (room !== undefined && c.defaultTeam === undefined && names.length > 0 && room - sum < executor) {
       const rule = `with room for an executor of jobs without a team: ${room - sum} ${least} of ${room} are left, and it takes ${executor}`;
       refuse("teams", rule, "lower them, add agents, or set defaultTeam", sum);
+    }
+  }
+}
+
+/** Each member of a team is a user of the hub, and of one team. */
+function members(c: Config, refuse: Refuse): void {
+  const team = new Map<string, string>();
+  for (const name of teamNames(c)) {
+    const users = c.teams[name]?.users ?? [];
+    if (users.length > 0 && !hasHub(c)) {
+      const fix =
+        "set notebooks to hub and name them in users too, or remove them: a notebook joins a team by TRIPLEWIDE_TEAM";
+      refuse(
+        "teams",
+        "without users while notebooks is single, which has one user",
+        fix,
+        `${name}: ${users.join(", ")}`,
+      );
+      continue;
+    }
+    for (const user of users) {
+      const shown = `${name}: ${user}`;
+      const other = team.get(user);
+      if (!Object.hasOwn(c.users, user)) {
+        refuse(
+          "teams",
+          `with users that users names (${userNames(c).join(", ")})`,
+          "add them to users, or remove them",
+          shown,
+        );
+      } else if (other !== undefined) {
+        const rule =
+          other === name ? "with each of its users once" : `with each user in one team: ${user} is in ${other} too`;
+        refuse("teams", rule, "name them once", shown);
+      }
+      team.set(user, name);
     }
   }
 }

@@ -4,10 +4,17 @@ import type { Config } from "../config/schema.ts";
 
 type Teams = Pick<Config, "teams">;
 
+/** Names of the hub's users, in the same order whatever the config's is. */
+export const userNames = (c: Pick<Config, "users">): string[] => Object.keys(c.users).sort();
+
 /** Names of the teams, in the same order whatever the config's is. */
 export const teamNames = (c: Teams): string[] => Object.keys(c.teams).sort();
 
 export const hasTeams = (c: Teams): boolean => teamNames(c).length > 0;
+
+/** Role that the jobs of a user of the hub are in: their team's, or that of drivers that name none. */
+export const roleOf = (c: Teams & Pick<Config, "defaultTeam" | "mesosRole">, user: string): string =>
+  teamNames(c).find((name) => c.teams[name]?.users?.includes(user)) ?? c.defaultTeam ?? c.mesosRole;
 
 /** Folder of the client with the secret of each principal that drivers register as. */
 export const TEAM_LOGINS = "/etc/mesos/teams";

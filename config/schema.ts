@@ -492,7 +492,7 @@ export const shape = {
     doc: "Minutes after which a notebook's kernel that runs no cell is ended, with its driver and what it holds; an open browser does not count as use. 0 is never.",
   }),
   notebooks: spark.oneOf(["single", "hub"], "single", {
-    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. In architecture `standalone`, not with `sharedStorage: manila`.",
+    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. Not with `sharedStorage: manila`.",
   }),
   users: spark.table(
     z.strictObject({
@@ -609,12 +609,13 @@ export const shape = {
       cpusMax: z.int().min(1).optional(),
       memoryMaxMiB: z.int().min(512).optional(),
       weight: z.number().min(0.01).max(1000).default(1),
+      users: z.array(z.string()).optional(),
     }),
     "a table such as {ml: {cpus: 40, memoryMiB: 163840, weight: 2}}",
     {
       names: { pattern: NAME, rule: "a name of lower-case letters, digits and dashes" },
-      doc: "Teams that share the cluster, by name, where Mesos starts executors. `cpus` and `memoryMiB` are kept free for a team whatever the others do (the guarantee of a Mesos quota); of what nobody has a guarantee for, teams get parts in proportion to `weight` (default 1). `cpusMax` and `memoryMaxMiB` bound what the jobs of a team have together. A driver belongs to the team that `TRIPLEWIDE_TEAM` names: it registers in the Mesos role of that name with a principal and secret of its own. Without it and without `defaultTeam`, it is in `mesosRole`, which has no guarantee (`TRIPLEWIDE_TEAM=spark` says so). `up` sets the numbers, and a change of them changes no machine; a new team replaces masters and client.",
-      fix: "give whole numbers for cpus and memoryMiB (MiB), and where wanted cpusMax, memoryMaxMiB and weight",
+      doc: "Teams that share the cluster, by name, where Mesos starts executors. `cpus` and `memoryMiB` are kept free for a team whatever the others do (the guarantee of a Mesos quota); of what nobody has a guarantee for, teams get parts in proportion to `weight` (default 1). `cpusMax` and `memoryMaxMiB` bound what the jobs of a team have together. A driver belongs to the team that `TRIPLEWIDE_TEAM` names: it registers in the Mesos role of that name with a principal and secret of its own. Without it and without `defaultTeam`, it is in `mesosRole`, which has no guarantee (`TRIPLEWIDE_TEAM=spark` says so). `users` names those of the hub (`notebooks: hub`) whose jobs are in the team's role, each by a principal and secret of their own; those of no team are in the role of `defaultTeam`, and without it in `mesosRole`. `up` sets the numbers, and a change of them changes no machine; a new team, and another user in one, replaces masters and client.",
+      fix: "give whole numbers for cpus and memoryMiB (MiB), and where wanted cpusMax, memoryMaxMiB, weight and users, a list of names",
     },
   ),
   defaultTeam: mesos.optionalText(

@@ -35,8 +35,10 @@ export function registersWithMesos(
         .join(" "),
       "spark.executorEnv._SPARK_AUTH_SECRET": secret("spark-auth"),
       "spark.mesos.coarse": "true",
-      // Spark itself never uses an agent again on which two executors failed.
-      "spark.plugins": ["triplewide.mesos.AgentsAgain", c.sparkConf["spark.plugins"]].filter(Boolean).join(","),
+      // Spark itself never uses an agent again on which two executors failed, and has one name for who tasks are on agents and in HDFS.
+      "spark.plugins": ["triplewide.mesos.AgentsAgain", "triplewide.mesos.ExecutorUser", c.sparkConf["spark.plugins"]]
+        .filter(Boolean)
+        .join(","),
       // The general property has no effect here. MiB, without a unit.
       "spark.mesos.executor.memoryOverhead": String(overheadMiB(c)),
       // Where there are teams, the driver's own says them: this file would win over what it is told when it starts.

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import pwd
 import re
 import time
 import urllib.request
@@ -69,10 +68,15 @@ def for_how_long(hours: float) -> str:
 
 
 TEAM_LOGINS = "/etc/mesos/teams"
+# Whom Mesos runs executors as, whoever their driver is.
+TASK_USER = "spark"
 
 
 def mesos_login() -> str:
-    """`principal:secret` of this process' drivers: in a file for each team where there are teams (TRIPLEWIDE_TEAM), else among Spark's properties."""
+    """`principal:secret` of this process' drivers: their user's own (DRIVER_PRINCIPAL), or one of a team's (TRIPLEWIDE_TEAM), or among Spark's properties."""
+    if "DRIVER_PRINCIPAL" in os.environ:
+        with open(os.environ["DRIVER_SECRET_FILE"], encoding="utf-8") as secret:
+            return f"{os.environ['DRIVER_PRINCIPAL']}:{secret.read()}"
     conf = defaults()
     if "spark.mesos.secret" in conf:
         return f"{conf.get('spark.mesos.principal', '')}:{conf['spark.mesos.secret']}"
@@ -106,6 +110,8 @@ def last_refusal(own: str) -> Optional[str]:
 
 def of_team() -> str:
     """What teams have to do with a session that waits; empty where there are none."""
+    if "DRIVER_ROLE" in os.environ:
+        return f". This session is in the role {os.environ['DRIVER_ROLE']}, which may be at its limit; what other teams are guaranteed is kept free for them"
     if not os.path.isdir(TEAM_LOGINS):
         return ""
     team = os.environ.get("TRIPLEWIDE_TEAM")
@@ -117,11 +123,10 @@ def of_team() -> str:
 def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") -> str:
     """Why an application of a user has no executor yet, as far as can be known from here; one sentence."""
     if not master.startswith("spark://"):
-        me = pwd.getpwuid(os.getuid()).pw_name
-        if user and user != me:
+        if user and user != TASK_USER:
             return (
-                f"this session asks Mesos to run its executors as {user}, and Mesos runs Spark's tasks as {me} only: take SPARK_USER out of "
-                "the environment (os.environ.pop('SPARK_USER', None)) and start the session anew"
+                f"this session asks Mesos to run its executors as {user}, and Mesos runs Spark's tasks as {TASK_USER} only: have SPARK_USER say so "
+                f'(os.environ["SPARK_USER"] = "{TASK_USER}") and start the session anew'
             )
         refusal = last_refusal(own)
         if refusal is not None and re.search(r"status 125\b", refusal):

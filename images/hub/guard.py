@@ -30,6 +30,8 @@ CONTAINER = "/etc/triplewide/container"
 STATE = "/var/lib/notebooks"
 VARIABLE = re.compile(r"JUPYTERHUB_[A-Z_]+")
 PORT = 8888
+# In a user's container: the secret by which their drivers register with Mesos.
+LOGIN = "/etc/mesos/login"
 
 
 class Refused(Exception):
@@ -191,6 +193,18 @@ class Guard:
             "spark.driver.blockManager.port": str(first + networks["ports"]),
         }
 
+    def login(self, user):
+        """How the user's drivers register with Mesos: {"role": …, "principal": …, "secret": …}; None where there is none."""
+        return self.policy["mesos"]["logins"][user] if "mesos" in self.policy else None
+
+    def mesos_env(self, user, address):
+        """What tells drivers, and who asks the masters for them, who they are and where they are spoken to."""
+        login = self.login(user)
+        if login is None:
+            return {}
+        role = {"DRIVER_ROLE": login["role"]} if self.policy["mesos"]["teams"] else {}
+        return {"LIBPROCESS_IP": address, "DRIVER_PRINCIPAL": login["principal"], "DRIVER_SECRET_FILE": LOGIN, **role}
+
     def uid(self, number):
         return self.policy["uidsAbove"] + number
 
@@ -234,6 +248,7 @@ class Guard:
             "SPARK_LOCAL_IP": address,
             # Where their own server finds the pages of a driver.
             "SPARK_PUBLIC_DNS": address,
+            **self.mesos_env(user, address),
         }
         memory = policy["memoryMiB"] * 2**20
         return {
@@ -279,12 +294,17 @@ class Guard:
                     own = {**self.policy["own"], "spark.driver.host": address, "spark.driver.bindAddress": address, **self.ports(number)}
                     own["spark.jars.ivy"] = f"{self.work(user)}/.ivy2"
                     own["spark.sql.warehouse.dir"] = f"file:{self.work(user)}/spark-warehouse"
+                    login = self.login(user)
+                    if login is not None:
+                        own.update({"spark.mesos.role": login["role"], "spark.mesos.principal": login["principal"], "spark.mesos.secret.file": LOGIN})
+                        put(tar, LOGIN, login["secret"], uid, 0o400)
                     places = []
                     if self.policy.get("hdfs"):
                         own["spark.sql.warehouse.dir"] = f"{self.policy['hdfs']}/user/{user}/warehouse"
                         places.append(f"hdfs:///user/{user}/results (a relative path lies in /user/{user} there)")
                     if self.policy["executorsShare"]:
-                        own["spark.executorEnv.PYTHONUSERBASE"] = f"{self.work(user)}/.python"
+                        if "TRIPLEWIDE_SHARED" in self.policy["env"]:
+                            own["spark.executorEnv.PYTHONUSERBASE"] = f"{self.work(user)}/.python"
                         own["spark.triplewide.sharedFolders"] = self.work(user)
                         places.append(f"file://{self.work(user)}/results" if places else f"{self.work(user)}/results (or a relative path in a notebook)")
                     if places:

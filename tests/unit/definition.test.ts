@@ -217,8 +217,8 @@ test("Java has its archives of classes, where it runs the Spark of the images", 
 test("drivers on Mesos use agents again, beside plugins of people's own", () => {
   const sparkConf = { "spark.plugins": "org.example.Own" };
   const plugins = (c: object) => inCloud({ architecture: "docker-executors", ...c }).spark.conf["spark.plugins"];
-  expect(plugins({})).toBe("triplewide.mesos.AgentsAgain");
-  expect(plugins({ sparkConf })).toBe("triplewide.mesos.AgentsAgain,org.example.Own");
+  expect(plugins({})).toBe("triplewide.mesos.AgentsAgain,triplewide.mesos.ExecutorUser");
+  expect(plugins({ sparkConf })).toBe("triplewide.mesos.AgentsAgain,triplewide.mesos.ExecutorUser,org.example.Own");
   expect(inCloud({ sparkConf }).spark.conf["spark.plugins"]).toBe("org.example.Own");
 });
 

@@ -54,6 +54,22 @@ function guard(...words: string[]): { code: number | null; out: string; error: s
   return { code: status, out: stdout, error: stderr };
 }
 
+test("a folder that is mounted in another one is known to Docker by its own mount, whichever is said first", () => {
+  const nested = join(folder, "nested");
+  const mounts = "/w /host/w\\n/w/users /host/users\\n/w/users/deep /host/deep\\n";
+  writeFileSync(nested, `#!/bin/bash\nprintf '${mounts}'\n`, { mode: 0o755 });
+  const code = `
+import importlib.util, os
+spec = importlib.util.spec_from_file_location("guard", ${JSON.stringify(join(ROOT, "cluster/services/mesos/docker-guard.py"))})
+guard = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(guard)
+g = guard.Guard.__new__(guard.Guard)
+g.docker, g.container = [${JSON.stringify(nested)}], {"SELF": "x"}
+print([g.host_path(path) for path in ("/w", "/w/users", "/w/users/deep/x", "/w/usersx", "/other")])`;
+  const { stdout, stderr } = spawnSync("python3", ["-c", code], { encoding: "utf8" });
+  expect(stdout.trim(), stderr).toBe("['/host/w', '/host/users', '/host/deep/x', '/host/w/usersx', '/other']");
+});
+
 /** A task as Mesos 1.11 writes it, with something more. */
 const task = (more: string[], image = IMAGE): string[] => [
   ...[

@@ -297,6 +297,103 @@ describe("a hub on machines of OpenStack", () => {
   });
 });
 
+describe("a hub on Mesos", () => {
+  const TEAMS = { ml: { cpus: 2, memoryMiB: 4096, users: ["alice"] } };
+  const MESOS = { ...HUB, mesosFrameworks: ["batch"], teams: TEAMS };
+
+  test.each(["vanilla", "docker-executors", "mesos-in-docker"])(
+    "%s: each user is a principal that registers in their team's role, or Spark's, and runs tasks as Spark's user",
+    (architecture) => {
+      const cluster = define({ ...MESOS, architecture });
+      const acls = jsonOf(serviceOf(cluster, "mesos-master"), "/etc/mesos/acls.json") as Record<string, object[]>;
+      const only = (value: string) => ({ values: [value] });
+      for (const [user, role] of [
+        ["alice", "ml"],
+        ["bob", "spark"],
+      ] as const) {
+        const principals = only(`user.${user}`);
+        expect(acls.register_frameworks).toContainEqual({ principals, roles: only(role) });
+        expect(acls.run_tasks).toContainEqual({ principals, users: only("spark") });
+        expect(JSON.stringify(acls).split(`"user.${user}"`)).toHaveLength(3);
+        expect(cluster.secrets.find((s) => s.name === `mesos-user.${user}`)?.groups).toEqual(["client", "master"]);
+      }
+      const nobody = { principals: { type: "ANY" }, roles: { type: "NONE" } };
+      expect(acls.register_frameworks?.at(-1)).toEqual(nobody);
+      expect(acls.run_tasks?.at(-1)).toEqual({ principals: { type: "ANY" }, users: { type: "NONE" } });
+    },
+  );
+
+  test("the guard alone on the client has users' logins, and no other login of Mesos", () => {
+    const cluster = define({ ...MESOS, architecture: "docker-executors" });
+    const guard = serviceOf(cluster, "hub-guard");
+    const logins = (service: Service) =>
+      secretsIn([service.files, service.env]).filter((name) => name.startsWith("mesos-"));
+    expect(logins(guard).sort()).toEqual(["mesos-user.alice", "mesos-user.bob"]);
+    expect(new Set(logins(serviceOf(cluster, "jupyter")))).toEqual(new Set(["mesos-spark", "mesos-ml", "mesos-batch"]));
+    expect(logins(serviceOf(cluster, "hub"))).toEqual([]);
+    const policy = jsonOf(guard, "/etc/hub/guard.json") as { files: string[]; env: Record<string, string> };
+    expect(policy).toMatchObject({
+      mesos: {
+        teams: true,
+        logins: { alice: { role: "ml", principal: "user.alice", secret: "{{secret:mesos-user.alice}}" } },
+      },
+      env: { SPARK_USER: "spark", SPARK_LOCAL_DIRS: "/tmp" },
+    });
+    expect(policy.files.join(" ")).not.toMatch(/etc\/mesos/);
+    // The client's own address is none of a user's.
+    expect(policy.env).not.toHaveProperty("LIBPROCESS_IP");
+    const { files } = renderService(guard, placeholder);
+    const told = files.filter(({ path }) => /spark-(defaults\.conf|env\.sh)$/.test(path)).map(({ content }) => content);
+    expect(told).toHaveLength(2);
+    expect(told.join()).not.toMatch(/LIBPROCESS_IP|spark\.mesos\.(role|principal|secret)/);
+  });
+
+  test("drivers without a team are in defaultTeam's role, users of the hub as well", () => {
+    const teams = { ...TEAMS, bi: { cpus: 1, memoryMiB: 2048 } };
+    const guard = serviceOf(define({ ...MESOS, architecture: "vanilla", teams, defaultTeam: "bi" }), "hub-guard");
+    expect(jsonOf(guard, "/etc/hub/guard.json")).toMatchObject({
+      mesos: { logins: { alice: { role: "ml" }, bob: { role: "bi" } } },
+    });
+  });
+
+  test("is as in standalone where Spark's own master runs on Marathon", () => {
+    const raw = { ...MESOS, architecture: "marathon-standalone", teams: {} };
+    const cluster = define(raw);
+    const guard = serviceOf(cluster, "hub-guard");
+    expect(jsonOf(guard, "/etc/hub/guard.json")).not.toHaveProperty("mesos");
+    expect(secretsIn([guard.files, guard.env])).toEqual(["spark-auth"]);
+    expect(cluster.secrets.map(({ name }) => name).filter((name) => name.startsWith("mesos-user"))).toEqual([]);
+    expect(cluster.apps.flatMap(({ folders }) => folders)).toContain("/home/spark/work/users");
+  });
+
+  test("the guard gives a user's container that user's login alone", () => {
+    const code = `
+policy.update({"files": [state + "/x"], "properties": state + "/x", "mesos": {"teams": True, "logins": {
+    "alice": {"role": "ml", "principal": "user.alice", "secret": "hers"}, "bob": {"role": "spark", "principal": "user.bob", "secret": "his"}}}})
+open(state + "/x", "w").write("spark.a b\\n")
+g.answer({"ask": "start", "user": "bob", "env": {}})
+made = next(body for method, path, body in docker.asked if path.startswith("/containers/create"))
+import io, tarfile
+tar = tarfile.open(fileobj=io.BytesIO(next(body for method, path, body in docker.asked if "archive" in path)))
+login = tar.getmember("etc/mesos/login")
+texts = {member.name: tar.extractfile(member).read().decode() for member in tar}
+print(json.dumps([made["Env"], [login.uid, oct(login.mode)], texts["etc/mesos/login"], texts[(state + "/x")[1:]], "hers" in str(texts) + str(made)]))`;
+    const [env, owner, login, properties, hers] = JSON.parse(withGuard(code));
+    expect(env).toEqual(
+      expect.arrayContaining([
+        "LIBPROCESS_IP=10.9.192.1",
+        "DRIVER_PRINCIPAL=user.bob",
+        "DRIVER_SECRET_FILE=/etc/mesos/login",
+        "DRIVER_ROLE=spark",
+      ]),
+    );
+    expect([owner, login, hers]).toEqual([[2001, "0o400"], "his", false]);
+    expect(properties).toContain("spark.mesos.role spark\nspark.mesos.principal user.bob\n");
+    expect(properties).toContain("spark.mesos.secret.file /etc/mesos/login\n");
+    expect(properties).not.toContain("his");
+  });
+});
+
 describe("a hub is refused", () => {
   test.each([
     ["without users", { ...HUB, users: {} }, /users.*set while notebooks is hub/s],
@@ -306,7 +403,11 @@ describe("a hub is refused", () => {
       { ...CLOUD, ...HUB, platform: "openstack", sharedStorage: "manila" },
       /sharedStorage.*nfs or none while notebooks is hub/s,
     ],
-    ["with Mesos", { ...HUB, architecture: "mesos-in-docker" }, /notebooks.*single in mesos-in-docker/s],
+    [
+      "with Mesos on machines",
+      { ...CLOUD, ...HUB, platform: "openstack", architecture: "mesos-in-docker" },
+      /notebooks.*single in mesos-in-docker on platform openstack: users' drivers are behind an address/s,
+    ],
     ["with an HDFS of others", { ...HUB, existingNamenodes: ["10.9.9.9"] }, /notebooks.*an HDFS that was there/s],
     ["with HDFS' superuser", { ...HUB, users: { hdfs: {} } }, /users/],
     ["in a network without room", { ...HUB, networkCidr: "10.9.0.0/25" }, /networkCidr.*large enough for 2 users/s],

@@ -45,6 +45,19 @@ describe("teams of a config", () => {
     expect(found({ ...all, defaultTeam: "ml" })).toEqual([]);
   });
 
+  test("have users of the hub, each of one team", () => {
+    const hub = { platform: "docker", notebooks: "hub", users: { ada: {}, bob: {} } };
+    const users = (mine: string[], theirs: string[]) => ({
+      teams: { ml: { ...ml, users: mine }, bi: { ...bi, users: theirs } },
+    });
+    expect(found({ ...hub, ...users(["ada"], ["bob"]) })).toEqual([]);
+    expect(found({ ...hub, ...users(["ada", "eve", "ada"], ["bob", "ada"]) })).toEqual([
+      ["teams", "ml: ada", "with each user in one team: ada is in bi too"],
+      ["teams", "ml: eve", "with users that users names (ada, bob)"],
+      ["teams", "ml: ada", "with each of its users once"],
+    ]);
+  });
+
   test.each(["standalone", "marathon-standalone"])("%s has none: Spark's master knows no teams", (architecture) => {
     const [problem, ...more] = found({ architecture });
     expect(problem?.slice(0, 2)).toEqual(["teams", "bi, ml"]);
@@ -175,6 +188,27 @@ describe("the team of a driver", () => {
     expect(said).not.toContain("secret-");
   });
 
+  test("a user of the hub has a login already, and chooses none", async () => {
+    const own = { DRIVER_PRINCIPAL: "user.ada", DRIVER_ROLE: "ml", DRIVER_SECRET_FILE: "/etc/mesos/login" };
+    Object.assign(process.env, own);
+    try {
+      for (const team of [undefined, "", "ml"]) {
+        expect(await choose(team)).toBe("");
+        expect(await choose(team, "echo", "more")).toBe("more");
+      }
+      const stderr = expect.stringMatching(/^TRIPLEWIDE_TEAM=bi: your jobs are in the role ml, and in no other/);
+      await expect(choose("bi", "echo", "more")).rejects.toMatchObject({ code: 1, stdout: "", stderr });
+      writeFileSync(join(folder, "login"), "secret-user.ada");
+      process.env.DRIVER_SECRET_FILE = join(folder, "login");
+      const share = join(ROOT, "images/client/fair-share");
+      expect(await choose(undefined, "bash", share, "mesos", "1", await master("user.ada"))).toBe(
+        "-Dspark.cores.max=7",
+      );
+    } finally {
+      for (const name of Object.keys(own)) delete process.env[name];
+    }
+  });
+
   test.each(["mll", "../ml", "ml bi", "-x", "."])(
     "%j is no team: the driver does not start, and is told which there are",
     async (team) => {
@@ -222,18 +256,21 @@ describe("the team of a driver", () => {
 test("a session that waits is told what teams have to do with it", async () => {
   const logins = mkdtempSync(join(tmpdir(), "teams-"));
   for (const name of ["spark", "ml", "bi"]) writeFileSync(join(logins, name), "");
-  const told = async (folder: string, team: string): Promise<string> => {
+  const told = async (folder: string, team: string, more: Record<string, string> = {}): Promise<string> => {
     const ask = `import triplewide_cluster as c; c.TEAM_LOGINS = ${JSON.stringify(folder)}; print(c.of_team(), end="")`;
     const env = {
       ...process.env,
       PYTHONPATH: join(ROOT, "images/client"),
       PYTHONDONTWRITEBYTECODE: "1",
       TRIPLEWIDE_TEAM: team,
+      ...more,
     };
     return (await promisify(execFile)("python3", ["-c", ask], { env })).stdout;
   };
   expect(await told(join(logins, "none"), "ml")).toBe("");
   expect(await told(logins, "ml")).toContain("is of team ml, which may be at its limit");
   expect(await told(logins, "")).toContain("is of no team (bi, ml; %env TRIPLEWIDE_TEAM=... before it starts)");
+  // A user of the hub has one.
+  expect(await told(join(logins, "none"), "", { DRIVER_ROLE: "ml" })).toContain("is in the role ml, which may be");
   rmSync(logins, { recursive: true });
 });

@@ -37,8 +37,13 @@ export const jupyterBase = ({ gateway }: Pick<Config, "gateway">): string => (ga
  * Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`.
  *
  * @param conf Its `spark-defaults.conf`.
+ * @param logins By which the client's own register with Mesos, and what other frameworks register as.
  */
-export function driverFiles(ctx: WiredContext, conf: Readonly<Record<string, Value>> = ctx.spark.conf): File[] {
+export function driverFiles(
+  ctx: WiredContext,
+  conf: Readonly<Record<string, Value>> = ctx.spark.conf,
+  logins: readonly File[] = operatorLogins(ctx),
+): File[] {
   return [
     sparkDefaults(conf),
     {
@@ -50,12 +55,17 @@ export function driverFiles(ctx: WiredContext, conf: Readonly<Record<string, Val
       },
       mode: "0644",
     },
-    ...(hasTeams(ctx.config) ? [scriptFile(ctx, CHOOSE_TEAM, `${SCRIPTS}/team.sh`, "0644"), ...teamLogins(ctx)] : []),
+    ...(hasTeams(ctx.config) ? [scriptFile(ctx, CHOOSE_TEAM, `${SCRIPTS}/team.sh`, "0644")] : []),
     ...(hasHdfs(ctx.config) ? hadoopConf(ctx) : []),
     ...packageFiles(ctx.config),
-    ...(ctx.architecture.mesos === "none" ? [] : frameworkLogins(ctx)),
+    ...logins,
   ];
 }
+
+const operatorLogins = (ctx: Context): File[] => [
+  ...teamLogins(ctx),
+  ...(ctx.architecture.mesos === "none" ? [] : frameworkLogins(ctx)),
+];
 
 /** Environment of any driver in the client. */
 export function driverEnv(ctx: WiredContext, machine: Machine): Record<string, string> {

@@ -9,13 +9,16 @@ import { proxyEnv } from "../../outside.ts";
 import { TRUST_FOLDER, trustEnv, trustedFiles, trusting } from "../../packages.ts";
 import { healthOf, http, tcp } from "../../probe.ts";
 import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-storage.ts";
+import { hasTeams, userNames } from "../../teams.ts";
 import type { Directory, Json, Machine, Port, Service } from "../../types.ts";
 import { image, secret } from "../../values.ts";
 import { driverFiles } from "../client/client.ts";
 import { isEncrypted } from "../gateway/entrance.ts";
 import { GATEWAY_COOKIES } from "../gateway/gateway.ts";
 import { defaultFs, HADOOP_CONF_DIR } from "../hdfs/hdfs.ts";
-import { SPARK_CONF_DIR, SPARK_PORT_RANGE, SPARK_UID } from "../spark/spark.ts";
+import { userLogins } from "../mesos/mesos.ts";
+import { SPARK_TASK_USER } from "../mesos/principals.ts";
+import { outsideSandbox, SPARK_CONF_DIR, SPARK_PORT_RANGE, SPARK_UID } from "../spark/spark.ts";
 import { mostUsers, PORTS_OF_USER, userAddresses } from "./addresses.ts";
 import { hubProxyPort, LOOPBACK } from "./entrance.ts";
 
@@ -46,9 +49,6 @@ const SOCKET = `${RUN.path}/guard.sock`;
 
 /** Secret by which a user logs in first. */
 export const firstPassword = (user: string): string => `hub-password-${user}`;
-
-/** Names of the users, in the same order whatever the config's is. */
-export const userNames = (c: Pick<Config, "users">): string[] => Object.keys(c.users).sort();
 
 /** The secrets by which users log in first; none where an OpenID provider knows them. */
 export const hubPasswords = (c: Pick<Config, "users" | "oidcIssuer">): { user: string; name: string }[] =>
@@ -143,15 +143,18 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const { servers } = ctx.platform;
   const most = mostUsers(c.networkCidr, servers);
-  const { SPARK_LOCAL_IP: _, ...env } = ctx.spark.env;
-  // What is the client's own, on its loopback interface, or in a folder of the operator's. The guard adds what is each user's.
+  const { SPARK_LOCAL_IP: _, LIBPROCESS_IP: __, ...env } = ctx.spark.env;
+  const logins = userLogins(ctx);
+  // What is the client's own, on its loopback interface, in a folder of the operator's, or their login. The guard adds what is each user's.
   const conf = Object.fromEntries(
     Object.entries(ctx.spark.conf).filter(
       ([key]) =>
-        !/^spark\.(driver\.(host|bindAddress)|hadoop\.hive\..*|sql\.catalogImplementation|eventLog\..*)$/.test(key),
+        !/^spark\.(driver\.(host|bindAddress)|hadoop\.hive\..*|sql\.catalogImplementation|eventLog\..*|mesos\.(role|principal|secret))$/.test(
+          key,
+        ),
     ),
   );
-  const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } });
+  const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } }, conf, []);
   return {
     name: "hub-guard",
     machine: machine.name,
@@ -187,6 +190,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             files: files.map(({ path }) => path),
             properties: `${SPARK_CONF_DIR}/spark-defaults.conf`,
             ...(hasHdfs(c) ? { hdfs: defaultFs(ctx) } : {}),
+            ...(logins.length > 0 ? { mesos: { teams: hasTeams(c), logins: loginsByUser(logins) } } : {}),
             own: {
               // Executors are another user than the driver: what one of them made, the other may replace. Nobody else reaches the folder.
               "spark.hadoop.fs.permissions.umask-mode": "000",
@@ -201,9 +205,14 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
               ...(hasHdfs(c) ? { HADOOP_CONF_DIR } : {}),
               JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
               SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
-              ...(hasSharedStorage(c) ? { TRIPLEWIDE_SHARED: SHARED_FOLDER } : {}),
+              ...(logins.length > 0 ? { SPARK_USER: SPARK_TASK_USER } : {}),
+              // Where executors put shuffles is Spark's user's folder.
+              ...(outsideSandbox(ctx) ? { SPARK_LOCAL_DIRS: "/tmp" } : {}),
+              ...(hasSharedStorage(c) && ctx.architecture.executorsRun !== "on-machine"
+                ? { TRIPLEWIDE_SHARED: SHARED_FOLDER }
+                : {}),
               ...trustEnv(c),
-              ...proxyEnv(c, [...ctx.addresses("spark-master"), machine.address]),
+              ...proxyEnv(c, [...ctx.addresses("spark-master"), ...ctx.addresses("mesos-master"), machine.address]),
             },
           },
         },
@@ -225,6 +234,12 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
 
 /** What the guard is in a container that systemd started, as `CONTAINER_FILE` tells where Compose did. */
 const CONTAINER = { MACHINE: "triplewide", SELF: "triplewide-hub-guard", PROJECT: "triplewide" };
+
+/** How each user's drivers register with Mesos: in the container of that user, and in no other. */
+const loginsByUser = (logins: ReturnType<typeof userLogins>): Json =>
+  Object.fromEntries(
+    logins.map(({ user, principal, role }) => [user, { role, principal, secret: secret(`mesos-${principal}`) }]),
+  );
 
 /** Address that those of users' servers follow. */
 const usersAbove = (networkCidr: string): string => addressAt(networkCidr, userAddresses(networkCidr).first);

@@ -179,8 +179,9 @@ class Guard:
             return path
         shape = '{{range .Mounts}}{{.Destination}} {{.Source}}{{"\\n"}}{{end}}'
         asked = [*self.docker, "inspect", "--format", shape, self.container["SELF"]]
-        for line in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines():
-            inside, _, outside = line.partition(" ")
+        mounts = [line.partition(" ") for line in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()]
+        # A mount may lie in another one.
+        for inside, _, outside in sorted(mounts, key=lambda mount: -len(mount[0])):
             if inside and f"{path}/".startswith(f"{inside}/"):
                 return outside + path[len(inside) :]
         return path

@@ -1,11 +1,11 @@
 import { totalAgents } from "../../agent-groups.ts";
 import { type Context, scriptFile } from "../../context.ts";
-import { scrapers } from "../../features.ts";
+import { hasHub, scrapers } from "../../features.ts";
 import { PROCESSES } from "../../limits.ts";
 import { agentSize, SHM_MIB } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
-import { hasTeams, TEAM_LOGINS, teamNames } from "../../teams.ts";
+import { hasTeams, roleOf, TEAM_LOGINS, teamNames, userNames } from "../../teams.ts";
 import type { Directory, File, Gate, Json, Machine, Service } from "../../types.ts";
 import { base64, image, secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
@@ -20,7 +20,7 @@ import {
 import { MESOS_ZNODE } from "../zookeeper/znodes.ts";
 import { zkUrl, zkUrlOfOwner } from "../zookeeper/zookeeper.ts";
 import { KNOWN_PEERS } from "./libprocess.ts";
-import { PRINCIPALS, SPARK_TASK_USER, taskUser } from "./principals.ts";
+import { PRINCIPALS, SPARK_TASK_USER, taskUser, userPrincipal } from "./principals.ts";
 import {
   MARATHON_ROLE,
   marathonSparkFile,
@@ -99,6 +99,15 @@ export const teamLogins = (ctx: Context): File[] =>
     mode: "0600",
   }));
 
+/** How drivers of the hub's users register: as a principal for each, in one role. None where they register with a Spark master. */
+export const userLogins = ({
+  config: c,
+  architecture,
+}: Context): { user: string; principal: string; role: string }[] =>
+  hasHub(c) && architecture.executorsStartedBy === "mesos"
+    ? userNames(c).map((user) => ({ user, principal: userPrincipal(user), role: roleOf(c, user) }))
+    : [];
+
 /** `user:password` of the principal that may only look. */
 const VIEWER = text`${PRINCIPALS.viewer}:${secret(`mesos-${PRINCIPALS.viewer}`)}`;
 
@@ -109,11 +118,13 @@ export const viewerLogin = (path: string): File => ({ path, content: { format: "
 export function mesosMaster(ctx: Context, machine: Machine): Service {
   const c = ctx.config;
   const marathon = ctx.architecture.sparkMaster === "marathon";
+  const users = userLogins(ctx);
   const principals = [
     PRINCIPALS.agent,
     PRINCIPALS.spark,
     ...(marathon ? [PRINCIPALS.marathon] : []),
     ...teamNames(c),
+    ...users.map(({ principal }) => principal),
     ...c.mesosFrameworks,
   ];
   const sparkRoles = { values: [c.mesosRole] };
@@ -131,6 +142,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
         principals: { values: [name] },
         roles: { values: [name] },
       })),
+      ...users.map(({ principal, role }) => ({ principals: { values: [principal] }, roles: { values: [role] } })),
       { principals: ANY, roles: { type: "NONE" } },
     ],
     // Agents offer Spark's ports to Marathon's role alone, and Mesos refuses an agent that may not.
@@ -139,7 +151,10 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     run_tasks: [
       { principals: { values: [PRINCIPALS.spark] }, users: { values: [SPARK_TASK_USER] } },
       // As Spark's: what a job writes belongs to the owner of the folder that notebooks work in.
-      ...teamNames(c).map((name) => ({ principals: { values: [name] }, users: { values: [SPARK_TASK_USER] } })),
+      ...[...teamNames(c), ...users.map(({ principal }) => principal)].map((name) => ({
+        principals: { values: [name] },
+        users: { values: [SPARK_TASK_USER] },
+      })),
       ...(marathon ? [{ principals: { values: [PRINCIPALS.marathon] }, users: { values: [SPARK_TASK_USER] } }] : []),
       ...c.mesosFrameworks.map((name) => ({ principals: { values: [name] }, users: { values: [taskUser(name)] } })),
       { principals: ANY, users: { type: "NONE" } },

@@ -8,6 +8,9 @@ export const PRINCIPALS = {
   viewer: "viewer",
 } as const;
 
+/** The principal of a user of the hub. No team and no framework is called so. */
+export const userPrincipal = (user: string): string => `user.${user}`;
+
 /** Names of secrets in Mesos' name that are no principal's. */
 export const OTHER_LOGINS = ["agent-http"] as const;
 
