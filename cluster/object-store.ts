@@ -43,5 +43,9 @@ export function objectStoreProperties(c: Config): Record<string, Value> {
     "spark.hadoop.fs.s3a.path.style.access": "true",
     "spark.hadoop.fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
     "spark.hadoop.fs.s3a.secret.key": secret(SECRET_KEYS.s3SecretKey),
+    // Results appear when a job commits them, and nothing is copied: images/spark-python/s3.
+    "spark.sql.sources.commitProtocolClass": "triplewide.s3.CommitProtocol",
+    "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
+    "spark.hadoop.fs.s3a.committer.name": "magic",
   };
 }

@@ -85,6 +85,11 @@ def advice_on_files(text: str) -> Optional[str]:
             "Spark reads no address of the web. Fetch the file into the notebook's folder first (!wget URL), or let pandas read it: "
             "spark.createDataFrame(pd.read_csv(URL))"
         )
+    in_hdfs = re.search(r"Path does not exist: hdfs://[^/\s]*/user/[^/\s]+/(\S+?)\.?(?=\s|$)", text)
+    if in_hdfs and os.path.exists(in_hdfs[1]):
+        path = os.path.abspath(in_hdfs[1])
+        here = f"read file:{path}, or " if SHARED and path.startswith(SHARED + "/") else ""
+        return f"Spark's relative paths lie in HDFS here, and {in_hdfs[1]} is in the notebook's folder: {here}!hdfs dfs -put {in_hdfs[1]} copies it"
     missing = re.search(r"(?:Path does not exist|Input path does not exist|File)[: ]+(?:file:)?(/\S+?)\.?(?=\s|$)", text)
     if missing and "/~/" in missing[1]:
         return 'Spark takes ~ for the name of a folder: os.path.expanduser("~/…"), or a path that is relative to the notebook'
@@ -99,6 +104,17 @@ def advice_on_files(text: str) -> Optional[str]:
     if "Incomplete HDFS URI, no host" in text:
         return "this cluster has no HDFS (datanodeCount in its config). Relative paths lie in the notebook's folder, which executors see"
     return None
+
+
+def only_in_hdfs(error: BaseException, sc: Any) -> Optional[str]:
+    """What to do where Python does not find what Spark wrote."""
+    path = getattr(error, "filename", None) if isinstance(error, FileNotFoundError) else None
+    if not isinstance(path, str) or os.path.isabs(path):
+        return None
+    files = sc._jvm.org.apache.hadoop.fs.FileSystem.get(sc._jsc.hadoopConfiguration())
+    if files.getScheme() != "hdfs" or not files.exists(sc._jvm.org.apache.hadoop.fs.Path(path)):
+        return None
+    return f"{path} is in HDFS, where Spark's relative paths lie; Python reads the notebook's folder: spark.read….toPandas(), or !hdfs dfs -get {path} copies it"
 
 
 def advice_on_jars(text: str) -> Optional[str]:
@@ -155,11 +171,12 @@ class Watcher:
         error = getattr(result, "error_in_exec", None)
         if isinstance(error, ModuleNotFoundError) and error.name:
             say(f"this Python has no {error.name.partition('.')[0]}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get")
-        if error is None or active_context() is None:
+        sc = active_context()
+        if error is None or sc is None:
             return
         try:
             # Where Java has no words, the places that it came by say what it was.
-            hint = after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}")
+            hint = after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
         except Exception:  # Java's text is Java's to give; without it there is nothing to say
             return
         if hint:

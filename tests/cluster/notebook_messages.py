@@ -56,12 +56,20 @@ sc.parallelize([1], 1).map(full).collect()
     "nanoseconds": """
 import pandas as pd
 pd.DataFrame({"day": pd.date_range("2024-01-01", periods=3)}).to_parquet("days.parquet")
-spark.read.parquet("days.parquet").show()
+spark.read.parquet("file:/home/spark/work/days.parquet").show()
+""",
+    "beside the notebook": """
+pd.DataFrame({"n": [1]}).to_csv("beside.csv")
+spark.read.csv("beside.csv").count()
+""",
+    "in HDFS": """
+spark.range(1).write.mode("overwrite").parquet("there.parquet")
+pd.read_parquet("there.parquet")
 """,
     "web address": 'spark.read.csv("https://files.example/flights.csv")',
     "file of the client": """
 pd.DataFrame({"n": [1]}).to_csv("/tmp/mine.csv")
-spark.read.csv("/tmp/mine.csv").count()
+spark.read.csv("file:/tmp/mine.csv").count()
 """,
     "avro": 'spark.range(1).write.format("avro").save("a.avro")',
     "no module": "import seaborn",

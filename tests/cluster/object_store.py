@@ -26,7 +26,13 @@ def main(bucket: str) -> None:
     rows.write.mode("overwrite").partitionBy("part").parquet(table)
     rows.where("part = 0").write.mode("append").partitionBy("part").parquet(table)
     there = spark.read.parquet(table)
+    # Spark reads no file whose name begins like this.
+    success = store.open(path(f"{table}/_SUCCESS"))
+    committer = json.loads(jvm.org.apache.commons.io.IOUtils.toString(success, "UTF-8"))["committer"]
     done = {
+        "committer": committer,
+        "single partitions": overwritten(spark, f"{bucket}/out/single"),
+        "left by a job that failed": failed(spark, store, f"{bucket}/out/failed"),
         "rows": there.count(),
         "part 3": there.where("part = 3").agg(f.count("id"), f.sum("id")).first().asDict(),
         "parts": sorted(status.getPath().getName() for status in store.listStatus(path(table))),
@@ -40,6 +46,38 @@ def main(bucket: str) -> None:
     # Until it was looked at who knows the secret.
     sys.stdout.flush()
     sys.stdin.read()
+
+
+def overwritten(spark: Any, table: str) -> list[list[int]]:
+    """Partitions and their rows after one of three was written anew."""
+    spark.range(9).selectExpr("id", "id % 3 AS part").write.partitionBy("part").parquet(table)
+    one = spark.range(5).selectExpr("id + 100 AS id", "1 AS part")
+    one.write.mode("overwrite").option("partitionOverwriteMode", "dynamic").partitionBy("part").parquet(table)
+    counts = spark.read.parquet(table).groupBy("part").count().orderBy("part").collect()
+    return [[row["part"], row["count"]] for row in counts]
+
+
+def failed(spark: Any, store: Any, table: str) -> list[str]:
+    """Files that readers meet after a job whose last task fails when the others have written theirs."""
+    rows = spark.range(100, numPartitions=4)
+    rows.write.parquet(table)
+    before = names(spark, store, table)
+    try:
+        rows.selectExpr("IF(id < 99, id, raise_error('on purpose')) AS id").write.mode("append").parquet(table)
+    except Exception as error:  # The kind differs by the version of Python's bridge to Java.
+        assert "on purpose" in str(error)
+    else:
+        raise AssertionError("the job ended well")
+    assert spark.read.parquet(table).count() == 100
+    return sorted(set(names(spark, store, table)) - set(before))
+
+
+def names(spark: Any, store: Any, table: str) -> list[str]:
+    listed = store.listFiles(spark._jvm.org.apache.hadoop.fs.Path(table), True)
+    found = []
+    while listed.hasNext():
+        found.append(listed.next().getPath().getName())
+    return found
 
 
 def written(sc: Any, bucket: str) -> str:

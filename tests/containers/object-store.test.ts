@@ -53,6 +53,14 @@ test("executors write and read partitioned Parquet in an object store, and no on
   const done = JSON.parse(said.slice(said.indexOf("{")));
   expect(done).toMatchObject({
     rows: 120_000,
+    // Nothing is copied, and readers meet a job's files when all are there; or none, where it fails.
+    committer: "magic",
+    "left by a job that failed": [],
+    "single partitions": [
+      [0, 3],
+      [1, 5],
+      [2, 3],
+    ],
     "part 3": { "count(id)": 20_000, "sum(id)": 1_000_010_000 },
     parts: ["_SUCCESS", "part=0", "part=1", "part=2", "part=3", "part=4"],
     text: ["one", "three", "two"],

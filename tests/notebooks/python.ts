@@ -30,6 +30,10 @@ export function pythonSuite(cluster: TestCluster): void {
       );
       expect(said["full disk"]).toMatch(/on agent 10\.\d+\.0\.\d+ is full: raise scratchGb/);
       expect(said.nanoseconds).toContain('coerce_timestamps="us"');
+      expect(said["beside the notebook"]).toContain(
+        "read file:/home/spark/work/beside.csv, or !hdfs dfs -put beside.csv",
+      );
+      expect(said["in HDFS"]).toContain("there.parquet is in HDFS, where Spark's relative paths lie");
       expect(said["web address"]).toContain("!wget URL");
       expect(said["file of the client"]).toContain("executors have no /tmp/mine.csv");
       expect(said.avro).toMatch(/org\.apache\.spark:spark-avro_2\.12:3\.5\.\d+/);
