@@ -16,6 +16,7 @@ import { eventually, TestCluster } from "../containers/harness.ts";
 
 /** A framework, as a master says it. */
 export interface Framework {
+  id: string;
   name: string;
   /** What messages to its driver name. */
   pid: string;
