@@ -365,10 +365,6 @@ function notebookHub(c: Config, refuse: Refuse): void {
   }
   if (names.length === 0) refuse("users", "set while notebooks is hub", "name the users, such as {alice: {}, bob: {}}");
   const { servers } = platformOf(c);
-  if (servers && hasMesos(c)) {
-    const rule = `single in ${c.architecture} on platform ${c.platform}: users' drivers are behind an address that Mesos does not know`;
-    refuse("notebooks", rule, "use architecture standalone", "hub");
-  }
   if (hasHdfs(c) && !runsHdfs(c)) {
     const rule = "single with an HDFS that was there before, in which nobody makes the users' homes";
     refuse("notebooks", rule, "remove existingNamenodes, or set datanodeCount for an HDFS of the cluster's own", "hub");
@@ -376,6 +372,10 @@ function notebookHub(c: Config, refuse: Refuse): void {
   if (usesShare(c)) {
     const rule = "nfs or none while notebooks is hub: users' folders are the client's to give away";
     refuse("sharedStorage", rule, "remove it, or set notebooks to single");
+  }
+  if (servers && hasSharedStorage(c) && architectureOf(c).executorsRun === "on-machine") {
+    const rule = `none while notebooks is hub in ${c.architecture} on ${c.platform}: executors have no container to mount users' folders in`;
+    refuse("sharedStorage", rule, "set it to none, or use another architecture");
   }
   if (!servers && !hasSharedStorage(c)) {
     const rule = "nfs while notebooks is hub: executors have users' folders too";

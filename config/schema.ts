@@ -492,7 +492,7 @@ export const shape = {
     doc: "Minutes after which a notebook's kernel that runs no cell is ended, with its driver and what it holds; an open browser does not count as use. 0 is never.",
   }),
   notebooks: spark.oneOf(["single", "hub"], "single", {
-    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. Not with `sharedStorage: manila`.",
+    doc: "`single`: one notebook server, for everyone who has the cluster's password. `hub`: JupyterHub as well (`hubPort`), which starts a notebook server for each of `users`, in a container of its own with a folder, user id, address, memory and cores of its own: docs/SHARING.md. Not with `sharedStorage: manila`, and in `vanilla` on OpenStack with `sharedStorage: none` alone.",
   }),
   users: spark.table(
     z.strictObject({
@@ -653,7 +653,7 @@ export const shape = {
     doc: "JupyterHub on the client (`notebooks: hub`): by HTTPS where `tls` says so. The ports after it are the hub's as well: two on the loopback interface, and with `tls` a third one, at which users' servers find the hub.",
   }),
   hubDriverPort: ports.port(20000, {
-    doc: "First of the client's ports by which executors reach drivers of the hub's users on OpenStack: 64 for each user who ever was one, 128 users at most.",
+    doc: "First of the client's ports by which executors reach drivers of the hub's users on OpenStack: 64 for each user who ever was one (96 where Mesos starts executors), 128 users at most.",
   }),
   sparkConnectPort: ports.port(15002, { doc: "Spark Connect on the client (with `sparkConnect`)." }),
   sparkConnectUiPort: ports.port(15040, { doc: "Web UI of Spark Connect's driver on the client." }),

@@ -32,6 +32,8 @@ VARIABLE = re.compile(r"JUPYTERHUB_[A-Z_]+")
 PORT = 8888
 # In a user's container: the secret by which their drivers register with Mesos.
 LOGIN = "/etc/mesos/login"
+# What finds a port there by which Mesos' masters reach a driver.
+FREE_PORT = "/opt/hub/free-port"
 
 
 class Refused(Exception):
@@ -186,12 +188,17 @@ class Guard:
         networks = self.policy.get("networks")
         if not networks:
             return {}
-        first = networks["portsFrom"] + 2 * networks["ports"] * (number - 1)
+        first = self.first_port(number)
         return {
             "spark.driver.host": networks["host"],
             "spark.driver.port": str(first),
             "spark.driver.blockManager.port": str(first + networks["ports"]),
         }
+
+    def first_port(self, number):
+        """The first of the machine's ports that lead to the user's drivers."""
+        networks = self.policy["networks"]
+        return networks["portsFrom"] + networks["each"] * (number - 1)
 
     def login(self, user):
         """How the user's drivers register with Mesos: {"role": …, "principal": …, "secret": …}; None where there is none."""
@@ -203,7 +210,9 @@ class Guard:
         if login is None:
             return {}
         role = {"DRIVER_ROLE": login["role"]} if self.policy["mesos"]["teams"] else {}
-        return {"LIBPROCESS_IP": address, "DRIVER_PRINCIPAL": login["principal"], "DRIVER_SECRET_FILE": LOGIN, **role}
+        # The masters compare who speaks to them with who that says it is: on a machine of its own network, that is the machine.
+        said = {"LIBPROCESS_ADVERTISE_IP": self.policy["networks"]["host"]} if "networks" in self.policy else {}
+        return {"LIBPROCESS_IP": address, **said, "DRIVER_PRINCIPAL": login["principal"], "DRIVER_SECRET_FILE": LOGIN, **role}
 
     def uid(self, number):
         return self.policy["uidsAbove"] + number
@@ -310,6 +319,9 @@ class Guard:
                     if places:
                         own["spark.triplewide.writeInstead"] = f"Write to {', or to '.join(places)}."
                     text += "".join(f"{key} {value}\n" for key, value in own.items())
+                elif path == self.policy["environment"] and self.login(user) is not None and "networks" in self.policy:
+                    ports = self.policy["networks"]["ports"]
+                    text += f"LIBPROCESS_PORT=$({FREE_PORT} {self.first_port(number) + 2 * ports} {ports}) || exit\nexport LIBPROCESS_PORT\n"
                 put(tar, path, text, uid, 0o400)
         return made.getvalue()
 

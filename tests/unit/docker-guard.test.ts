@@ -65,9 +65,14 @@ guard = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(guard)
 g = guard.Guard.__new__(guard.Guard)
 g.docker, g.container = [${JSON.stringify(nested)}], {"SELF": "x"}
-print([g.host_path(path) for path in ("/w", "/w/users", "/w/users/deep/x", "/w/usersx", "/other")])`;
+print([g.host_path(path) for path in ("/w", "/w/users", "/w/users/deep/x", "/w/usersx", "/other")])
+# On a machine a folder may lie elsewhere than containers have it.
+g.container, g.policy = None, {"volumes": {"/w": {"mode": "rw"}, "/w/users": {"mode": "rw", "at": "/users"}}}
+print([g.host_path(path) for path in ("/w", "/w/users", "/other")])`;
   const { stdout, stderr } = spawnSync("python3", ["-c", code], { encoding: "utf8" });
-  expect(stdout.trim(), stderr).toBe("['/host/w', '/host/users', '/host/deep/x', '/host/w/usersx', '/other']");
+  expect(stdout.trim(), stderr).toBe(
+    "['/host/w', '/host/users', '/host/deep/x', '/host/w/usersx', '/other']\n['/w', '/users', '/other']",
+  );
 });
 
 /** A task as Mesos 1.11 writes it, with something more. */

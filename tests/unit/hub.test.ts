@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Address4 } from "ip-address";
@@ -366,6 +367,31 @@ describe("a hub on Mesos", () => {
     expect(cluster.apps.flatMap(({ folders }) => folders)).toContain("/home/spark/work/users");
   });
 
+  test.each(["docker-executors", "mesos-in-docker", "marathon-standalone"])(
+    "%s on machines: executors have users' folders, and the client ports for each user's drivers",
+    (architecture) => {
+      const machines = { ...CLOUD, ...MESOS, platform: "openstack", architecture, tls: "own" };
+      const cluster = define(architecture === "marathon-standalone" ? { ...machines, teams: {} } : machines);
+      const agent = serviceOf(cluster, "mesos-agent");
+      const policy = jsonOf(agent, "/etc/mesos/docker-policy.json");
+      if (Object.keys(policy).length > 0)
+        expect(policy.volumes).toHaveProperty(["/home/spark/work/users"], {
+          mode: "rw",
+          at: "/var/lib/triplewide/users",
+        });
+      const { networks } = jsonOf(serviceOf(cluster, "hub-guard"), "/etc/hub/guard.json") as {
+        networks: { each: number };
+      };
+      expect(networks.each).toBe(architecture === "marathon-standalone" ? 64 : 96);
+      const to = cluster.firewall.filter(({ first }) => first === 20000);
+      expect(to.map(({ group, last, fromGroup }) => [group, last, fromGroup])).toEqual([
+        ["client", 20000 + 128 * networks.each - 1, "master"],
+        ["client", 20000 + 128 * networks.each - 1, "agent"],
+      ]);
+      checkUserData(cluster, checkout);
+    },
+  );
+
   test("the guard gives a user's container that user's login alone", () => {
     const code = `
 policy.update({"files": [state + "/x"], "properties": state + "/x", "mesos": {"teams": True, "logins": {
@@ -404,9 +430,9 @@ describe("a hub is refused", () => {
       /sharedStorage.*nfs or none while notebooks is hub/s,
     ],
     [
-      "with Mesos on machines",
-      { ...CLOUD, ...HUB, platform: "openstack", architecture: "mesos-in-docker" },
-      /notebooks.*single in mesos-in-docker on platform openstack: users' drivers are behind an address/s,
+      "with folders that executors on machines do not have",
+      { ...CLOUD, ...HUB, platform: "openstack", architecture: "vanilla" },
+      /sharedStorage.*none while notebooks is hub in vanilla on openstack: executors have no container/s,
     ],
     ["with an HDFS of others", { ...HUB, existingNamenodes: ["10.9.9.9"] }, /notebooks.*an HDFS that was there/s],
     ["with HDFS' superuser", { ...HUB, users: { hdfs: {} } }, /users/],
@@ -515,7 +541,7 @@ class Docker:
 state, work = tempfile.mkdtemp(), tempfile.mkdtemp()
 guard.os.fchown = lambda *_: None
 policy = {"users": ["alice", "bob"], "most": 3, "addressesAbove": "10.9.192.0", "uidsAbove": 2000, "sparkGid": 1000, "image": "hub@sha256:1",
-    "command": ["jupyterhub-singleuser"], "memoryMiB": 2048, "cpus": 1, "processes": 100, "shmMiB": 64, "shared": work, "executorsShare": True, "files": [], "properties": "", "own": {}, "env": {"TZ": "UTC", "JUPYTERHUB_HOST": "ours"}}
+    "command": ["jupyterhub-singleuser"], "memoryMiB": 2048, "cpus": 1, "processes": 100, "shmMiB": 64, "shared": work, "executorsShare": True, "files": [], "properties": "", "environment": "", "own": {}, "env": {"TZ": "UTC", "JUPYTERHUB_HOST": "ours"}}
 docker = Docker()
 g = guard.Guard(policy, docker, {"MACHINE": "c-client", "SELF": "c-client-hub-guard", "PROJECT": "p"}, state)
 def refused(question):
@@ -590,7 +616,7 @@ print(json.dumps(made))`;
 
   test("puts each server on a network of its own on a machine, with ports of the machine for its drivers", () => {
     const code = `
-policy.update({"addressesAbove": "10.72.192.0", "networks": {"prefix": "tw-user", "host": "10.72.0.11", "portsFrom": 20000, "ports": 32}, "files": [state + "/x"], "properties": state + "/x", "executorsShare": False})
+policy.update({"addressesAbove": "10.72.192.0", "networks": {"prefix": "tw-user", "host": "10.72.0.11", "portsFrom": 20000, "each": 64, "ports": 32}, "files": [state + "/x"], "properties": state + "/x", "executorsShare": False})
 open(state + "/x", "w").write("spark.a b\\n")
 guard.mtu_of = lambda address: 1450
 g.number("alice")
@@ -617,6 +643,49 @@ print(refused({"ask": "start", "user": "bob", "env": {}}))`;
       'tw-user2 None {"EndpointsConfig": {"tw-user2": {"IPAMConfig": {"IPv4Address": "10.72.192.10"}}}}',
     );
     expect(said).toContain("the network tw-user2 is another than this cluster's");
+  });
+
+  test("tells drivers on Mesos, behind a port of the machine, to say that they are at the machine's address", () => {
+    const code = `
+policy.update({"addressesAbove": "10.72.192.0", "networks": {"prefix": "tw-user", "host": "10.72.0.11", "portsFrom": 20000, "each": 96, "ports": 32}, "files": [state + "/x"], "environment": state + "/x"})
+policy["mesos"] = {"teams": False, "logins": {"bob": {"role": "spark", "principal": "user.bob", "secret": "his"}}}
+open(state + "/x", "w").write("export A=b\\n")
+guard.mtu_of = lambda address: 1450
+g.number("alice")
+g.answer({"ask": "start", "user": "bob", "env": {}})
+made = next(body for method, path, body in docker.asked if path.startswith("/containers/create"))
+print(json.dumps([one for one in made["Env"] if one.startswith(("LIBPROCESS", "DRIVER_ROLE"))]))
+import io, tarfile
+files = next(body for method, path, body in docker.asked if "archive" in path)
+print(tarfile.open(fileobj=io.BytesIO(files)).extractfile((state + "/x")[1:]).read().decode(), g.ports(2))`;
+    expect(withGuard(code)).toBe(
+      [
+        '["LIBPROCESS_IP=10.72.192.10", "LIBPROCESS_ADVERTISE_IP=10.72.0.11"]',
+        "export A=b",
+        "LIBPROCESS_PORT=$(/opt/hub/free-port 20160 32) || exit",
+        "export LIBPROCESS_PORT",
+        " {'spark.driver.host': '10.72.0.11', 'spark.driver.port': '20096', 'spark.driver.blockManager.port': '20128'}",
+      ].join("\n"),
+    );
+  });
+
+  test("a driver takes a port at which no other one listens, and says so where there is none", async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const taken = (server.address() as AddressInfo).port;
+    const free = (first: number, count: number) =>
+      spawnSync(join(ROOT, "images/hub/free-port"), [`${first}`, `${count}`], {
+        encoding: "utf8",
+        env: { ...process.env, LIBPROCESS_IP: "127.0.0.1" },
+      });
+    const none = free(taken, 1);
+    expect([none.status, none.stdout]).toEqual([1, ""]);
+    expect(none.stderr).toContain("all 1 ports by which Mesos reaches your drivers are taken: end a session");
+    for (let i = 0; i < 10; i++) {
+      const { stdout } = free(taken - 1, 2);
+      expect(Number(stdout)).toBe(taken - 1);
+    }
+    server.close();
   });
 
   test("gives nobody a folder that is a link to another one", () => {

@@ -33,6 +33,9 @@ const JUPYTER_PATH = "jupyter";
 /** What all of JupyterLab's paths begin with. */
 export const jupyterBase = ({ gateway }: Pick<Config, "gateway">): string => (gateway ? `/${JUPYTER_PATH}/` : "/");
 
+/** What sets the environment of every driver before it starts. */
+export const SPARK_ENV = `${SPARK_CONF_DIR}/spark-env.sh`;
+
 /**
  * Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`.
  *
@@ -47,7 +50,7 @@ export function driverFiles(
   return [
     sparkDefaults(conf),
     {
-      path: `${SPARK_CONF_DIR}/spark-env.sh`,
+      path: SPARK_ENV,
       content: {
         format: "shell-exports",
         variables: ctx.spark.env,

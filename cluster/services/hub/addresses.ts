@@ -21,8 +21,12 @@ export function userBlock(networkCidr: string): string {
 /** Addresses of a network that the client has for one user's server alone: its own, the client's and the server's, and the last. */
 const NETWORK = 4;
 
-/** Ports of the client that lead to one user's drivers: as many for their connections, and for their blocks. */
-export const PORTS_OF_USER = 2 * SPARK_PORT_RANGE;
+/**
+ * Ports of the client that lead to one user's drivers: as many for their connections, for their blocks, and for what Mesos' masters say.
+ *
+ * @param logins How many users register with Mesos.
+ */
+export const portsOfUser = (logins: number): number => (logins > 0 ? 3 : 2) * SPARK_PORT_RANGE;
 
 /** Users that a hub on a machine has in its life. Their ports end below those that systems choose from. */
 const MOST_ON_MACHINE = 128;

@@ -12,14 +12,14 @@ import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-stora
 import { hasTeams, userNames } from "../../teams.ts";
 import type { Directory, Json, Machine, Port, Service } from "../../types.ts";
 import { image, secret } from "../../values.ts";
-import { driverFiles } from "../client/client.ts";
+import { driverFiles, SPARK_ENV } from "../client/client.ts";
 import { isEncrypted } from "../gateway/entrance.ts";
 import { GATEWAY_COOKIES } from "../gateway/gateway.ts";
 import { defaultFs, HADOOP_CONF_DIR } from "../hdfs/hdfs.ts";
 import { userLogins } from "../mesos/mesos.ts";
 import { SPARK_TASK_USER } from "../mesos/principals.ts";
 import { outsideSandbox, SPARK_CONF_DIR, SPARK_PORT_RANGE, SPARK_UID } from "../spark/spark.ts";
-import { mostUsers, PORTS_OF_USER, userAddresses } from "./addresses.ts";
+import { mostUsers, portsOfUser, userAddresses } from "./addresses.ts";
 import { hubProxyPort, LOOPBACK } from "./entrance.ts";
 
 /**
@@ -145,6 +145,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
   const most = mostUsers(c.networkCidr, servers);
   const { SPARK_LOCAL_IP: _, LIBPROCESS_IP: __, ...env } = ctx.spark.env;
   const logins = userLogins(ctx);
+  const each = portsOfUser(logins.length);
   // What is the client's own, on its loopback interface, in a folder of the operator's, or their login. The guard adds what is each user's.
   const conf = Object.fromEntries(
     Object.entries(ctx.spark.conf).filter(
@@ -186,9 +187,10 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             shmMiB: SHM_MIB,
             shared: SHARED_FOLDER,
             executorsShare: hasSharedStorage(c),
-            ...(servers ? { container: CONTAINER, networks: networksOf(c, machine) } : {}),
+            ...(servers ? { container: CONTAINER, networks: networksOf(c, machine, each) } : {}),
             files: files.map(({ path }) => path),
             properties: `${SPARK_CONF_DIR}/spark-defaults.conf`,
+            environment: SPARK_ENV,
             ...(hasHdfs(c) ? { hdfs: defaultFs(ctx) } : {}),
             ...(logins.length > 0 ? { mesos: { teams: hasTeams(c), logins: loginsByUser(logins) } } : {}),
             own: {
@@ -219,7 +221,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
         mode: "0600",
       },
     ],
-    ports: servers ? [userPorts(c, most)] : [],
+    ports: servers ? [userPorts(c, most * each)] : [],
     health: healthOf(tcp(LOOPBACK, c.hubPort + HEALTH)),
     uid: 0,
     dirs: [{ path: STATE, lasts: "data" }, RUN, usersFolder],
@@ -228,7 +230,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
     needs: ["docker-socket"],
     startsContainers: ["hub"],
     hardening: { capabilities: ["CHOWN", "DAC_OVERRIDE", "FOWNER"] },
-    ...(servers ? { commands: [WALLS], prepare: walls(c, machine, most) } : {}),
+    ...(servers ? { commands: [WALLS], prepare: walls(c, machine, each, most) } : {}),
   };
 }
 
@@ -248,26 +250,27 @@ const usersAbove = (networkCidr: string): string => addressAt(networkCidr, userA
 const BRIDGE = "tw-user";
 
 /** Networks of the client's own, one for each user's server, and ports of the client that lead there. */
-const networksOf = (c: Config, machine: Machine): Json => ({
+const networksOf = (c: Config, machine: Machine, each: number): Json => ({
   prefix: BRIDGE,
   host: machine.address,
   portsFrom: c.hubDriverPort,
+  each,
   ports: SPARK_PORT_RANGE,
 });
 
-const userPorts = ({ hubDriverPort: port }: Config, most: number): Port => ({
+const userPorts = ({ hubDriverPort: port }: Config, all: number): Port => ({
   name: "drivers",
   key: "hubDriverPort",
   port,
-  last: port + most * PORTS_OF_USER - 1,
+  last: port + all - 1,
   from: ["agent", "master"],
 });
 
 /** Command of the guest that puts walls around those networks. */
 const WALLS = "users";
 
-const walls = (c: Config, machine: Machine, most: number): string[] => [
+const walls = (c: Config, machine: Machine, each: number, most: number): string[] => [
   `/usr/local/sbin/triplewide-${WALLS}`,
   ...[BRIDGE, machine.address, hubProxyPort(c), HUB_UID].map(String),
-  ...[usersAbove(c.networkCidr), c.hubDriverPort, PORTS_OF_USER, most].map(String),
+  ...[usersAbove(c.networkCidr), c.hubDriverPort, each, most].map(String),
 ];

@@ -176,7 +176,7 @@ class Guard:
     def host_path(self, path):
         """The path by which the Docker engine knows a path of this container."""
         if not self.container:
-            return path
+            return self.policy["volumes"].get(path, {}).get("at", path)
         shape = '{{range .Mounts}}{{.Destination}} {{.Source}}{{"\\n"}}{{end}}'
         asked = [*self.docker, "inspect", "--format", shape, self.container["SELF"]]
         mounts = [line.partition(" ") for line in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()]

@@ -264,9 +264,9 @@ export const taskFolders = (ctx: Context): Directory[] => [
 /** What an agent that starts containers calls instead of Docker and of Mesos' executor, and what tasks may have. */
 function containerFiles(ctx: Context): File[] {
   const c = ctx.config;
-  const folders = taskFolders(ctx).map(({ path }) => path);
   const volumes = {
-    ...Object.fromEntries([...folders, ...c.taskVolumes].map((path) => [path, { mode: "rw" }])),
+    ...Object.fromEntries(taskFolders(ctx).map(({ path, at }) => [path, { mode: "rw", ...(at ? { at } : {}) }])),
+    ...Object.fromEntries(c.taskVolumes.map((path) => [path, { mode: "rw" }])),
     // It holds secrets.
     ...(ctx.architecture.sparkMaster === "marathon" ? { [SPARK_CONF]: { mode: "ro", role: MARATHON_ROLE } } : {}),
   };
