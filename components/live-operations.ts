@@ -109,9 +109,9 @@ export class LiveOperations implements Operations {
     return applyQuotas({ cluster, run, loginFileOf: () => loginFile, timeoutSeconds });
   }
 
-  async forward(machine: SshTarget, port: number): Promise<void> {
+  async forward(machine: SshTarget, address: string, port: number): Promise<void> {
     const ssh = await this.#ssh.promise;
-    await ssh.forward(machine, port, port);
+    await ssh.forward(machine, port, port, address);
   }
 
   async close(): Promise<void> {

@@ -75,8 +75,8 @@ export interface Operations {
   apps(request: AppsRequest): Promise<void>;
   /** Resolves when Mesos has the teams' quotas and weights, with the roles that were changed; rejects with Mesos' reason. */
   quotas(request: QuotasRequest): Promise<string[]>;
-  /** Forwards `port` of this computer to the same port of a machine of the cluster, until `close`. */
-  forward(machine: SshTarget, port: number): Promise<void>;
+  /** Forwards `port` of this computer to the same port of a machine of the cluster, at an address that it has, until `close`. */
+  forward(machine: SshTarget, address: string, port: number): Promise<void>;
   /** Ends all connections. */
   close(): Promise<void>;
 }

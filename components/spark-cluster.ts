@@ -31,7 +31,7 @@ import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import { hubPasswords } from "../cluster/services/hub/hub.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
-import { pushLogin } from "../cluster/services/registry/registry.ts";
+import { PUSH_ADDRESS, pushLogin } from "../cluster/services/registry/registry.ts";
 import { shareClients } from "../cluster/share.ts";
 import { usesShare } from "../cluster/shared-storage.ts";
 import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
@@ -370,7 +370,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     );
   }
 
-  /** Images are pushed to the cluster's own registry as soon as that is ready, through a forwarded port. */
+  /** Images are pushed to the cluster's own registry as soon as that is ready, by SSH to its machine. */
   #images(name: string, secrets: ClusterSecrets, registry: MachineGroup | undefined): Images {
     const { cluster, root, operations } = this.#args;
     const c = cluster.config;
@@ -404,7 +404,7 @@ export class SparkCluster extends pulumi.ComponentResource {
           machine && registry && operations.waits
             ? registry.ready
                 .then(() => this.#target(machine))
-                .then((target) => operations.forward(target, port))
+                .then((target) => operations.forward(target, PUSH_ADDRESS, port))
                 .catch(never)
             : Promise.resolve(),
       },

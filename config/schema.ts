@@ -672,10 +672,10 @@ export const shape = {
   datanodeIpcPort: ports.port(9867, { doc: "HDFS datanode, control." }),
   datanodeUiPort: ports.port(9864, { doc: "HDFS datanode's web UI." }),
   registryPort: ports.port(5000, {
-    doc: "Image registry on the cluster, from which machines pull and to which nobody pushes.",
+    doc: "Image registry on the cluster, from which machines pull by HTTPS and to which nobody pushes.",
   }),
   registryPushPort: ports.port(5001, {
-    doc: "Image registry on the cluster, to which `pulumi up` pushes through the bastion.",
+    doc: "Image registry on the cluster, to which `pulumi up` pushes by SSH: the port is on its machine's loopback interface, and while that lasts on this computer's.",
   }),
   prometheusPort: ports.port(9090, { doc: "Prometheus on the client (with `monitoring`)." }),
   metricsTranslatorPort: ports.port(9101, {

@@ -134,27 +134,36 @@ export class Ssh {
   }
 
   /**
-   * Opens a port on this machine that leads to a port of a machine, from the bastion's side where there is one.
+   * Opens a port on this machine that leads to a port of a machine. SSH encrypts up to that machine, not to the bastion alone.
    *
+   * @param remotePort Port as the machine itself reaches it, at `remoteAddress`.
    * @param localPort Port on 127.0.0.1; 0 (the default): any free one.
-   * @throws SshError when the port is taken or the bastion cannot be reached.
+   * @param remoteAddress Default: the machine's address.
+   * @throws SshError when the port is taken, or the machine or the bastion cannot be reached.
    */
-  async forward(target: SshTarget, remotePort: number, localPort = 0): Promise<Forward> {
+  async forward(
+    target: SshTarget,
+    remotePort: number,
+    localPort = 0,
+    remoteAddress = target.address,
+  ): Promise<Forward> {
     if (this.#closed) throw new SshError(`no tunnel to ${target.name}: ${CLOSED}`);
     const port = await freePort(localPort);
-    const tunnel = `127.0.0.1:${port}:${bracketed(target.address)}:${remotePort}`;
-    const route = await this.#route(this.#options.bastion ?? target);
-    // A connection of its own: gigabytes of images shall not delay the commands.
+    const tunnel = `127.0.0.1:${port}:${bracketed(remoteAddress)}:${remotePort}`;
+    const none = (why: string) =>
+      new SshError(`no tunnel from port ${port} of this machine to ${target.name} port ${remotePort}: ${why}`);
+    // The bastion first: what is said of both looks the same.
+    const failure = await this.#openBastion();
+    if (failure) throw none(failure.why);
+    // A connection of its own, through the bastion as well: gigabytes of images shall not delay the commands.
+    const route = await this.#route(target, "-o ControlPath=none ");
     const child = this.#start([
       ...["-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-L", tunnel],
       ...route,
       HOLD,
     ]);
     const error = await opened(child);
-    if (error) {
-      const { why } = (await this.#explain(this.#options.bastion ?? target, error)) ?? { why: error };
-      throw new SshError(`no tunnel from port ${port} of this machine to ${target.name} port ${remotePort}: ${why}`);
-    }
+    if (error) throw none(((await this.#explain(target, error)) ?? { why: `${target.name}: ${error}` }).why);
     const ended = child.exitCode === null && child.signalCode === null ? once(child, "close") : Promise.resolve();
     return { port, ended, stop: () => stop(child) };
   }
@@ -201,8 +210,12 @@ export class Ssh {
     }
   }
 
-  /** Arguments that lead to a machine: by the bastion where there is one, and to the bastion as the user's own settings say. */
-  async #route(target: SshTarget): Promise<string[]> {
+  /**
+   * Arguments that lead to a machine: by the bastion where there is one, and to the bastion as the user's own settings say.
+   *
+   * @param toBastion Options for the connection to the bastion, with a space at their end. @default it is the one that all share
+   */
+  async #route(target: SshTarget, toBastion = ""): Promise<string[]> {
     const { bastion, privateKey } = this.#options;
     const first = bastion ?? target;
     const own = await this.#settingsOf(first);
@@ -212,7 +225,7 @@ export class Ssh {
     if (!bastion) return [...["-o", alias], ...[...keys, ...way].flatMap((line) => ["-o", line]), "--", target.address];
     this.#settings = { keys, way };
     if (bastion.address === target.address) return ["--", BASTION];
-    const proxy = `ssh -F ${shellQuote(this.#configFile())} -W '[%h]:%p' -- ${BASTION}`;
+    const proxy = `ssh -F ${shellQuote(this.#configFile())} ${toBastion}-W '[%h]:%p' -- ${BASTION}`;
     return ["-o", alias, "-o", `ProxyCommand=${proxy}`, "--", target.address];
   }
 

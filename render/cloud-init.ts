@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { Scalar, stringify } from "yaml";
 import { addressAt } from "../cluster/addresses.ts";
-import { hasRegistry } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET } from "../cluster/host-keys.ts";
 import { proxyEnv } from "../cluster/outside.ts";
@@ -87,7 +86,13 @@ export function userDataReferences(cluster: Cluster, machine: Machine): ReturnTy
     ...(s.startsContainers ?? []).map(image),
   ]);
   const mounted = mountsShared(machine, services) ? sharedSource(cluster.config, cluster.machines) : [];
-  return references([services, images, mounted, login ? secret(login.secret) : [], secret(HOST_KEY_SECRET)]);
+  return references([
+    services,
+    images,
+    mounted,
+    login ? [secret(login.secret), login.authority] : [],
+    secret(HOST_KEY_SECRET),
+  ]);
 }
 
 /**
@@ -493,7 +498,7 @@ const DOCKERS_OWN = "172.17.0.0/16";
 /** First address of a network with the network's length: where Docker's bridge is. */
 const firstAddress = (cidr: string): string => `${addressAt(cidr, 1)}/${cidr.split("/")[1]}`;
 
-/** Docker's settings, and the password by which images are pulled. */
+/** Docker's settings, the password by which images are pulled, and who vouches for where they are. */
 function docker(cluster: Cluster, parts: GuestParts, lookUp: LookUp): WrittenFile[] {
   const login: PullLogin | undefined = pullLogin(cluster);
   const daemon = {
@@ -501,13 +506,21 @@ function docker(cluster: Cluster, parts: GuestParts, lookUp: LookUp): WrittenFil
     "log-opts": { "max-size": "20m", "max-file": "5" },
     "live-restore": true,
     ...(cluster.config.dockerCidr === DOCKERS_OWN ? {} : { bip: firstAddress(cluster.config.dockerCidr) }),
-    // The cluster's own registry speaks plain HTTP, inside the private network.
-    ...(hasRegistry(cluster.config) && login ? { "insecure-registries": [login.server] } : {}),
   };
   return [
     { path: "/etc/docker/daemon.json", mode: "0644", content: `${JSON.stringify(daemon, null, 2)}\n` },
     command("pull", parts),
     command("container", parts),
+    // Docker trusts that authority for that registry alone, and reads the file whenever it connects.
+    ...(login?.authority
+      ? [
+          {
+            path: `/etc/docker/certs.d/${login.server}/ca.crt`,
+            mode: "0644",
+            content: fill(login.authority, lookUp),
+          },
+        ]
+      : []),
     ...(login ? [{ path: `${CONF}/pull-password`, mode: "0600", content: fill(secret(login.secret), lookUp) }] : []),
   ];
 }

@@ -104,9 +104,9 @@ class FakeOperations implements Operations {
     if (reason) throw new Error(reason);
   }
 
-  async forward(machine: SshTarget): Promise<void> {
+  async forward(machine: SshTarget, address: string, port: number): Promise<void> {
     await this.#known([machine]);
-    this.#note("forward");
+    this.#note(`forward ${machine.name} ${address}:${port}`);
   }
 
   async close(): Promise<void> {
@@ -184,7 +184,7 @@ test("first creation is parallel: no machine waits for another, except those tha
   operations.release("registry");
   await operations.logged(...registrations(first.keys()));
   expect(operations.registered("").length).toBe(2 + 3 + 5 + 1);
-  expect(operations.log).toContain("forward");
+  expect(operations.log).toContain("forward registry 127.0.0.1:5001");
   operations.release("master-1");
   operations.release("agent-1");
   expect(await ready).toBe("ready");

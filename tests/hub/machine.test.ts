@@ -70,7 +70,6 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
   // Guests have this machine's kernel, which may be unable to mount NFS: the folders that the client serves are volumes of this machine's.
   const [work, users] = ["work", "users"].map((what) => `hub-machine-test-${process.pid}-${what}`);
   const OPTIONS: Record<string, string[]> = {
-    registry: ["--publish", "127.0.0.1::5001"],
     client: [
       ...["--volume", `${work}:/var/lib/triplewide/jupyter${SHARED_FOLDER}`],
       ...["--volume", `${users}:/var/lib/triplewide/hub-guard${SHARED_FOLDER}/users`],
@@ -88,7 +87,7 @@ describe.skipIf(reason !== "")(`the hub on machines${reason && ` (skipped: ${rea
     };
     await Promise.all([boot("bastion", "plain", noImage), boot("registry", "with-docker", noImage)]);
     await Promise.all([at("bastion").ready(600), at("registry").ready(900)]);
-    const pushed = await guests.pushImages(at("registry"));
+    const pushed = await guests.pushImages();
     const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
     const machines = ["master-1", "datanode-1", "agent-1", "client"];
     await Promise.all(machines.map((name) => boot(name, "with-docker", imageOf)));

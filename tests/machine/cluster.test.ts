@@ -3,11 +3,14 @@ import type { IncomingMessage } from "node:http";
 import * as http from "node:http";
 import * as https from "node:https";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { identityOf } from "../../cluster/authority.ts";
 import { HOST_KEY_SECRET, hostKey, knownHosts } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { authorityOf } from "../../cluster/services/gateway/tls.ts";
+import { PUSH_SECRET, PUSH_USER, REGISTRY_USER } from "../../cluster/services/registry/registry.ts";
 import { fill } from "../../cluster/values.ts";
+import { shellQuote } from "../../lib/quote.ts";
 import { Ssh } from "../../machines/ssh.ts";
 import { execLine } from "../../render/cloud-init/systemd.ts";
 import { RECORDS_SCRIPT, readTimeline } from "../../render/timeline.ts";
@@ -56,6 +59,10 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   let notebooks: Disk | undefined;
   const seconds: Record<string, number> = {};
   const noImage = (name: ImageName): string => `no-such-image/${name}`;
+  /** The registry's address and port, what a machine trusts there, and that as an option of curl's. */
+  const at = () => `${registry.machine.address}:5000`;
+  const trustFile = () => `/etc/docker/certs.d/${at()}/ca.crt`;
+  const trusting = () => `--cacert ${trustFile()}`;
 
   /** Attaches a volume as the cloud does: some time after the machine has started. */
   async function attach(guest: Guest, disk: Disk, path = "/dev/vdb"): Promise<void> {
@@ -65,17 +72,11 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   beforeAll(async () => {
     await guests.prepare();
     bastion = await guests.boot("bastion", "plain", guests.userData("bastion", noImage));
-    registry = await guests.boot(
-      "registry",
-      "plain",
-      guests.userData("registry", noImage),
-      "--publish",
-      "127.0.0.1::5001",
-    );
+    registry = await guests.boot("registry", "plain", guests.userData("registry", noImage));
     if (volumes) await attach(registry, guests.makeDisk("registry", 3));
     seconds.bastion = await bastion.ready(600);
     seconds.registry = await registry.ready(900);
-    const pushed = await guests.pushImages(registry);
+    const pushed = await guests.pushImages();
     const imageOf = (name: ImageName): string => pushed.get(name) ?? noImage(name);
     const start = Date.now();
     master = await guests.boot("master-1", "with-docker", guests.userData("master-1", imageOf));
@@ -182,6 +183,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     expect(await agent.out(of("/root/.docker/config.json"))).toBe("600 0");
     for (const name of ["registry", "registry-reader"])
       expect(await registry.out(of(`/etc/triplewide/${name}.htpasswd`))).toBe("600 0");
+    expect(await registry.out(of("/etc/triplewide/registry.key"))).toBe("600 0");
     expect(
       await client.out("docker exec triplewide-jupyter sh -c 'id -u; cat /run/secrets/jupyter-token | wc -c'"),
     ).toMatch(/^1000\n\d\d$/);
@@ -189,19 +191,123 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
 
   test("the registry asks for its password", async () => {
     const status = "curl -s -o /dev/null -w '%{http_code}'";
-    const url = `http://${registry.machine.address}:5000/v2/`;
+    const url = `${trusting()} https://${at()}/v2/`;
     expect(await agent.out(`${status} ${url}`)).toBe("401");
     expect(await agent.out(`${status} -K - ${url} <<<"user = triplewide:$(cat /etc/triplewide/pull-password)"`)).toBe(
       "200",
     );
   });
 
-  test("who may pull images pushes none, changes none and deletes none", async () => {
-    const request = (port: number, method: string, part: string) =>
-      agent.out(
-        `curl -s -o /dev/null -w '%{http_code}' -X ${method} -K - http://${registry.machine.address}:${port}/v2/triplewide/client/${part} <<<"user = triplewide:$(cat /etc/triplewide/pull-password)"`,
+  test("the registry answers by HTTPS alone, with a certificate for its own address", async () => {
+    const said = await agent.sh(`curl -s -w ' %{http_code}' http://${at()}/v2/`);
+    expect(said.output).toBe("Client sent an HTTP request to an HTTPS server.\n 400");
+    // Only who knows the cluster's authority trusts it, and nobody takes it for another machine.
+    expect((await agent.sh(`curl -s https://${at()}/v2/`)).code).toBe(60);
+    const other = `--connect-to ${master.machine.address}:5000:${at()} https://${master.machine.address}:5000/v2/`;
+    expect((await agent.sh(`curl -s ${trusting()} ${other}`)).code).toBe(60);
+  });
+
+  test("nobody on the network reads the passwords of those who pull and push images", async () => {
+    const sniff = [
+      "import socket",
+      "wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3)); wire.bind(('eth0', 0))",
+      "out = open('/root/wire', 'wb', 0)",
+      "while True: out.write(wire.recv(65535))",
+    ].join("\n");
+    const logins = Object.entries({ [REGISTRY_USER]: "registry", [PUSH_USER]: PUSH_SECRET }).map(
+      ([user, name]) => `${user}:${guests.secrets.get(name)}`,
+    );
+    const heard = async (guest: Guest, text: string) =>
+      (await guest.sh("grep -c -a -F -f - /root/wire", text)).output !== "0";
+    for (const guest of [registry, bastion]) {
+      await guest.out(`systemd-run -q --unit=sniffer --property=Type=exec python3 -c ${shellQuote(sniff)}`);
+      await guest.out("for i in $(seq 100); do [ -e /root/wire ] && exit 0; sleep 0.1; done; exit 1");
+    }
+    try {
+      const image = await agent.out("docker inspect --format '{{.Config.Image}}' triplewide-spark-worker");
+      await agent.out(`docker pull --quiet ${image}`);
+      await guests.whilePushing(async () => {});
+      // It would have been heard: as this is, which a machine sends as machines of older releases did.
+      await agent.out(`curl -s -u heard:in-plain http://${at()}/v2/`);
+      await agent.out(`curl -s -m 5 -u heard:in-plain http://${bastion.machine.address}:22/ || true`);
+      const plain = Buffer.from("heard:in-plain").toString("base64");
+      for (const guest of [registry, bastion]) {
+        await eventually(
+          `${guest.machine.name} hears what is plain`,
+          20,
+          () => heard(guest, plain),
+          (it) => it,
+        );
+        const secrets = logins.flatMap((login) => [login, Buffer.from(login).toString("base64")]);
+        expect(await heard(guest, secrets.join("\n")), guest.machine.name).toBe(false);
+      }
+      // Who is on the network does not reach where images are taken either.
+      for (const guest of [bastion, agent])
+        expect((await guest.sh(`exec 3<>/dev/tcp/${registry.machine.address}/5001`)).output).toContain("refused");
+    } finally {
+      for (const guest of [registry, bastion]) await guest.sh("systemctl stop sniffer; rm -f /root/wire");
+    }
+  });
+
+  test("a machine gives its password to no registry that another authority vouches for", async () => {
+    const { certificate, key } = identityOf(cluster.config, registry.machine, "registry", ["server"]);
+    const ofOthers = fill([certificate, key], () => "the secret of another stack").join("");
+    const impostor = [
+      "import http.server, ssl",
+      "class Heard(http.server.BaseHTTPRequestHandler):",
+      "  def do_GET(self): open('/root/heard', 'a').write(str(self.headers)); self.send_error(404)",
+      "tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); tls.load_cert_chain('/root/impostor.pem')",
+      `server = http.server.ThreadingHTTPServer(('${registry.machine.address}', 5000), Heard)`,
+      "server.socket = tls.wrap_socket(server.socket, server_side=True); server.serve_forever()",
+    ].join("\n");
+    const image = await agent.out("docker inspect --format '{{.Config.Image}}' triplewide-spark-worker");
+    const pull = `docker pull --quiet ${image}`;
+    expect((await registry.sh("umask 077; cat >/root/impostor.pem; touch /root/heard", ofOthers)).code).toBe(0);
+    const daemon = "/etc/docker/daemon.json";
+    try {
+      await registry.out("systemctl stop triplewide-registry-reader");
+      await registry.out(`systemd-run -q --unit=impostor --property=Type=exec python3 -c ${shellQuote(impostor)}`);
+      await registry.out(
+        `for i in $(seq 100); do curl -sk https://${at()}/ >/dev/null && exit 0; sleep 0.1; done; exit 1`,
       );
-    expect(await request(5000, "GET", "tags/list")).toBe("200");
+      await registry.out("truncate -s 0 /root/heard");
+      const refused = await agent.sh(pull);
+      expect(refused.output).toContain("x509: certificate signed by unknown authority");
+      expect(refused.code).not.toBe(0);
+      expect(await registry.out("cat /root/heard")).toBe("");
+    } finally {
+      await registry.sh("systemctl stop impostor; systemctl start triplewide-registry-reader; rm /root/impostor.pem");
+      await registry.ready(120);
+    }
+    await agent.out(pull);
+    // A machine of an older release, which took this registry without a certificate, goes on pulling until it is replaced.
+    const keep = `cp ${daemon} /root/daemon.json; mv ${trustFile()} /root/ca.crt`;
+    const older = `sed -i '1s/{/{"insecure-registries": ["${at()}"],/' ${daemon}; systemctl reload docker`;
+    try {
+      await agent.out(keep);
+      expect((await agent.sh(pull)).output).toContain("x509: certificate signed by unknown authority");
+      await agent.out(older);
+      await eventually(
+        "the older machine pulls",
+        30,
+        () => agent.sh(pull),
+        ({ code }) => code === 0,
+      );
+    } finally {
+      await agent.sh(`cp /root/daemon.json ${daemon}; mv /root/ca.crt ${trustFile()}; systemctl reload docker`);
+    }
+  });
+
+  test("who may pull images pushes none, changes none and deletes none", async () => {
+    const request = (from: Guest, url: string, method: string, part: string) =>
+      from.out(
+        `curl -s -o /dev/null -w '%{http_code}' -X ${method} ${trusting()} -K - ${url}/v2/triplewide/client/${part} <<<"user = triplewide:${password}"`,
+      );
+    const password = await agent.out("cat /etc/triplewide/pull-password");
+    const pulls = (method: string, part: string) => request(agent, `https://${at()}`, method, part);
+    // Where images are taken, who is on the registry's machine needs the other password.
+    const pushes = (method: string, part: string) => request(registry, "http://127.0.0.1:5001", method, part);
+    expect(await pulls("GET", "tags/list")).toBe("200");
     const digest = `sha256:${"0".repeat(64)}`;
     for (const [method, part] of [
       ["POST", "blobs/uploads/"],
@@ -209,8 +315,8 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       ["DELETE", `manifests/${digest}`],
       ["DELETE", `blobs/${digest}`],
     ] as const) {
-      expect(await request(5000, method, part), `${method} ${part}`).toBe("405");
-      expect(await request(5001, method, part), `${method} ${part} to the other port`).toBe("401");
+      expect(await pulls(method, part), `${method} ${part}`).toBe("405");
+      expect(await pushes(method, part), `${method} ${part} to the other port`).toBe("401");
     }
     expect((await agent.sh("grep -r . /etc/triplewide/registry* /etc/triplewide/*push* 2>/dev/null")).output).toBe("");
   });

@@ -1,17 +1,18 @@
 import { execFile, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { withHostKey } from "../../cluster/host-keys.ts";
+import { HOST_KEY_SECRET, hostKeyAlias, knownHosts, withHostKey } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { localReference } from "../../cluster/images.ts";
-import { PUSH_SECRET, PUSH_USER } from "../../cluster/services/registry/registry.ts";
+import { ownRegistry, PUSH_ADDRESS, PUSH_SECRET, PUSH_USER } from "../../cluster/services/registry/registry.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
+import { Ssh } from "../../machines/ssh.ts";
 import { packUserData } from "../../render/cloud-init/pack.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 
@@ -89,6 +90,8 @@ export class Guests {
   private readonly mounts: string[] = [];
   private readonly folder = mkdtempSync(join(tmpdir(), "machine-test-"));
   private client = "docker";
+  /** Private key of whoever brings the cluster up; its public key is in each machine's metadata, as a cloud has it. */
+  private readonly keyFile = join(this.folder, "key");
 
   constructor(cluster: Cluster) {
     this.cluster = cluster;
@@ -97,6 +100,7 @@ export class Guests {
   /** Makes the guest image and the network. */
   async prepare(): Promise<void> {
     this.client = (await findDocker()).client;
+    await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", this.keyFile]);
     const base = RELEASE === undefined ? pinnedVersions(ROOT).BASE_IMAGE : await this.debian(RELEASE);
     for (const image of ["plain", "with-docker"] as const) {
       const args = ["--target", image, "--build-arg", `BASE_IMAGE=${base}`, "-t", imageName(image)];
@@ -139,38 +143,68 @@ export class Guests {
     return { ...process.env, DOCKER_CONFIG: this.folder };
   }
 
-  /** Pushes an image of this machine's Docker to the cluster's registry: its reference by digest, as machines pull it. */
+  /** The cluster's machines by SSH, through its bastion, as `pulumi up` has them. */
+  ssh(): Ssh {
+    const { config } = this.cluster;
+    const bastion = this.machine("bastion");
+    return new Ssh({
+      user: config.sshUser,
+      privateKey: readFileSync(this.keyFile, "utf8"),
+      knownHosts: knownHosts(this.cluster, this.secrets.get(HOST_KEY_SECRET) ?? ""),
+      bastion: { ...bastion, hostKeyAlias: hostKeyAlias(this.cluster, bastion) },
+    });
+  }
+
+  /** Has `work` done while this machine's Docker is logged in to where the registry takes images: `127.0.0.1:<port>`, by SSH. */
+  async whilePushing<T>(work: (place: string) => Promise<T>): Promise<T> {
+    const ssh = this.ssh();
+    try {
+      const { port } = await ssh.forward(
+        this.machine("registry"),
+        this.cluster.config.registryPushPort,
+        0,
+        PUSH_ADDRESS,
+      );
+      const place = `127.0.0.1:${port}`;
+      const login = execFile(this.client, ["login", "--username", PUSH_USER, "--password-stdin", place], {
+        env: this.env(),
+      });
+      login.stdin?.end(this.secrets.get(PUSH_SECRET));
+      const [code] = await once(login, "exit");
+      if (code !== 0) throw new Error(`docker login at the registry ended with ${code}`);
+      return await work(place);
+    } finally {
+      await ssh.close();
+    }
+  }
+
   /**
    * Pushes the images of all containers to the cluster's registry, after it has built those that this machine lacks.
    *
    * @returns What machines pull: a reference by digest for each image.
    */
-  async pushImages(registry: Guest): Promise<Map<ImageName, string>> {
+  async pushImages(): Promise<Map<ImageName, string>> {
     const images = [...new Set(this.cluster.services.flatMap(({ image }) => image ?? []))];
     const versions = pinnedVersions(ROOT);
     const local = (name: ImageName): string => localReference(name, this.cluster.config, versions);
     const there = await Promise.all(images.map((name) => this.docker("image", "inspect", local(name)).catch(() => "")));
     if (there.includes("")) await run(join(ROOT, "images/build.sh"), ["--plain", ...images], { maxBuffer: 1 << 26 });
-    const pushed = new Map<ImageName, string>();
-    for (const name of images) pushed.set(name, await this.push(local(name), registry));
-    return pushed;
+    return this.whilePushing(async (place) => {
+      const pushed = new Map<ImageName, string>();
+      for (const name of images) pushed.set(name, await this.push(local(name), place));
+      return pushed;
+    });
   }
 
-  private async push(image: string, registry: Guest): Promise<string> {
-    const { registryPort, registryPushPort } = this.cluster.config;
-    const port = await this.docker("port", this.container("registry"), `${registryPushPort}/tcp`);
-    const login = execFile(this.client, ["login", "--username", PUSH_USER, "--password-stdin", port], {
-      env: this.env(),
-    });
-    login.stdin?.end(this.secrets.get(PUSH_SECRET));
-    await once(login, "exit");
+  /** Pushes an image of this machine's Docker: its reference by digest, as machines pull it. */
+  private async push(image: string, place: string): Promise<string> {
     const name = image.replace(/:[^:/]*$/, "");
-    await this.docker("tag", image, `${port}/${name}`);
-    const pushed = await this.docker("push", `${port}/${name}`);
-    await this.docker("rmi", `${port}/${name}`);
+    await this.docker("tag", image, `${place}/${name}`);
+    const pushed = await this.docker("push", `${place}/${name}`);
+    await this.docker("rmi", `${place}/${name}`);
     const digest = /digest: (sha256:[0-9a-f]{64})/.exec(pushed)?.[1];
     if (!digest) throw new Error(`no digest in what docker push said: ${pushed}`);
-    return `${registry.machine.address}:${registryPort}/${name}@${digest}`;
+    return `${ownRegistry(this.cluster)}/${name}@${digest}`;
   }
 
   machine(name: string): Machine {
@@ -206,7 +240,10 @@ export class Guests {
     const seed = mkdtempSync(join(this.folder, `${name}-`));
     // As a server gets it.
     writeFileSync(join(seed, "user-data"), packUserData(userData), { mode: 0o600, encoding: "base64" });
-    writeFileSync(join(seed, "meta-data"), `instance-id: ${container}\nlocal-hostname: fresh\n`);
+    writeFileSync(
+      join(seed, "meta-data"),
+      `instance-id: ${container}\nlocal-hostname: fresh\npublic-keys: [${JSON.stringify(readFileSync(`${this.keyFile}.pub`, "utf8").trim())}]\n`,
+    );
     await this.docker(
       "run",
       "--detach",

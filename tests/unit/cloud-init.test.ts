@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { hasMesos } from "../../cluster/architectures/index.ts";
+import { AUTHORITY_SEED } from "../../cluster/authority.ts";
 import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET, hostKey, withHostKey } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
@@ -118,7 +119,7 @@ describe("user data", () => {
       expect(data.hostname).toBe(`env-${machine.name}`);
       expect(data.runcmd).toEqual([["/usr/local/sbin/triplewide-boot"]]);
       for (const file of data.write_files) {
-        expect(file.path).toMatch(/^\/[A-Za-z0-9/._-]+$/);
+        expect(file.path).toMatch(/^\/[A-Za-z0-9/.:_-]+$/);
         expect(file.permissions).toMatch(/^0[0-7]{3}$/);
         expect(typeof file.content).toBe("string");
       }
@@ -228,6 +229,11 @@ describe("secrets", () => {
       found.add(HOST_KEY_SECRET);
       expect([...found].filter((name) => !held.includes(name))).toEqual([]);
       const asked = userDataReferences(cluster, machine).flatMap((r) => (r.kind === "secret" ? [r.name] : []));
+      // What the authority of services is made of gives a certificate, and is not on the machine itself.
+      if (cluster.secrets.some((s) => s.name === AUTHORITY_SEED)) {
+        expect(found.has(AUTHORITY_SEED)).toBe(false);
+        if (text.includes("{{certificate:")) found.add(AUTHORITY_SEED);
+      }
       expect(asked.toSorted()).toEqual([...found].sort());
       if (machine.group !== "agent") continue;
       for (const name of ["mesos-admin", "mesos-spark", "mesos-marathon", "zookeeper-mesos", "marathon-http"]) {
@@ -239,7 +245,8 @@ describe("secrets", () => {
   test("stand in files of root's alone, and in no command", () => {
     for (const { data } of rendered) {
       for (const file of data.write_files) {
-        if (secretsIn(file.content).length > 0) expect(`${file.path} ${file.permissions}`).toBe(`${file.path} 0600`);
+        if (/\{\{(secret|key):/.test(file.content))
+          expect(`${file.path} ${file.permissions}`).toBe(`${file.path} 0600`);
       }
       expect(JSON.stringify({ ...data, write_files: [], ssh_keys: {} })).not.toContain("{{secret:");
     }
@@ -259,10 +266,23 @@ describe("secrets", () => {
     expect(fileOf(given, "agent-1", "/etc/triplewide/machine.env")).toContain(
       "REGISTRY=registry.example.org\nREGISTRY_USER=robot\n",
     );
-    expect(fileOf(given, "agent-1", "/etc/docker/daemon.json")).not.toContain("insecure-registries");
     expect(fileOf(given, "agent-1", "/etc/docker/daemon.json")).not.toContain("bip");
+    const trusting = (c: Cluster, name: string) =>
+      read(renderUserData(c, machineOf(c, name))).write_files.filter(({ path }) =>
+        path.startsWith("/etc/docker/certs.d/"),
+      );
+    expect(trusting(given, "agent-1")).toEqual([]);
     const moved = clusterOf("standalone", { dockerCidr: "10.200.0.0/24" });
     expect(JSON.parse(fileOf(moved, "agent-1", "/etc/docker/daemon.json"))).toMatchObject({ bip: "10.200.0.1/24" });
+    for (const name of ["master-1", "agent-1", "client"]) {
+      expect(fileOf(moved, name, "/etc/docker/daemon.json")).not.toContain("insecure-registries");
+      expect(trusting(moved, name)).toMatchObject([
+        { path: "/etc/docker/certs.d/10.72.0.12:5000/ca.crt", content: "{{certificate:service-authority}}" },
+      ]);
+    }
+    const named = (key: string) =>
+      moved.machines.filter((m) => renderUserData(moved, m).includes(key)).map((m) => m.name);
+    expect(named("{{key:registry-registry}}")).toEqual(["registry"]);
   });
 });
 

@@ -93,7 +93,8 @@ describe.each(ARCHITECTURES)("%s", (architecture) => {
     const cluster = inCloud({ architecture, masterCount: 3 });
     expect(cluster.secrets.find((s) => s.name === "registry-push")?.groups).toEqual(["registry"]);
     const rules = cluster.firewall.filter((r) => r.group === "registry" && r.first <= 5001 && r.last >= 5001);
-    expect(rules.map((r) => r.fromGroup)).toEqual(["bastion"]);
+    expect(rules).toEqual([]);
+    expect(cluster.services.find((s) => s.name === "registry")?.health.probe).toMatchObject({ host: "127.0.0.1" });
   });
 
   test("rules name groups; only SSH names addresses, and those of the config", () => {

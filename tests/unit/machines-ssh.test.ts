@@ -222,17 +222,22 @@ test("quotes survive any shell", () => {
 });
 
 describe("a tunnel", () => {
-  test("leads from a free port through the bastion, on a connection of its own, until it is stopped", async () => {
-    const forward = await make().forward({ name: "registry", address: "10.72.0.12" }, 5000);
+  test("leads from a free port to the machine itself, on a connection of its own, until it is stopped", async () => {
+    const s = make();
+    const forward = await s.forward({ name: "registry", address: "10.72.0.12" }, 5001, 0, "127.0.0.1");
     expect(forward.port).toBeGreaterThan(1023);
-    expect(calls()).toHaveLength(1);
-    expect(calls()[0]).toContain(
-      `-o ControlPath=none -o ExitOnForwardFailure=yes -L 127.0.0.1:${forward.port}:10.72.0.12:5000 -- triplewide_bastion`,
+    // The first is the bastion's, which tells whether that is there.
+    expect(calls()).toHaveLength(2);
+    expect(calls()[1]).toContain(
+      `-o ControlPath=none -o ExitOnForwardFailure=yes -L 127.0.0.1:${forward.port}:127.0.0.1:5001 -o HostKeyAlias=10.72.0.12 -o ProxyCommand=ssh -F `,
     );
+    expect(calls()[1]).toMatch(/ -o ControlPath=none -W '\[%h\]:%p' -- triplewide_bastion -- 10\.72\.0\.12 /);
+    expect(sessions()).toHaveLength(2);
+    await forward.stop();
     expect(sessions()).toHaveLength(1);
     await forward.stop();
+    await s.close();
     expect(sessions()).toEqual([]);
-    await forward.stop();
   });
 
   test("says that its port is taken, or that the bastion is not there", async () => {
@@ -245,7 +250,7 @@ describe("a tunnel", () => {
     other.close();
     writeFileSync(join(folder, "bastion-down"), "");
     await expect(make().forward(agent, 5000)).rejects.toThrow(
-      /^no tunnel from port \d+ of this machine to agent-1 port 5000: connect to host: Connection refused$/,
+      /^no tunnel from port \d+ of this machine to agent-1 port 5000: bastion: connect to host: Connection refused$/,
     );
   });
 });
@@ -320,10 +325,13 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
     const echo = createServer((socket) => socket.pipe(socket));
     await new Promise<void>((done) => echo.listen(0, "127.0.0.1", done));
     const { port: echoPort } = echo.address() as { port: number };
-    const forward = await s.forward({ name: "x", address: "127.0.0.1" }, echoPort);
+    const forward = await s.forward(machine, echoPort, 0, "127.0.0.1");
     const socket = connectTo(forward.port, "127.0.0.1");
     socket.write("ping");
     expect(String((await once(socket, "data"))[0])).toBe("ping");
+    // A login at the bastion that nobody shares, and one at the machine, where the tunnel ends.
+    expect(log().match(/Accepted publickey/g)).toHaveLength(2);
+    expect(inner().match(/Accepted publickey/g)).toHaveLength(9);
     socket.destroy();
     await forward.stop();
     echo.close();
@@ -346,6 +354,7 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
       await expect(waiting).rejects.toThrow(/^1 machine is not ready \(agent-1 is not trusted\):\n {2}agent-1: /);
       await expect(waiting).rejects.toThrow(names);
       expect(existsSync(join(folder, "ran"))).toBe(false);
+      await expect(s.forward(machine, 5001)).rejects.toThrow(names);
       expect(log()).not.toContain("Accepted publickey");
     });
 
@@ -414,16 +423,17 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
       const home = settings(...lines.map((line) => line.replace("%d", join(folder, "home"))));
       const jump = await jumpHost();
       const gateway = await serve("127.0.0.1", hostKey("seed", "bastion").privateKey);
-      await serve("127.0.0.2", hostKey("seed", "agent-1").privateKey);
+      const inner = await serve("127.0.0.2", hostKey("seed", "agent-1").privateKey);
       const s = connect("seed", { home });
       expect(await s.run(machine, "echo in")).toMatchObject({ code: 0, stdout: "in\n" });
       expect(await s.run(gate, "echo at the gate")).toMatchObject({ code: 0, stdout: "at the gate\n" });
       const logins = what === "several of them" ? 2 : 1;
       expect(jump().match(/Accepted publickey/g)).toHaveLength(logins);
       expect(gateway().match(/Accepted publickey/g)).toHaveLength(1);
-      const forward = await s.forward(gate, port);
+      const forward = await s.forward(machine, port);
       const socket = connectTo(forward.port, "127.0.0.1");
       expect(String((await once(socket, "data"))[0])).toMatch(/^SSH-2.0/);
+      expect(inner().match(/Accepted publickey/g)).toHaveLength(2);
       socket.destroy();
       await forward.stop();
     });

@@ -1,10 +1,11 @@
 import type { Config } from "../../../config/schema.ts";
+import { identityOf, serviceAuthority } from "../../authority.ts";
 import type { Context } from "../../context.ts";
 import { hasRegistry } from "../../features.ts";
 import { platformOf } from "../../platforms.ts";
 import { healthOf, tcp } from "../../probe.ts";
 import type { Cluster, Machine, Service } from "../../types.ts";
-import { secret, text } from "../../values.ts";
+import { secret, text, type Value } from "../../values.ts";
 
 /** User of the cluster's own registry who pulls images: every machine that runs some. */
 export const REGISTRY_USER = "triplewide";
@@ -17,24 +18,35 @@ export const PUSH_SECRET = "registry-push";
 
 /**
  * The cluster's own image registry, Debian's `docker-registry`, as two processes over the same images, each with a password of its
- * own: distribution knows users but no rights. This one takes images, from the bastion alone.
+ * own: distribution knows users but no rights. This one takes images, on its machine's loopback interface: whoever pushes comes there by
+ * SSH, which encrypts all of the way.
  */
 export function registry(ctx: Context, machine: Machine): Service {
   const { registryPushPort } = ctx.config;
   return {
-    ...process(machine, "registry", PUSH_USER, PUSH_SECRET, registryPushPort, []),
-    ports: [{ name: "push", key: "registryPushPort", port: registryPushPort, from: ["bastion"] }],
+    ...process(machine, "registry", PUSH_USER, PUSH_SECRET, { address: PUSH_ADDRESS, port: registryPushPort }, []),
+    ports: [{ name: "push", key: "registryPushPort", port: registryPushPort, from: [] }],
     dirs: [{ path: STORAGE, lasts: "data" }],
   };
 }
 
-/** The same images for machines: nothing can be written by it. */
+/** The same images for machines, by HTTPS: nothing can be written by it. */
 export function registryReader(ctx: Context, machine: Machine): Service {
   const { registryPort } = ctx.config;
   // Nor may the process: the folder is the other one's.
   const readOnly = ["  maintenance: {readonly: {enabled: true}, uploadpurging: {enabled: false}}"];
+  const at = { address: machine.address, port: registryPort };
+  const { certificate, key } = identityOf(ctx.config, machine, "registry", ["server"]);
+  const [certificateFile, keyFile] = [`${CONF}/registry.crt`, `${CONF}/registry.key`];
+  const tls = [`  tls: {certificate: ${certificateFile}, key: ${keyFile}}`];
+  const reader = process(machine, "registry-reader", REGISTRY_USER, PULL_SECRET, at, readOnly, tls);
   return {
-    ...process(machine, "registry-reader", REGISTRY_USER, PULL_SECRET, registryPort, readOnly),
+    ...reader,
+    files: [
+      ...reader.files,
+      { path: certificateFile, content: { format: "text", text: certificate }, mode: "0644" },
+      { path: keyFile, content: { format: "text", text: key }, mode: "0600" },
+    ],
     ports: [
       {
         name: "http",
@@ -48,16 +60,20 @@ export function registryReader(ctx: Context, machine: Machine): Service {
 }
 
 const STORAGE = "/var/lib/registry";
+const CONF = "/etc/triplewide";
+/** Where the registry takes images: nothing but its own machine reaches that. */
+export const PUSH_ADDRESS = "127.0.0.1";
 
 function process(
   machine: Machine,
   name: string,
   user: string,
   password: string,
-  port: number,
+  { address, port }: { address: string; port: number },
   storage: readonly string[],
+  tls: readonly string[] = [],
 ): Service {
-  const conf = `/etc/triplewide/${name}`;
+  const conf = `${CONF}/${name}`;
   return {
     name,
     machine: machine.name,
@@ -77,7 +93,9 @@ function process(
             `  filesystem: {rootdirectory: ${STORAGE}}`,
             "  delete: {enabled: true}",
             ...storage,
-            `http: {addr: "${machine.address}:${port}"}`,
+            "http:",
+            `  addr: "${address}:${port}"`,
+            ...tls,
             "auth:",
             `  htpasswd: {realm: triplewide, path: ${conf}.htpasswd}`,
             "",
@@ -89,7 +107,7 @@ function process(
       { path: `${conf}.password`, content: { format: "text", text: text`${user}:${secret(password)}` }, mode: "0600" },
     ],
     ports: [],
-    health: healthOf(tcp(machine.address, port)),
+    health: healthOf(tcp(address, port)),
     uid: 0,
     dirs: [],
     memoryMiB: 1024,
@@ -114,6 +132,8 @@ export interface PullLogin {
   user: string;
   /** Name of the secret that is the password. */
   secret: string;
+  /** Certificate, in PEM, of the authority that vouches for the server. @default any that the machine trusts */
+  authority?: Value;
 }
 
 /** `address:port` of the cluster's own registry; `undefined` where it has none. */
@@ -128,12 +148,12 @@ export function pullLogin(cluster: Cluster): PullLogin | undefined {
   const name = pullSecret(c);
   if (name === undefined) return undefined;
   const own = ownRegistry(cluster);
-  if (own !== undefined) return { server: own, user: REGISTRY_USER, secret: name };
+  if (own !== undefined) return { server: own, user: REGISTRY_USER, secret: name, authority: serviceAuthority(c) };
   return { server: (c.registry ?? "").replace(/\/.*$/, ""), user: c.registryUser ?? "", secret: name };
 }
 
 /** How whoever runs `pulumi up` logs in to the registry that images are pushed to; `undefined` where that needs no password. */
-export function pushLogin(cluster: Cluster): Omit<PullLogin, "server"> | undefined {
+export function pushLogin(cluster: Cluster): Pick<PullLogin, "user" | "secret"> | undefined {
   return ownRegistry(cluster) === undefined ? pullLogin(cluster) : { user: PUSH_USER, secret: PUSH_SECRET };
 }
 
