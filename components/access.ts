@@ -97,7 +97,7 @@ export function accessSummary(cluster: Cluster, stack: string, publicAddress: st
     ...(bastion
       ? ([
           [`pulumi stack output readme --stack ${stack}`, "how to connect, for the first time"],
-          [`ssh -N -F ~/.ssh/${cluster.name}.config ${cluster.name}-bastion`, "then pages open while this runs"],
+          [`ssh -N -F ~/.ssh/${cluster.name}.config ${pagesHost(cluster)}`, "then pages open while this runs"],
         ] as const)
       : []),
     [login, "the password"],
@@ -111,13 +111,18 @@ export function accessSummary(cluster: Cluster, stack: string, publicAddress: st
   ]);
 }
 
+/** Name in `sshConfig` by which pages are forwarded. */
+const pagesHost = ({ name }: Pick<Cluster, "name">): string => `${name}-pages`;
+
 /**
- * Settings for `ssh -F`: each machine by its name, the agents by their addresses, and every page forwarded while a
- * connection to the bastion is open. Only machines that show the host key that the stack gave them are connected to.
+ * Settings for `ssh -F`: each machine by its name, the agents by their addresses, and `<cluster>-pages`, while a connection to which is
+ * open every page is forwarded: it ends at the client, so that SSH encrypts all of the way to pages that are there. Only machines that
+ * show the host key that the stack gave them are connected to.
  */
 export function sshConfig(cluster: Cluster, bastionAddress: string): string {
   const c = cluster.config;
   const bastion = `${cluster.name}-bastion`;
+  const client = cluster.machines.find((m) => m.roles.includes("client"));
   const named = cluster.machines.filter((m) => GROUPS[m.group].lasting && !GROUPS[m.group].jumpHost);
   const host = (m: Machine): string => `Host ${cluster.name}-${m.name}\n  HostName ${m.address}\n`;
   const common = [
@@ -138,9 +143,9 @@ export function sshConfig(cluster: Cluster, bastionAddress: string): string {
       `Host ${bastion}\n`,
       `  HostName ${bastionAddress}\n`,
       `  HostKeyAlias ${hostKeyAlias(cluster, { name: "bastion" })}\n`,
-      ...forwards,
     ].join(""),
     ...named.map(host),
+    ...(client ? [`Host ${pagesHost(cluster)}\n  HostName ${client.address}\n${forwards.join("")}`] : []),
     `Host ${cluster.name}-* ${octets(c.networkCidr)} !${bastion}\n  ProxyJump ${bastion}\n`,
     common,
   ].join("\n");

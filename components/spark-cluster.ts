@@ -123,9 +123,9 @@ const RECORD_SECONDS = 300;
 export class SparkCluster extends pulumi.ComponentResource {
   /** MASTER for Spark: what a driver on the client connects to. */
   readonly masterUrl: pulumi.Output<string>;
-  /** Web pages by name, as they open on this machine while `ssh <cluster>-bastion` is connected. */
+  /** Web pages by name, as they open on this machine while `ssh <cluster>-pages` is connected. */
   readonly uis: pulumi.Output<Record<string, string>>;
-  /** Address of JupyterLab, as it opens on this computer while `ssh <cluster>-bastion` is connected: at the gateway, where there is one. */
+  /** Address of JupyterLab, as it opens on this computer while `ssh <cluster>-pages` is connected: at the gateway, where there is one. */
   readonly jupyterUrl: pulumi.Output<string>;
   /** Password of the gateway; empty without one. Secret. */
   readonly gatewayPassword: pulumi.Output<string>;
@@ -137,7 +137,7 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly jupyterToken: pulumi.Output<string>;
   /**
    * Address for Spark Connect's clients, with its token: through the gateway where people come to that without a tunnel (`userCidrs`), else
-   * while `ssh <cluster>-bastion` is connected. Empty without. Secret.
+   * while `ssh <cluster>-pages` is connected. Empty without. Secret.
    */
   readonly sparkRemote: pulumi.Output<string>;
   /** First password of each user of the hub, by their names; none where they log in by `oidcIssuer`, or there is no hub. Secret. */

@@ -534,12 +534,27 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
     const settings = sshConfig(cluster, "127.0.0.1")
       .replaceAll("~/.ssh/lab-known-hosts", join(folder, "known"))
       .replaceAll("~/.ssh/lab", join(folder, "user"))
-      .replace(/^ {2}LocalForward .*\n/gm, "")
+      .replace(/^ {2}LocalForward (?!8090 ).*\n/gm, "")
+      .replace(/LocalForward 8090 [\d.]+:8090/, `LocalForward ${port + 1} 127.0.0.2:${port}`)
+      // The client stands at an address of this machine, and a port of its own for what it shows.
+      .replace(/(Host lab-pages\n {2}HostName) [\d.]+\n/, `$1 127.0.0.2\n  HostKeyAlias lab-client\n`)
       .replace("User debian", `User ${userInfo().username}\n  Port ${port}\n  BatchMode yes`);
     writeFileSync(join(folder, "people"), settings);
     const reach = () =>
       spawnSync("ssh", ["-F", join(folder, "people"), "lab-bastion", "echo in"], { encoding: "utf8" });
     expect(reach()).toMatchObject({ status: 0, stdout: "in\n" });
+    const client = await serve("127.0.0.2", hostKey("seed", "client").privateKey);
+    const tunnel = spawn("ssh", ["-N", "-F", join(folder, "people"), "lab-pages"]);
+    // The connection that forwards is the client's own, not the bastion's.
+    await expect.poll(client, patient).toContain("Accepted publickey");
+    const page = () =>
+      new Promise<string>((told) => {
+        const socket = connectTo(port + 1, "127.0.0.1", () => socket.once("data", (data) => told(String(data))));
+        socket.once("error", () => told("")).once("data", () => socket.destroy());
+      });
+    await expect.poll(page, patient).toMatch(/^SSH-2.0/);
+    tunnel.kill();
+    await once(tunnel, "exit");
     for (const server of servers.splice(0)) {
       server.kill();
       await once(server, "exit");
