@@ -294,7 +294,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         ({ code }) => code === 0,
       );
     } finally {
-      await agent.sh(`cp /root/daemon.json ${daemon}; mv /root/ca.crt ${trustFile()}; systemctl reload docker`);
+      await agent.sh(`mv /root/daemon.json ${daemon}; mv /root/ca.crt ${trustFile()}; systemctl reload docker`);
     }
   });
 

@@ -202,6 +202,7 @@ const NAMES: Readonly<Record<string, ReadonlySet<string>>> = {
 /** Comparisons with a name that stay, and why. Everything else is a fact that belongs in a record. */
 const ALLOWED: Readonly<Record<string, string>> = {
   "cluster/services/registry/registry.ts: ownRegistry: role registry": "a service finds its own machine by its role",
+  "components/access.ts: sshConfig: role client": "people's tunnel ends where the gateway and the notebooks are",
   "render/cloud-init.ts: driversPython: image client": "drivers run in this image and in no other",
   "mesos/leader.ts: askLeader: role mesos-master": "the operator interface is the masters'",
   "spark/master.ts: #leader: role spark-master": "what scale asks is what the masters say",

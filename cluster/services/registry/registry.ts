@@ -52,7 +52,7 @@ export function registryReader(ctx: Context, machine: Machine): Service {
         name: "http",
         key: "registryPort",
         port: registryPort,
-        from: ["master", "zookeeper", "agent", "datanode", "client", "bastion"],
+        from: ["master", "zookeeper", "agent", "datanode", "client"],
       },
     ],
     after: ["registry"],
