@@ -2,6 +2,7 @@ import { totalAgents } from "../agent-groups.ts";
 import type { Context } from "../context.ts";
 import { SHM_MIB } from "../memory.ts";
 import { agentsRegistered, taskFolders } from "../services/mesos/mesos.ts";
+import { EXECUTOR_SECRET } from "../services/spark/executor-secret.ts";
 import { SPARK_HOME } from "../services/spark/spark.ts";
 import { image } from "../values.ts";
 import { registersWithMesos } from "./mesos-wiring.ts";
@@ -13,9 +14,10 @@ function wire(ctx: Context): Wiring {
     "spark.mesos.executor.docker.image": image("spark-python"),
     "spark.mesos.executor.docker.forcePullImage": "false",
     "spark.mesos.executor.docker.parameters": `network=host,shm-size=${SHM_MIB}m`,
-    ...(folders.length > 0
-      ? { "spark.mesos.executor.docker.volumes": folders.map(({ path }) => `${path}:${path}:rw`).join(",") }
-      : {}),
+    "spark.mesos.executor.docker.volumes": [
+      `${EXECUTOR_SECRET}:${EXECUTOR_SECRET}:ro`,
+      ...folders.map(({ path }) => `${path}:${path}:rw`),
+    ].join(","),
     "spark.mesos.executor.home": SPARK_HOME,
   });
 }

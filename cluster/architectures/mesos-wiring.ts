@@ -3,6 +3,7 @@ import { overheadMiB } from "../memory.ts";
 import { KNOWN_PEERS } from "../services/mesos/libprocess.ts";
 import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
 import { PRINCIPALS } from "../services/mesos/principals.ts";
+import { FINDS_SECRET } from "../services/spark/executor-secret.ts";
 import { connectionProperties } from "../services/spark/spark.ts";
 import { hasTeams } from "../teams.ts";
 import { secret, type Value } from "../values.ts";
@@ -28,12 +29,12 @@ export function registersWithMesos(
       // A fixed port would have to be among what Mesos offers, and only one executor of an agent could have it: executors take
       // any. The driver's own stays.
       "spark.driver.blockManager.port": String(c.blockManagerPort),
-      // Unlike Spark's own workers, Mesos' executors are not told that connections are authenticated and encrypted, nor the
-      // secret, before their first one.
+      // Unlike Spark's own workers, Mesos' executors are not told that connections are authenticated and encrypted before their
+      // first one. Their agent has the secret.
       "spark.executorEnv.JAVA_TOOL_OPTIONS": Object.entries(connectionProperties(c))
         .map(([property, value]) => `-D${property}=${value}`)
         .join(" "),
-      "spark.executorEnv._SPARK_AUTH_SECRET": secret("spark-auth"),
+      ...FINDS_SECRET,
       "spark.mesos.coarse": "true",
       // Spark itself never uses an agent again on which two executors failed, and has one name for who tasks are on agents and in HDFS.
       "spark.plugins": ["triplewide.mesos.AgentsAgain", "triplewide.mesos.ExecutorUser", c.sparkConf["spark.plugins"]]

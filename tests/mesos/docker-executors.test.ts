@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { localReference } from "../../cluster/images.ts";
+import { EXECUTOR_SECRET } from "../../cluster/services/spark/executor-secret.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
@@ -9,6 +10,7 @@ import { comesBackToAgents } from "./bans.ts";
 import { OTHER, REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { refusesForgeries } from "./forgeries.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
+import { keepsSparkSecret } from "./secrets.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-executors", 3, [
   "architecture=docker-executors",
@@ -95,6 +97,19 @@ describe("docker-executors: each executor a container of the worker image", () =
     expect(said.map((r) => r.output).join("\n")).toContain(`docker-guard: refused: ${reason}`);
   });
 
+  test("a container of another framework is not given Spark's secret", async () => {
+    const image = localReference("spark-python", cluster.cluster.config, pinnedVersions(ROOT));
+    const volumes = JSON.stringify([{ container_path: "/token", host_path: EXECUTOR_SECRET, mode: "RO" }]);
+    const task = { command: "cat /token", containerizer: "docker", docker_image: image, volumes };
+    const { output } = await cluster.otherFramework(OTHER, OTHER, task);
+    expect(output).toContain("status 125");
+    expect(output).not.toContain("TASK_FINISHED");
+    // It is the framework that is refused, not the volume.
+    const volume = `${EXECUTOR_SECRET}:${EXECUTOR_SECRET}:ro`;
+    const spark = cluster.job(2, { "spark.mesos.executor.docker.volumes": volume });
+    expect((await spark.done).output).toContain(spark.says);
+  });
+
   test("another image is refused, and Mesos' message names it", async () => {
     const { output } = await cluster.refused({ "spark.mesos.executor.docker.image": "evil:1" }, "evil:1");
     expect(output).toContain("docker-guard: refused: the image evil:1");
@@ -126,6 +141,7 @@ describe("docker-executors: each executor a container of the worker image", () =
 
   sharesMesos(cluster);
   refusesForgeries(cluster);
+  keepsSparkSecret(cluster);
   survivesFaults(cluster);
   comesBackToAgents(cluster);
   growsAndShrinks(cluster);

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { describeCluster, loadConfig } from "../../cluster/load.ts";
 import { http, line, type Probe } from "../../cluster/probe.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
@@ -10,7 +11,7 @@ import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/operator.ts";
-import { containerName } from "../../render/compose.ts";
+import { containerName, projectName, TASKS_LABEL } from "../../render/compose.ts";
 import { probeCommand } from "../../render/probe.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 
@@ -116,11 +117,47 @@ export class MesosCluster extends TestCluster {
   /** What the leading master says of itself to its operator. */
   async state(): Promise<string> {
     const [leader = 0] = await this.leadingMasters();
-    const at = `${this.address(`master-${leader}`)}/${this.cluster.config.mesosMasterPort}`;
-    const head = `GET /state HTTP/1.0\\r\\nAuthorization: Basic %s\\r\\n\\r\\n`;
-    const ask = `exec 3<>/dev/tcp/${at} && printf '${head}' "$(base64 -w0 ${ADMIN_LOGIN})" >&3 && cat <&3`;
-    const { output } = await this.exec(this.part(`master-${leader}`, "mesos-master"), ["bash", "-c", ask]);
+    return this.page(`master-${leader}`, "/state");
+  }
+
+  /** What a page of a master or an agent says to its operator, or its interface to a call. */
+  async page(machine: string, path: string, call?: object): Promise<string> {
+    const { mesosMasterPort, mesosAgentPort } = this.cluster.config;
+    const master = machine.startsWith("master");
+    const at = `${this.address(machine)}/${master ? mesosMasterPort : mesosAgentPort}`;
+    const body = call === undefined ? "" : JSON.stringify(call);
+    const head = [
+      `${call === undefined ? "GET" : "POST"} ${path} HTTP/1.0`,
+      "Authorization: Basic %s",
+      ...(call === undefined ? [] : ["Content-Type: application/json", "Accept: application/json"]),
+      `Content-Length: ${body.length}`,
+      "",
+      body,
+    ].join("\\r\\n");
+    // An agent has its operator's login as Mesos reads it.
+    const read = `import json; c = json.load(open("/etc/mesos/http-credentials.json"))["credentials"][0]; print(c["principal"], c["secret"], sep=":", end="")`;
+    const login = master ? `base64 -w0 ${ADMIN_LOGIN}` : `python3 -c '${read}' | base64 -w0`;
+    const ask = `login=$(${login}) && exec 3<>/dev/tcp/${at} && printf '${head}' "$login" >&3 && cat <&3`;
+    const service = master ? "mesos-master" : "mesos-agent";
+    const { output } = await this.exec(this.part(machine, service), ["bash", "-c", ask]);
+    expect(output, `${machine} ${path}`).toMatch(/^HTTP\/1\.[01] 200 /);
     return output.slice(output.indexOf("\r\n\r\n"));
+  }
+
+  /** Ids of the cluster's containers that run, and of those of its tasks. */
+  async allContainers(): Promise<string[]> {
+    const project = projectName(this.name);
+    const found = await Promise.all(
+      ["com.docker.compose.project", TASKS_LABEL].map((label) =>
+        dockerLines(this.#docker, ["ps", "-q", "--filter", `label=${label}=${project}`]),
+      ),
+    );
+    return found.flat();
+  }
+
+  /** What Docker says to a command, whether it succeeds or not. */
+  async inDocker(words: string[]): Promise<string> {
+    return (await captured(this.#docker.client, words)).output;
   }
 
   /** The frameworks that are registered. */
@@ -160,20 +197,20 @@ export class MesosCluster extends TestCluster {
 
   async hasExecutor(agent: string): Promise<boolean> {
     if ((await this.taskContainers(agent)).length > 0) return true;
-    const { code } = await this.exec(agent, ["pgrep", "-f", "CoarseGrainedExecutorBackend"]);
+    const { code } = await this.exec(this.part(agent, "mesos-agent"), ["pgrep", "-f", "CoarseGrainedExecutorBackend"]);
     return code === 0;
   }
 
   async killExecutor(agent: string): Promise<void> {
     const containers = await this.taskContainers(agent);
     if (containers.length > 0) await docker(this.#docker, ["kill", ...containers]);
-    else await this.exec(agent, ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]);
+    else await this.exec(this.part(agent, "mesos-agent"), ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]);
   }
 
   /** As when its machine loses power: what it started goes with it. */
   async killAgent(agent: string): Promise<void> {
     const containers = await this.taskContainers(agent);
-    await docker(this.#docker, ["kill", this.container(agent), ...containers]);
+    await docker(this.#docker, ["kill", this.container(this.part(agent, "mesos-agent")), ...containers]);
   }
 
   /** Runs something where users work. */

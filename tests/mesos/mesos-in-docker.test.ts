@@ -4,6 +4,7 @@ import { growsAndShrinks } from "./allocation.ts";
 import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { refusesForgeries } from "./forgeries.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
+import { keepsSparkSecret } from "./secrets.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-mesos", 4, ["architecture=mesos-in-docker", ...REDUNDANT]);
 
@@ -25,6 +26,7 @@ describe("mesos-in-docker: everything in images, three masters", () => {
 
   sharesMesos(cluster);
   refusesForgeries(cluster);
+  keepsSparkSecret(cluster);
   survivesFaults(cluster);
   growsAndShrinks(cluster);
 });

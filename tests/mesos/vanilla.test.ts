@@ -5,6 +5,7 @@ import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { refusesForgeries } from "./forgeries.ts";
 import { keepsTarball } from "./kept-tarball.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
+import { keepsSparkSecret } from "./secrets.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-vanilla", 2, ["architecture=vanilla", ...REDUNDANT]);
 
@@ -27,6 +28,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
   keepsTarball(cluster);
   sharesMesos(cluster);
   refusesForgeries(cluster);
+  keepsSparkSecret(cluster);
   survivesFaults(cluster);
   growsAndShrinks(cluster);
 

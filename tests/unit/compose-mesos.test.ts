@@ -108,7 +108,7 @@ describe("dynamic allocation on Mesos", () => {
           "MACHINE=lab-agent-1\nPROJECT=triplewide-lab\nSELF=lab-agent-1-mesos-agent\n",
         );
         expect(cluster.spark.conf["spark.mesos.executor.docker.volumes"]).toBe(
-          "/var/lib/spark/work:/var/lib/spark/work:rw,/home/spark/work:/home/spark/work:rw",
+          "/etc/spark/executor.token:/etc/spark/executor.token:ro,/var/lib/spark/work:/var/lib/spark/work:rw,/home/spark/work:/home/spark/work:rw",
         );
       }
     },

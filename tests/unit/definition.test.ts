@@ -396,7 +396,10 @@ describe("what tasks may have", () => {
 
   test("agents' Docker takes the images and folders that the config names", () => {
     const own = policyOf({ architecture: "docker-executors", dynamicAllocation: false, sharedStorage: "none" });
-    expect(own).toMatchObject({ images: ["{{image:spark-python}}"], volumes: {} });
+    expect(own.images).toEqual(["{{image:spark-python}}"]);
+    expect(own.volumes).toEqual({ "/etc/spark/executor.token": { mode: "ro", notRoles: [] } });
+    const flink = policyOf({ architecture: "docker-executors", mesosFrameworks: ["flink"] });
+    expect(flink.volumes).toMatchObject({ "/etc/spark/executor.token": { mode: "ro", notRoles: ["flink"] } });
     const more = policyOf({
       architecture: "marathon-standalone",
       sharedStorage: "none",

@@ -30,6 +30,7 @@ writeFileSync(
     volumes: {
       "/var/lib/spark/work": { mode: "rw" },
       "/etc/spark/spark-defaults.conf": { mode: "ro", role: "marathon" },
+      "/etc/spark/executor.token": { mode: "ro", notRoles: ["batch"] },
     },
     processes: 1000,
     workDir: work,
@@ -113,6 +114,15 @@ describe("a task's container", () => {
     expect(guard("run", "-v", link, "--name", "mesos-1", IMAGE).code).toBe(0);
     const file = "/etc/spark/spark-defaults.conf:/etc/spark/spark-defaults.conf:ro";
     expect(guard("run", "-e", "MESOS_ALLOCATION_ROLE=marathon", "-v", file, "--name", "mesos-1", IMAGE).code).toBe(0);
+    const secret = "/etc/spark/executor.token:/etc/spark/executor.token";
+    const asks = (role: string, volume: string) =>
+      guard("run", "-e", `MESOS_ALLOCATION_ROLE=${role}`, "-v", volume, "--name", "mesos-1", IMAGE);
+    for (const role of ["spark", "etl"]) expect(asks(role, `${secret}:ro`).code).toBe(0);
+    expect(asks("batch", `${secret}:ro`).error).toContain(`refused: the volume ${secret}:ro; tasks may have /var/lib`);
+    expect(asks("spark", `${secret}:rw`).error).toContain("/etc/spark/executor.token (ro)");
+    expect(asks("spark", secret).code).toBe(125);
+    // Mesos before 1.9.
+    expect(guard("run", "-v", `${secret}:ro`, "--name", "mesos-1", IMAGE).code).toBe(0);
   });
 
   test.each([

@@ -167,11 +167,15 @@ class Guard:
             if not re.fullmatch(re.escape(os.path.realpath(self.policy["workDir"])) + RUN, os.path.realpath(source)):
                 refuse(f"the volume {volume}, which is no sandbox")
         else:
-            allowed = {path: has["mode"] for path, has in self.policy["volumes"].items() if has.get("role", role) == role}
+            allowed = {path: has["mode"] for path, has in self.policy["volumes"].items() if self.may(role, has)}
             if source not in allowed or (allowed[source] == "ro" and mode != ["ro"]):
                 names = ", ".join(f"{path} ({how})" for path, how in allowed.items()) or "none"
                 refuse(f"the volume {volume}; tasks may have {names} (config key taskVolumes names others)")
         return ":".join([self.host_path(source), target, *mode])
+
+    def may(self, role, has):
+        # Before 1.9 Mesos says no role: frameworks cannot be told from each other there.
+        return has.get("role", role) == role and role not in has.get("notRoles", [])
 
     def host_path(self, path):
         """The path by which the Docker engine knows a path of this container."""

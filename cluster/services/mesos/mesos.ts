@@ -9,6 +9,7 @@ import { hasTeams, roleOf, TEAM_LOGINS, teamNames, userNames } from "../../teams
 import type { Directory, File, Gate, Json, Machine, Service } from "../../types.ts";
 import { base64, image, secret, text, type Value } from "../../values.ts";
 import { FETCHER_HOME, feedsExecutors, fetcherClient } from "../hdfs/hdfs.ts";
+import { EXECUTOR_SECRET, executorSecretFile } from "../spark/executor-secret.ts";
 import {
   executorPorts,
   outsideSandbox,
@@ -264,11 +265,14 @@ export const taskFolders = (ctx: Context): Directory[] => [
 /** What an agent that starts containers calls instead of Docker and of Mesos' executor, and what tasks may have. */
 function containerFiles(ctx: Context): File[] {
   const c = ctx.config;
+  const mesosStartsExecutors = ctx.architecture.executorsStartedBy === "mesos";
   const volumes = {
     ...Object.fromEntries(taskFolders(ctx).map(({ path, at }) => [path, { mode: "rw", ...(at ? { at } : {}) }])),
     ...Object.fromEntries(c.taskVolumes.map((path) => [path, { mode: "rw" }])),
-    // It holds secrets.
+    // They hold secrets.
     ...(ctx.architecture.sparkMaster === "marathon" ? { [SPARK_CONF]: { mode: "ro", role: MARATHON_ROLE } } : {}),
+    // Not the roles that may have it, Spark's and its teams': a new team changes no agent.
+    ...(mesosStartsExecutors ? { [EXECUTOR_SECRET]: { mode: "ro", notRoles: c.mesosFrameworks } } : {}),
   };
   return [
     scriptFile(ctx, AGENT_DOCKER, `${SCRIPTS}/agent-docker.sh`),
@@ -362,6 +366,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
       }),
       ...(sparkOnMarathon ? [marathonSparkFile(ctx)] : []),
+      ...(ctx.architecture.executorsStartedBy === "mesos" ? [executorSecretFile()] : []),
       ...(feedsExecutors(ctx) ? [fetcherClient(ctx)] : []),
     ],
     ports: [
