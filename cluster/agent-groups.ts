@@ -50,9 +50,22 @@ export const agentConfigs = (c: Config): { name: string | undefined; config: Con
 export const totalAgents = (c: Pick<Config, "agentCount" | "agentGroups">): number =>
   Object.values(c.agentGroups).reduce((sum, { count }) => sum + count, c.agentCount);
 
-/** Cores of all agents, where the config tells those of each; `undefined` where it does not. */
-export const totalOf = (c: Config, size: (config: Config) => number | undefined): number | undefined =>
-  agentConfigs(c).reduce<number | undefined>((sum, { config }) => {
+/** The team that the agents of a group are kept for; none where they are everybody's. */
+export const teamOf = (c: Groups, name: string | undefined): string | undefined =>
+  name === undefined ? undefined : c.agentGroups[name]?.team;
+
+/**
+ * Cores, say, of all agents, where the config tells those of each; `undefined` where it does not.
+ *
+ * @param kept Which agents count, by the team that they are kept for. @default all
+ */
+export const totalOf = (
+  c: Config,
+  size: (config: Config) => number | undefined,
+  kept: (team: string | undefined) => boolean = () => true,
+): number | undefined =>
+  agentConfigs(c).reduce<number | undefined>((sum, { name, config }) => {
+    if (!kept(teamOf(c, name))) return sum;
     const each = size(config);
     return sum === undefined || each === undefined ? undefined : sum + each * config.agentCount;
   }, 0);

@@ -13,6 +13,7 @@ import {
   blocks,
   devicesOf,
   GROUP_ATTRIBUTE,
+  teamOf,
   totalOf,
 } from "./agent-groups.ts";
 import { architectureOf, hasMesos, mesosStartsExecutors } from "./architectures/index.ts";
@@ -439,6 +440,24 @@ function teams(c: Config, refuse: Refuse): void {
   if (c.defaultTeam !== undefined && !names.includes(c.defaultTeam)) {
     refuse("defaultTeam", `one of teams (${names.join(", ") || "there are none"})`, "name one of them, or remove it");
   }
+  const kept = agentGroupNames(c).flatMap((group) => teamOf(c, group) ?? []);
+  for (const group of agentGroupNames(c)) {
+    const team = teamOf(c, group);
+    if (team === undefined || names.includes(team)) continue;
+    if (facts.executorsStartedBy !== "mesos") {
+      const rule = `without a team in architecture ${c.architecture}: Spark's own master gives executors to jobs there, and it knows no teams`;
+      refuse("agentGroups", rule, "remove team", `${group}: ${team}`);
+      continue;
+    }
+    const rule = `with a team that is one of teams (${names.join(", ") || "there are none"})`;
+    refuse("agentGroups", rule, "name one of them, or remove team", `${group}: ${team}`);
+  }
+  const keptFor = (team: string, resource: "cores" | "memoryMiB"): number | undefined =>
+    totalOf(
+      c,
+      (config) => agentSize(config, facts)[resource],
+      (of) => of === team,
+    );
   const rows = [
     ["cpus", "cpusMax", executorCores(c, facts) ?? 1, "cores"],
     ["memoryMiB", "memoryMaxMiB", executorMiB(c), "memoryMiB"],
@@ -455,11 +474,25 @@ function teams(c: Config, refuse: Refuse): void {
       if (bound !== undefined && bound < team[least]) {
         refuse("teams", `with ${most} (${bound}) no less than ${least}`, `raise ${most}, or remove it`, shown);
       }
+      const own = keptFor(name, resource);
+      if (bound !== undefined && own !== undefined && bound < own) {
+        const rule = `with ${most} (${bound}) no less than the agents have that are kept for it, ${own}`;
+        refuse("teams", rule, `raise ${most}, or remove it`, shown);
+      }
     }
-    const sum = names.reduce((total, name) => total + (c.teams[name]?.[least] ?? 0), 0);
-    const room = totalOf(c, (config) => agentSize(config, facts)[resource]);
+    // What a team has for itself is no part of what all share.
+    const sum = names.reduce(
+      (total, name) => total + Math.max(0, (c.teams[name]?.[least] ?? 0) - (keptFor(name, resource) ?? 0)),
+      0,
+    );
+    const room = totalOf(
+      c,
+      (config) => agentSize(config, facts)[resource],
+      (team) => team === undefined,
+    );
+    const whose = kept.length > 0 ? "agents of no team" : "agents";
     if (room !== undefined && sum > room) {
-      const rule = `with no more ${least} together than the agents have, ${room}`;
+      const rule = `with no more ${least} together than the ${whose} have, ${room}`;
       refuse("teams", rule, "lower them, or add agents", sum);
     } else if (room !== undefined && c.defaultTeam === undefined && names.length > 0 && room - sum < executor) {
       const rule = `with room for an executor of jobs without a team: ${room - sum} ${least} of ${room} are left, and it takes ${executor}`;

@@ -105,14 +105,15 @@ export const shape = {
         )
         .default({}),
       addressBlock: z.int().min(1).max(16).optional(),
+      team: z.string().regex(NAME).optional(),
       gpus: z.array(z.string().regex(text.device.pattern, text.device.rule)).max(64).default([]),
       devices: z.array(z.string().regex(text.device.pattern, text.device.rule)).max(64).default([]),
     }),
     "a table such as {big: {count: 2, flavor: m1.xlarge, attributes: {disk: ssd}}}",
     {
       names: { pattern: /^[a-z][a-z0-9]{0,11}$/, rule: "a name of lower-case letters and digits, at most 12" },
-      doc: "Further groups of agents that differ from the `agentCount` others, by name: `count` machines `agent-<name>-1` and so on, their `flavor` (unset: `agentFlavor`), what each offers (`cpus`, `memoryMiB`, as `agentCpus` and `agentMemoryMiB`), and Mesos `attributes`. Every agent of a group has the attribute `group:<name>` as well: `spark.mesos.constraints=group:big` places a job's executors there. A group's addresses begin in the upper half of the network, in one of 16 blocks that follows from its name, or is `addressBlock`. `gpus` are the devices of an agent's GPUs, such as `/dev/nvidia0`, in architecture `standalone`: its executors have them, and Spark gives them to the tasks that ask for some (docs/SHARING.md); `devices` are others that their drivers need, such as `/dev/nvidiactl`. Taking a group out removes its agents and changes no other machine.",
-      fix: "give count for each group, and where wanted flavor, cpus, memoryMiB, attributes, addressBlock, gpus and devices",
+      doc: "Further groups of agents that differ from the `agentCount` others, by name: `count` machines `agent-<name>-1` and so on, their `flavor` (unset: `agentFlavor`), what each offers (`cpus`, `memoryMiB`, as `agentCpus` and `agentMemoryMiB`), and Mesos `attributes`. Every agent of a group has the attribute `group:<name>` as well: `spark.mesos.constraints=group:big` places a job's executors there. A group's addresses begin in the upper half of the network, in one of 16 blocks that follows from its name, or is `addressBlock`. `team` keeps the group for one of `teams`: its jobs run there as well as on the others, and nobody else's do (a Mesos reservation). `gpus` are the devices of an agent's GPUs, such as `/dev/nvidia0`, in architecture `standalone`: its executors have them, and Spark gives them to the tasks that ask for some (docs/SHARING.md); `devices` are others that their drivers need, such as `/dev/nvidiactl`. Taking a group out removes its agents and changes no other machine.",
+      fix: "give count for each group, and where wanted flavor, cpus, memoryMiB, attributes, addressBlock, team, gpus and devices",
     },
   ),
   removedAgents: size.list(/^agent-([a-z][a-z0-9]{0,11}-)?[1-9][0-9]*$/, "agent names such as agent-7 or agent-big-2", {
@@ -614,7 +615,7 @@ export const shape = {
     "a table such as {ml: {cpus: 40, memoryMiB: 163840, weight: 2}}",
     {
       names: { pattern: NAME, rule: "a name of lower-case letters, digits and dashes" },
-      doc: "Teams that share the cluster, by name, where Mesos starts executors. `cpus` and `memoryMiB` are kept free for a team whatever the others do (the guarantee of a Mesos quota); of what nobody has a guarantee for, teams get parts in proportion to `weight` (default 1). `cpusMax` and `memoryMaxMiB` bound what the jobs of a team have together. A driver belongs to the team that `TRIPLEWIDE_TEAM` names: it registers in the Mesos role of that name with a principal and secret of its own. Without it and without `defaultTeam`, it is in `mesosRole`, which has no guarantee (`TRIPLEWIDE_TEAM=spark` says so). `users` names those of the hub (`notebooks: hub`) whose jobs are in the team's role, each by a principal and secret of their own; those of no team are in the role of `defaultTeam`, and without it in `mesosRole`. `up` sets the numbers, and a change of them changes no machine; a new team, and another user in one, replaces masters and client.",
+      doc: "Teams that share the cluster, by name, where Mesos starts executors. `cpus` and `memoryMiB` are kept free for a team whatever the others do (the guarantee of a Mesos quota; agents that are a team's by `agentGroups` count towards it); of what nobody has a guarantee for, teams get parts in proportion to `weight` (default 1). `cpusMax` and `memoryMaxMiB` bound what the jobs of a team have together. A driver belongs to the team that `TRIPLEWIDE_TEAM` names: it registers in the Mesos role of that name with a principal and secret of its own. Without it and without `defaultTeam`, it is in `mesosRole`, which has no guarantee (`TRIPLEWIDE_TEAM=spark` says so). `users` names those of the hub (`notebooks: hub`) whose jobs are in the team's role, each by a principal and secret of their own; those of no team are in the role of `defaultTeam`, and without it in `mesosRole`. `up` sets the numbers, and a change of them changes no machine; a new team, and another user in one, replaces masters and client.",
       fix: "give whole numbers for cpus and memoryMiB (MiB), and where wanted cpusMax, memoryMaxMiB, weight and users, a list of names",
     },
   ),

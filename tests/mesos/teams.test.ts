@@ -121,6 +121,24 @@ describe("teams share a Mesos", () => {
     await cluster.cli("up", ["--no-smoke"]);
   });
 
+  test("agents of a team are its own, whatever the others ask for and however full the cluster is", async () => {
+    const group = { own: { count: 1, cpus: 2, memoryMiB: 3072, team: "bi" } };
+    const up = await cluster.cli("up", ["--no-smoke"], [`agentGroups=${JSON.stringify(group)}`]);
+    expect(up.code, up.output).toBe(0);
+    const own = cluster.part("agent-own-1", "mesos-agent");
+    const all = { "spark.cores.max": "10", "spark.dynamicAllocation.initialExecutors": "10" };
+    // What is guaranteed to bi is met by its own agent: of the others' 8 cores those of ml stay free, and 3 are for whoever comes.
+    const jobs = [cluster.job(60, all)];
+    await eventually("all cores that are nobody's", 240, held, ({ spark = 0 }) => spark >= 3);
+    expect(await cluster.hasExecutor(own)).toBe(false);
+    jobs.push(cluster.job(40, all, team("bi")));
+    const there = () => cluster.hasExecutor(own);
+    await eventually("a job of the team on its own agent", 240, there, (runs) => runs);
+    expect((await held()).spark).toBe(3);
+    for (const job of jobs) expect((await job.done).output).toContain(job.says);
+    await cluster.cli("up", ["--no-smoke"]);
+  });
+
   test("another number changes no container; a team that is taken out loses its quota", async () => {
     const more = await cluster.cli("up", ["--no-smoke"], [teams({ ...TEAMS, ml: { ...TEAMS.ml, cpus: 4 } })]);
     expect(more.output).toContain("Changed: quota of ml");

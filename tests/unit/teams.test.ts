@@ -58,6 +58,24 @@ describe("teams of a config", () => {
     ]);
   });
 
+  test("may have agents of their own, which count for them and for nobody else", () => {
+    const own = { count: 1, cpus: 4, memoryMiB: 8192, team: "ml" };
+    expect(found({ teams: { ml: { ...ml, cpus: 12 }, bi }, agentGroups: { own } })).toEqual([]);
+    // 12 cores are everybody's; 10 of what is guaranteed to ml and bi is not met by agents of their own, and 3 more are too many.
+    expect(found({ teams: { ml: { ...ml, cpus: 15 }, bi }, agentGroups: { own } })).toEqual([
+      ["teams", 13, "with no more cpus together than the agents of no team have, 12"],
+    ]);
+    expect(found({ teams: { ml, bi: { ...bi, cpusMax: 3 } }, agentGroups: { own: { ...own, team: "bi" } } })).toEqual([
+      ["teams", "bi: cpus 2", "with cpusMax (3) no less than the agents have that are kept for it, 4"],
+    ]);
+    expect(found({ agentGroups: { own: { ...own, team: "hr" } } })).toEqual([
+      ["agentGroups", "own: hr", "with a team that is one of teams (bi, ml)"],
+    ]);
+    expect(found({ architecture: "standalone", teams: {}, agentGroups: { own } })).toEqual([
+      ["agentGroups", "own: ml", expect.stringContaining("without a team in architecture standalone")],
+    ]);
+  });
+
   test.each(["standalone", "marathon-standalone"])("%s has none: Spark's master knows no teams", (architecture) => {
     const [problem, ...more] = found({ architecture });
     expect(problem?.slice(0, 2)).toEqual(["teams", "bi, ml"]);
@@ -78,6 +96,14 @@ describe("teams of a config", () => {
 });
 
 describe("what a cluster with teams holds", () => {
+  test("agents of a team offer what they have to its role alone", () => {
+    const agentGroups = { own: { count: 1, cpus: 4, memoryMiB: 8192, team: "ml" } };
+    const { services } = describeCluster(validate({ ...raw, agentGroups }, "test"));
+    const roleOf = (machine: string) =>
+      services.find((s) => s.machine === machine && s.name === "mesos-agent")?.env?.MESOS_default_role;
+    expect([roleOf("agent-1"), roleOf("agent-own-1")]).toEqual([undefined, "ml"]);
+  });
+
   const cluster = describeCluster(validate(raw, "test"));
   const files = (name: string) => {
     const service = cluster.services.find((s) => s.name === name);

@@ -1,4 +1,4 @@
-import { totalAgents } from "../../agent-groups.ts";
+import { teamOf, totalAgents } from "../../agent-groups.ts";
 import { type Context, scriptFile } from "../../context.ts";
 import { hasHub, scrapers } from "../../features.ts";
 import { PROCESSES } from "../../limits.ts";
@@ -301,6 +301,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ...(sparkOnMarathon ? [marathonSparkOffer(ctx)] : []),
   ];
   const attributes = Object.entries(c.mesosAttributes).map(([name, value]) => `${name}:${value}`);
+  const team = teamOf(c, machine.subgroup);
   const inContainer = ctx.architecture.mesos === "in-containers";
   // With "docker" the agent does not start on a machine that has no Docker.
   const docker = ctx.architecture.agentsStartContainers;
@@ -353,6 +354,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         http_credentials: `file://${CONF}/http-credentials.json`,
         resources: resources.join(";"),
         ...(attributes.length > 0 ? { attributes: attributes.join(";") } : {}),
+        // All that this agent has is of this role, and offered to no other.
+        ...(team === undefined ? {} : { default_role: team }),
         ...(inContainer || nested ? { systemd_enable_support: "false" } : {}),
       }),
     },
