@@ -47,13 +47,10 @@ async function recoverStack(environment: string, { adopt: takeIn }: Options): Pr
     process.stdout.write("Nothing to recover: no creation was cut off.\n");
     return;
   }
-  const cloud = Cloud.fromEnvironment({ folder: ROOT });
-  try {
+  await Cloud.with({ folder: ROOT }, async (cloud) => {
     if (cut) await mend(stack, cloud, checkpoint);
     if (takeIn) await adoptUnknown(stack, cloud);
-  } finally {
-    cloud.close();
-  }
+  });
 }
 
 /** Type and name of a resource, for people. */

@@ -147,7 +147,7 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<Site> {
 /** A cluster of a stack on OpenStack. */
 async function stackSite({ config, environment }: SiteRequest): Promise<Site> {
   const folder = projectFolder();
-  const there = await withCloud((cloud) => existingMachines(cloud, config.clusterName));
+  const there = await Cloud.with({ folder: ROOT }, (cloud) => existingMachines(cloud, config.clusterName));
   if (agentsAmong(config, there.keys()) === 0) {
     throw new UserError(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
   }
@@ -184,15 +184,6 @@ async function stackSite({ config, environment }: SiteRequest): Promise<Site> {
     },
     close: () => ssh.close(),
   };
-}
-
-async function withCloud<T>(ask: (cloud: Cloud) => Promise<T>): Promise<T> {
-  const cloud = Cloud.fromEnvironment({ folder: ROOT });
-  try {
-    return await ask(cloud);
-  } finally {
-    cloud.close();
-  }
 }
 
 /** A step of a preview. */

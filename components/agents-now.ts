@@ -19,12 +19,8 @@ export async function withAgentsOfToday(c: Config, root: string): Promise<Config
   const told = process.env[AGENTS_VARIABLE] ?? "";
   if (/^[1-9][0-9]{0,3}$/.test(told)) return withAgents(c, Number(told));
   try {
-    const cloud = Cloud.fromEnvironment({ folder: root });
-    try {
-      return withAgents(c, agentsAtUp(c, (await existingMachines(cloud, c.clusterName)).keys()));
-    } finally {
-      cloud.close();
-    }
+    const there = await Cloud.with({ folder: root }, (cloud) => existingMachines(cloud, c.clusterName));
+    return withAgents(c, agentsAtUp(c, there.keys()));
   } catch (error) {
     if (error instanceof CloudError) throw new pulumi.RunError(error.message);
     throw error;

@@ -11,12 +11,7 @@ import { CLOCK_SECONDS, PreflightError, preflight } from "./preflight.ts";
 /** @param folder Folder whose `clouds.yaml` comes first. @param home The account's home, with the keys of SSH. */
 export async function checkCloud(cluster: Cluster, folder: string, home?: string): Promise<Check[]> {
   try {
-    const cloud = Cloud.fromEnvironment({ folder });
-    try {
-      return await cloudChecks(cluster, cloud, home);
-    } finally {
-      cloud.close();
-    }
+    return await Cloud.with({ folder }, (cloud) => cloudChecks(cluster, cloud, home));
   } catch (error) {
     if (!(error instanceof CloudError)) throw error;
     return [problem("credentials", error.message)];

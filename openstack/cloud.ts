@@ -106,6 +106,20 @@ export class Cloud {
     return new Cloud(findCredentials(sources), options);
   }
 
+  /**
+   * Asks that cloud, and closes its connections.
+   *
+   * @throws CloudError as `fromEnvironment`.
+   */
+  static async with<T>(sources: CredentialSources, ask: (cloud: Cloud) => Promise<T>): Promise<T> {
+    const cloud = Cloud.fromEnvironment(sources);
+    try {
+      return await ask(cloud);
+    } finally {
+      cloud.close();
+    }
+  }
+
   /** Id of the project that everything is made in. @throws CloudError when the credentials do not work. */
   async projectId(): Promise<string> {
     return (await this.#authenticated()).projectId;

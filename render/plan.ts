@@ -229,7 +229,7 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     if (q.vcpus === null)
       line("  ? the flavors' sizes are not in flavorSizes; the cloud is asked before anything is created\n");
     const cost = costByDay(c, cluster.machines);
-    const costs = costsOfRange(c, cluster.machines);
+    const costs = document.agents?.costByDay;
     const spread = costs
       ? `: ${money(c, costs.least)} with the fewest agents, ${money(c, costs.most)} with the most`
       : "";
