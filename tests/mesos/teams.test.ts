@@ -125,7 +125,7 @@ describe("teams share a Mesos", () => {
     const group = { own: { count: 1, cpus: 2, memoryMiB: 3072, team: "bi" } };
     const up = await cluster.cli("up", ["--no-smoke"], [`agentGroups=${JSON.stringify(group)}`]);
     expect(up.code, up.output).toBe(0);
-    const own = cluster.part("agent-own-1", "mesos-agent");
+    const own = "agent-own-1-mesos-agent";
     const all = { "spark.cores.max": "10", "spark.dynamicAllocation.initialExecutors": "10" };
     // What is guaranteed to bi is met by its own agent: of the others' 8 cores those of ml stay free, and 3 are for whoever comes.
     const jobs = [cluster.job(60, all)];

@@ -99,6 +99,9 @@ describe("what a cluster with teams holds", () => {
   test("agents of a team offer what they have to its role alone", () => {
     const agentGroups = { own: { count: 1, cpus: 4, memoryMiB: 8192, team: "ml" } };
     const { services } = describeCluster(validate({ ...raw, agentGroups }, "test"));
+    // Masters let agents register that do so.
+    const acls = JSON.parse(files("mesos-master").get("/etc/mesos/acls.json") ?? "");
+    expect(acls.reserve_resources).toEqual([{ principals: { values: ["agent"] }, roles: { values: ["bi", "ml"] } }]);
     const roleOf = (machine: string) =>
       services.find((s) => s.machine === machine && s.name === "mesos-agent")?.env?.MESOS_default_role;
     expect([roleOf("agent-1"), roleOf("agent-own-1")]).toEqual([undefined, "ml"]);

@@ -146,8 +146,11 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
       ...users.map(({ principal, role }) => ({ principals: { values: [principal] }, roles: { values: [role] } })),
       { principals: ANY, roles: { type: "NONE" } },
     ],
-    // Agents offer Spark's ports to Marathon's role alone, and Mesos refuses an agent that may not.
+    // Agents offer Spark's ports to Marathon's role alone, or all that they have to a team's, and Mesos refuses an agent that may not.
     ...(marathon ? { reserve_resources: [{ principals: { values: [PRINCIPALS.agent] }, roles: ANY }] } : {}),
+    ...(hasTeams(c)
+      ? { reserve_resources: [{ principals: { values: [PRINCIPALS.agent] }, roles: { values: teamNames(c) } }] }
+      : {}),
     // The first rule that names a principal decides, so each of them has one that says no after that which says yes.
     run_tasks: [
       { principals: { values: [PRINCIPALS.spark] }, users: { values: [SPARK_TASK_USER] } },
