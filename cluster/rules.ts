@@ -523,7 +523,7 @@ function members(c: Config, refuse: Refuse): void {
       if (!Object.hasOwn(c.users, user)) {
         refuse(
           "teams",
-          `with users that users names (${userNames(c).join(", ")})`,
+          `with people of the key users (${userNames(c).join(", ")})`,
           "add them to users, or remove them",
           shown,
         );

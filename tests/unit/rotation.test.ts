@@ -30,6 +30,9 @@ test("so can those of a hub and of Spark Connect", () => {
     const { secrets } = define(raw);
     for (const { name } of secrets) if (!GIVEN.includes(name)) expect(rotationNote(name), name).toBeTruthy();
   }
+  const { secrets } = define({ notebooks: "hub", users: { ada: {} }, architecture: "vanilla" });
+  expect(secrets.map(({ name }) => name)).toContain("mesos-user.ada");
+  expect(rotationNote("mesos-user.ada")).toContain("end theirs in JupyterHub's admin page");
   // A secret that nobody has thought of is not waved through.
   expect(rotationNote("new-secret")).toBeUndefined();
 });

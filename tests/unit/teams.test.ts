@@ -53,7 +53,7 @@ describe("teams of a config", () => {
     expect(found({ ...hub, ...users(["ada"], ["bob"]) })).toEqual([]);
     expect(found({ ...hub, ...users(["ada", "eve", "ada"], ["bob", "ada"]) })).toEqual([
       ["teams", "ml: ada", "with each user in one team: ada is in bi too"],
-      ["teams", "ml: eve", "with users that users names (ada, bob)"],
+      ["teams", "ml: eve", "with people of the key users (ada, bob)"],
       ["teams", "ml: ada", "with each of its users once"],
     ]);
   });
