@@ -18,10 +18,14 @@ import { Stack } from "./stack.ts";
 
 const STATE = join(ROOT, "tests", "golden", "state", "standalone.json");
 
-/** What this version closes: these pages are reached through the gateway alone, and images are pushed by SSH to their registry's machine. */
-const CLOSED = ["agent-tcp-8081", "client-tcp-4040-4071", "master-tcp-8080", "registry-tcp-5000"].map(
-  (what) => `delete SecGroupRule demo-firewall-${what}-from-bastion`,
-);
+/** What this version closes: these pages are reached through the gateway, or by SSH to the client, and images are pushed by SSH to their registry's machine. */
+const CLOSED = [
+  "agent-tcp-8081",
+  "client-tcp-4040-4071",
+  "client-tcp-8888",
+  "master-tcp-8080",
+  "registry-tcp-5000",
+].map((what) => `delete SecGroupRule demo-firewall-${what}-from-bastion`);
 
 let cloud: FakeCloud;
 let stack: Stack;

@@ -39,6 +39,19 @@ describe.each(ARCHITECTURES)("the gateway of %s", (architecture) => {
     expect(publishedLinks(docker).map(({ service }) => service)).toContain("gateway");
   });
 
+  test("takes nobody who comes from the bastion by plain HTTP: people's tunnel ends at the client", () => {
+    const toClient = (more: RawConfig) =>
+      inCloud({ ...raw, ...more })
+        .firewall.filter(({ group, fromGroup }) => group === "client" && fromGroup === "bastion")
+        .map(({ first, last }) => [first, last]);
+    expect(toClient({})).toEqual([[22, 22]]);
+    const byAddress = { tls: "own", userCidrs: ["198.51.100.0/24"] };
+    expect(toClient(byAddress)).toEqual([
+      [22, 22],
+      [8090, 8090],
+    ]);
+  });
+
   test("alone holds what it logs in to pages with, and nobody's rights but to look", () => {
     const { secrets } = inCloud(raw);
     for (const name of ["gateway-password", "gateway-session"])

@@ -135,7 +135,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
         name: "jupyter",
         key: "jupyterPort",
         port: c.jupyterPort,
-        from: ["bastion"],
+        from: [],
         link: "http",
         login: true,
         page: {

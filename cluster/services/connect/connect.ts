@@ -54,7 +54,7 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
     ],
     // What executors connect to is among the ports of drivers on this machine.
     ports: [
-      { name: "grpc", key: "sparkConnectPort", port: c.sparkConnectPort, from: ["bastion"], link: "sc", login: true },
+      { name: "grpc", key: "sparkConnectPort", port: c.sparkConnectPort, from: [], link: "sc", login: true },
       {
         name: "ui",
         key: "sparkConnectUiPort",

@@ -2,11 +2,11 @@ import type { Config } from "../../../config/schema.ts";
 import type { WiredContext } from "../../context.ts";
 import { hasHub } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
-import type { Json, Machine, Page, Port, Service } from "../../types.ts";
+import type { Group, Json, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { CONNECT_PATHS } from "../connect/connect.ts";
 import { hubProxyPort, LOOPBACK } from "../hub/entrance.ts";
-import { isEncrypted } from "./entrance.ts";
+import { isEncrypted, isPublic } from "./entrance.ts";
 import { landingPage } from "./landing-page.ts";
 import { type ShownPage, shownPages } from "./pages.ts";
 import { type Encryption, ISSUERS } from "./tls.ts";
@@ -68,7 +68,7 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
         name: "pages",
         key: "gatewayPort",
         port: c.gatewayPort,
-        from: ["bastion"],
+        from: comers(c),
         link: "http",
         login: true,
         ...(isEncrypted(c) ? { forNetwork: true } : {}),
@@ -172,14 +172,17 @@ function sparkConnect({ config: c }: WiredContext, machine: Machine): Json[] {
   return [route({ path: [CONNECT_PATHS] }, { handler: "reverse_proxy", upstreams, transport, flush_interval: -1 })];
 }
 
+/** By whom people come who do not come by SSH, which ends on the gateway's own machine. */
+const comers = (c: Config): Group[] => (isPublic(c) ? ["bastion"] : []);
+
 /** Whether the gateway encrypts the hub's port. */
 const showsHub = (c: Config): boolean => hasHub(c) && isEncrypted(c);
 
-const hubEntrance = ({ hubPort: port }: Config): Port => ({
+const hubEntrance = (c: Config): Port => ({
   name: "hub",
   key: "hubPort",
-  port,
-  from: ["bastion"],
+  port: c.hubPort,
+  from: comers(c),
   link: "http",
   login: true,
   forNetwork: true,

@@ -111,7 +111,8 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
         name: "hub",
         key: "hubPort",
         port,
-        ...(isEncrypted(c) ? { from: [] } : { from: ["bastion"], link: "http" }),
+        from: [],
+        ...(isEncrypted(c) ? {} : { link: "http" }),
         login: true,
         page: {
           title: "Notebooks of users",
