@@ -121,6 +121,12 @@ def advice_on_jars(text: str) -> Optional[str]:
     """Which jars are missing in this session, and how it gets them."""
     if "org.apache.hadoop.fs.s3a" in text and "ClassNotFoundException" in text:
         return "this cluster has no object store: s3Endpoint or objectStore in its config adds the jars for s3a:// to all its machines"
+    if "No suitable driver" in text:
+        return (
+            "no driver of that database is in this session. For PostgreSQL, say: spark.stop(), then "
+            'SparkSession.builder.config("spark.jars.packages", "org.postgresql:postgresql:version").getOrCreate(), and '
+            '.option("driver", "org.postgresql.Driver")'
+        )
     source = re.search(r"Failed to find data source: ([\w-]+(?:\.[\w-]+)*)", text)
     if not (source or re.search(r"DATA_SOURCE_NOT_FOUND|ClassNotFoundException|No FileSystem for scheme", text)):
         return None

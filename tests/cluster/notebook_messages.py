@@ -71,6 +71,7 @@ pd.read_parquet("there.parquet")
 pd.DataFrame({"n": [1]}).to_csv("/tmp/mine.csv")
 spark.read.csv("file:/tmp/mine.csv").count()
 """,
+    "jdbc": 'spark.read.jdbc("jdbc:sqlite:mine.db", "mine")',
     "avro": 'spark.range(1).write.format("avro").save("a.avro")',
     "no module": "import seaborn",
     "%pip pandas": "%pip install pandas",

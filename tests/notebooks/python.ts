@@ -36,6 +36,7 @@ export function pythonSuite(cluster: TestCluster): void {
       expect(said["in HDFS"]).toContain("there.parquet is in HDFS, where Spark's relative paths lie");
       expect(said["web address"]).toContain("!wget URL");
       expect(said["file of the client"]).toContain("executors have no /tmp/mine.csv");
+      expect(said.jdbc).toContain('.option("driver", "org.postgresql.Driver")');
       expect(said.avro).toMatch(/org\.apache\.spark:spark-avro_2\.12:3\.5\.\d+/);
       expect(said["no module"]).toContain("this Python has no seaborn: %pip install");
       expect(said["%pip pandas"]).toContain("drivers and executors have it already");
