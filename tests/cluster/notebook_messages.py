@@ -10,11 +10,11 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 
-# Takes every core, until its input ends.
+# Takes every core, until its input ends, and gives none back while it is idle.
 HOLDER = """
 import sys
 from pyspark.sql import SparkSession
-spark = SparkSession.builder.appName("big-job").config("spark.cores.max", "100").getOrCreate()
+spark = SparkSession.builder.appName("big-job").config("spark.cores.max", "100").config("spark.dynamicAllocation.enabled", "false").getOrCreate()
 while len(spark.sparkContext.parallelize(range(64), 64).map(lambda _: __import__("socket").gethostname()).distinct().collect()) < 2:
     pass
 print("holding", flush=True)
