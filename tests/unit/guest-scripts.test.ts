@@ -98,7 +98,11 @@ describe("a machine's control groups", () => {
       'systemctl() { echo "systemctl $*"; }',
       "fit_cgroups; echo as it is",
     ];
-    const { stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script.join("\n")], { encoding: "utf8" });
+    const { stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script.join("\n")], {
+      encoding: "utf8",
+      // Debian's bash takes a socket for a login over the network, where no shell is around it, and reads /etc/bash.bashrc.
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     return `${stdout}${stderr}`.trim();
   }
   const [one, two] = ["cpu.cfs_quota_us", "cgroup.subtree_control"];
