@@ -211,3 +211,19 @@ describe("triplewide-shared", () => {
     expect(said).toMatch(/root squash\): name another shareType, or set sharedStorage to nfs$/);
   });
 });
+
+test("what stopped a first boot is said, however much the log says after it", () => {
+  const log = join(folder, "cloud-init-output.log");
+  const after = ["ci-info: | ssh-ed25519 |", "<14>Nov 27 10:05:10 cloud-init: ###", ...Array(40).fill("downloading")];
+  writeFileSync(log, ["triplewide    9s failed: mesosSource: another digest", ...after, ""].join("\n"));
+  const text = readFileSync(join(ROOT, "render/cloud-init/guest/ready"), "utf8");
+  const functions = ["last_lines", "of_first_boot"].map(
+    (name) => new RegExp(`^${name}\\(\\) \\{(?:.*\\}$|\\n[^]*?\\n\\}$)`, "m").exec(text)?.[0] ?? `no ${name}`,
+  );
+  writeFileSync(join(folder, "said"), `LINES_SHOWN=20 log=${log}\n${functions.join("\n")}\nof_first_boot\n`);
+  const { stdout } = spawnSync("bash", [join(folder, "said")], { encoding: "utf8" });
+  const lines = stdout.trimEnd().split("\n");
+  expect(lines).toHaveLength(20);
+  expect(lines.at(-1)).toBe("    triplewide    9s failed: mesosSource: another digest");
+  expect(stdout).not.toMatch(/ci-info|<14>/);
+});
