@@ -117,7 +117,7 @@ export class Stack {
     process.kill(-(update.pid ?? 0), "SIGKILL");
     await ended;
     // The lock of a process that is no more.
-    await this.pulumi("cancel", "--yes");
+    await this.#must("cancel", "--yes");
     return this.recover();
   }
 
