@@ -197,6 +197,20 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     what: "the step with agents that are a team's own, beside other work",
     passed: "that one",
   },
+  {
+    date: "2026-11-27",
+    ...OWN_BUILD,
+    test: "vanilla",
+    what: "three masters: jobs, faults, drain, HDFS, forged messages, Spark's secret",
+    passed: "all 21",
+  },
+  {
+    date: "2026-11-27",
+    ...OWN_BUILD,
+    test: "hub/mesos",
+    what: "`docker-executors` and `mesos-in-docker`: users of a hub in their teams' roles, against each other",
+    passed: "all 5 in each",
+  },
 ];
 
 /** What nobody has run so far. */
