@@ -34,7 +34,7 @@ export interface MesosRun {
   mesos: string;
   /** System, Docker, version of control groups. */
   where: string;
-  /** Name of the test, in the layer `mesos`. */
+  /** Name of the test, in the layer `mesos`, or with the folder of another. */
   test: string;
   /** What of it, in words. */
   what: string;
