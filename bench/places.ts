@@ -71,8 +71,9 @@ try {
     await run(times.local, ["--master", "local[2]", "file:/tmp/bench"]);
   }
 } finally {
-  await cluster.cli("down", ["--volumes"]);
+  // It is in the cluster's network, which could not be removed before.
   await server.remove();
+  await cluster.cli("down", ["--volumes"]);
 }
 
 const row = (what: string, on: number, local: number): string =>
