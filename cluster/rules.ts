@@ -440,7 +440,6 @@ function teams(c: Config, refuse: Refuse): void {
   if (c.defaultTeam !== undefined && !names.includes(c.defaultTeam)) {
     refuse("defaultTeam", `one of teams (${names.join(", ") || "there are none"})`, "name one of them, or remove it");
   }
-  const kept = agentGroupNames(c).flatMap((group) => teamOf(c, group) ?? []);
   for (const group of agentGroupNames(c)) {
     const team = teamOf(c, group);
     if (team === undefined || names.includes(team)) continue;
@@ -452,7 +451,8 @@ function teams(c: Config, refuse: Refuse): void {
     const rule = `with a team that is one of teams (${names.join(", ") || "there are none"})`;
     refuse("agentGroups", rule, "name one of them, or remove team", `${group}: ${team}`);
   }
-  const keptFor = (team: string, resource: "cores" | "memoryMiB"): number | undefined =>
+  /** What the agents have that are kept for a team, or for none. */
+  const roomFor = (team: string | undefined, resource: "cores" | "memoryMiB"): number | undefined =>
     totalOf(
       c,
       (config) => agentSize(config, facts)[resource],
@@ -474,7 +474,7 @@ function teams(c: Config, refuse: Refuse): void {
       if (bound !== undefined && bound < team[least]) {
         refuse("teams", `with ${most} (${bound}) no less than ${least}`, `raise ${most}, or remove it`, shown);
       }
-      const own = keptFor(name, resource);
+      const own = roomFor(name, resource);
       if (bound !== undefined && own !== undefined && bound < own) {
         const rule = `with ${most} (${bound}) no less than the agents have that are kept for it, ${own}`;
         refuse("teams", rule, `raise ${most}, or remove it`, shown);
@@ -482,15 +482,11 @@ function teams(c: Config, refuse: Refuse): void {
     }
     // What a team has for itself is no part of what all share.
     const sum = names.reduce(
-      (total, name) => total + Math.max(0, (c.teams[name]?.[least] ?? 0) - (keptFor(name, resource) ?? 0)),
+      (total, name) => total + Math.max(0, (c.teams[name]?.[least] ?? 0) - (roomFor(name, resource) ?? 0)),
       0,
     );
-    const room = totalOf(
-      c,
-      (config) => agentSize(config, facts)[resource],
-      (team) => team === undefined,
-    );
-    const whose = kept.length > 0 ? "agents of no team" : "agents";
+    const room = roomFor(undefined, resource);
+    const whose = agentGroupNames(c).some((group) => teamOf(c, group) !== undefined) ? "agents of no team" : "agents";
     if (room !== undefined && sum > room) {
       const rule = `with no more ${least} together than the ${whose} have, ${room}`;
       refuse("teams", rule, "lower them, or add agents", sum);
