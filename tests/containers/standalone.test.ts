@@ -214,11 +214,14 @@ describe("make up, on the embedded default", () => {
     await metrics.well();
     const found = (await metrics.vector('up{optional=""} == 1')).map(({ metric }) => `${metric.machine} ${metric.job}`);
     const workers = ["agent-1 spark-worker", "agent-2 spark-worker"];
-    const ofClient = ["client jupyter", "client machine", "client prometheus"];
+    const ofClient = ["client gateway", "client jupyter", "client machine", "client prometheus"];
     expect(found.sort()).toEqual([...workers, ...ofClient, "master-1 spark-master"]);
     expect(await metrics.vector("metrics_master_aliveWorkers_Value")).toMatchObject([
       { value: [expect.anything(), "2"] },
     ]);
+    // The gateway's own certificates are good for twelve hours, and renewed when a third of that is left.
+    const left = await metrics.vector("certificate_not_after_timestamp_seconds - time()");
+    expect(left.map(({ metric, value }) => [metric.job, Number(value[1]) > 3 * 3600])).toEqual([["gateway", true]]);
     const forget = (path: string) => metrics.door.get(path, { method: "POST" });
     expect((await forget("/metrics/api/v1/admin/tsdb/delete_series?match[]=up")).status).toBe(405);
     const around = "http://10.98.0.11:9090/api/v1/admin/tsdb/delete_series?match[]=up";

@@ -32,6 +32,18 @@ test("a hub is measured where nobody but the client is let in", () => {
   expect(target).toMatchObject({ targets: ["127.0.0.1:8101"], labels: { __metrics_path__: "/hub/metrics" } });
 });
 
+test("whatever shows a certificate says until when that is good", () => {
+  const certificates = (raw: RawConfig) =>
+    targetsOf(define({ monitoring: true, ...raw }))
+      .filter(({ labels }) => labels.__metrics_path__ === "/tls")
+      .map(({ labels }) => `${labels.job} ${labels.instance}`);
+  expect(certificates({ platform: "docker" })).toEqual([]);
+  expect(certificates({ platform: "docker", tls: "own" })).toEqual(["gateway 10.72.0.11:8090"]);
+  const machines = { ...CLOUD, architecture: "standalone", networkCidr: "10.80.0.0/16" };
+  expect(certificates(machines)).toEqual(["registry-reader 10.80.0.12:5000"]);
+  expect(certificates({ ...machines, tls: "own" })).toContain("gateway 10.80.0.11:8090");
+});
+
 describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
   const raw: RawConfig = {
     ...CLOUD,

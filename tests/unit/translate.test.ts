@@ -1,14 +1,16 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { X509Certificate } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttp } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createServer as createTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { eventually } from "../containers/harness.ts";
 
-/** `images/prometheus/translate`, which makes metrics of what Mesos and ZooKeeper say. */
+/** `images/prometheus/translate`, which makes metrics of what Mesos and ZooKeeper say, and of the certificates of others. */
 
 const folder = mkdtempSync(join(tmpdir(), "translate-"));
 const servers: Server[] = [];
@@ -25,6 +27,17 @@ async function listen(server: Server): Promise<string> {
 
 const zookeeper = (answer: string): Promise<string> => listen(createServer((socket) => socket.end(answer)));
 
+/** Who shows a certificate that is good for this many days, and from when until when that is, in seconds since 1970. */
+async function encrypted(name: string, days: number): Promise<number[]> {
+  const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)];
+  const made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=someone", "-days", String(days)];
+  execFileSync("openssl", ["req", ...made, "-keyout", key, "-out", cert], { stdio: "ignore" });
+  at[name] = await listen(createTls({ key: readFileSync(key), cert: readFileSync(cert) }, (socket) => socket.end()));
+  const { validFrom, validTo } = new X509Certificate(readFileSync(cert));
+  return [validFrom, validTo].map((time) => Date.parse(time) / 1000);
+}
+
+const good: Record<string, number[]> = {};
 const at: Record<string, string> = {};
 const LISTED = [
   ["mesos", "master", "/metrics/snapshot"],
@@ -32,6 +45,9 @@ const LISTED = [
   ["zookeeper", "lost", "mntr"],
   ["any", "agent", "/health"],
   ["any", "gone", "/health"],
+  ["tls", "year", "certificate"],
+  ["tls", "century", "certificate"],
+  ["tls", "agent", "certificate"],
 ] as const;
 
 async function ask(format: string, target: string, path: string): Promise<{ status: number; text: string }> {
@@ -54,6 +70,12 @@ beforeAll(async () => {
   at.lost = await zookeeper("This ZooKeeper instance is not currently serving requests\n");
   at.agent = await listen(createHttp((_, response) => response.writeHead(401).end()));
   at.gone = "127.0.0.1:1";
+  // Beyond 2050 a certificate writes its years with four digits.
+  for (const [name, days] of [
+    ["year", 365],
+    ["century", 36_500],
+  ] as const)
+    good[name] = await encrypted(name, days);
   at.stranger = await listen(
     createHttp((request, response) => {
       sent += JSON.stringify(request.headers);
@@ -98,8 +120,17 @@ test("what asks for a login is there, and who does not answer is not", async () 
   expect((await ask("any", at.gone ?? "", "/health")).status).toBe(503);
 });
 
+test("from when until when a certificate is good is read off it, whoever issued it", async () => {
+  for (const name of ["year", "century"]) {
+    const [from, until] = good[name] ?? [];
+    const text = `certificate_not_before_timestamp_seconds ${from}\ncertificate_not_after_timestamp_seconds ${until}\n`;
+    expect(await ask("tls", at[name] ?? "", "certificate"), name).toEqual({ status: 200, text });
+  }
+  expect((await ask("tls", at.agent ?? "", "certificate")).status).toBe(503);
+});
+
 test("nobody is asked, and sent the login, who is not among the targets", async () => {
-  for (const format of ["mesos", "any", "zookeeper"]) {
+  for (const format of ["mesos", "any", "zookeeper", "tls"]) {
     expect((await ask(format, at.stranger ?? "", "/metrics/snapshot")).status).toBe(404);
   }
   expect((await ask("mesos", at.master ?? "", "/teardown")).status).toBe(404);

@@ -6,6 +6,7 @@ import type { Group, Json, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { CONNECT_PATHS } from "../connect/connect.ts";
 import { hubProxyPort, LOOPBACK } from "../hub/entrance.ts";
+import { CERTIFICATE } from "../prometheus/targets.ts";
 import { isEncrypted, isPublic } from "./entrance.ts";
 import { landingPage } from "./landing-page.ts";
 import { type ShownPage, shownPages } from "./pages.ts";
@@ -63,19 +64,7 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
       },
       ...(encrypted.files ?? []),
     ],
-    ports: [
-      {
-        name: "pages",
-        key: "gatewayPort",
-        port: c.gatewayPort,
-        from: comers(c),
-        link: "http",
-        login: true,
-        ...(isEncrypted(c) ? { forNetwork: true } : {}),
-      },
-      ...(showsHub(c) ? [hubEntrance(c)] : []),
-      ...(encrypted.ports ?? []),
-    ],
+    ports: [door(c), ...(showsHub(c) ? [hubEntrance(c)] : []), ...(encrypted.ports ?? [])],
     // Where it is encrypted, it sends on to https whoever asks without.
     health: healthOf(http(machine.address, c.gatewayPort, "/health", `^HTTP/1.[01] ${isEncrypted(c) ? 308 : 200}`)),
     uid: GATEWAY_UID,
@@ -84,6 +73,17 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
     after: [],
   };
 }
+
+/** The port at which people open the pages. */
+export const door = (c: Config): Port => ({
+  name: "pages",
+  key: "gatewayPort",
+  port: c.gatewayPort,
+  from: comers(c),
+  link: "http",
+  login: true,
+  ...(isEncrypted(c) ? { forNetwork: true, metrics: [CERTIFICATE] } : {}),
+});
 
 type Handler = { readonly [key: string]: Json };
 

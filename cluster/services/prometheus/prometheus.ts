@@ -2,6 +2,7 @@ import type { WiredContext } from "../../context.ts";
 import { scrapers } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Machine, Page, Service } from "../../types.ts";
+import { door } from "../gateway/gateway.ts";
 import { viewerLogin } from "../mesos/mesos.ts";
 import { targetList, targetsOf } from "./targets.ts";
 
@@ -57,7 +58,9 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
     memoryMiB: 1024,
     after: [],
   };
-  const value = targetList(targetsOf(ctx, [...others, service]));
+  // The gateway is made of what this is: it shows it.
+  const gateway = c.gateway ? [{ name: "gateway", machine: machine.name, ports: [door(c)] }] : [];
+  const value = targetList(targetsOf(ctx, [...others, service, ...gateway]));
   const targets = { path: TARGETS, content: { format: "json", value }, mode: "0644", until: "[]\n" } as const;
   const logins = ctx.architecture.mesos === "none" ? [] : [viewerLogin("/etc/prometheus/mesos-login")];
   return { ...service, files: [targets, ...logins] };

@@ -1,5 +1,5 @@
 import type { WiredContext } from "../../context.ts";
-import type { Json, Service } from "../../types.ts";
+import type { Json, Metrics, Service } from "../../types.ts";
 
 /** One place that Prometheus reads, as its lists of targets have it (`file_sd_configs`). */
 export interface Target {
@@ -7,10 +7,13 @@ export interface Target {
   labels: Readonly<Record<string, string>>;
 }
 
+/** What is measured of a port that speaks TLS: from when until when its certificate is good. */
+export const CERTIFICATE = { path: "certificate", format: "tls" } as const satisfies Metrics;
+
 /** Every place of these services where there are metrics, read off their ports. Prometheus adds the label `instance`, the address. */
 export function targetsOf(
   { machines, config }: Pick<WiredContext, "machines" | "config">,
-  services: readonly Service[],
+  services: readonly Pick<Service, "name" | "machine" | "ports">[],
 ): Target[] {
   const machineOf = new Map(machines.map((machine) => [machine.name, machine]));
   return services.flatMap(({ name, machine: where, ports }) => {

@@ -6,6 +6,7 @@ import { platformOf } from "../../platforms.ts";
 import { healthOf, tcp } from "../../probe.ts";
 import type { Cluster, Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
+import { CERTIFICATE } from "../prometheus/targets.ts";
 
 /** User of the cluster's own registry who pulls images: every machine that runs some. */
 export const REGISTRY_USER = "triplewide";
@@ -53,6 +54,7 @@ export function registryReader(ctx: Context, machine: Machine): Service {
         key: "registryPort",
         port: registryPort,
         from: ["master", "zookeeper", "agent", "datanode", "client"],
+        metrics: [CERTIFICATE],
       },
     ],
     after: ["registry"],
