@@ -5,7 +5,8 @@
 #   make shell                IPython with spark ready      make notebook         JupyterLab's address
 #   make logs                 what the services say         make status           what runs, and where
 #   make drain AGENT=agent-2  take a Mesos agent out of service, wait until it is empty (BACK=1: give it back)
-#   make scale [DRY=1]        as many agents as are needed now, within agentsMin and agentsMax (DRY=1: only say it, and why)
+#   make scale [DRY=1]        as many agents as are needed now, within agentsMin and agentsMax, and the end of a cluster that nobody
+#                             has brought up for ttlHours (DRY=1: only say it, and why)
 #   make plan [JSON=1]        what the config describes     make lock             lock Python packages anew
 #   make images [IMAGES=all]  build the images         make recover ENV=...  after an update that was killed
 #   make rotate [NAME=secret]  lists the secrets; with a name, or all, replaces them and starts anew what holds them

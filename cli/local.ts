@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Config } from "../config/schema.ts";
-import { UserError } from "../lib/errors.ts";
+import { NotThere, UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { type Docker, findDocker } from "../local/docker.ts";
 import { find, type Project, projectOf } from "../local/project.ts";
@@ -53,7 +53,7 @@ export async function localCluster(config: Config, env: string): Promise<LocalCl
   const project = projectOf(ROOT, config.clusterName);
   const { containers } = await find(docker, project);
   if (containers.length === 0)
-    throw new UserError(
+    throw new NotThere(
       `no cluster "${config.clusterName}" runs here. Start it: make up${env === "local" ? "" : ` ENV=${env}`}`,
     );
   return { docker, project, containers };

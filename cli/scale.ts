@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { agentRange } from "../cluster/features.ts";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
@@ -5,11 +6,12 @@ import { platformOf } from "../cluster/platforms.ts";
 import { agentsAmong, counted, type Load, scaledAgents, wantedAgents, withAgents } from "../cluster/scaling.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
-import { UserError } from "../lib/errors.ts";
+import { NotThere, UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
 import { shellQuote } from "../lib/quote.ts";
 import { ROOT } from "../lib/root.ts";
 import { configHere } from "../local/agents.ts";
+import { lastUpHere, remove } from "../local/project.ts";
 import { up as bringUp } from "../local/up.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { AGENTS_VARIABLE, existingMachines } from "../openstack/inventory.ts";
@@ -19,9 +21,10 @@ import { leaveSpark } from "../spark/leave.ts";
 import { sparkLoad } from "../spark/load.ts";
 import type { OnMachines } from "../spark/master.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
+import { applyLifetime, type Endable } from "./lifetime.ts";
 import { localCluster } from "./local.ts";
 import { pulumi } from "./pulumi.ts";
-import { machinesOfStack } from "./stack.ts";
+import { lastUpOfStack, machinesOfStack, OWN_MESSAGE } from "./stack.ts";
 
 /** A cluster that is there, and what scaling it takes. */
 export interface Site {
@@ -34,8 +37,9 @@ export interface Site {
   giveBack: (agents: readonly Machine[]) => Promise<void>;
   /** Makes the cluster have so many agents. */
   apply: (agents: number) => Promise<void>;
-  close: () => Promise<void>;
 }
+
+type WholeSite = Site & Endable & { close: () => Promise<void> };
 
 /**
  * Makes a cluster have the agents that it should have at a time.
@@ -84,31 +88,47 @@ export async function scaleSite(
 
 interface Options extends ConfigOptions {
   dryRun: boolean;
+  notice?: string;
 }
 
 /** `triplewide scale`. */
 export function scale(): Command {
   return commandOf(
     "scale",
-    "Makes a cluster have as many agents as it needs now.",
-    "Within agentsMin and agentsMax, by `hours`, by what jobs wait for, and by which agents nothing has run on for idleMinutes. Agents go from the highest number down, and only those on which nothing runs. Meant to be run every few minutes (docs/OPERATIONS.md).",
+    "Makes a cluster have as many agents as it needs now, and ends a forgotten one.",
+    "Within agentsMin and agentsMax, by `hours`, by what jobs wait for, and by which agents nothing has run on for idleMinutes. Agents go from the highest number down, and only those on which nothing runs. With ttlHours, a cluster that nobody has brought up for so long is ended after a warning; its volumes stay. Meant to be run every few minutes (docs/OPERATIONS.md).",
     ["triplewide scale local --dry-run", "triplewide scale local --set agentsMin=1 --set agentsMax=3"],
   )
     .argument("<environment>", "name in Pulumi.<environment>.yaml")
     .option("--dry-run", "say what it would do and why, and change nothing", false)
+    .option(
+      "--notice <file>",
+      "write what people should know of the cluster's end into this file; it is empty where there is nothing (default: none)",
+    )
     .addOption(setOption())
     .action(async (environment: string, options: Options) => {
       const config = loadConfig(projectFolder(), environment, options.set);
-      if (agentRange(config) === undefined) {
+      if (agentRange(config) === undefined && config.ttlHours === undefined) {
         throw new UserError(
-          `environment "${environment}" has a number of agents (agentCount) and no range. Fix: set agentsMin and agentsMax`,
+          `environment "${environment}" has a number of agents (agentCount) and no range, and no ttlHours. Fix: set agentsMin and agentsMax, or ttlHours`,
         );
       }
       const report = (line: string): void => void process.stdout.write(`${line}\n`);
+      const tell = (notice: string): void => {
+        if (options.notice !== undefined) writeFileSync(options.notice, notice === "" ? "" : `${notice}\n`);
+      };
       const request: SiteRequest = { config, environment };
-      const site = await (platformOf(config).machinesAreContainers ? dockerSite(request) : stackSite(request));
+      const make = platformOf(config).machinesAreContainers ? dockerSite : stackSite;
+      const site = await make(request).catch((error) => {
+        if (!(error instanceof NotThere) || config.ttlHours === undefined) throw error;
+        report(`${config.clusterName}: nothing of it runs, so there is nothing to do`);
+      });
+      if (site === undefined) return tell("");
       try {
-        await scaleSite(site, { now: new Date(), dryRun: options.dryRun, report });
+        const how = { now: new Date(), dryRun: options.dryRun, report };
+        const { ended, notice } = await applyLifetime(site, how);
+        tell(notice);
+        if (!ended && agentRange(config) !== undefined) await scaleSite(site, how);
       } finally {
         await site.close();
       }
@@ -121,7 +141,7 @@ interface SiteRequest {
 }
 
 /** A cluster on this machine's Docker. */
-async function dockerSite({ config, environment }: SiteRequest): Promise<Site> {
+async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSite> {
   const { docker: d, project } = await localCluster(config, environment);
   const cluster = describeCluster(await configHere(d, project, config));
   const containerOf = (machine: Machine, name: string): string => {
@@ -140,16 +160,21 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<Site> {
       await captured(d.client, ["restart", ...agents.map((agent) => containerOf(agent, "spark-worker"))]);
     },
     apply: (agents) => bringUp({ root: ROOT, environment, config, smoke: false, agents }),
+    lastUp: async () => lastUpHere(project),
+    asRoot: (service, command) =>
+      captured(d.client, ["exec", "--user", "0:0", containerName(cluster, service), ...command]),
+    end: async () => void (await remove(d, project, false)),
+    upCommand: `make up${environment === "local" ? "" : ` ENV=${environment}`}`,
     close: async () => {},
   };
 }
 
 /** A cluster of a stack on OpenStack. */
-async function stackSite({ config, environment }: SiteRequest): Promise<Site> {
+async function stackSite({ config, environment }: SiteRequest): Promise<WholeSite> {
   const folder = projectFolder();
   const there = await Cloud.with({ folder: ROOT }, (cloud) => existingMachines(cloud, config.clusterName));
   if (agentsAmong(config, there.keys()) === 0) {
-    throw new UserError(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
+    throw new NotThere(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
   }
   const cluster = describeCluster(withAgents(config, agentsAmong(config, there.keys())));
   const { ssh } = await machinesOfStack(cluster, environment);
@@ -180,11 +205,25 @@ async function stackSite({ config, environment }: SiteRequest): Promise<Site> {
           `an update would change more than agents (${shown}); nothing was changed. Fix: pulumi up --stack ${environment}, then run this again`,
         );
       }
-      await pulumi(folder, ["up", "--yes", "--skip-preview", ...stack], "show", env);
+      await pulumi(folder, ["up", "--yes", "--skip-preview", "--message", OWN_MESSAGE, ...stack], "show", env);
     },
+    lastUp: () => lastUpOfStack(environment),
+    asRoot: (service, command) => {
+      const machine = cluster.machines.find(({ name }) => name === service.machine);
+      if (!machine) throw new Error(`no machine ${service.machine}`);
+      return asRoot(machine, ["docker", "exec", "--user", "0:0", unitName(service.name), ...command]);
+    },
+    end: async () => {
+      const stack = ["--stack", environment, "--non-interactive", "--message", OWN_MESSAGE];
+      await pulumi(folder, ["destroy", "--yes", "--skip-preview", ...SERVERS_ALONE, ...stack], "show");
+    },
+    upCommand: `pulumi up --stack ${environment}`,
     close: () => ssh.close(),
   };
 }
+
+/** Has `pulumi destroy` remove servers and what hangs on them: volumes, ports, addresses and secrets stay in the stack. */
+export const SERVERS_ALONE = ["--target", "**openstack:compute/instance:Instance::**", "--target-dependents"] as const;
 
 /** A step of a preview. */
 interface Step {

@@ -1,5 +1,6 @@
 import { hostKeyAlias } from "../cluster/host-keys.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
+import { UserError } from "../lib/errors.ts";
 import { Ssh } from "../machines/ssh.ts";
 import { projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
@@ -16,6 +17,44 @@ export interface StackMachines {
 export async function stackOutput(environment: string, name: string): Promise<string> {
   const args = ["stack", "output", name, "--show-secrets", "--stack", environment];
   return (await pulumi(projectFolder(), args, "read")).trim();
+}
+
+/** Message of the updates that `triplewide scale` runs, by which it knows them in a stack's history. */
+export const OWN_MESSAGE = "triplewide scale";
+
+/** Updates of a stack that are looked through for the last one that was not `triplewide scale`'s. */
+const HISTORY = 500;
+
+/** An update in a stack's history, as `pulumi stack history --json` has it: the newest first. */
+export interface StackUpdate {
+  kind: string;
+  message?: string;
+  startTime: string;
+  endTime?: string;
+}
+
+/**
+ * When the last update in a stack's history ended that `triplewide scale` did not run; where it ran all of them, when the first of those
+ * began, which is later. `undefined` where there is no update.
+ */
+export function lastUpIn(history: readonly StackUpdate[]): Date | undefined {
+  const updates = history.filter(({ kind }) => kind === "update");
+  const last = updates.find(({ message }) => message !== OWN_MESSAGE);
+  const time = last === undefined ? updates.at(-1)?.startTime : (last.endTime ?? last.startTime);
+  return time === undefined ? undefined : new Date(time);
+}
+
+/**
+ * When an update of a stack that `triplewide scale` did not run last ended.
+ *
+ * @throws UserError where there is no Pulumi CLI, or no such stack, or no update of it.
+ */
+export async function lastUpOfStack(environment: string): Promise<Date> {
+  const args = ["stack", "history", "--json", "--page-size", String(HISTORY), "--stack", environment];
+  const time = lastUpIn(JSON.parse((await pulumi(projectFolder(), args, "read")) || "[]"));
+  if (time === undefined)
+    throw new UserError(`stack ${environment} knows of no update. Fix: pulumi up --stack ${environment}`);
+  return time;
 }
 
 /** @throws UserError where there is no Pulumi CLI, or no such stack. */

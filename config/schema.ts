@@ -92,6 +92,10 @@ export const shape = {
   idleMinutes: size.integer(0, 525600, 30, {
     doc: "Minutes for which nothing must have run on an agent before `triplewide scale` takes it away.",
   }),
+  ttlHours: size.optionalInteger(1, 8760, {
+    doc: "Hours after the last `up` at which `triplewide scale` ends the cluster: its machines or containers go, and its volumes, addresses and secrets stay, so that another `up` brings it back with its data. It warns first, for a quarter of these hours, a day at most: in notebooks, on the gateway's first page, and where `scale` runs; another `up` gives it `ttlHours` anew.",
+    derived: "the cluster stays until somebody takes it down",
+  }),
   agentGroups: size.table(
     z.strictObject({
       count: z.int().min(0).max(2000),

@@ -17,6 +17,11 @@ export class UsageError extends UserError {
   override readonly exitCode: number = EXIT_USAGE;
 }
 
+/** What the command is about is not there: no cluster runs, or none was made. */
+export class NotThere extends UserError {
+  override name = "NotThere";
+}
+
 /** What a program prints for an error, and its exit code. A `UserError` is its message; any other error is a fault of ours, shown with its stack. */
 export function describeError(error: unknown): { text: string; exitCode: number } {
   if (error instanceof UserError) return { text: error.message, exitCode: error.exitCode };

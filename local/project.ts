@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { localReference } from "../cluster/images.ts";
@@ -31,6 +31,20 @@ export function projectOf(root: string, clusterName: string): Project {
 export const composeFile = (p: Project): string => join(p.dir, "compose.yaml");
 /** Path of the file with the cluster's secrets. */
 export const secretsFile = (p: Project): string => join(p.dir, "secrets.json");
+
+/** File whose time is that of the last `up` that a person ran. */
+const lastUpFile = (p: Project): string => join(p.dir, "last-up");
+
+/** Keeps in mind that a person has brought the cluster up now. */
+export const keepLastUp = (p: Project): void => writeFileSync(lastUpFile(p), "", { mode: 0o600 });
+
+/** When a person last brought the cluster up; of one that an older release brought up, when its Compose file was written. */
+export function lastUpHere(p: Project): Date {
+  const file = [lastUpFile(p), composeFile(p)].find((path) => existsSync(path));
+  if (file === undefined)
+    throw new UserError(`${p.dir} does not say when "${p.name}" was brought up. Fix: make up, in this checkout`);
+  return statSync(file).mtime;
+}
 
 /** Secrets of the config as they are; the others made on first use and kept as long as the cluster's volumes: data is locked with some of them. */
 function keepSecrets(

@@ -38,6 +38,7 @@ import { takenPorts } from "./ports.ts";
 import {
   composeFile,
   find,
+  keepLastUp,
   otherHome,
   type Project,
   projectOf,
@@ -149,6 +150,7 @@ export async function up(options: UpOptions): Promise<void> {
           "the cluster is up, but the smoke job failed (see above). It is left running: make logs, make smoke, make down",
         );
     }
+    if (agents === undefined) keepLastUp(project);
     printSummary(cluster, links, project, environment);
   } catch (error) {
     const interrupted = abort.signal.aborted;

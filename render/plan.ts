@@ -98,15 +98,20 @@ function agentsDocument({ config, machines }: Cluster): Pick<PlanDocument, "agen
   return { agents: { ...range, ...(costs ? { costByDay: { ...costs, currency: config.currency } } : {}) } };
 }
 
-/** How many agents there may be, and when. */
+/** How many agents there may be, and when; and when the cluster ends. */
 function agentLines(c: Config): string[] {
   const range = agentRange(c);
-  if (range === undefined) return [];
+  const end =
+    c.ttlHours === undefined
+      ? []
+      : [`Ends ${c.ttlHours} hours after its last up, by triplewide scale; volumes stay`, ""];
+  if (range === undefined) return end;
   const hours = Object.entries(c.hours).map(([text, least]) => `at least ${least} ${text}`);
   return [
     `Agents: ${range.min} to ${range.max}, as triplewide scale finds them needed; a first up makes ${c.agentCount}`,
     ...(hours.length > 0 ? [`  ${hours.join("; ")} (${c.timeZone})`] : []),
     "",
+    ...end,
   ];
 }
 

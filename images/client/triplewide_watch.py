@@ -9,11 +9,13 @@ After a cell that failed it adds what to do where Spark's trace does not say it:
 """
 
 import contextvars
+import json
 import os
 import re
 import sys
 import threading
 import time
+from datetime import datetime
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from triplewide_cluster import last_refusal, why_no_executor
@@ -38,6 +40,10 @@ AS_ASKED = re.compile(r"killed by driver|idle|Executor decommission|SparkContext
 SHARED = os.environ.get("TRIPLEWIDE_SHARED", "")
 # Spark's own modules that its distribution leaves out, by the format that asks for them.
 MODULES = {"avro": "spark-avro", "kafka": "spark-sql-kafka-0-10", "protobuf": "spark-protobuf"}
+
+
+# What `triplewide scale` writes before it ends a cluster that was forgotten.
+NOTICE = "/run/notice.json"
 
 
 def say(text: str) -> None:
@@ -152,6 +158,21 @@ def mib(text: str) -> int:
     return int(int(match[1]) * {"": 1 / 2**20, "k": 1 / 1024, "m": 1, "g": 1024, "t": 2**20}[match[2]])
 
 
+def notice_text() -> Optional[str]:
+    """What to tell people before the cluster ends; None where it does not."""
+    try:
+        with open(NOTICE, encoding="utf-8") as file:
+            notice = json.load(file)
+        ends, last_up = (datetime.fromisoformat(notice[key].replace("Z", "+00:00")) for key in ("ends", "lastUp"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    here = "%a %d %b %H:%M %Z"
+    return (
+        f"this cluster ends on {ends.astimezone():{here}}: nobody has run an up since {last_up.astimezone():{here}}. "
+        "Files and tables stay, what is in memory does not. Another up (make up, pulumi up) keeps it"
+    )
+
+
 class Watcher:
     def __init__(self, shell: Any):
         self.done: Optional[threading.Event] = None
@@ -159,6 +180,8 @@ class Watcher:
         self.advised: Set[str] = set()
         # Executors whose end was told already, by application.
         self.told: Set[Tuple[str, str]] = set()
+        # The notice that was told.
+        self.notice: Optional[str] = None
         shell.events.register("pre_run_cell", self.before_cell)
         shell.events.register("post_run_cell", self.after_cell)
 
@@ -167,6 +190,10 @@ class Watcher:
             self.done.set()
         self.done = threading.Event()
         self.advised = set()
+        notice = notice_text()
+        if notice and notice != self.notice:
+            say(notice)
+        self.notice = notice
         # In the cell's own context: what the thread prints belongs to this cell and not to the one that comes after.
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(self.watch, self.done), name="triplewide-watch", daemon=True).start()

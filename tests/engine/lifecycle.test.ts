@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { test as base, describe, expect } from "vitest";
-import { otherChanges } from "../../cli/scale.ts";
+import { otherChanges, SERVERS_ALONE } from "../../cli/scale.ts";
+import { lastUpIn, OWN_MESSAGE } from "../../cli/stack.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { DEMO } from "./demo.ts";
 import { FakeCloud, type Fault } from "./fake-cloud.ts";
@@ -159,6 +160,34 @@ test("where the config gives a range, an update keeps the agents that there are,
 
   const fewer = await told(2);
   expect(fewer.changes).toEqual(["delete Instance demo-agent-3", "delete Port demo-agent-3"]);
+  expectSuccess(await stack.destroy());
+  expect(cloud.leftovers()).toEqual([]);
+});
+
+test("a forgotten cluster loses its servers alone, and an update brings it back with its data and addresses", async ({
+  cloud,
+  stackOf,
+}) => {
+  const stack = await stackOf({ masterCount: 3, ttlHours: 72, tls: "own", userCidrs: ["198.51.100.0/24"] });
+  expectSuccess(await stack.up("--message", "by a person"));
+  const history = async (): Promise<Parameters<typeof lastUpIn>[0]> =>
+    JSON.parse((await stack.pulumi("stack", "history", "--json", "--stack", "test")).text);
+  const last = lastUpIn(await history());
+  const kept = cloud.identities("port", "volume", "floatingip");
+  const others = cloud.leftovers().filter((line) => !line.startsWith("server "));
+
+  // As `triplewide scale` runs it.
+  const end = await stack.destroy("--skip-preview", ...SERVERS_ALONE, "--message", OWN_MESSAGE);
+  expectSuccess(end);
+  expect(cloud.leftovers()).toEqual(others);
+  expect(end.changes.filter((line) => !/^delete (Instance|VolumeAttach|FloatingIpAssociate) /.test(line))).toEqual([]);
+
+  const again = await stack.up("--message", OWN_MESSAGE);
+  expectSuccess(again);
+  expect(cloud.identities("port", "volume", "floatingip")).toEqual(kept);
+  expect(cloud.leftovers().filter((line) => line.startsWith("server "))).toHaveLength(instances(again).length);
+  expect((await stack.preview()).changes).toEqual([]);
+  expect(lastUpIn(await history())).toEqual(last);
   expectSuccess(await stack.destroy());
   expect(cloud.leftovers()).toEqual([]);
 });

@@ -234,7 +234,6 @@ describe("scale", () => {
         done.push(`apply ${number}`);
         if (fails) throw new UserError("the cloud is down");
       },
-      close: async () => {},
     };
     const said: string[] = [];
     const report = (line: string): void => void said.push(line);

@@ -128,6 +128,7 @@ describe("credentials", () => {
       "drift.yml issue",
       "plan-comment.yml comment",
       "preview.yml comment",
+      "scale.yml issue",
     ]);
     for (const { workflow, job } of writers) {
       expect(job.steps.some(runsCode)).toBe(true);
@@ -242,8 +243,8 @@ describe("an update of a stack that another update is at", () => {
       ["up.yml", "up"],
       ["scale.yml", "scale"],
     ] as const)
-      expect(workflowOf(file).jobs[job]?.steps.at(-1)?.run).toMatch(
-        /^\.github\/when-unlocked\.sh (pulumi up|cli\/triplewide scale) /,
+      expect(workflowOf(file).jobs[job]?.steps.map(({ run }) => run)).toContainEqual(
+        expect.stringMatching(/^\.github\/when-unlocked\.sh (pulumi up|cli\/triplewide scale) /),
       );
   });
 });
@@ -267,7 +268,8 @@ describe("drift", () => {
     writeFileSync(join(folder, "drift.txt"), content);
     writeFileSync(join(folder, "calls"), "");
     const gh = `echo "$@" >> calls; if [[ $2 == --paginate ]]; then echo '${number}'; fi`;
-    const { status } = bash(`${join(GITHUB, "drift-issue.sh")} "$STACK" drift.txt`, gh, { STACK: stack });
+    const script = `${join(GITHUB, "keep-issue.sh")} "Drift in" "$STACK" Said. drift.txt`;
+    const { status } = bash(script, gh, { STACK: stack });
     return { status, calls: readFileSync(join(folder, "calls"), "utf8").split("\n").slice(1).join("\n") };
   };
 

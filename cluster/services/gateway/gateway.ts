@@ -1,6 +1,8 @@
+import { basename, dirname } from "node:path/posix";
 import type { Config } from "../../../config/schema.ts";
 import type { WiredContext } from "../../context.ts";
 import { hasHub } from "../../features.ts";
+import { NOTICE_FILE } from "../../lifetime.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Group, Json, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
@@ -125,7 +127,7 @@ function caddy(ctx: WiredContext, machine: Machine, pages: readonly ShownPage[],
               ...beforeLogin(ctx),
               ...forAll(ctx, pages),
               ...pages.map(pageRoute),
-              ...landing(),
+              ...landing(ctx.config),
             ],
           },
           ...(showsHub(ctx.config) ? { hub: hubServer(ctx, encrypted) } : {}),
@@ -373,8 +375,11 @@ const healthCheck = (authorization: Page["authorization"], leader: NonNullable<P
 });
 
 /** The landing page, and that there is nothing else. */
-const landing = (): Json[] => [
+const landing = ({ ttlHours }: Config): Json[] => [
   route({ path: ["/"] }, ...file("/door/landing.html")),
+  ...(ttlHours === undefined
+    ? []
+    : [route({ path: [`/${basename(NOTICE_FILE)}`] }, { handler: "file_server", root: dirname(NOTICE_FILE) })]),
   route({ path: ["/cluster.json"] }, { handler: "file_server", root: CONF }),
   { handle: [answer(404, "No such page.\n")] },
 ];

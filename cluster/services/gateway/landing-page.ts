@@ -49,5 +49,6 @@ export function landingPage(ctx: WiredContext, pages: readonly ShownPage[], serv
       ...ctx.platform.connect(c),
     ],
     ...(cost === "" ? {} : { cost }),
+    ...(c.ttlHours === undefined ? {} : { mayEnd: true }),
   };
 }

@@ -164,7 +164,17 @@ function showRunning(rows) {
   at("running").replaceChildren(make("table", undefined, head, ...lines));
 }
 
+/** What people are told before a forgotten cluster is ended; most of the time nothing. */
+async function showNotice() {
+  const { lastUp, ends } = cluster.mayEnd ? await ask("/notice.json").catch(() => ({})) : {};
+  const moment = (text) => new Date(text).toLocaleString();
+  at("notice").hidden = ends === undefined;
+  at("notice").textContent =
+    ends && `This cluster ends at ${moment(ends)}: nobody has run an up since ${moment(lastUp)}. What is on its volumes stays. Another up keeps it.`;
+}
+
 async function refresh() {
+  await showNotice();
   const found = await Promise.all(cluster.pages.map(look));
   const first = (rows, key) => rows.filter((row, i) => rows.findIndex((other) => other[key] === row[key]) === i);
   // Where Marathon keeps Spark, Mesos and Spark both have cores: Mesos' are the machines', and come first in the pages' order.

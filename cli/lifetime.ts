@@ -1,0 +1,97 @@
+import { lifetimeOf, NOTICE_FILES, type Notice, readNotice } from "../cluster/lifetime.ts";
+import type { Cluster, Service } from "../cluster/types.ts";
+import { UserError } from "../lib/errors.ts";
+
+/** A cluster that is there, and what its end takes. */
+export interface Endable {
+  cluster: Pick<Cluster, "name" | "config" | "services">;
+  /** When an `up` last ran that was not `triplewide scale`'s own. */
+  lastUp: () => Promise<Date>;
+  /** Runs a command as root in a service's container. */
+  asRoot: (service: Service, command: readonly string[]) => Promise<{ code: number; output: string }>;
+  /** Removes what runs, and keeps what it knows. */
+  end: () => Promise<void>;
+  /** What to type to keep it, or to bring it back. */
+  upCommand: string;
+}
+
+export interface LifetimeOptions {
+  now: Date;
+  dryRun: boolean;
+  /** Takes one line at a time. */
+  report: (line: string) => void;
+}
+
+/**
+ * Warns people of a cluster that nobody has brought up for long, or ends it (`ttlHours`).
+ *
+ * @returns Whether it has ended, and what people outside of it are to be told, empty where there is nothing.
+ * @throws UserError where nobody can be warned.
+ */
+export async function applyLifetime(
+  site: Endable,
+  { now, dryRun, report }: LifetimeOptions,
+): Promise<{ ended: boolean; notice: string }> {
+  const { name, config } = site.cluster;
+  const { ttlHours } = config;
+  if (ttlHours === undefined) return { ended: false, notice: "" };
+  const places = site.cluster.services.flatMap((service) => {
+    const file = NOTICE_FILES[service.name];
+    return file === undefined ? [] : [{ service, file }];
+  });
+  const shown = await Promise.all(
+    places.map(async ({ service, file }) => {
+      const { code, output } = await site.asRoot(service, ["cat", file]);
+      return code === 0 ? readNotice(output) : undefined;
+    }),
+  );
+  const lastUp = await site.lastUp();
+  // One of before that `up` may be left where it could not be taken down.
+  const given = shown.find((notice) => notice?.lastUp === lastUp.toISOString());
+  const life = lifetimeOf(ttlHours, lastUp, given, now);
+  if (life.step === "leave") {
+    report(`${name}: ends ${spoken(life.ends)} unless there is an up before (ttlHours is ${ttlHours})`);
+    if (shown.some((notice) => notice !== undefined) && !dryRun) await takeDown(site, places);
+    return { ended: false, notice: "" };
+  }
+  const { notice } = life;
+  const since = `nobody has run an up since ${spoken(new Date(notice.lastUp))} (ttlHours is ${ttlHours})`;
+  if (life.step === "end") {
+    report(`${name}: ends now: ${since}`);
+    if (dryRun) return { ended: false, notice: "" };
+    await site.end();
+    const text = `${name} was ended: ${since}. Its volumes, addresses and secrets stay. To bring it back: ${site.upCommand}`;
+    report(text);
+    return { ended: true, notice: text };
+  }
+  const text = `${name} ends ${spoken(new Date(notice.ends))}: ${since}. Its volumes stay. To keep it: ${site.upCommand}`;
+  report(text);
+  // Also where it was told before: a container may be new.
+  if (!dryRun) await tell(site, places, notice);
+  return { ended: false, notice: text };
+}
+
+interface Place {
+  service: Service;
+  file: string;
+}
+
+async function tell(site: Endable, places: readonly Place[], notice: Notice): Promise<void> {
+  // In one step: it is read while it is written.
+  const script = 'umask 022 && printf "%s\\n" "$2" > "$1.new" && mv -f "$1.new" "$1"';
+  const answers = await Promise.all(
+    places.map(({ service, file }) => site.asRoot(service, ["sh", "-c", script, "sh", file, JSON.stringify(notice)])),
+  );
+  if (answers.some(({ code }) => code === 0)) return;
+  const reasons = answers.map(({ output }, i) => `  ${places[i]?.service.name}: ${output.trim()}`);
+  throw new UserError(
+    `nobody on "${site.cluster.name}" can be told that it is to end, so it does not:\n${reasons.join("\n")}\nFix: ${site.upCommand}, or remove the cluster.`,
+  );
+}
+
+async function takeDown(site: Endable, places: readonly Place[]): Promise<void> {
+  await Promise.all(places.map(({ service, file }) => site.asRoot(service, ["rm", "-f", file])));
+}
+
+/** A time as people read it, in UTC: who reads it may be anywhere. */
+const spoken = (time: Date): string => `${time.toISOString().slice(0, 16).replace("T", " ")} UTC`;
