@@ -17,7 +17,7 @@ import threading
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from triplewide_cluster import defaults
-from triplewide_watch import Watcher, active_context, say
+from triplewide_watch import CellWatcher, active_context, say
 
 NAMES = ("spark", "sc")
 DEFAULT_PORTS = {"spark": 7077, "mesos": 5050, "zk": 2181}
@@ -418,7 +418,7 @@ def pip_magic(shell: Any) -> Callable[[str], None]:
 
 def load_ipython_extension(shell: Any) -> None:
     shell.register_magic_function(pip_magic(shell), magic_kind="line", magic_name="pip")
-    Watcher(shell)
+    CellWatcher(shell)
     in_notebook = is_kernel(shell)
     gateway = Gateway(progress(shell) if in_notebook else {}, ahead=in_notebook)
     gateway.start()

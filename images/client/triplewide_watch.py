@@ -1,11 +1,11 @@
-"""Says in the notebook what a running cell waits for, and what became of executors that are gone.
+"""Says in a notebook, or beside what a script prints, what its jobs wait for, and what became of executors that are gone.
 
-While a cell runs, a thread of its own looks at the Spark of this process every two seconds. It says, once for each case:
+While a cell or a script runs, a thread of its own looks at the Spark of this process every two seconds. It says, once for each case:
 
 - that stages wait and no task runs: there is no executor, or none has a free core; and who holds the cores;
 - that an executor was killed for memory, with the settings to raise; or that it ended otherwise.
 
-After a cell that failed it adds what to do where Spark's trace does not say it: a full disk, a Python worker that was killed.
+After a cell or a script that failed it adds what to do where Spark's trace does not say it: a full disk, a Python worker that was killed.
 """
 
 import contextvars
@@ -173,47 +173,29 @@ def notice_text() -> Optional[str]:
     )
 
 
+def hint_for(error: BaseException, sc: Any) -> Optional[str]:
+    """What to do about an error, where its own text does not say it; None where there is nothing to add."""
+    try:
+        # Where Java has no words, the places that it came by say what it was.
+        return after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
+    except Exception:  # Java's text is Java's to give; without it there is nothing to say
+        return None
+
+
 class Watcher:
-    def __init__(self, shell: Any):
-        self.done: Optional[threading.Event] = None
-        # What was advised for this cell already: once is enough, the next executor gets a short line.
+    """Looks at the Spark of this process in a thread. `what` is that which runs, in words: a cell."""
+
+    def __init__(self, what: str):
+        self.what = what
+        # What was advised already: once is enough, the next executor gets a short line.
         self.advised: Set[str] = set()
         # Executors whose end was told already, by application.
         self.told: Set[Tuple[str, str]] = set()
-        # The notice that was told.
-        self.notice: Optional[str] = None
-        shell.events.register("pre_run_cell", self.before_cell)
-        shell.events.register("post_run_cell", self.after_cell)
 
-    def before_cell(self, _: Any) -> None:
-        if self.done:
-            self.done.set()
-        self.done = threading.Event()
-        self.advised = set()
-        notice = notice_text()
-        if notice and notice != self.notice:
-            say(notice)
-        self.notice = notice
-        # In the cell's own context: what the thread prints belongs to this cell and not to the one that comes after.
+    def start(self, done: threading.Event) -> None:
+        # In the context of who starts it: what the thread prints belongs to this cell and not to the one that comes after.
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self.watch, self.done), name="triplewide-watch", daemon=True).start()
-
-    def after_cell(self, result: Any) -> None:
-        if self.done:
-            self.done.set()
-        error = getattr(result, "error_in_exec", None)
-        if isinstance(error, ModuleNotFoundError) and error.name:
-            say(f"this Python has no {error.name.partition('.')[0]}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get")
-        sc = active_context()
-        if error is None or sc is None:
-            return
-        try:
-            # Where Java has no words, the places that it came by say what it was.
-            hint = after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
-        except Exception:  # Java's text is Java's to give; without it there is nothing to say
-            return
-        if hint:
-            say(hint)
+        threading.Thread(target=run, args=(self.watch, done), name="triplewide-watch", daemon=True).start()
 
     def watch(self, done: threading.Event) -> None:
         waiting_since: Optional[float] = None
@@ -253,11 +235,11 @@ class Watcher:
         here = self.executors(sc, True)
         if here:
             return (
-                f"this cell waits: {len(here)} executors are there and none runs a task of it. They may be busy with another cell's job, or "
+                f"this {self.what} waits: {len(here)} executors are there and none runs a task of it. They may be busy with another job of this session, or "
                 "Spark has stopped using agents on which tasks failed (spark.excludeOnFailure): spark.stop() and a new session uses them again"
             )
         memory = mib(conf.get("spark.executor.memory", "1g"))
-        return f"this cell waits for executors: {why_no_executor(sc.master, sc.applicationId, memory, sc.sparkUser())}."
+        return f"this {self.what} waits for executors: {why_no_executor(sc.master, sc.applicationId, memory, sc.sparkUser())}."
 
     def tell_lost(self, sc: Any, done: threading.Event) -> None:
         for executor in self.executors(sc, False):
@@ -274,3 +256,66 @@ class Watcher:
                 told, _, advice = text.partition(": ")
                 say(f"{told}, as before" if advice in self.advised else text)
                 self.advised.add(advice or told)
+
+
+class CellWatcher(Watcher):
+    """Looks while a cell of a notebook runs."""
+
+    def __init__(self, shell: Any):
+        super().__init__("cell")
+        self.done: Optional[threading.Event] = None
+        # The notice that was told.
+        self.notice: Optional[str] = None
+        shell.events.register("pre_run_cell", self.before_cell)
+        shell.events.register("post_run_cell", self.after_cell)
+
+    def before_cell(self, _: Any) -> None:
+        if self.done:
+            self.done.set()
+        self.done = threading.Event()
+        self.advised = set()
+        notice = notice_text()
+        if notice and notice != self.notice:
+            say(notice)
+        self.notice = notice
+        self.start(self.done)
+
+    def after_cell(self, result: Any) -> None:
+        if self.done:
+            self.done.set()
+        error = getattr(result, "error_in_exec", None)
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            say(f"this Python has no {error.name.partition('.')[0]}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get")
+        sc = active_context()
+        hint = hint_for(error, sc) if error is not None and sc is not None else None
+        if hint:
+            say(hint)
+
+
+script: Optional[Watcher] = None
+
+
+def watch_script(master: str) -> None:
+    """Looks for as long as this process lives, where it is no notebook and no IPython, and its jobs run on a cluster.
+
+    PySpark calls it when a session has begun.
+    """
+    global script
+    shell = sys.modules.get("IPython")
+    if script is not None or master.startswith("local") or (shell is not None and shell.get_ipython() is not None):
+        return
+    script = Watcher("script")
+    script.start(threading.Event())
+    notice = notice_text()
+    if notice:
+        say(notice)
+    print_error = sys.excepthook
+
+    def excepthook(kind: Any, error: BaseException, trace: Any) -> None:
+        print_error(kind, error, trace)
+        sc = active_context()
+        hint = hint_for(error, sc) if sc is not None else None
+        if hint:
+            say(hint)
+
+    sys.excepthook = excepthook

@@ -83,6 +83,22 @@ CONNECT_WORKER = [
     (CALL_BACK, CALL_BACK.replace("connect_url", "_with_token(connect_url)"), 1),
 ]
 
+# The client has a module that says what jobs wait for; executors have none.
+WATCH = '''
+
+def _watch(master: str) -> None:
+    """Has a script say what its jobs wait for."""
+    try:
+        from triplewide_watch import watch_script
+    except ImportError:
+        return
+    watch_script(master)
+
+
+class SparkContext:
+'''
+SIGNAL = "        # create a signal handler which would be invoked on receiving SIGINT\n"
+
 CHANGES = {
     "pyspark/sql/connect/streaming/worker/foreach_batch_worker.py": CONNECT_WORKER,
     "pyspark/sql/connect/streaming/worker/listener_worker.py": CONNECT_WORKER,
@@ -96,6 +112,8 @@ CHANGES = {
     ],
     "pyspark/context.py": [
         ("\n\nclass SparkContext:\n", OWN_SECRET, 1),
+        ("\n\nclass SparkContext:\n", WATCH, 1),
+        (SIGNAL, f"        _watch(self.master)\n\n{SIGNAL}", 1),
         (
             "        return self._jvm.JavaSparkContext(jconf)\n",
             "        _take_secret(self._jvm, jconf)\n        return self._jvm.JavaSparkContext(jconf)\n",

@@ -13,7 +13,8 @@ cp -a "$source"/lib/*.zip "$target/python/lib/"
 cp -a "$source/deps/examples" "$target/examples/src/main/python"
 mkdir "$target/data"
 cp -a "$source/deps/data/graphx" "$source/deps/data/mllib" "$source/deps/data/streaming" "$target/data/"
-rm -f "$target"/bin/*.cmd "$target"/bin/docker-image-tool.sh "$target"/bin/sparkR
+# run-example starts Scala classes of a jar that the package does not have: the Python examples go by spark-submit.
+rm -f "$target"/bin/*.cmd "$target"/bin/docker-image-tool.sh "$target"/bin/sparkR "$target"/bin/run-example
 find "$target" -name '__pycache__' -prune -exec rm -rf {} +
 
 # Kubernetes is the one place these images never run in: its client alone is 15 MB. Everything else that Spark can do stays,

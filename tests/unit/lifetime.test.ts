@@ -169,7 +169,7 @@ describe("a notebook", () => {
       "class Shell:",
       "    class events:",
       "        register = staticmethod(lambda name, call: events.__setitem__(name, call))",
-      "w.Watcher(Shell)",
+      "w.CellWatcher(Shell)",
       "for n, content in enumerate(sys.argv[2:]):",
       "    open(w.NOTICE, 'w').write(content)",
       "    print(f'cell {n}', file=sys.stderr)",
