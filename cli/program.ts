@@ -25,6 +25,7 @@ const COMMANDS = {
   backup: async () => (await import("./backup.ts")).backup(),
   restore: async () => (await import("./backup.ts")).restore(),
   recover: async () => (await import("./recover.ts")).recover(),
+  image: async () => (await import("./image.ts")).image(),
   images: async () => (await import("./images.ts")).images(),
   mesos: async () => (await import("./mesos.ts")).mesos(),
 } as const satisfies Readonly<Record<string, () => Promise<Command>>>;

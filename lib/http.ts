@@ -20,7 +20,7 @@ export interface TlsSettings {
 }
 
 export interface HttpRequest {
-  method?: "GET" | "HEAD" | "POST";
+  method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   headers?: Record<string, string>;
   body?: string;
   /** For the whole exchange. Until the connection stands, 10 s at most. */

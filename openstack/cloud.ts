@@ -6,9 +6,10 @@ import { CloudError } from "./errors.ts";
 export { CloudError } from "./errors.ts";
 
 /**
- * A small reader of OpenStack's REST APIs. Pulumi makes and changes everything; what is left for this program is to
- * look: before anything is created, and while machines start. The clients that npm has are unmaintained (`pkgcloud`
- * and `openstack-wrapper` both stand on the abandoned `request` package).
+ * A small client of OpenStack's REST APIs. Pulumi makes and changes everything that a cluster is; what is left for this
+ * program is to look, before anything is created and while machines start, and to make an image for machines
+ * (`prepared-image.ts`). The clients that npm has are unmaintained (`pkgcloud` and `openstack-wrapper` both stand on
+ * the abandoned `request` package).
  */
 
 export type Service = "compute" | "network" | "image" | "volume" | "object-store" | "s3" | "share" | "dns";
@@ -69,6 +70,16 @@ export interface CloudOptions {
   /** Pause before the first repetition, doubled each time; default 250. */
   retryDelayMs?: number;
 }
+
+/** What is done to a thing of the cloud. */
+export interface Change {
+  method: "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Sent as JSON. @default nothing is sent */
+  body?: unknown;
+}
+
+/** Glance's own kind of JSON, in which properties of images are changed one by one. */
+const JSON_PATCH = "application/openstack-images-v2.1-json-patch";
 
 type Query = Readonly<Record<string, string | number | readonly string[]>>;
 
@@ -211,12 +222,36 @@ export class Cloud {
     return items;
   }
 
+  /**
+   * Makes, changes or deletes something. Where the answer is lost it is not repeated, unlike what only reads: it may have been done.
+   *
+   * @returns Headers of the answer, and its document; the document is empty where the service sends none.
+   * @throws CloudError for any answer but success; `status` has the HTTP status.
+   */
+  async change<T>(
+    service: Service,
+    path: string,
+    change: Change,
+  ): Promise<{ headers: HttpAnswer["headers"]; document: T }> {
+    const { headers, body } = await this.#ask(service, path, {}, change);
+    return { headers, document: (body.trim() === "" ? {} : JSON.parse(body)) as T };
+  }
+
+  /** Deletes something; what is not there any more is no error. */
+  async remove(service: Service, path: string): Promise<void> {
+    try {
+      await this.change(service, path, { method: "DELETE" });
+    } catch (error) {
+      if (!(error instanceof CloudError && error.status === 404)) throw error;
+    }
+  }
+
   /** Closes idle connections. */
   close(): void {
     this.#http.close();
   }
 
-  async #ask(service: Service, path: string, query: Query): Promise<HttpAnswer> {
+  async #ask(service: Service, path: string, query: Query, change?: Change): Promise<HttpAnswer> {
     for (let renewed = false; ; renewed = true) {
       const token = await this.#authenticated();
       const endpoint = endpointOf(token, service, this.credentials);
@@ -225,10 +260,11 @@ export class Cloud {
       for (const [name, value] of Object.entries(query)) {
         for (const item of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(item));
       }
-      const answer = await this.#send(url.href, {
+      const request: HttpRequest = {
         headers: { "x-auth-token": token.id, accept: "application/json", ...SERVICES[service].headers },
         timeoutMs: this.#timeoutMs,
-      });
+      };
+      const answer = await this.#send(url.href, change ? changing(request, change) : request, change && ONLY_REFUSED);
       if (answer.status === 401 && !renewed) {
         // Revoked or expired on the way; one new token is worth trying.
         this.#token = undefined;
@@ -236,8 +272,9 @@ export class Cloud {
       }
       if (answer.status >= 200 && answer.status < 300) return answer;
       const what = answer.status === 403 ? `project ${token.projectName} may not` : "it did not";
+      const asked = change ? `to ${change.method}` : "for";
       throw new CloudError(
-        `the ${service} service at ${endpoint} was asked for ${path}, but ${what}: ${answer.status} ${saidBy(answer)}`,
+        `the ${service} service at ${endpoint} was asked ${asked} ${path}, but ${what}: ${answer.status} ${saidBy(answer)}`,
         answer.status,
       );
     }
@@ -313,18 +350,23 @@ export class Cloud {
     return parsed;
   }
 
-  /** Repeats what an overloaded, restarting or rate-limiting API did not answer. All requests are safe to repeat. */
-  async #send(url: string, request: HttpRequest): Promise<HttpAnswer> {
+  /**
+   * Repeats what an overloaded, restarting or rate-limiting API did not answer.
+   *
+   * @param repeated What of that is safe to repeat. @default all of it
+   */
+  async #send(url: string, request: HttpRequest, repeated: Repeated = ALL): Promise<HttpAnswer> {
     for (let attempt = 0; ; attempt++) {
       let pause = Math.min(LONGEST_PAUSE_MS, this.#retryDelayMs * 2 ** attempt);
       try {
         const answer = await this.#http.send(url, request);
-        if (![429, 502, 503, 504].includes(answer.status) || attempt >= this.#retries) return answer;
+        if (!repeated.statuses.includes(answer.status) || attempt >= this.#retries) return answer;
         const wanted = Number(answer.headers["retry-after"]) * 1000;
         if (wanted > 0) pause = Math.min(LONGEST_PAUSE_MS, wanted);
       } catch (error) {
         const code = String((error as { code?: unknown }).code);
-        if (!["ECONNRESET", "EPIPE"].includes(code) || attempt >= this.#retries) throw this.#unreachable(url, error);
+        const cut = ["ECONNRESET", "EPIPE"].includes(code) && repeated.cut;
+        if (!cut || attempt >= this.#retries) throw this.#unreachable(url, error);
       }
       // Jitter: many requests that were refused together shall not come back together.
       await sleep(pause * (0.75 + Math.random() / 2));
@@ -343,6 +385,23 @@ export class Cloud {
     }
     return new CloudError(`${origin}: ${explain(error)}; ${fix}`);
   }
+}
+
+/** Answers that are asked for again. */
+interface Repeated {
+  statuses: readonly number[];
+  /** Whether also where a connection was cut. */
+  cut: boolean;
+}
+
+const ALL: Repeated = { statuses: [429, 502, 503, 504], cut: true };
+/** Where something may have been done although no answer came: only what was not even begun. */
+const ONLY_REFUSED: Repeated = { statuses: [429], cut: false };
+
+function changing(request: HttpRequest, { method, body }: Change): HttpRequest {
+  if (body === undefined) return { ...request, method };
+  const type = method === "PATCH" ? JSON_PATCH : "application/json";
+  return { ...request, method, headers: { ...request.headers, "content-type": type }, body: JSON.stringify(body) };
 }
 
 interface AuthRequest {

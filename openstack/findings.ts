@@ -17,10 +17,16 @@ export class PreflightError extends UserError {
   override name = "PreflightError";
   readonly problems: readonly PreflightProblem[];
   readonly warnings: readonly string[];
-  constructor(clusterName: string, problems: readonly PreflightProblem[], warnings: readonly string[] = []) {
+  /** @param what What it is that cannot be done. */
+  constructor(
+    clusterName: string,
+    problems: readonly PreflightProblem[],
+    warnings: readonly string[] = [],
+    what = "the cloud cannot hold this cluster",
+  ) {
     // The checks run side by side; what they find shall read the same every time.
     const sorted = problems.toSorted((a, b) => a.key.localeCompare(b.key) || a.wrong.localeCompare(b.wrong));
-    super(formatProblems(clusterName, sorted, warnings));
+    super(formatProblems(`${clusterName}: ${what}`, sorted, warnings));
     this.problems = sorted;
     this.warnings = warnings;
   }
@@ -44,19 +50,13 @@ export class Findings {
   }
 }
 
-function formatProblems(
-  clusterName: string,
-  problems: readonly PreflightProblem[],
-  warnings: readonly string[],
-): string {
+function formatProblems(what: string, problems: readonly PreflightProblem[], warnings: readonly string[]): string {
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   const lines = problems.map(({ key, value, wrong, fix }) => {
     const got = value === undefined ? "" : `got ${JSON.stringify(value)}; `;
     return `  ${key}: ${got}${wrong}.${fix && ` Fix: ${fix}.`}`;
   });
-  return [
-    `${clusterName}: the cloud cannot hold this cluster: ${count}, nothing was changed.`,
-    ...lines,
-    ...warnings.map((text) => `  (warning) ${text}`),
-  ].join("\n");
+  return [`${what}: ${count}, nothing was changed.`, ...lines, ...warnings.map((text) => `  (warning) ${text}`)].join(
+    "\n",
+  );
 }

@@ -138,7 +138,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
 export const CLOCK_SECONDS = 60;
 
 /** Whether the credentials may make something, and whether both sides have the same time. */
-async function checkProject(cloud: Cloud, findings: Findings): Promise<void> {
+export async function checkProject(cloud: Cloud, findings: Findings): Promise<void> {
   const roles = await cloud.roles();
   if (roles.length > 0 && roles.every((role) => role === "reader")) {
     const fix = "ask for the role member, or make the application credential with it";
@@ -153,7 +153,7 @@ async function checkProject(cloud: Cloud, findings: Findings): Promise<void> {
 }
 
 /** Names offered in place of one that does not exist, the most alike first. */
-function instead(wanted: string, names: readonly string[]): string {
+export function instead(wanted: string, names: readonly string[]): string {
   if (names.length === 0) return "there is none that this project may use";
   const best = closest(wanted, names);
   const others = names.filter((name) => name !== best).slice(0, 7);
@@ -161,7 +161,7 @@ function instead(wanted: string, names: readonly string[]): string {
   return `use ${best}${others.length > 0 ? ` (there are also ${others.join(", ")}${more})` : ""}`;
 }
 
-async function listFlavors(cloud: Cloud): Promise<Flavor[]> {
+export async function listFlavors(cloud: Cloud): Promise<Flavor[]> {
   const found = await cloud.list<{ id: string; name: string; vcpus: number; ram: number; disk: number }>(
     "compute",
     "/flavors/detail",
@@ -170,7 +170,7 @@ async function listFlavors(cloud: Cloud): Promise<Flavor[]> {
   return found.map((f) => ({ id: f.id, name: f.name, vcpus: f.vcpus, ramMiB: f.ram, diskGb: f.disk }));
 }
 
-function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Findings): Record<string, Flavor> {
+export function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Findings): Record<string, Flavor> {
   const used: Record<string, Flavor> = {};
   // Without a list there is nothing to compare with; why there is none has been said.
   if (flavors.length === 0) return used;
@@ -192,7 +192,8 @@ function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Fin
   return used;
 }
 
-interface Image extends GuestSystem {
+/** An image as Glance describes it; its properties stand beside these. */
+export interface Image extends GuestSystem {
   id: string;
   status: string;
   min_ram?: number;
@@ -237,7 +238,13 @@ async function findImage(
   return there;
 }
 
-async function lookUpImage(cloud: Cloud, wanted: string, findings: Findings): Promise<Image | undefined> {
+/** @param key What named it. */
+export async function lookUpImage(
+  cloud: Cloud,
+  wanted: string,
+  findings: Findings,
+  key = "image",
+): Promise<Image | undefined> {
   const named = await cloud.list<Image>("image", "/images", "images", { name: wanted });
   const [byId] = named.length > 0 ? [] : [await findById<Image>(cloud, "image", "/images", wanted)];
   const active = (byId ? [byId] : named).filter((i) => i.status === "active");
@@ -245,16 +252,16 @@ async function lookUpImage(cloud: Cloud, wanted: string, findings: Findings): Pr
   if (image && active.length === 1) return image;
   if (image) {
     const ids = active.map((i) => i.id).join(", ");
-    findings.refuse("image", wanted, `${active.length} images have this name`, `give the id of one: ${ids}`);
+    findings.refuse(key, wanted, `${active.length} images have this name`, `give the id of one: ${ids}`);
     return undefined;
   }
   const [other] = byId ? [byId] : named;
   if (other) {
-    findings.refuse("image", wanted, `its status is ${other.status}`, "use an image whose status is active");
+    findings.refuse(key, wanted, `its status is ${other.status}`, "use an image whose status is active");
   } else {
     const all = await cloud.list<Image>("image", "/images", "images", { status: "active" });
     const names = [...new Set(all.map((i) => i.name).filter(Boolean))].sort();
-    findings.refuse("image", wanted, "there is no such image", instead(wanted, names));
+    findings.refuse(key, wanted, "there is no such image", instead(wanted, names));
   }
   return undefined;
 }
@@ -262,7 +269,7 @@ async function lookUpImage(cloud: Cloud, wanted: string, findings: Findings): Pr
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Asks for an id only where the text can be one: services answer anything else with all kinds of errors. */
-async function findById<T>(
+export async function findById<T>(
   cloud: Cloud,
   service: "image" | "network",
   path: string,
@@ -272,6 +279,10 @@ async function findById<T>(
 }
 
 const GIB = 1024 ** 3;
+
+/** GB of the disk that an image needs. */
+export const diskNeeded = (image: Image): number =>
+  Math.max(image.min_disk ?? 0, Math.ceil(Math.max(image.virtual_size ?? 0, image.size ?? 0) / GIB));
 
 /** Whether the flavors are large enough for the image and for what the config promises of them. */
 function checkSizes(
@@ -287,7 +298,7 @@ function checkSizes(
     const key = subgroup === undefined ? flavorKey(c, group) : `agentGroups.${subgroup}.flavor`;
     const larger = "use a larger flavor";
     if (image) {
-      const disk = Math.max(image.min_disk ?? 0, Math.ceil(Math.max(image.virtual_size ?? 0, image.size ?? 0) / GIB));
+      const disk = diskNeeded(image);
       const ram = image.min_ram ?? 0;
       if (c.bootVolumeGb !== undefined) {
         if (c.bootVolumeGb < disk)
@@ -320,7 +331,7 @@ function checkSizes(
   }
 }
 
-interface Network {
+export interface Network {
   id: string;
   name: string;
   project_id?: string;
@@ -328,7 +339,7 @@ interface Network {
   port_security_enabled?: boolean;
 }
 
-async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings): Promise<Network | undefined> {
+export async function findExternalNetwork(cloud: Cloud, c: Config, findings: Findings): Promise<Network | undefined> {
   const wanted = c.externalNetwork;
   if (wanted === undefined || (c.existingNetworkId !== undefined && !c.bastion)) return undefined;
   const named = await cloud.list<Network>("network", "/networks", "networks", { name: wanted });

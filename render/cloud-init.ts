@@ -22,6 +22,7 @@ import {
   bootUnit,
   type ImageOf,
   imagesUnit,
+  imageUnit,
   metadataUnit,
   retryTimer,
   retryUnit,
@@ -67,8 +68,46 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestP
     package_upgrade: false,
     runcmd: [["/usr/local/sbin/triplewide-boot"]],
   };
+  return cloudConfig(document, files);
+}
+
+/** A document of cloud-init that also writes files. */
+function cloudConfig(document: object, files: readonly WrittenFile[]): string {
   const written = files.map((file) => `-\n${yaml(writtenFile(file)).replace(/^(?=.)/gm, " ")}`);
   return `#cloud-config\n${yaml(document)}write_files:\n${written.join("")}`;
+}
+
+/**
+ * User data of the machine that an image is taken of: it installs what the cluster's machines install at their first boot, removes what
+ * is of itself alone, and powers off. There is no secret in it, and no value that is known only later.
+ */
+export function renderImageUserData(cluster: Cluster, parts: GuestParts): string {
+  const c = cluster.config;
+  const settings = [
+    `APT_MIRROR=${shellWord(aptMirror(c))}\n`,
+    `PACKAGES=(${shellWords(machinePackages(cluster, parts))})\n`,
+  ];
+  return cloudConfig(
+    {
+      // A user of the image would have the number that machines' own user data gives to nobody who may log in.
+      users: [],
+      disable_root: true,
+      ssh_pwauth: false,
+      preserve_hostname: true,
+      manage_etc_hosts: false,
+      apt: { preserve_sources_list: true },
+      package_update: false,
+      package_upgrade: false,
+      runcmd: [["systemctl", "start", "--no-block", unitName("image.service")]],
+    },
+    [
+      { path: `${CONF}/image.env`, mode: "0600", content: settings.join("") },
+      command("image", parts),
+      library("install", parts),
+      unit("image.service", imageUnit()),
+      ...outside(cluster, false),
+    ],
+  );
 }
 
 /** Where a file of one of a machine's services lies on the machine. */
@@ -257,6 +296,7 @@ const unit = (name: string, content: Unit): WrittenFile => ({
 function system(cluster: Cluster, machine: Machine, parts: GuestParts): WrittenFile[] {
   return [
     command("boot", parts),
+    library("install", parts),
     command("ready", parts),
     command("metadata", parts),
     unit("boot.service", bootUnit()),
@@ -328,7 +368,7 @@ function softwareOf(
   cluster: Cluster,
   machine: Machine,
   services: readonly RenderedService[],
-  parts: GuestParts,
+  parts: Pick<GuestParts, "versions">,
   imageOf: ImageOf,
 ): Software {
   const c = cluster.config;
@@ -363,7 +403,7 @@ function softwareOf(
 }
 
 /** Debian packages that the cluster's machines install, sorted. */
-export function machinePackages(cluster: Cluster, parts: GuestParts): string[] {
+export function machinePackages(cluster: Cluster, parts: Pick<GuestParts, "versions">): string[] {
   const all = cluster.machines.flatMap((machine) => {
     const services = cluster.services
       .filter((s) => s.machine === machine.name)
@@ -413,7 +453,7 @@ function machineEnv(
     ...(disk
       ? [text("VOLUME_GB", String(disk.gigabytes)), text("VOLUME_LABEL", disk.label), text("VOLUME_MOUNT", disk.mount)]
       : []),
-    text("APT_MIRROR", c.aptMirror?.replace(/\/+$/, "")),
+    text("APT_MIRROR", aptMirror(c)),
     text("REGISTRY", software.docker ? login?.server : undefined),
     text("REGISTRY_USER", software.docker ? login?.user : undefined),
     ...(shared.length > 0
@@ -440,6 +480,9 @@ function machineEnv(
     list("UNITS", [unitName("metadata"), ...volume, ...images, ...shared, ...units(services)]),
   ].join("");
 }
+
+/** Where packages come from; empty: from where the guest image has them. */
+const aptMirror = (c: Config): string => c.aptMirror?.replace(/\/+$/, "") ?? "";
 
 /** Users of processes of the machine that it does not have by itself: systemd starts nothing for a number without a name. */
 const usersOf = (services: readonly RenderedService[]): number[] => [

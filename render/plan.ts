@@ -14,6 +14,7 @@ import type { Cluster, Port, Service } from "../cluster/types.ts";
 import { type Filled, fill, type LookUp, placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
 import { SPARK_VERSION } from "../config/versions.ts";
+import { machinePackages } from "./cloud-init.ts";
 import { type RenderedContent, renderService } from "./content.ts";
 import { type MarathonApp, renderApps } from "./marathon-apps.ts";
 import { probeCommand } from "./probe.ts";
@@ -241,6 +242,12 @@ export function planText(cluster: Cluster, versions: Versions, environment: stri
     if (cost !== undefined) line(`By the day it costs ${money(c, cost)}, by the prices of the config${spread}\n`);
     else if (Object.keys(c.prices).length > 0) {
       line(`What it costs by the day is not known: prices lacks ${withoutPrice(c, cluster.machines).join(", ")}\n`);
+    }
+    const packages = machinePackages(cluster, { versions });
+    if (packages.length > 0) {
+      line(`First boot installs ${packages.length} Debian packages and what they need, where the image has them not.`);
+      line(`An image that has them: triplewide image ${environment}`);
+      line();
     }
     const lost = cluster.machines.filter((m) => GROUPS[m.group].volumeKey !== undefined && m.volumeGb === undefined);
     if (!c.dataVolumes && lost.length > 0) {

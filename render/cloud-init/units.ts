@@ -216,6 +216,18 @@ export function imagesUnit(images: readonly string[], python: string | undefined
   };
 }
 
+/** Makes of the machine what an image is taken of, when cloud-init has ended. */
+export function imageUnit(): Unit {
+  return {
+    Unit: [
+      "Description=triplewide image",
+      "Wants=network-online.target",
+      "After=network-online.target cloud-final.service",
+    ],
+    Service: ["Type=exec", `ExecStart=${SBIN}/triplewide-image`, "StandardOutput=journal+console"],
+  };
+}
+
 /** Formats the machine's volume where it is empty, and mounts it. */
 export function volumeUnit(): Unit {
   return {

@@ -20,6 +20,16 @@ export interface Fault {
   times: number;
 }
 
+/** What a server does by itself after it was made. */
+export interface Guest {
+  /** What it writes on its console; none where the cloud shows no consoles. */
+  console?: string;
+  /** What its status is from when it is asked for the second time. */
+  becomes: "ACTIVE" | "SHUTOFF" | "ERROR";
+  /** Whether it stays when it is deleted. */
+  stays?: boolean;
+}
+
 const PROJECT = "5f705a1c2b3d4e5f8a9b0c1d2e3f4a5b";
 /** The image that the cloud has from the start. */
 export const IMAGE = "11111111-1111-4111-8111-111111111111";
@@ -64,6 +74,14 @@ export class FakeCloud {
   readonly failsOnceUp = new Set<string>();
   /** Images that the cloud has: name by id. */
   readonly images = new Map([[IMAGE, "debian-12"]]);
+  /** What an image has besides, by its id: properties, or another status. */
+  readonly imageProperties = new Map<string, Record<string, unknown>>();
+  /** What becomes of an image that is taken of a server, when it is asked for the second time. */
+  imageOutcome: "active" | "killed" | "gone" | "saving" = "active";
+  /** What a server does by itself, by its name. */
+  readonly guests = new Map<string, Guest>();
+  /** User data of each server that was made, by its name: in base64. */
+  readonly userData = new Map<string, string>();
   readonly #fallen = new Set<string>();
   readonly #items = new Map<string, Map<string, Item>>(Object.keys(KINDS).map((path) => [path, new Map()]));
   readonly #server: Server;
@@ -204,13 +222,13 @@ export class FakeCloud {
     if (path === "/identity/v3/auth/tokens")
       return [method === "GET" ? 200 : 201, { token: this.#token() }, { "x-subject-token": "token" }];
     if (path === "/image/v2/images") {
-      const name = query.get("name");
-      const images = [...this.images].map(([id, known]) => image(id, known));
-      return [200, { images: images.filter((one) => name === null || one.name === name) }];
+      const images = [...this.images].map(([id, known]) => this.#image(id, known));
+      const asked = [...query].filter(([key]) => !["limit", "marker"].includes(key));
+      return [200, { images: images.filter((one) => asked.every(([key, value]) => one[key] === value)) }];
     }
     const [, asked = ""] = /^\/(?:image\/v2|compute\/v2\.1)\/images\/(.*)$/.exec(path) ?? [];
     const known = this.images.get(asked);
-    if (known !== undefined) return [200, image(asked, known)];
+    if (known !== undefined) return this.#oneImage(method, asked, known, body as unknown as PatchStep[]);
     if (path.endsWith("/limits")) return [200, { limits: { absolute: {} } }];
     if (path.startsWith("/network/v2.0/quotas")) return [200, { quota: {} }];
     if (path === "/compute/v2.1/os-availability-zone") return [200, { availabilityZoneInfo: [] }];
@@ -242,9 +260,48 @@ export class FakeCloud {
       case "PUT":
         Object.assign(item, body[one]);
         return [200, { [one]: item }];
-      default:
-        return [200, one === "recordset" ? item : { [one]: item }];
+      default: {
+        const seen = { ...item };
+        const guest = one === "server" ? this.guests.get(String(item.name)) : undefined;
+        if (guest && item.status === "ACTIVE") this.#becomes(item, guest);
+        return [200, one === "recordset" ? seen : { [one]: seen }];
+      }
     }
+  }
+
+  #becomes(server: Item, { becomes }: Guest): void {
+    server.status = becomes;
+    if (becomes === "ERROR") server.fault = { code: 500, message: "the hypervisor is gone" };
+  }
+
+  #image(id: string, name: string): ReturnType<typeof image> {
+    return { ...image(id, name), ...this.imageProperties.get(id) };
+  }
+
+  #oneImage(method: string, id: string, name: string, steps: PatchStep[]): Answer {
+    if (method === "DELETE") {
+      this.images.delete(id);
+      return [204, undefined];
+    }
+    const properties: Record<string, unknown> = { ...this.imageProperties.get(id) };
+    if (method === "PATCH") {
+      for (const { op, path, value } of steps) {
+        const key = path.slice(1);
+        const there = key in this.#image(id, name);
+        // As Glance: what it does not have cannot be replaced or removed.
+        if (op !== "add" && !there) return [409, `Property ${key} does not exist.`];
+        if (op === "remove") delete properties[key];
+        else properties[key] = value;
+      }
+    }
+    const answer = { ...image(id, name), ...properties };
+    if (properties.status === "saving") {
+      // The next one who asks sees what became of it.
+      if (this.imageOutcome === "gone") this.images.delete(id);
+      else properties.status = this.imageOutcome;
+    }
+    this.imageProperties.set(id, properties);
+    return [200, answer];
   }
 
   /** Swift: what a container is stands in headers, and its name is its id. */
@@ -305,6 +362,8 @@ export class FakeCloud {
     switch (one) {
       case "port": {
         const taken = (given.fixed_ips as { ip_address?: string }[] | undefined)?.[0]?.ip_address;
+        // From the subnet's pool, where none is asked for.
+        if (!taken) item.fixed_ips = [{ subnet_id: "", ip_address: `10.72.255.${this.#addresses++}` }];
         const ports = [...this.#of(collection).values()];
         const clash = ports.find((p) => (p.fixed_ips as { ip_address?: string }[])[0]?.ip_address === taken);
         if (taken && clash)
@@ -393,13 +452,22 @@ export class FakeCloud {
       "OS-EXT-AZ:availability_zone": given.availability_zone ?? "nova",
       "OS-EXT-STS:vm_state": failed ? "error" : "active",
     });
+    if (given.user_data) this.userData.set(String(given.name), String(given.user_data));
     delete item.user_data;
     this.#of("/compute/v2.1/servers").set(item.id, item);
     return [202, { server: { id: item.id, adminPass: "made-up", links: [] } }];
   }
 
   #delete(collection: string, item: Item): Answer {
+    const ports = [...this.#of("/network/v2.0/ports").values()];
+    const inUse =
+      (collection.endsWith("/networks") && ports.some((port) => port.network_id === item.id)) ||
+      (collection.endsWith("/routers") && ports.some((port) => port.device_id === item.id)) ||
+      (collection.endsWith("/security-groups") &&
+        ports.some((port) => ((port.security_groups ?? []) as unknown[]).includes(item.id)));
+    if (inUse) return [409, { NeutronError: { type: "InUse", message: `${item.id} is in use`, detail: "" } }];
     if (collection.endsWith("/servers")) {
+      if (this.guests.get(String(item.name))?.stays) return [204, undefined];
       for (const port of this.#of("/network/v2.0/ports").values()) {
         if (port.device_id === item.id) Object.assign(port, { device_id: "", device_owner: "" });
       }
@@ -441,6 +509,11 @@ export class FakeCloud {
       case "action":
         if ("allow_access" in body || "access_list" in body || "deny_access" in body) return this.#access(item, body);
         if ("os-stop" in body) item.status = "SHUTOFF";
+        if ("createImage" in body) return this.#createImage(item, body.createImage);
+        if ("os-getConsoleOutput" in body) {
+          const { console } = this.guests.get(String(item.name)) ?? {};
+          return console === undefined ? notFound("console") : [200, { output: console }];
+        }
         return [202, undefined];
       case "export_locations":
         return [200, { export_locations: item.export_locations }];
@@ -451,6 +524,18 @@ export class FakeCloud {
       default:
         return notFound(action);
     }
+  }
+
+  /** As Nova: the image is there at once, and has what the server's own image has but its size. */
+  #createImage(server: Item, { name, metadata }: { name: string; metadata: Record<string, string> }): Answer {
+    const id = randomUUID();
+    const { id: source = "" } = server.image as { id?: string };
+    const inherited = this.imageProperties.get(source);
+    const flavor = this.#of("/compute/v2.1/flavors").get(String((server.flavor as Item).id));
+    this.images.set(id, name);
+    const own = { owner: PROJECT, status: "saving", min_disk: flavor?.disk, image_type: "snapshot" };
+    this.imageProperties.set(id, { ...inherited, ...metadata, ...own });
+    return [202, undefined, { location: `${this.url}/image/images/${id}` }];
   }
 
   /** Who may mount a share. */
@@ -521,6 +606,13 @@ const CREATED: Readonly<Record<string, number>> = {
 type Answer = [status: number, body: unknown, headers?: Record<string, string>];
 
 type Headers = Record<string, string>;
+
+/** A change of an image's property. */
+interface PatchStep {
+  op: "add" | "replace" | "remove";
+  path: string;
+  value?: unknown;
+}
 
 /** What Manila of 2024 says of itself. */
 const SHARE_VERSION = {

@@ -57,6 +57,10 @@ export function canHaveVolumes(): boolean {
 
 /** Guest images: as Debian has them, and as a site has them that has put Docker in. */
 export type GuestImage = "plain" | "with-docker";
+/** An image that was taken of a machine which had powered off. */
+export interface TakenImage {
+  reference: string;
+}
 /** Debian release of the guests, such as `trixie`; by itself that of the project's images. */
 export const RELEASE = process.env.GUEST_RELEASE || undefined;
 export const imageName = (image: GuestImage): string => `triplewide-test/guest:${RELEASE ? `${RELEASE}-` : ""}${image}`;
@@ -86,6 +90,7 @@ export class Guests {
   readonly secrets = new Map<string, string>();
   private readonly prefix = `machine-test-${process.pid}`;
   private readonly started: string[] = [];
+  private readonly taken: string[] = [];
   private readonly loops: string[] = [];
   private readonly mounts: string[] = [];
   private readonly folder = mkdtempSync(join(tmpdir(), "machine-test-"));
@@ -233,7 +238,7 @@ export class Guests {
   }
 
   /** Boots a machine. It goes on by itself after this. */
-  async boot(name: string, image: GuestImage, userData: string, ...options: string[]): Promise<Guest> {
+  async boot(name: string, image: GuestImage | TakenImage, userData: string, ...options: string[]): Promise<Guest> {
     const machine = this.machine(name);
     const container = this.container(name);
     this.started.push(container);
@@ -261,9 +266,39 @@ export class Guests {
       `${container}:/var/lib/docker`,
       ...NOT_A_CONTAINER,
       ...options,
-      imageName(image),
+      typeof image === "string" ? imageName(image) : image.reference,
     );
     return new Guest(this, machine);
+  }
+
+  /** Waits for a machine to power off by itself, and takes an image of it in place of the machine. */
+  async takeImage(name: string, timeoutSeconds: number): Promise<TakenImage> {
+    const container = this.container(name);
+    const start = Date.now();
+    while (await this.runs(name)) {
+      if (Date.now() - start > timeoutSeconds * 1000) {
+        const said = await new Guest(this, this.machine(name)).sh(
+          "journalctl -u triplewide-image.service -n 30 --no-pager -o cat",
+        );
+        throw new Error(`${name} has not powered off after ${timeoutSeconds} s:\n${said.output}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+    const reference = `triplewide-test/${container}:taken`;
+    await this.docker("commit", container, reference);
+    this.taken.push(reference);
+    await this.remove(container);
+    return { reference };
+  }
+
+  /** Takes a machine away, so that another one can have its name and address. */
+  discard(name: string): Promise<void> {
+    return this.remove(this.container(name));
+  }
+
+  private async remove(container: string): Promise<void> {
+    await this.docker("rm", "--force", "--volumes", container).catch(() => undefined);
+    await this.docker("volume", "rm", "--force", container).catch(() => undefined);
   }
 
   /** Something that is no machine of the cluster, on its network. */
@@ -298,10 +333,8 @@ export class Guests {
 
   /** Takes everything away again. */
   async cleanUp(): Promise<void> {
-    for (const container of this.started) {
-      await this.docker("rm", "--force", "--volumes", container).catch(() => undefined);
-      await this.docker("volume", "rm", "--force", container).catch(() => undefined);
-    }
+    for (const container of this.started) await this.remove(container);
+    for (const reference of this.taken) await this.docker("rmi", "--force", reference).catch(() => undefined);
     await this.docker("network", "rm", this.prefix).catch(() => undefined);
     for (const device of this.loops) {
       try {

@@ -17,7 +17,7 @@ import { MarathonError } from "../../marathon/apply.ts";
 import { CloudError } from "../../openstack/errors.ts";
 
 const NAMES =
-  "up down status logs smoke shell notebook users connect certificate plan timeline drain scale doctor backup restore recover images mesos completion".split(
+  "up down status logs smoke shell notebook users connect certificate plan timeline drain scale doctor backup restore recover image images mesos completion".split(
     " ",
   );
 

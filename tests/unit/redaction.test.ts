@@ -219,7 +219,7 @@ test("a login is told from a digest", () => {
 });
 
 test("a machine's list of package sources is root's alone, and its log shows no login", () => {
-  const boot = readFileSync(join(ROOT, "render/cloud-init/guest/boot"), "utf8");
+  const boot = readFileSync(join(ROOT, "render/cloud-init/guest/install"), "utf8");
   const functions = boot.slice(boot.indexOf("say() {"), boot.indexOf("trap 'die"));
   const mirror = boot.slice(boot.indexOf("use_mirror() {"), boot.indexOf("# packages NAME"));
   const apt = join(folder, "apt");

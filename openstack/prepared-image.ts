@@ -1,0 +1,594 @@
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { addressAt } from "../cluster/addresses.ts";
+import type { Cluster } from "../cluster/types.ts";
+import { UserError } from "../lib/errors.ts";
+import { type Cloud, CloudError, type Service } from "./cloud.ts";
+import { Findings, PreflightError } from "./findings.ts";
+import type { Flavor } from "./flavor.ts";
+import { checkGuestSystem } from "./guest-system.ts";
+import {
+  checkProject,
+  diskNeeded,
+  findById,
+  findExternalNetwork,
+  type Image,
+  instead,
+  listFlavors,
+  lookUpImage,
+  type Network,
+  usedFlavors,
+} from "./preflight.ts";
+
+/**
+ * An image in which the packages of a cluster's machines are there already. A server boots from the guest image, installs them and
+ * powers off; the image is taken of it, and everything else that was made for it is deleted again, however that ends.
+ */
+
+/** Properties of a finished image: by these the next run knows whether another one is needed. */
+const SOURCE_KEY = "triplewide_source_image";
+const SOURCE_NAME_KEY = "triplewide_source_name";
+const PACKAGES_KEY = "triplewide_packages";
+const VERSION_KEY = "triplewide_version";
+const DATE_KEY = "triplewide_date";
+/** Property of an image that is not finished: the cluster's name. What a killed run left is known by it. */
+const UNFINISHED_KEY = "triplewide_unfinished";
+
+/** Properties by which a hypervisor treats an image, and by which its system is known. */
+const KEPT = /^(hw_|os_(?!hash_|hidden$|glance_)|img_|architecture$)/;
+
+/** Name of all that is made for an image's sake. No cluster can have it, nor any of its parts: their names have no dot. */
+export const buildName = (clusterName: string): string => `${clusterName}.image`;
+
+/** MiB that installing packages takes. */
+const LEAST_RAM = 1024;
+
+export interface ImageRequest {
+  cluster: Cluster;
+  cloud: Cloud;
+  /** Debian packages that the image is to hold. */
+  packages: readonly string[];
+  /** Version of this program. */
+  version: string;
+  /** Name or id of the image to start from. @default the config's, or the one that it was made of */
+  from?: string;
+  /** Name or id of the server's flavor. @default the smallest that will do */
+  flavor?: string;
+  /** Id of a network with a way to the package mirrors. @default the config's, or one that is made for it */
+  network?: string;
+  now: Date;
+}
+
+/** What would be made, and of what. */
+export interface ImagePlan {
+  name: string;
+  source: Image;
+  flavor: Flavor;
+  /** Network that exists. `undefined`: one is made, with a router to `externalNetwork`. */
+  networkId: string | undefined;
+  externalNetwork: Network | undefined;
+  packages: readonly string[];
+  /** An image of the same source, packages and version. */
+  upToDate: Image | undefined;
+}
+
+/**
+ * Finds out what an image would be made of. Changes nothing.
+ *
+ * @throws PreflightError with every problem at once.
+ */
+export async function planImage(request: ImageRequest): Promise<ImagePlan> {
+  const { cluster, cloud, packages, version, now } = request;
+  const c = cluster.config;
+  const findings = new Findings();
+  checkSecrets(cluster, findings);
+  await checkProject(cloud, findings);
+  const source = await sourceImage(request, findings);
+  if (source) checkGuestSystem(cluster, source, findings);
+  const flavor = source && (await chooseFlavor(request, source, findings));
+  const networkId = request.network ?? c.existingNetworkId;
+  if (networkId !== undefined) await checkNetwork(cloud, networkId, request, findings);
+  const externalNetwork = networkId === undefined ? await findExternalNetwork(cloud, c, findings) : undefined;
+  if (networkId === undefined && c.externalNetwork === undefined) {
+    findings.refuse("externalNetwork", undefined, "the image's server needs a way out", "set it, or give --network");
+  }
+  if (findings.problems.length > 0 || !source || !flavor) {
+    throw new PreflightError(cluster.name, findings.problems, findings.warnings, "no image can be made");
+  }
+  const stamp = now.toISOString().replace(/[-:]/g, "").slice(0, 13).replace("T", "-");
+  const plain = source.name.replace(/[^A-Za-z0-9._-]+/g, "-");
+  const wanted = { [SOURCE_KEY]: source.id, [PACKAGES_KEY]: hashOf(packages), [VERSION_KEY]: version };
+  const there = await cloud.list<Image>("image", "/images", "images", { [SOURCE_KEY]: source.id, status: "active" });
+  const same = there.filter((one) => Object.entries(wanted).every(([key, value]) => property(one, key) === value));
+  return {
+    name: `triplewide-${version}-${plain}-${stamp}`,
+    source,
+    flavor,
+    networkId,
+    externalNetwork,
+    packages,
+    upToDate: same.filter(({ status }) => status === "active").at(0),
+  };
+}
+
+const property = (image: Image, key: string): unknown => (image as unknown as Record<string, unknown>)[key];
+const hashOf = (packages: readonly string[]): string =>
+  createHash("sha256")
+    .update([...packages].sort().join("\n"))
+    .digest("hex");
+
+/** User data of a server is read by whoever may read the server, long after the image is made. */
+function checkSecrets({ config }: Cluster, findings: Findings): void {
+  const mirror = config.aptMirror;
+  if (mirror === undefined || !new URL(mirror).href.includes("@")) return;
+  const fix = "give a mirror without a login in --set aptMirror=…";
+  findings.refuse("aptMirror", mirror, "its login would stand in the user data of the image's server", fix);
+}
+
+/** The image to start from: that of the config, and where that was made by this program, the one that it was made of. */
+async function sourceImage({ cluster, cloud, from }: ImageRequest, findings: Findings): Promise<Image | undefined> {
+  const key = from === undefined ? "image" : "--from";
+  const wanted = from ?? cluster.config.image;
+  if (wanted === undefined) {
+    findings.refuse("image", undefined, "there is no image to start from", "set it, or give --from");
+    return undefined;
+  }
+  const found = await lookUpImage(cloud, wanted, findings, key);
+  const origin = found && property(found, SOURCE_KEY);
+  if (typeof origin !== "string") return found;
+  const source = await findById<Image>(cloud, "image", "/images", origin);
+  if (source?.status === "active") return source;
+  const name = found && property(found, SOURCE_NAME_KEY);
+  findings.refuse(
+    key,
+    wanted,
+    `it was made of ${name} (${origin}), which is gone`,
+    "name an image to start from: --from",
+  );
+  return undefined;
+}
+
+/** A flavor with a disk of its own, because an image is taken of that; no larger than what the cluster's machines have. */
+async function chooseFlavor(
+  { cluster, cloud, flavor: wanted }: ImageRequest,
+  source: Image,
+  findings: Findings,
+): Promise<Flavor | undefined> {
+  const flavors = await listFlavors(cloud);
+  const used = Object.values(usedFlavors(cluster, flavors, findings));
+  const { bootVolumeGb } = cluster.config;
+  const least = diskNeeded(source);
+  const most = bootVolumeGb ?? Math.min(...used.map((f) => f.diskGb));
+  const range = `${Math.max(1, least)} to ${most} GB`;
+  const fits = (f: Flavor): boolean => f.diskGb > 0 && f.diskGb >= least && f.diskGb <= most;
+  if (wanted !== undefined) {
+    const found = flavors.find((f) => f.name === wanted) ?? flavors.find((f) => f.id === wanted);
+    if (!found) {
+      const names = flavors.map((f) => f.name).sort();
+      findings.refuse("--flavor", wanted, "there is no such flavor", instead(wanted, names));
+    } else if (!fits(found)) {
+      const wrong = `it has ${found.diskGb} GB of disk, and the image of it would not fit into this cluster's machines`;
+      findings.refuse("--flavor", wanted, wrong, `name one with a disk of ${range}`);
+      return undefined;
+    }
+    return found;
+  }
+  // Why there are none has been said.
+  if (used.length === 0) return undefined;
+  const enough = flavors.filter((f) => fits(f) && f.ramMiB >= Math.max(LEAST_RAM, source.min_ram ?? 0));
+  const named = enough.filter((f) => used.includes(f));
+  const [smallest] = (named.length > 0 ? named : enough).sort(
+    (a, b) => a.diskGb - b.diskGb || a.ramMiB - b.ramMiB || a.vcpus - b.vcpus,
+  );
+  if (!smallest) {
+    const wrong = `no flavor has a disk of ${range}, and of a machine that boots from a volume no image is taken`;
+    findings.refuse("--flavor", undefined, wrong, "ask for such a flavor, or make the image elsewhere");
+  }
+  return smallest;
+}
+
+async function checkNetwork(cloud: Cloud, id: string, { network }: ImageRequest, findings: Findings): Promise<void> {
+  const found = await findById<{ network: Network }>(cloud, "network", "/networks", id);
+  const key = network === undefined ? "existingNetworkId" : "--network";
+  if (!found)
+    findings.refuse(key, id, "there is no network with this id", "give the id of one: openstack network list");
+}
+
+/** How long is waited, and how often is asked. */
+export interface ImageLimits {
+  /** @default 5000 */
+  pollMs?: number;
+  /** For the server to install everything and power off. @default 1800 */
+  bootSeconds?: number;
+  /** For the cloud to take the image. @default 3600 */
+  imageSeconds?: number;
+  /** For each thing to be deleted. @default 300 */
+  removeSeconds?: number;
+}
+
+export interface ImageWork {
+  cluster: Cluster;
+  cloud: Cloud;
+  plan: ImagePlan;
+  version: string;
+  /** In base64, as Nova takes it. */
+  userData: string;
+  limits?: ImageLimits;
+  /** Ends the work when aborted; what was made is deleted all the same. */
+  signal?: AbortSignal;
+  /** Takes one line at a time. */
+  report: (line: string) => void;
+  now: Date;
+}
+
+/**
+ * Makes the image, and deletes everything that was made for it.
+ *
+ * @returns The image's id.
+ * @throws UserError that says what went wrong, and what could not be deleted.
+ */
+export async function makeImage(work: ImageWork): Promise<string> {
+  const build = new Build(work);
+  const before = await build.clear();
+  if (before.removed.length > 0) work.report(`removed what an earlier run had left: ${before.removed.join(", ")}`);
+  if (before.left.length > 0) throw new UserError(`an earlier run left ${before.left.join("; ")}; nothing was made`);
+  let id: string;
+  try {
+    id = await build.make();
+  } catch (error) {
+    const { left } = await build.clear();
+    for (const one of left) work.report(`left behind: ${one}`);
+    throw error;
+  }
+  const { left } = await build.clear();
+  if (left.length > 0)
+    throw new UserError(`image ${work.plan.name} (${id}) is there, but this is left: ${left.join("; ")}`);
+  return id;
+}
+
+interface Server {
+  id: string;
+  name: string;
+  status: string;
+  fault?: { message?: string };
+}
+
+interface Named {
+  id: string;
+  name: string;
+}
+
+/** A line of what the server's own script says: how far it is. */
+const SAID = /triplewide +\d+s (.*?)\r?$/gm;
+const FAILED = /^failed: /;
+const DONE = "image: ready to be taken";
+
+class Build {
+  readonly #work: ImageWork;
+  readonly #cloud: Cloud;
+  readonly #name: string;
+  readonly #limits: Required<ImageLimits>;
+  readonly #said = new Set<string>();
+
+  constructor(work: ImageWork) {
+    this.#work = work;
+    this.#cloud = work.cloud;
+    this.#name = buildName(work.cluster.name);
+    this.#limits = { pollMs: 5000, bootSeconds: 1800, imageSeconds: 3600, removeSeconds: 300, ...work.limits };
+  }
+
+  async make(): Promise<string> {
+    const { plan, report } = this.#work;
+    const portId = await this.#port();
+    const server = await this.#server(portId);
+    report(`server ${this.#name} boots from ${plan.source.name} on ${plan.flavor.name}`);
+    await this.#poweredOff(server);
+    report(`server ${this.#name} is off: the cloud takes the image`);
+    const imageId = await this.#take(server);
+    const image = await this.#active(imageId);
+    await this.#finish(image);
+    return imageId;
+  }
+
+  /** Makes something, and gives its id. */
+  async #post(service: Service, path: string, key: string, body: object): Promise<string> {
+    this.#work.signal?.throwIfAborted();
+    const { document } = await this.#cloud.change<Record<string, { id: string }>>(service, path, {
+      method: "POST",
+      body: { [key]: body },
+    });
+    return document[key]?.id ?? "";
+  }
+
+  /** The server's port, with the network that it needs where none is named. */
+  async #port(): Promise<string> {
+    const { plan, cluster } = this.#work;
+    const c = cluster.config;
+    const name = this.#name;
+    // Nobody connects to it; it connects to mirrors.
+    const group = await this.#post("network", "/security-groups", "security_group", {
+      name,
+      description: `triplewide ${cluster.name}: image`,
+    });
+    let networkId = plan.networkId;
+    if (networkId === undefined) {
+      networkId = await this.#post("network", "/networks", "network", { name });
+      const subnetId = await this.#post("network", "/subnets", "subnet", {
+        name,
+        network_id: networkId,
+        ip_version: 4,
+        cidr: c.networkCidr,
+        gateway_ip: addressAt(c.networkCidr, 1),
+        ...(c.dnsServers.length > 0 ? { dns_nameservers: c.dnsServers } : {}),
+      });
+      const routerId = await this.#post("network", "/routers", "router", {
+        name,
+        external_gateway_info: { network_id: plan.externalNetwork?.id },
+      });
+      await this.#cloud.change("network", `/routers/${routerId}/add_router_interface`, {
+        method: "PUT",
+        body: { subnet_id: subnetId },
+      });
+    }
+    const subnet = networkId === c.existingNetworkId ? c.existingSubnetId : undefined;
+    return this.#post("network", "/ports", "port", {
+      name,
+      network_id: networkId,
+      security_groups: [group],
+      ...(subnet === undefined ? {} : { fixed_ips: [{ subnet_id: subnet }] }),
+    });
+  }
+
+  #server(port: string): Promise<string> {
+    const { plan, cluster, userData } = this.#work;
+    const [zone] = cluster.config.availabilityZones;
+    return this.#post("compute", "/servers", "server", {
+      name: this.#name,
+      imageRef: plan.source.id,
+      flavorRef: plan.flavor.id,
+      networks: [{ port }],
+      user_data: userData,
+      ...(zone === undefined ? {} : { availability_zone: zone }),
+      ...(cluster.config.configDrive ? { config_drive: true } : {}),
+    });
+  }
+
+  /** Asks until there is an answer. @throws UserError of `late` after the time. */
+  async #until<T>(seconds: number, ask: () => Promise<T | undefined>, late: () => string): Promise<T> {
+    const deadline = Date.now() + seconds * 1000;
+    for (;;) {
+      const answer = await ask();
+      if (answer !== undefined) return answer;
+      if (Date.now() >= deadline) throw new UserError(late());
+      await sleep(this.#limits.pollMs, undefined, this.#work.signal ? { signal: this.#work.signal } : {});
+    }
+  }
+
+  /** Waits until the server has powered off by itself, which it does when all is installed. */
+  async #poweredOff(id: string): Promise<void> {
+    const { bootSeconds } = this.#limits;
+    let console = "";
+    await this.#until(
+      bootSeconds,
+      async () => {
+        const found = await this.#cloud.find<{ server: Server }>("compute", `/servers/${id}`);
+        if (!found) throw new UserError(`server ${this.#name} was deleted by someone; no image was made`);
+        const { status, fault } = found.server;
+        if (status === "ERROR")
+          throw new UserError(`server ${this.#name} is in ERROR: ${fault?.message ?? "the cloud does not say why"}`);
+        console = (await this.#console(id)) ?? console;
+        const said = this.#progress(console);
+        const failed = said.findLast((line) => FAILED.test(line));
+        if (failed !== undefined)
+          throw new UserError(
+            `server ${this.#name} could not be prepared: ${failed.replace(FAILED, "")}. Last on its console:\n${lastOf(console)}`,
+          );
+        if (status !== "SHUTOFF") return undefined;
+        // Where its console tells how far it came, that is what counts: someone may have stopped it.
+        if (said.length > 0 && !said.includes(DONE))
+          throw new UserError(`server ${this.#name} was stopped before it was done; no image was made`);
+        return true;
+      },
+      () =>
+        `server ${this.#name} has not powered off within ${bootSeconds} s. Fix: look at the last of its console, give --timeout, or a way to its mirrors (aptMirror, httpProxy, --network):\n${lastOf(console)}`,
+    );
+  }
+
+  /** The end of the server's console; `undefined` where the cloud shows none. */
+  async #console(id: string): Promise<string | undefined> {
+    try {
+      const body = { "os-getConsoleOutput": { length: 200 } };
+      const { document } = await this.#cloud.change<{ output?: string }>("compute", `/servers/${id}/action`, {
+        method: "POST",
+        body,
+      });
+      return document.output;
+    } catch (error) {
+      if (error instanceof CloudError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Reports what the server's script has said since the last time. @returns All that it has said. */
+  #progress(console: string): string[] {
+    const said = [...console.matchAll(SAID)].map(([, line = ""]) => line.trim());
+    for (const line of said) {
+      if (!this.#said.has(line)) this.#work.report(`  ${line}`);
+      this.#said.add(line);
+    }
+    return said;
+  }
+
+  /** @returns The image's id. */
+  async #take(server: string): Promise<string> {
+    const { plan, cluster } = this.#work;
+    const metadata = { [UNFINISHED_KEY]: cluster.name };
+    const { headers } = await this.#cloud.change("compute", `/servers/${server}/action`, {
+      method: "POST",
+      body: { createImage: { name: plan.name, metadata } },
+    });
+    const id =
+      String(headers.location ?? "")
+        .split("/")
+        .at(-1) ?? "";
+    if (id !== "") return id;
+    const named = await this.#cloud.list<Named>("image", "/images", "images", { name: plan.name });
+    return named.find(({ name }) => name === plan.name)?.id ?? "";
+  }
+
+  #active(id: string): Promise<Image> {
+    const { name } = this.#work.plan;
+    const { imageSeconds } = this.#limits;
+    return this.#until(
+      imageSeconds,
+      async () => {
+        const image = await this.#cloud.find<Image>("image", `/images/${id}`);
+        const status = image?.status ?? "gone";
+        if (["gone", "killed", "deleted", "error"].includes(status))
+          throw new UserError(
+            `the cloud could not take image ${name}: it is ${status}. Fix: see that the project has room for it, and run this again`,
+          );
+        return image?.status === "active" ? image : undefined;
+      },
+      () => `the cloud has not taken image ${name} within ${imageSeconds} s. Fix: give it more in --timeout`,
+    );
+  }
+
+  /** Says of the image what it is, and takes from it that it is unfinished: one change, so that there is no state between. */
+  async #finish(image: Image): Promise<void> {
+    const { plan, version, now } = this.#work;
+    const missing = Object.entries(plan.source).filter(
+      ([key, value]) => KEPT.test(key) && typeof value === "string" && property(image, key) === undefined,
+    );
+    const own: [string, string][] = [
+      [SOURCE_KEY, plan.source.id],
+      [SOURCE_NAME_KEY, plan.source.name],
+      [PACKAGES_KEY, hashOf(plan.packages)],
+      [VERSION_KEY, version],
+      [DATE_KEY, now.toISOString().slice(0, 10)],
+    ];
+    const least = ["min_disk", "min_ram"] as const;
+    const larger = least.filter((key) => (image[key] ?? 0) < (plan.source[key] ?? 0));
+    const body = [
+      ...[...missing, ...own].map(([key, value]) => ({ op: "add", path: `/${key}`, value })),
+      ...larger.map((key) => ({ op: "replace", path: `/${key}`, value: plan.source[key] })),
+      ...(property(image, UNFINISHED_KEY) === undefined ? [] : [{ op: "remove", path: `/${UNFINISHED_KEY}` }]),
+    ];
+    try {
+      await this.#cloud.change("image", `/images/${image.id}`, { method: "PATCH", body });
+    } catch (error) {
+      if (!(error instanceof CloudError && error.status === 0)) throw error;
+      // It may have been done, and only the answer is lost.
+      const found = await this.#cloud.find<Image>("image", `/images/${image.id}`);
+      if (!found || property(found, SOURCE_KEY) !== plan.source.id) throw error;
+    }
+  }
+
+  /** Deletes what this run or an earlier one has made and did not finish: found by its name, because no list of it need be whole. */
+  async clear(): Promise<{ removed: string[]; left: string[] }> {
+    const removed: string[] = [];
+    const left: string[] = [];
+    const name = this.#name;
+    // An administrator would see every project's.
+    const project = (): Promise<string> => this.#cloud.projectId();
+    const each = async <T extends Named>(
+      what: string,
+      list: () => Promise<T[]>,
+      remove: (item: T) => Promise<void>,
+    ): Promise<void> => {
+      try {
+        for (const item of await list()) {
+          try {
+            await this.#insist(() => remove(item));
+            removed.push(what);
+          } catch (error) {
+            left.push(`${what} ${item.name} (${item.id}): ${(error as Error).message}`);
+          }
+        }
+      } catch (error) {
+        left.push(`${what} ${name}, perhaps: ${(error as Error).message}`);
+      }
+    };
+    const named = (path: string, key: string) => async (): Promise<Named[]> => {
+      const found = await this.#cloud.list<Named>("network", path, key, { project_id: await project(), name });
+      return found.filter((one) => one.name === name);
+    };
+    const byId = (path: string) => (item: Named) => this.#cloud.remove("network", `${path}/${item.id}`);
+    const servers = { name: `^${name.replace(".", "\\.")}$` };
+    await each(
+      "server",
+      async () =>
+        (await this.#cloud.list<Named>("compute", "/servers/detail", "servers", servers)).filter(
+          (s) => s.name === name,
+        ),
+      (server) => this.#deleteServer(server.id),
+    );
+    await each(
+      "image",
+      async () => {
+        const asked = { [UNFINISHED_KEY]: this.#work.cluster.name, owner: await project() };
+        const found = await this.#cloud.list<Image>("image", "/images", "images", asked);
+        return found.filter((image) => property(image, UNFINISHED_KEY) === this.#work.cluster.name);
+      },
+      (image) => this.#cloud.remove("image", `/images/${image.id}`),
+    );
+    await each("port", named("/ports", "ports"), byId("/ports"));
+    await each("router", named("/routers", "routers"), (router) => this.#deleteRouter(router.id));
+    await each("subnet", named("/subnets", "subnets"), byId("/subnets"));
+    await each("network", named("/networks", "networks"), byId("/networks"));
+    await each("security group", named("/security-groups", "security_groups"), byId("/security-groups"));
+    return { removed, left };
+  }
+
+  async #deleteServer(id: string): Promise<void> {
+    await this.#cloud.remove("compute", `/servers/${id}`);
+    const deadline = Date.now() + this.#limits.removeSeconds * 1000;
+    while (await this.#cloud.find("compute", `/servers/${id}`)) {
+      if (Date.now() >= deadline) throw new Error(`it is still there after ${this.#limits.removeSeconds} s`);
+      await sleep(this.#limits.pollMs);
+    }
+  }
+
+  async #deleteRouter(id: string): Promise<void> {
+    const query = { device_id: id };
+    const ports = await this.#cloud.list<{
+      device_id?: string;
+      device_owner?: string;
+      fixed_ips?: { subnet_id: string }[];
+    }>("network", "/ports", "ports", query);
+    for (const { device_id, device_owner = "", fixed_ips } of ports) {
+      const subnet_id = fixed_ips?.[0]?.subnet_id;
+      // Its own gateway goes with it.
+      if (device_id !== id || device_owner.endsWith("gateway") || subnet_id === undefined) continue;
+      const change = { method: "PUT", body: { subnet_id } } as const;
+      await this.#cloud.change("network", `/routers/${id}/remove_router_interface`, change);
+    }
+    await this.#cloud.remove("network", `/routers/${id}`);
+  }
+
+  /** Tries again where something is still in use, because what used it was deleted a moment ago, and where there was no answer. */
+  async #insist(work: () => Promise<void>): Promise<void> {
+    const deadline = Date.now() + this.#limits.removeSeconds * 1000;
+    for (;;) {
+      try {
+        await work();
+        return;
+      } catch (error) {
+        const again =
+          error instanceof CloudError && (error.status === 0 || error.status === 409 || error.status >= 500);
+        if (!again || Date.now() >= deadline) throw error;
+      }
+      await sleep(this.#limits.pollMs);
+    }
+  }
+}
+
+/** The last lines of a console; what it is where there is none. */
+function lastOf(console: string): string {
+  const lines = console.split(/\r?\n/).filter((line) => line.trim() !== "");
+  if (lines.length === 0) return "  (this cloud shows no console: openstack console log show)";
+  return lines
+    .slice(-15)
+    .map((line) => `  ${line}`)
+    .join("\n");
+}
