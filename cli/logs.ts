@@ -1,14 +1,25 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { loadConfig } from "../cluster/load.ts";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
+import { logKeeper } from "../cluster/services/logs/logs.ts";
 import type { Config } from "../config/schema.ts";
+import { UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
 import { containerStates } from "../local/health.ts";
-import { journalScript, type LogFilter, type LogLine, logText, readDockerLogs, readJournal } from "../render/logs.ts";
+import {
+  journalScript,
+  keptJournal,
+  keptMachinesScript,
+  type LogFilter,
+  type LogLine,
+  logText,
+  readDockerLogs,
+  readJournal,
+} from "../render/logs.ts";
 import { projectFolder } from "./common.ts";
 import { type LocalOptions, localCluster, localCommand } from "./local.ts";
 import { presentCluster } from "./present.ts";
-import { askMachines } from "./stack.ts";
+import { askMachines, machinesOfStack } from "./stack.ts";
 
 /** Lines of each service, or of each machine, at most. A machine's records are at most 900,000 bytes. */
 const MAX_LINES = 1000;
@@ -18,6 +29,7 @@ interface Options extends LocalOptions {
   lines: number;
   since?: number;
   grep?: string;
+  stored?: boolean;
 }
 
 /** `triplewide logs`. */
@@ -26,7 +38,11 @@ export function logs(): Command {
     "logs",
     "Prints what the services of all machines said, in the order of time.",
     "On OpenStack by SSH, from the machines' journals. Exit code 1 where a machine cannot be asked.",
-    ["triplewide logs", 'triplewide logs --env prod --since 2h --grep "out of memory"'],
+    [
+      "triplewide logs",
+      'triplewide logs --env prod --since 2h --grep "out of memory"',
+      'triplewide logs --env prod --stored --since 7d --grep "lost executor"',
+    ],
   )
     .option("--lines <number>", "the last lines: of each service, on OpenStack of each machine", wholeLines, 50)
     .option(
@@ -35,7 +51,11 @@ export function logs(): Command {
       moment,
     )
     .option("--grep <text>", "only lines with this text, upper and lower case alike (default: all)")
-    .action(async ({ lines, since, grep, ...options }: Options) => {
+    .option(
+      "--stored",
+      "what the client has kept of all machines, of those too that are gone, with monitoring on OpenStack (default: what each has)",
+    )
+    .action(async ({ lines, since, grep, stored, ...options }: Options) => {
       const config = loadConfig(projectFolder(), options.env, options.set);
       const filter = {
         lines,
@@ -43,7 +63,11 @@ export function logs(): Command {
         ...(grep === undefined ? {} : { text: grep }),
       };
       const local = platformOf(config).machinesAreContainers;
-      const found = await (local ? ofContainers(config, options.env, filter) : ofMachines(config, options.env, filter));
+      const found = await (stored
+        ? keptLogs(config, options.env, filter)
+        : local
+          ? ofContainers(config, options.env, filter)
+          : ofMachines(config, options.env, filter));
       process.stdout.write(logText(found));
     });
 }
@@ -65,6 +89,32 @@ async function ofContainers(config: Config, env: string, filter: LogFilter): Pro
 async function ofMachines(config: Config, env: string, filter: LogFilter): Promise<LogLine[]> {
   const cluster = await presentCluster(config, env);
   return (await askMachines(cluster, env, cluster.machines, journalScript(filter), readJournal)).flat();
+}
+
+/** @throws UserError where no machine keeps the logs of all, or that cannot be asked. */
+async function keptLogs(config: Config, env: string, filter: LogFilter): Promise<LogLine[]> {
+  const cluster = describeCluster(config);
+  const client = logKeeper(cluster);
+  if (client === undefined) {
+    throw new UserError(
+      platformOf(config).machinesAreContainers
+        ? "--stored is for machines: this computer's Docker keeps the logs of containers for as long as they are there. Leave it out"
+        : "the cluster keeps no logs of its machines: set monitoring to true",
+    );
+  }
+  const { ssh } = await machinesOfStack(cluster, env);
+  const ask = async (script: string): Promise<string> => {
+    const { code, stdout, stderr } = await ssh.run(client, "sudo -n bash -s", { input: script });
+    if (code !== 0) throw new UserError(`the client's logs: ${stderr.trim() || `exit code ${code}`}`);
+    return stdout;
+  };
+  try {
+    const machines = (await ask(keptMachinesScript())).split("\n").filter((name) => name !== "");
+    const found = machines.map(async (name) => readJournal(name, await ask(journalScript(filter, keptJournal(name)))));
+    return (await Promise.all(found)).flat();
+  } finally {
+    await ssh.close();
+  }
 }
 
 function wholeLines(text: string): number {

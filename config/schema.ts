@@ -687,13 +687,16 @@ export const shape = {
     doc: "What makes metrics of what other programs say, on the client's loopback interface (with `monitoring`).",
   }),
   nodeExporterPort: ports.port(9100, { doc: "Metrics of a machine (with `monitoring`)." }),
+  logStorePort: ports.port(19532, {
+    doc: "Where machines send their logs, by HTTPS with a certificate of their own, on the client (with `monitoring`, on OpenStack).",
+  }),
   executorHttpPort: ports.port(8070, { doc: "HTTP server of the Spark tarball on the client (`vanilla`)." }),
 
   agentBatchSize: operation.integer(1, 500, 10, {
     doc: "Agents replaced at the same time when a change replaces them.",
   }),
   monitoring: operation.boolean(false, {
-    doc: "Whether the client measures the cluster: Prometheus asks every service and machine each ten seconds, keeps what they say, and raises alerts; the gateway shows a dashboard (docs/OPERATIONS.md).",
+    doc: "Whether the client measures the cluster: Prometheus asks every service and machine each ten seconds, keeps what they say, and raises alerts; the gateway shows a dashboard. On OpenStack it keeps the logs of all machines as well (docs/OPERATIONS.md).",
   }),
   metricsRetentionDays: operation.integer(1, 3650, 15, {
     doc: "Days for which measurements are kept (with `monitoring`). They take a quarter of `clientVolumeGb` at most; then the oldest go first.",

@@ -1,3 +1,4 @@
+import { LOG_FOLDER } from "../cluster/services/logs/logs.ts";
 import { shellQuote } from "../lib/quote.ts";
 
 /** What services said, of all machines at once and in the order of time. */
@@ -30,15 +31,27 @@ export interface LogFilter {
 /** Bytes of a machine's records at most. SSH keeps 1 MiB of what a command prints. */
 const MAX_BYTES = 900_000;
 
-/** Shell script that prints the lines of a machine's services as JSON, the last one first. Needs root. */
-export function journalScript({ lines, since, text }: LogFilter): string {
+/**
+ * Shell script that prints the lines of a machine's services as JSON, the last one first. Needs root.
+ *
+ * @param files Pattern of the journal's files. @default the journal of the machine that runs the script
+ */
+export function journalScript({ lines, since, text }: LogFilter, files?: string): string {
   const words = ["journalctl", "--no-pager", "--reverse", "--unit", "triplewide-*"];
+  if (files !== undefined) words.push("--file", files);
   words.push("--output", "json", "--output-fields", "MESSAGE,_SYSTEMD_UNIT,UNIT");
   if (since !== undefined) words.push("--since", `@${since}`);
   // journalctl takes a pattern: a quoted one is a text.
   if (text !== undefined) words.push("--case-sensitive=no", "--grep", `\\Q${text.replaceAll("\\E", "\\E\\\\E\\Q")}\\E`);
   return `${words.map(shellQuote).join(" ")} | head -n ${lines} | head -c ${MAX_BYTES}\nexit 0\n`;
 }
+
+/** Shell script that prints the name of each machine whose journal the client keeps. Needs root. */
+export const keptMachinesScript = (): string =>
+  `cd ${LOG_FOLDER} && ls | sed -nE 's/(@.*)?\\.journal~?$//p' | sort -u\n`;
+
+/** Files of a machine's journal that the client keeps. */
+export const keptJournal = (machine: string): string => `${LOG_FOLDER}/${machine}[.@]*`;
 
 /** Reads what `journalScript` printed. A record that was cut off, the oldest, does not count. */
 export function readJournal(machine: string, records: string): LogLine[] {

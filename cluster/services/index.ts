@@ -8,6 +8,7 @@ import { gatewayForward, isForwarded } from "./gateway/forward.ts";
 import { gateway } from "./gateway/gateway.ts";
 import { datanode, feedsExecutors, journalnode, namenode, zkfc } from "./hdfs/hdfs.ts";
 import { hub, hubGuard } from "./hub/hub.ts";
+import { logSender, logStore, storesLogs } from "./logs/logs.ts";
 import { marathon } from "./marathon/marathon.ts";
 import { agentShuffleService, mesosAgent, mesosMaster } from "./mesos/mesos.ts";
 import { hasMetastore, metastore } from "./metastore/metastore.ts";
@@ -63,6 +64,8 @@ export const SERVICES = {
       config.monitoring && (platform.servers || addresses("client")[0] === address),
     define: nodeExporter,
   },
+  "log-store": { where: ({ config }) => storesLogs(config), define: logStore },
+  "log-sender": { where: ({ config }) => storesLogs(config), define: logSender },
   prometheus: { where: ({ config }) => config.monitoring, define: prometheus, last: true },
   "gateway-forward": { where: isForwarded, define: gatewayForward },
   gateway: { where: ({ config }) => config.gateway, define: gateway, last: true },
@@ -94,13 +97,14 @@ export const ROLES: Readonly<Record<Role, readonly ServiceName[]>> = {
     "hub",
     "executor-http",
     "executor-upload",
+    "log-store",
     "prometheus",
     "gateway",
   ],
 };
 
 /** Services that every machine has, whatever it is for. */
-const EVERYWHERE: readonly ServiceName[] = ["node-exporter"];
+const EVERYWHERE: readonly ServiceName[] = ["node-exporter", "log-sender"];
 
 const recordOf = (name: ServiceName): ServiceRecord => SERVICES[name];
 

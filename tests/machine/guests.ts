@@ -375,6 +375,8 @@ export class Guest {
         const code = error ? (typeof error.code === "number" ? error.code : 1) : 0;
         resolve({ code, output: `${stdout}${stderr}`.trim() });
       });
+      // A script that ends before it has read its input is seen by its exit code.
+      child.stdin?.on("error", () => {});
       child.stdin?.end(input);
     });
   }

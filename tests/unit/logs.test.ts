@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
@@ -95,6 +95,44 @@ describe("triplewide logs of machines", () => {
     expect(status).toBe(1);
     expect(stderr).toContain("agent-1: Connection refused\n");
     expect(stderr).not.toContain("client");
+  });
+
+  test("are what the client has kept, of a machine that is gone too, where it is asked for", {
+    timeout: 60_000,
+  }, () => {
+    const kept = stackFolder(
+      { ...CONFIG, monitoring: true },
+      machinesThatAnswer({
+        [addressOf("client")]: `asked=$(cat); case $asked in
+          cd*) printf 'agent-9\\nclient\\n' ;;
+          *'/agent-9[.@]*'*'--grep'*) cat "$STUBS/master" ;;
+          *'/client[.@]*'*) cat "$STUBS/client" ;;
+        esac`,
+      }),
+    );
+    for (const name of ["client", "master"]) cpSync(join(stack.folder, name), join(kept.folder, name));
+    const run = spawnSync(TRIPLEWIDE, ["logs", "--env", "prod", "--stored", "--grep", "o"], {
+      ...kept.options,
+      encoding: "utf8",
+    });
+    rmSync(kept.folder, { recursive: true });
+    expect(run.stdout.split("\n").map((line) => line.replace(/ +\|/, " |"))).toEqual([
+      "2026-11-27T08:00:01.000Z agent-9 spark-master | one",
+      "2026-11-27T08:00:02.000Z client jupyter | two",
+      "",
+    ]);
+    expect(run).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("are kept nowhere else without monitoring, nor on this machine's Docker, and that is said", {
+    timeout: 60_000,
+  }, () => {
+    expect(logs("--env", "prod", "--stored")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("the cluster keeps no logs of its machines: set monitoring to true"),
+    });
+    const local = spawnSync(TRIPLEWIDE, ["logs", "--stored"], { encoding: "utf8" });
+    expect(local).toMatchObject({ status: 1, stderr: expect.stringContaining("--stored is for machines") });
   });
 
   test("bad times and numbers are refused", { timeout: 60_000 }, () => {

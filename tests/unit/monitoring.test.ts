@@ -40,7 +40,7 @@ test("whatever shows a certificate says until when that is good", () => {
   expect(certificates({ platform: "docker" })).toEqual([]);
   expect(certificates({ platform: "docker", tls: "own" })).toEqual(["gateway 10.72.0.11:8090"]);
   const machines = { ...CLOUD, architecture: "standalone", networkCidr: "10.80.0.0/16" };
-  expect(certificates(machines)).toEqual(["registry-reader 10.80.0.12:5000"]);
+  expect(certificates(machines)).toEqual(["registry-reader 10.80.0.12:5000", "log-store 10.80.0.11:19532"]);
   expect(certificates({ ...machines, tls: "own" })).toContain("gateway 10.80.0.11:8090");
 });
 
@@ -94,6 +94,19 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     }
   });
 
+  test("every machine sends its logs to the client, and no other may", () => {
+    const senders = cluster.services.filter(({ name }) => name === "log-sender");
+    expect(senders.map(({ machine }) => machine).sort()).toEqual(cluster.machines.map(({ name }) => name).sort());
+    const port = cluster.config.logStorePort;
+    const open = cluster.firewall.filter(({ first, last }) => first <= port && port <= last);
+    expect(new Set(open.map(({ group }) => group))).toEqual(new Set(["client"]));
+    const groups = cluster.machines.map(({ group }) => group).filter((group) => group !== "client");
+    expect(open.map(({ fromGroup }) => fromGroup).sort()).toEqual([...new Set(groups)].sort());
+    expect(
+      define({ platform: "docker", architecture, monitoring: true }).services.map(({ name }) => name),
+    ).not.toContain("log-sender");
+  });
+
   test("new agents and datanodes are measured, and the client stays as it is", () => {
     const parts = readCheckout();
     const userData = (of: Cluster) => renderUserData(of, client(of), parts, placeholder);
@@ -123,7 +136,7 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
   });
 
   test("what measures holds no secret of what it measures that lets it do more than look", () => {
-    for (const name of ["prometheus", "node-exporter"]) {
+    for (const name of ["prometheus", "node-exporter", "log-store", "log-sender"]) {
       const { files, env } = serviceOf(cluster, name) ?? {};
       expect(secretsIn([files, env]).filter((secret) => !/viewer/.test(secret))).toEqual([]);
     }
@@ -131,7 +144,7 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
 
   test("without it nothing is measured, opened or kept", () => {
     const without = define({ ...raw, monitoring: false });
-    expect(without.services.filter(({ name }) => /prometheus|exporter/.test(name))).toEqual([]);
+    expect(without.services.filter(({ name }) => /prometheus|exporter|^log-/.test(name))).toEqual([]);
     const texts = JSON.stringify(without.services.map(({ files, env, command }) => [files, env, command]));
     expect(texts).not.toMatch(/prometheusServlet|spark\.ui\.prometheus/);
   });
