@@ -58,6 +58,7 @@ export function image(): Command {
         const { from, flavor, network } = options;
         const wishes = { ...(from && { from }), ...(flavor && { flavor }), ...(network && { network }) };
         const plan = await planImage({ cluster, cloud, packages, version, now, ...wishes });
+        for (const warning of plan.warnings) process.stderr.write(`warning: ${warning}\n`);
         if (plan.upToDate && !options.again) {
           say(`There is one already, of the same source, packages and version (another one: --again).`);
           sayHow(environment, plan.upToDate.name, plan.upToDate.id);

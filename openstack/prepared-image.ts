@@ -70,6 +70,8 @@ export interface ImagePlan {
   packages: readonly string[];
   /** An image of the same source, packages and version. */
   upToDate: Image | undefined;
+  /** What may be wrong but cannot be told from here, one line each. */
+  warnings: readonly string[];
 }
 
 /**
@@ -107,7 +109,8 @@ export async function planImage(request: ImageRequest): Promise<ImagePlan> {
     networkId,
     externalNetwork,
     packages,
-    upToDate: same.filter(({ status }) => status === "active").at(0),
+    upToDate: same.find(({ status }) => status === "active"),
+    warnings: findings.warnings,
   };
 }
 

@@ -155,7 +155,7 @@ describe.skipIf(reason !== "")(`an image with a cluster's packages${reason && ` 
       expect(await running(guest)).not.toMatch(
         /^(docker-registry|prometheus-node-exporter|nfs-ganesha|rpcbind)\.service/m,
       );
-      expect(await guest.sh("systemctl is-failed --quiet 'docker*' 'nfs*' 'rpc*'")).toMatchObject({ code: 1 });
+      expect(await guest.out("systemctl list-units --failed --no-legend 'docker*' 'nfs*' 'rpc*'")).toBe("");
     }
     // A machine without containers has no Docker at work, though the image has it.
     expect(await running(registry)).not.toMatch(/^docker\.service/m);

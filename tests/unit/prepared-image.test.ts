@@ -330,6 +330,15 @@ describe("is refused before anything is made", () => {
     expect(await failure(planOf({}, { flavor: "m1.lrge" }))).toContain("there is no such flavor. Fix: use m1.large");
   });
 
+  test("a system that cannot be prepared; one that nobody has tried is a warning", async () => {
+    fake.imageProperties.set(IMAGE, { os_distro: "ubuntu", os_version: "22.04" });
+    expect((await planOf()).warnings).toEqual([
+      expect.stringContaining("it has ubuntu 22.04, which no test has booted"),
+    ]);
+    fake.imageProperties.set(IMAGE, { os_distro: "rocky", os_version: "9" });
+    expect(await failure(planOf())).toContain("it has rocky 9, and machines install packages of Debian");
+  });
+
   test("an image that is not there", async () => {
     expect(await failure(planOf({}, { from: "debian-21" }))).toMatch(
       /^lab: no image can be made: 1 problem, nothing was changed\.\n {2}--from: got "debian-21"; there is no such image\. Fix: use debian-12\.$/,
@@ -362,6 +371,9 @@ describe("triplewide image", { timeout: 60_000 }, () => {
     });
 
   test("says what it would do, does it, and finds that it was done; Ctrl-C leaves nothing", async () => {
+    fake.imageProperties.set(IMAGE, { os_distro: "ubuntu", os_version: "22.04" });
+    expect((await image(["prod", "--dry-run"])).err).toMatch(/^warning: image: it has ubuntu 22\.04/);
+    fake.imageProperties.delete(IMAGE);
     const dry = await image(["prod", "--dry-run"]);
     expect(dry).toMatchObject({
       code: 0,
