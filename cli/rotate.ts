@@ -1,42 +1,94 @@
 import type { Command } from "commander";
-import { describeCluster } from "../cluster/load.ts";
-import { holdersOf, rotationNote } from "../cluster/rotation.ts";
+import { HOST_KEY_SECRET } from "../cluster/host-keys.ts";
+import { describeCluster, loadConfig } from "../cluster/load.ts";
+import { platformOf } from "../cluster/platforms.ts";
+import { holdersOf, machinesWith, rotationNote } from "../cluster/rotation.ts";
+import { secretResource, secretsComponent } from "../cluster/secrets.ts";
+import type { Cluster } from "../cluster/types.ts";
 import { givenSecrets, SECRET_KEYS } from "../config/secrets.ts";
 import { UsageError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { up } from "../local/up.ts";
-import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
+import { projectFolder } from "./common.ts";
+import { type LocalOptions, localCluster, localCommand } from "./local.ts";
+import { presentCluster } from "./present.ts";
+import { refuseOtherChanges, SERVERS_ALONE, update } from "./update.ts";
+
+interface Options extends LocalOptions {
+  yes: boolean;
+}
 
 /** `triplewide rotate`. */
 export function rotate(): Command {
   return localCommand(
     "rotate",
-    "Replaces a secret of the cluster on this machine's Docker by a new one; without a name, lists them.",
-    "Keeps all data. Services that hold the secret start anew, as `up` starts what changed. Where that was cut off, `up` goes on.",
-    ["triplewide rotate", "triplewide rotate zookeeper-mesos", "triplewide rotate all"],
+    "Replaces a secret of a cluster by a new one; without a name, lists them.",
+    "Keeps all data. On this machine's Docker services that hold the secret start anew, as `up` starts what changed; where that was cut off, `up` goes on. On OpenStack the machine that holds it is replaced; where several do, every server goes and comes again at once, with its address and volume: jobs end. Where that was cut off, run it again.",
+    ["triplewide rotate", "triplewide rotate zookeeper-mesos", "triplewide rotate all --env prod --yes"],
   )
     .argument("[name]", "a secret of the list, or all")
-    .action(async (name: string | undefined, options: LocalOptions) => {
-      const config = localConfig(options, () => "its secrets are in the stack and are not rotated by this command");
+    .option("--yes", "on OpenStack: do it (default: only say what it would do)", false)
+    .action(async (name: string | undefined, { yes, ...options }: Options) => {
+      const config = loadConfig(projectFolder(), options.env, options.set);
+      const local = platformOf(config).machinesAreContainers;
       const cluster = describeCluster(config);
       const given = givenSecrets<string>(config);
-      const made = cluster.secrets.map((s) => s.name).filter((s) => !(s in given));
+      const all = [...cluster.secrets.map((s) => s.name), ...(local ? [] : [HOST_KEY_SECRET])];
+      const made = all.filter((s) => !(s in given));
+      const anew = (one: string): string =>
+        (local ? holdersOf(cluster, one) : whoIsReplaced(cluster, [one])).join(", ");
       if (name === undefined) {
-        for (const one of made) {
-          process.stdout.write(
-            `${one}\n  starts anew: ${holdersOf(cluster, one).join(", ")}\n  ${rotationNote(one)}\n`,
-          );
-        }
+        for (const one of made) process.stdout.write(`${one}\n  starts anew: ${anew(one)}\n  ${rotationNote(one)}\n`);
         return;
       }
       const key = Object.entries(SECRET_KEYS).find(([, secret]) => secret === name)?.[0];
       if (key !== undefined && name in given)
-        throw new UsageError(`${name} is given by the config. Fix: change ${key} there, then make up`);
+        throw new UsageError(
+          `${name} is given by the config. Fix: change ${key} there, then ${local ? "make up" : `pulumi up --stack ${options.env}`}`,
+        );
       if (name !== "all" && !made.includes(name))
         throw new UsageError(`this cluster has no secret "${name}". Fix: one of ${made.join(", ")}, or all`);
-      await localCluster(config, options.env);
       const names = name === "all" ? made : [name];
+      if (local) await localCluster(config, options.env);
       for (const one of names) process.stdout.write(`${one}: ${rotationNote(one)}\n`);
-      await up({ root: ROOT, environment: options.env, config, smoke: false, renew: names });
+      if (local) await up({ root: ROOT, environment: options.env, config, smoke: false, renew: names });
+      else await rotateStack(await presentCluster(config, options.env), options.env, names, yes);
     });
 }
+
+/** Says what a rotation on OpenStack replaces, in words: one machine in its turn, or every server at once. */
+function whoIsReplaced(cluster: Cluster, names: readonly string[]): string[] {
+  const machines = new Set(names.flatMap((name) => machinesWith(cluster, name)));
+  return machines.size > 1 ? ["every machine"] : [...machines];
+}
+
+/** @throws UserError where the checkout holds what was not applied yet, or Pulumi fails. */
+async function rotateStack(
+  cluster: Cluster,
+  environment: string,
+  names: readonly string[],
+  confirmed: boolean,
+): Promise<void> {
+  const replaced = whoIsReplaced(cluster, names);
+  const everything = replaced.includes("every machine");
+  process.stdout.write(
+    everything
+      ? "Every server goes, and comes again with its address and its volume: jobs end, and nobody answers until it is up again.\n"
+      : `Replaces ${replaced.join(", ")}, with its address and its volume.\n`,
+  );
+  if (!confirmed) {
+    process.stdout.write("Nothing was changed. To do it, add --yes\n");
+    return;
+  }
+  await refuseOtherChanges(environment, cluster, "secrets");
+  // Half of the machines with the old secret and half with the new one would not know each other, and an update waits for each.
+  if (everything) await update(environment, "destroy", SERVERS_ALONE);
+  await update(environment, "up", secretsAnew(cluster, names));
+}
+
+/** Has `pulumi up` make secrets of a stack anew. */
+export const secretsAnew = ({ name }: Pick<Cluster, "name">, secrets: readonly string[]): string[] =>
+  secrets.flatMap((secret) => [
+    "--replace",
+    `**random:index/randomPassword:RandomPassword::${secretResource(secretsComponent(name), secret)}`,
+  ]);

@@ -23,8 +23,8 @@ import type { OnMachines } from "../spark/master.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 import { applyLifetime, type Endable } from "./lifetime.ts";
 import { localCluster } from "./local.ts";
-import { pulumi } from "./pulumi.ts";
 import { lastUpOfStack, machinesOfStack, OWN_MESSAGE } from "./stack.ts";
+import { refuseOtherChanges, SERVERS_ALONE, update } from "./update.ts";
 
 /** A cluster that is there, and what scaling it takes. */
 export interface Site {
@@ -171,7 +171,6 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSi
 
 /** A cluster of a stack on OpenStack. */
 async function stackSite({ config, environment }: SiteRequest): Promise<WholeSite> {
-  const folder = projectFolder();
   const there = await Cloud.with({ folder: ROOT }, (cloud) => existingMachines(cloud, config.clusterName));
   if (agentsAmong(config, there.keys()) === 0) {
     throw new NotThere(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
@@ -194,18 +193,8 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
     },
     apply: async (agents) => {
       const env = { [AGENTS_VARIABLE]: String(agents) };
-      const stack = ["--stack", environment, "--non-interactive"];
-      const steps = JSON.parse(await pulumi(folder, ["preview", "--json", ...stack], "read", env)) as {
-        steps?: Step[];
-      };
-      const others = otherChanges(steps.steps ?? [], cluster);
-      if (others.length > 0) {
-        const shown = others.slice(0, 5).join(", ");
-        throw new UserError(
-          `an update would change more than agents (${shown}); nothing was changed. Fix: pulumi up --stack ${environment}, then run this again`,
-        );
-      }
-      await pulumi(folder, ["up", "--yes", "--skip-preview", "--message", OWN_MESSAGE, ...stack], "show", env);
+      await refuseOtherChanges(environment, cluster, "agents", env);
+      await update(environment, "up", [], { message: OWN_MESSAGE, env });
     },
     lastUp: () => lastUpOfStack(environment),
     asRoot: (service, command) => {
@@ -213,32 +202,8 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
       if (!machine) throw new Error(`no machine ${service.machine}`);
       return asRoot(machine, ["docker", "exec", "--user", "0:0", unitName(service.name), ...command]);
     },
-    end: async () => {
-      const stack = ["--stack", environment, "--non-interactive", "--message", OWN_MESSAGE];
-      await pulumi(folder, ["destroy", "--yes", "--skip-preview", ...SERVERS_ALONE, ...stack], "show");
-    },
+    end: () => update(environment, "destroy", SERVERS_ALONE, { message: OWN_MESSAGE }),
     upCommand: `pulumi up --stack ${environment}`,
     close: () => ssh.close(),
   };
-}
-
-/** Has `pulumi destroy` remove servers and what hangs on them: volumes, ports, addresses and secrets stay in the stack. */
-export const SERVERS_ALONE = ["--target", "**openstack:compute/instance:Instance::**", "--target-dependents"] as const;
-
-/** A step of a preview. */
-interface Step {
-  op: string;
-  urn: string;
-}
-
-/** What of a preview is no creation and no removal of a machine of ours that scaling is about. Nobody has looked at it. */
-export function otherChanges(steps: readonly Step[], { name }: Pick<Cluster, "name">): string[] {
-  return steps.flatMap(({ op, urn }) => {
-    const [type = "", resource = ""] = urn.split("::").slice(-2);
-    const kind = type.split("$").at(-1) ?? type;
-    // Components and the stack itself are nothing in the cloud.
-    if (op === "same" || op === "read" || !kind.startsWith("openstack:")) return [];
-    const agent = new RegExp(`^${name}-agent-[1-9][0-9]*$`).test(resource) && ["create", "delete"].includes(op);
-    return agent ? [] : [`${op} ${resource}`];
-  });
 }

@@ -1,4 +1,5 @@
 import { AUTHORITY_SEED } from "./authority.ts";
+import { HOST_KEY_SECRET } from "./host-keys.ts";
 import { CONNECT_TOKEN } from "./services/connect/connect.ts";
 import { GATEWAY_PASSWORD } from "./services/gateway/gateway.ts";
 import type { Cluster } from "./types.ts";
@@ -32,11 +33,25 @@ const NOTES: readonly (readonly [name: RegExp, note: string])[] = [
   [/^gateway-session$/, "every login at the gateway ends"],
   [/^gateway-authority$/, "people trust the new certificate: triplewide certificate"],
   [new RegExp(`^${AUTHORITY_SEED}$`), FEW_SECONDS],
+  [/^registry(-push)?$/, "machines pull, and the next update pushes, by the new login"],
+  [
+    new RegExp(`^${HOST_KEY_SECRET}$`),
+    "machines show other SSH host keys: write ~/.ssh/<cluster>.config anew (Pulumi.README.md)",
+  ],
   [/^hub-password-/, "the user's chosen password is void, and the new first one is asked for: triplewide users"],
 ];
 
 /** What people notice of another value of a secret that was made; `undefined` for one that nobody has thought of. */
 export const rotationNote = (name: string): string | undefined => NOTES.find(([of]) => of.test(name))?.[1];
+
+/** Names of the machines of OpenStack that have a secret, or what is made of it. Every one has its host key. */
+export function machinesWith({ machines, services, secrets }: Cluster, secret: string): string[] {
+  const groups = secret === HOST_KEY_SECRET ? undefined : secrets.find(({ name }) => name === secret)?.groups;
+  const held = new Set(services.filter((s) => secretsFor([s.files, s.env]).includes(secret)).map((s) => s.machine));
+  return machines
+    .filter(({ name, group }) => secret === HOST_KEY_SECRET || held.has(name) || groups?.includes(group))
+    .map(({ name }) => name);
+}
 
 /** Names of the services that hold a secret, or what is made of it, and so start anew, each once. */
 export const holdersOf = ({ services }: Cluster, secret: string): string[] => [

@@ -31,3 +31,9 @@ export function collectSecrets(c: Config, machines: readonly Machine[], services
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, groups]) => ({ name, length: LENGTH, groups: [...groups].sort() }));
 }
+
+/** Name of the Pulumi component that holds the secrets of a cluster on OpenStack. */
+export const secretsComponent = (clusterName: string): string => `${clusterName}-secret`;
+
+/** Name of the resource of such a component that holds one secret. */
+export const secretResource = (component: string, secret: string): string => `${component}-${secret}`;

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { RandomPassword } from "@pulumi/random/randomPassword.js";
+import { secretResource } from "../cluster/secrets.ts";
 
 export interface ClusterSecretsArgs {
   /** Secrets to make, with their lengths in characters. Plain, because it decides which resources there are. */
@@ -32,7 +33,7 @@ export class ClusterSecrets extends pulumi.ComponentResource {
       if (secret.name in given) continue;
       // Letters and digits only: these end up in URLs, shell files and properties files.
       const made = new RandomPassword(
-        `${name}-${secret.name}`,
+        secretResource(name, secret.name),
         { length: secret.length, special: false },
         { parent: this },
       );

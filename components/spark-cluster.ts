@@ -23,6 +23,7 @@ import {
   mesosTag,
 } from "../cluster/images.ts";
 import { containerName, containerUrl, makesContainer, segmentsName } from "../cluster/object-store.ts";
+import { secretsComponent } from "../cluster/secrets.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { CONNECT_TOKEN } from "../cluster/services/connect/connect.ts";
 import { isPublic } from "../cluster/services/gateway/entrance.ts";
@@ -334,7 +335,7 @@ export class SparkCluster extends pulumi.ComponentResource {
   #secrets(name: string, store: ObjectStore | undefined): ClusterSecrets {
     const { cluster, secrets = {} } = this.#args;
     return new ClusterSecrets(
-      `${name}-secret`,
+      secretsComponent(name),
       {
         make: [...cluster.secrets, { name: HOST_KEY_SECRET, length: HOST_KEY_SECRET_LENGTH }],
         given: {

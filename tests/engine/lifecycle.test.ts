@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { test as base, describe, expect } from "vitest";
-import { otherChanges, SERVERS_ALONE } from "../../cli/scale.ts";
 import { lastUpIn, OWN_MESSAGE } from "../../cli/stack.ts";
+import { otherChanges, SERVERS_ALONE } from "../../cli/update.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { DEMO } from "./demo.ts";
 import { FakeCloud, type Fault } from "./fake-cloud.ts";
@@ -188,6 +188,46 @@ test("a forgotten cluster loses its servers alone, and an update brings it back 
   expect(cloud.leftovers().filter((line) => line.startsWith("server "))).toHaveLength(instances(again).length);
   expect((await stack.preview()).changes).toEqual([]);
   expect(lastUpIn(await history())).toEqual(last);
+  expectSuccess(await stack.destroy());
+  expect(cloud.leftovers()).toEqual([]);
+});
+
+test("a secret is replaced: where several machines hold it, all servers go first, and data and addresses stay", async ({
+  cloud,
+  stackOf,
+}) => {
+  const stack = await stackOf({ masterCount: 3 });
+  expectSuccess(await stack.up());
+  const kept = cloud.identities("port", "volume", "floatingip");
+  const servers = cloud.identities("server");
+  /** The program itself, as people run it. */
+  const rotate = (...args: string[]) => stack.program("rotate", "--env", "test", ...args);
+  const said = await rotate("jupyter-token");
+  expect(said).toMatchObject({ code: 0 });
+  expect(said.text).toContain("Replaces client, with its address and its volume.\nNothing was changed.");
+  expect(cloud.identities("server")).toEqual(servers);
+
+  const token = (await stack.outputs()).jupyterToken;
+  const one = await rotate("jupyter-token", "--yes");
+  expect(one.code, one.text).toBe(0);
+  expect((await stack.outputs()).jupyterToken).not.toBe(token);
+  const after = cloud.identities("server");
+  expect(after.filter((server) => !servers.includes(server))).toEqual([expect.stringContaining("demo-client ")]);
+
+  const all = await rotate("zookeeper-spark", "--yes");
+  expect(all.code, all.text).toBe(0);
+  expect(all.text).toContain("Every server goes, and comes again");
+  const anew = cloud.identities("server");
+  expect(anew).toHaveLength(servers.length);
+  expect(anew.filter((server) => after.includes(server))).toEqual([]);
+  expect(cloud.identities("port", "volume", "floatingip")).toEqual(kept);
+  expect((await stack.preview()).changes).toEqual([]);
+
+  stack.configure({ clientFlavor: "m1.large" });
+  const refused = await rotate("zookeeper-spark", "--yes");
+  expect(refused.code).toBe(1);
+  expect(refused.text).toMatch(/would change more than secrets \(.*demo-client\); nothing was changed/);
+  expect(cloud.identities("server")).toEqual(anew);
   expectSuccess(await stack.destroy());
   expect(cloud.leftovers()).toEqual([]);
 });

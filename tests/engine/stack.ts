@@ -1,14 +1,15 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { promisify } from "node:util";
 import { stringify } from "yaml";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 
 /** One stack of this program on the real engine, with a backend of its own in a temporary folder. */
+
+const MAIN = join(ROOT, "cli", "main.ts");
 
 /** What an operation did to one resource, in the order in which the engine began it. */
 export interface Step {
@@ -123,12 +124,15 @@ export class Stack {
 
   /** `triplewide recover`. @returns What it said. */
   async recover(...flags: string[]): Promise<string> {
-    const command = [join(ROOT, "cli", "main.ts"), "recover", "test", ...flags];
-    const { stdout } = await promisify(execFile)(process.execPath, command, {
-      cwd: this.folder,
-      env: this.environment,
-    });
+    const { code, stdout, stderr } = await this.#runs(process.execPath, [MAIN, "recover", "test", ...flags]);
+    if (code !== 0) throw new Error(`triplewide recover: ${stdout}${stderr}`);
     return stdout;
+  }
+
+  /** A command of this program, in the folder of the stack's project. */
+  async program(...words: string[]): Promise<{ code: number; text: string }> {
+    const { code, stdout, stderr } = await this.#runs(process.execPath, [MAIN, ...words]);
+    return { code, text: stdout + stderr };
   }
 
   /** The state as the backend has it, secrets encrypted. */
@@ -172,9 +176,13 @@ export class Stack {
   }
 
   #run(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    const stack = args[0] === "stack" && args[1] === "init" ? [] : ["--stack", "test"];
+    return this.#runs("pulumi", [...args, ...stack]);
+  }
+
+  #runs(program: string, args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
     return new Promise((resolve, reject) => {
-      const stack = args[0] === "stack" && args[1] === "init" ? [] : ["--stack", "test"];
-      const child = spawn("pulumi", [...args, ...stack], {
+      const child = spawn(program, args, {
         cwd: this.folder,
         env: this.environment,
         stdio: ["ignore", "pipe", "pipe"],

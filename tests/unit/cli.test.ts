@@ -17,7 +17,7 @@ import { MarathonError } from "../../marathon/apply.ts";
 import { CloudError } from "../../openstack/errors.ts";
 
 const NAMES =
-  "up down status logs smoke shell notebook users connect certificate plan timeline drain scale doctor backup restore recover image images mesos completion".split(
+  "up down status logs smoke shell notebook users connect certificate plan rotate timeline drain scale doctor backup restore recover image images mesos completion".split(
     " ",
   );
 
@@ -43,7 +43,8 @@ async function inProcess(...args: string[]): Promise<{ code: number; out: string
 }
 
 const program = await buildProgram();
-const commands = program.commands.filter((c) => NAMES.includes(c.name()));
+/** All but what shells ask when somebody presses the tab key. */
+const commands = program.commands.filter((c) => c.name() !== "complete");
 /** Commands below commands, by the words that name them. */
 const BELOW = commands.flatMap((above) =>
   above.name() === "completion" ? [] : above.commands.map((c) => `${above.name()} ${c.name()}`),

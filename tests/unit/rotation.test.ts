@@ -2,12 +2,13 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { HOST_KEY_SECRET } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { holdersOf, rotationNote } from "../../cluster/rotation.ts";
+import { holdersOf, machinesWith, rotationNote } from "../../cluster/rotation.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import { SECRET_KEYS } from "../../config/secrets.ts";
 import { renewSecrets } from "../../local/project.ts";
-import { HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
+import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
 const GIVEN: readonly string[] = Object.values(SECRET_KEYS);
 const define = (raw: Record<string, unknown>) => describeCluster(validate({ platform: "docker", ...raw }, "test"));
@@ -20,6 +21,27 @@ test.each(ARCHITECTURES)("every secret of %s on a laptop can be rotated, and som
     expect(rotationNote(name), name).toBeTruthy();
     expect(holdersOf(cluster, name), name).not.toEqual([]);
   }
+});
+
+test.each(ARCHITECTURES)("every secret of %s on OpenStack can be rotated, and machines hold it", (architecture) => {
+  const raw = {
+    ...CLOUD,
+    architecture,
+    ...HIGHLY_AVAILABLE,
+    historyServer: true,
+    tls: "own",
+    userCidrs: ["198.51.100.0/24"],
+  };
+  const cluster = describeCluster(validate(raw, "test"));
+  const made = cluster.secrets.map((s) => s.name).filter((name) => !GIVEN.includes(name));
+  for (const name of [...made, HOST_KEY_SECRET]) {
+    expect(rotationNote(name), name).toBeTruthy();
+    expect(machinesWith(cluster, name), name).not.toEqual([]);
+  }
+  expect(machinesWith(cluster, "jupyter-token")).toEqual(["client"]);
+  expect(machinesWith(cluster, HOST_KEY_SECRET)).toEqual(cluster.machines.map(({ name }) => name));
+  // Who pulls images, and the registry.
+  expect(machinesWith(cluster, "registry").length).toBeGreaterThan(3);
 });
 
 test("so can those of a hub and of Spark Connect", () => {

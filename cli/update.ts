@@ -1,0 +1,72 @@
+import type { Cluster } from "../cluster/types.ts";
+import { UserError } from "../lib/errors.ts";
+import { projectFolder } from "./common.ts";
+import { pulumi } from "./pulumi.ts";
+
+/** Updates of a stack that commands of this program run. */
+
+/** Has `pulumi destroy` remove servers and what hangs on them: volumes, ports, addresses and secrets stay in the stack. */
+export const SERVERS_ALONE = ["--target", "**openstack:compute/instance:Instance::**", "--target-dependents"] as const;
+
+/** What an update of a command's own is run with. */
+export interface UpdateOptions {
+  /** What the stack's history says of it. @default nothing */
+  message?: string;
+  /** Further variables of the program's environment. */
+  env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs an update of a stack without asking.
+ *
+ * @param verb `up`, or `destroy`, which takes `SERVERS_ALONE` with it.
+ * @throws UserError where there is no Pulumi CLI, or it fails.
+ */
+export async function update(
+  environment: string,
+  verb: "up" | "destroy",
+  args: readonly string[] = [],
+  { message = "", env = {} }: UpdateOptions = {},
+): Promise<void> {
+  const options = ["--yes", "--skip-preview", "--non-interactive", "--stack", environment, "--message", message];
+  await pulumi(projectFolder(), [verb, ...options, ...args], "show", env);
+}
+
+/** A step of a preview. */
+interface Step {
+  op: string;
+  urn: string;
+}
+
+/** What of a preview is no creation and no removal of a machine of ours that scaling is about. Nobody has looked at it. */
+export function otherChanges(steps: readonly Step[], { name }: Pick<Cluster, "name">): string[] {
+  return steps.flatMap(({ op, urn }) => {
+    const [type = "", resource = ""] = urn.split("::").slice(-2);
+    const kind = type.split("$").at(-1) ?? type;
+    // Components and the stack itself are nothing in the cloud.
+    if (op === "same" || op === "read" || !kind.startsWith("openstack:")) return [];
+    const agent = new RegExp(`^${name}-agent-[1-9][0-9]*$`).test(resource) && ["create", "delete"].includes(op);
+    return agent ? [] : [`${op} ${resource}`];
+  });
+}
+
+/**
+ * Sees to it that an update changes nothing that nobody has looked at.
+ *
+ * @param what What the update is about, in words: more than agents.
+ * @throws UserError where the checkout holds what was not applied yet.
+ */
+export async function refuseOtherChanges(
+  environment: string,
+  cluster: Pick<Cluster, "name">,
+  what: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const args = ["preview", "--json", "--stack", environment, "--non-interactive"];
+  const { steps = [] } = JSON.parse(await pulumi(projectFolder(), args, "read", env)) as { steps?: Step[] };
+  const others = otherChanges(steps, cluster);
+  if (others.length === 0) return;
+  throw new UserError(
+    `an update would change more than ${what} (${others.slice(0, 5).join(", ")}); nothing was changed. Fix: pulumi up --stack ${environment}, then run this again`,
+  );
+}
