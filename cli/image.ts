@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { readCheckout } from "../lib/checkout.ts";
-import { UserError } from "../lib/errors.ts";
+import { EXIT_INTERRUPTED, UserError } from "../lib/errors.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { type ImagePlan, makeImage, planImage } from "../openstack/prepared-image.ts";
 import { packUserData } from "../render/cloud-init/pack.ts";
@@ -17,9 +17,6 @@ interface Options extends ConfigOptions {
   again: boolean;
   dryRun: boolean;
 }
-
-/** Exit code of what Ctrl-C ended. */
-const EXIT_INTERRUPTED = 130;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 

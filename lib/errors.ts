@@ -4,6 +4,9 @@ export const EXIT_FAILED = 1;
 /** Exit code of input that cannot be used; nothing was changed. */
 export const EXIT_USAGE = 2;
 
+/** Exit code of what a signal ended, as shells have it for Ctrl-C. */
+export const EXIT_INTERRUPTED = 130;
+
 /** An error whose message is all that a user needs: it is shown without a stack. */
 export class UserError extends Error {
   override name = "UserError";

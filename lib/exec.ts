@@ -1,7 +1,5 @@
 import { spawn } from "node:child_process";
-
-/** Exit code of a program that a signal ended, as shells have it for Ctrl-C. */
-const EXIT_INTERRUPTED = 130;
+import { EXIT_INTERRUPTED } from "./errors.ts";
 
 export interface InteractiveOptions {
   /** Ends the program when aborted. */

@@ -17,7 +17,7 @@ import type { Cluster, Gate, Service } from "../cluster/types.ts";
 import { placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
 import { pinnedVersions } from "../lib/checkout.ts";
-import { UserError } from "../lib/errors.ts";
+import { EXIT_INTERRUPTED, UserError } from "../lib/errors.ts";
 import { captured, interactive } from "../lib/exec.ts";
 import { applyApps } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
@@ -158,7 +158,7 @@ export async function up(options: UpOptions): Promise<void> {
     if (interrupted) say(`\n${interruption(begun, cleaning)}`);
     else if (cleaning) say("Removing what this run started.");
     if (cleaning) await remove(d, project, before.volumes.length === 0);
-    if (interrupted) process.exitCode = 130;
+    if (interrupted) process.exitCode = EXIT_INTERRUPTED;
     else throw error;
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
