@@ -168,13 +168,12 @@ describe("make up, on the embedded default", () => {
   tutorials(cluster);
 
   test("a script says what its job waits for, and what to do about an error, as a notebook does", async () => {
-    await cluster.bring("too_large.py");
-    // Its error output is what is waited for.
-    const script = cluster.converse("client", ["sh", "-c", "exec spark-submit /tmp/too_large.py 2>&1"]);
+    await cluster.bring("too_large.py", "no_such_file.py");
+    // Its error output is what is waited for. Not by spark-submit, which hands its own input to no script.
+    const script = cluster.converse("client", ["sh", "-c", "exec python3 /tmp/too_large.py 2>&1"]);
     await script.until("triplewide: this script waits for executors: an executor needs 921600 MiB and no agent");
     await script.end();
-    const wrong = `from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate().read.csv("~/nosuch.csv")`;
-    const { code, output } = await cluster.exec("client", ["python3", "-c", wrong]);
+    const { code, output } = await cluster.exec("client", ["spark-submit", "/tmp/no_such_file.py"]);
     expect(code).toBe(1);
     expect(output).toMatch(/PATH_NOT_FOUND[\s\S]*\ntriplewide: Spark takes ~ for the name of a folder/);
     const right = `from pyspark.sql import SparkSession; print(SparkSession.builder.getOrCreate().range(5).count(), "rows")`;
