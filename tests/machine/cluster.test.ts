@@ -514,7 +514,10 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     expect(await ask(`http://${address}/jupyter/lab`)).toBe(`308 https://${address}/jupyter/lab`);
     // Nobody who takes it over is root, or finds a key.
     expect(await bastion.out("ps -o user= -C haproxy | sort -u")).toBe("haproxy");
-    expect(await bastion.out("grep -rl PRIVATE /etc/triplewide || true")).toBe("");
+    const keys = "grep -rls PRIVATE /etc/triplewide || true";
+    expect(await bastion.out(`runuser -u haproxy -- bash -c '${keys}'`)).toBe("");
+    // The machine itself has one: by which it sends its logs.
+    expect(await bastion.out(keys)).toBe("/etc/triplewide/log-sender.key");
   });
 
   test("the bastion lets nobody in by password and forwards connections", async () => {
