@@ -36,7 +36,7 @@ export function rotate(): Command {
       const all = [...cluster.secrets.map((s) => s.name), ...(local ? [] : [HOST_KEY_SECRET])];
       const made = all.filter((s) => !(s in given));
       const anew = (one: string): string =>
-        (local ? holdersOf(cluster, one) : whoIsReplaced(cluster, [one])).join(", ");
+        local ? holdersOf(cluster, one).join(", ") : (oneMachineWith(cluster, [one]) ?? "every machine");
       if (name === undefined) {
         for (const one of made) process.stdout.write(`${one}\n  starts anew: ${anew(one)}\n  ${rotationNote(one)}\n`);
         return;
@@ -56,10 +56,10 @@ export function rotate(): Command {
     });
 }
 
-/** Says what a rotation on OpenStack replaces, in words: one machine in its turn, or every server at once. */
-function whoIsReplaced(cluster: Cluster, names: readonly string[]): string[] {
-  const machines = new Set(names.flatMap((name) => machinesWith(cluster, name)));
-  return machines.size > 1 ? ["every machine"] : [...machines];
+/** The machine that alone has secrets, and so is replaced in its turn; `undefined` where several have them: then every server goes. */
+function oneMachineWith(cluster: Cluster, names: readonly string[]): string | undefined {
+  const [first, ...others] = new Set(names.flatMap((name) => machinesWith(cluster, name)));
+  return others.length > 0 ? undefined : first;
 }
 
 /** @throws UserError where the checkout holds what was not applied yet, or Pulumi fails. */
@@ -69,12 +69,11 @@ async function rotateStack(
   names: readonly string[],
   confirmed: boolean,
 ): Promise<void> {
-  const replaced = whoIsReplaced(cluster, names);
-  const everything = replaced.includes("every machine");
+  const alone = oneMachineWith(cluster, names);
   process.stdout.write(
-    everything
+    alone === undefined
       ? "Every server goes, and comes again with its address and its volume: jobs end, and nobody answers until it is up again.\n"
-      : `Replaces ${replaced.join(", ")}, with its address and its volume.\n`,
+      : `Replaces ${alone}, with its address and its volume.\n`,
   );
   if (!confirmed) {
     process.stdout.write("Nothing was changed. To do it, add --yes\n");
@@ -82,7 +81,7 @@ async function rotateStack(
   }
   await refuseOtherChanges(environment, cluster, "secrets");
   // Half of the machines with the old secret and half with the new one would not know each other, and an update waits for each.
-  if (everything) await update(environment, "destroy", SERVERS_ALONE);
+  if (alone === undefined) await update(environment, "destroy", SERVERS_ALONE);
   await update(environment, "up", secretsAnew(cluster, names));
 }
 

@@ -2,7 +2,7 @@ import { AUTHORITY_SEED } from "./authority.ts";
 import { HOST_KEY_SECRET } from "./host-keys.ts";
 import { CONNECT_TOKEN } from "./services/connect/connect.ts";
 import { GATEWAY_PASSWORD } from "./services/gateway/gateway.ts";
-import type { Cluster } from "./types.ts";
+import type { Cluster, Service } from "./types.ts";
 import { secretsFor } from "./values.ts";
 
 const LOGIN = "who logs in with it needs the new one";
@@ -44,16 +44,21 @@ const NOTES: readonly (readonly [name: RegExp, note: string])[] = [
 /** What people notice of another value of a secret that was made; `undefined` for one that nobody has thought of. */
 export const rotationNote = (name: string): string | undefined => NOTES.find(([of]) => of.test(name))?.[1];
 
+/** Services that hold a secret, or what is made of it. */
+const servicesWith = ({ services }: Pick<Cluster, "services">, secret: string): Service[] =>
+  services.filter((s) => secretsFor([s.files, s.env]).includes(secret));
+
 /** Names of the machines of OpenStack that have a secret, or what is made of it. Every one has its host key. */
-export function machinesWith({ machines, services, secrets }: Cluster, secret: string): string[] {
+export function machinesWith(cluster: Cluster, secret: string): string[] {
+  const { machines, secrets } = cluster;
   const groups = secret === HOST_KEY_SECRET ? undefined : secrets.find(({ name }) => name === secret)?.groups;
-  const held = new Set(services.filter((s) => secretsFor([s.files, s.env]).includes(secret)).map((s) => s.machine));
+  const held = new Set(servicesWith(cluster, secret).map((s) => s.machine));
   return machines
     .filter(({ name, group }) => secret === HOST_KEY_SECRET || held.has(name) || groups?.includes(group))
     .map(({ name }) => name);
 }
 
 /** Names of the services that hold a secret, or what is made of it, and so start anew, each once. */
-export const holdersOf = ({ services }: Cluster, secret: string): string[] => [
-  ...new Set(services.filter((s) => secretsFor([s.files, s.env]).includes(secret)).map((s) => s.name)),
+export const holdersOf = (cluster: Cluster, secret: string): string[] => [
+  ...new Set(servicesWith(cluster, secret).map((s) => s.name)),
 ];
