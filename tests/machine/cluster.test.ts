@@ -163,7 +163,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       const patterns = values.join("\n");
       // This process itself has the secrets on its standard input only.
       const seen = await guest.sh(
-        "cat >/root/p; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -F -f /root/p",
+        "cat >/root/p; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -F -f /root/p",
         patterns,
       );
       expect(seen).toEqual({ code: 1, output: "" });
