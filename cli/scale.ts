@@ -1,9 +1,11 @@
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
+import { mesosStartsExecutors } from "../cluster/architectures/index.ts";
 import { agentRange } from "../cluster/features.ts";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { agentsAmong, counted, type Load, scaledAgents, wantedAgents, withAgents } from "../cluster/scaling.ts";
+import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { NotThere, UserError } from "../lib/errors.ts";
@@ -11,14 +13,20 @@ import { captured } from "../lib/exec.ts";
 import { shellQuote } from "../lib/quote.ts";
 import { ROOT } from "../lib/root.ts";
 import { configHere } from "../local/agents.ts";
+import { onDocker } from "../local/operator.ts";
 import { lastUpHere, remove } from "../local/project.ts";
 import { up as bringUp } from "../local/up.ts";
+import type { Operator } from "../mesos/leader.ts";
+import { forgotten, leaveMesos, returnToMesos } from "../mesos/leave.ts";
+import { mesosLoad } from "../mesos/load.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { AGENTS_VARIABLE, existingMachines } from "../openstack/inventory.ts";
 import { unitName } from "../render/cloud-init/paths.ts";
+import { pathOnMachine } from "../render/cloud-init.ts";
 import { containerName } from "../render/compose.ts";
+import { driverDemand } from "../spark/demand.ts";
 import { leaveSpark } from "../spark/leave.ts";
-import { sparkLoad } from "../spark/load.ts";
+import { agentDisk, sparkLoad } from "../spark/load.ts";
 import type { OnMachines } from "../spark/master.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 import { applyLifetime, type Endable } from "./lifetime.ts";
@@ -37,6 +45,8 @@ export interface Site {
   giveBack: (agents: readonly Machine[]) => Promise<void>;
   /** Makes the cluster have so many agents. */
   apply: (agents: number) => Promise<void>;
+  /** Waits until masters have seen that agents are gone. @default they see it at once, or it does not matter */
+  forgotten?: (agents: readonly Machine[]) => Promise<void>;
 }
 
 type WholeSite = Site & Endable & { close: () => Promise<void> };
@@ -63,7 +73,7 @@ export async function scaleSite(
     // What still runs on it would end.
     return load.leaving.includes(agent.name) && use !== undefined && !("stays" in use);
   });
-  if (back.length > 0) report(`  ${back.map((agent) => agent.name).join(", ")} was to go, and is given back`);
+  if (back.length > 0) report(`  ${namesOf(back)} was to go, and is given back`);
   if (dryRun) {
     report("Nothing was changed (--dry-run).");
     return;
@@ -75,7 +85,7 @@ export async function scaleSite(
     if (begun.length > 0) {
       // What began a moment ago begins again; nothing else is lost, and the agents are of use to what wants them.
       await site.giveBack(going);
-      report(`Something began on ${begun.map((agent) => agent.name).join(", ")} in this moment: nothing was removed.`);
+      report(`Something began on ${namesOf(begun)} in this moment: nothing was removed.`);
       return;
     }
     await site.apply(agents);
@@ -84,7 +94,32 @@ export async function scaleSite(
     if (going.length > 0) await site.giveBack(going).catch(() => {});
     throw error;
   }
+  if (going.length > 0) await site.forgotten?.(going);
 }
+
+const namesOf = (machines: readonly Machine[]): string => machines.map(({ name }) => name).join(", ");
+
+/** How agents come and go where workers of Spark's own start executors; `restart` does that with a machine's service. */
+const sparkAgents = (
+  cluster: Cluster,
+  on: OnMachines,
+  restart: (machine: Machine, service: string) => Promise<unknown>,
+): Pick<Site, "load" | "sendAway" | "giveBack"> => ({
+  load: () => sparkLoad(cluster, on),
+  sendAway: (agents) => leaveSpark(cluster, on, agents),
+  giveBack: async (agents) => void (await Promise.all(agents.map((agent) => restart(agent, "spark-worker")))),
+});
+
+/** The same where Mesos starts executors. */
+const mesosAgents = (operator: Operator, on: OnMachines): Pick<Site, "load" | "sendAway" | "giveBack"> => ({
+  load: () =>
+    mesosLoad(operator, {
+      shuffles: async (agent) => (await agentDisk(on, agent, "shuffle"))?.shuffles,
+      demand: (framework) => driverDemand(operator.cluster, on, framework),
+    }),
+  sendAway: (agents) => leaveMesos(operator, agents),
+  giveBack: (agents) => returnToMesos(operator, agents),
+});
 
 interface Options extends ConfigOptions {
   dryRun: boolean;
@@ -154,11 +189,9 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSi
   };
   return {
     cluster,
-    load: () => sparkLoad(cluster, on),
-    sendAway: (agents) => leaveSpark(cluster, on, agents),
-    giveBack: async (agents) => {
-      await captured(d.client, ["restart", ...agents.map((agent) => containerOf(agent, "spark-worker"))]);
-    },
+    ...(mesosStartsExecutors(config)
+      ? mesosAgents({ cluster, run: onDocker(d, cluster) }, on)
+      : sparkAgents(cluster, on, (machine, name) => captured(d.client, ["restart", containerOf(machine, name)]))),
     apply: (agents) => bringUp({ root: ROOT, environment, config, smoke: false, agents }),
     lastUp: async () => lastUpHere(project),
     asRoot: (service, command) =>
@@ -182,15 +215,19 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
     return { code, output: code === 0 ? stdout : stderr };
   };
   const on: OnMachines = {
-    run: (machine, service, command) => asRoot(machine, ["docker", "exec", unitName(service), ...command]),
+    run: (machine, service, command) => {
+      const found = cluster.services.find((s) => s.machine === machine.name && s.name === service);
+      const inContainer = found?.runtime === "docker" ? ["docker", "exec", unitName(service)] : [];
+      return asRoot(machine, [...inContainer, ...command]);
+    },
   };
+  const loginFileOf = (master: Machine): string => pathOnMachine(cluster, master, ADMIN_LOGIN);
+  const operator: Operator = { cluster, run: asRoot, loginFileOf };
   return {
     cluster,
-    load: () => sparkLoad(cluster, on),
-    sendAway: (agents) => leaveSpark(cluster, on, agents),
-    giveBack: async (agents) => {
-      await Promise.all(agents.map((agent) => asRoot(agent, ["systemctl", "restart", unitName("spark-worker")])));
-    },
+    ...(mesosStartsExecutors(config)
+      ? { ...mesosAgents(operator, on), forgotten: (agents) => forgotten(operator, agents) }
+      : sparkAgents(cluster, on, (machine, name) => asRoot(machine, ["systemctl", "restart", unitName(name)]))),
     apply: async (agents) => {
       const env = { [AGENTS_VARIABLE]: String(agents) };
       await refuseOtherChanges(environment, cluster, "agents", env);

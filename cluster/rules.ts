@@ -16,7 +16,7 @@ import {
   teamOf,
   totalOf,
 } from "./agent-groups.ts";
-import { architectureOf, hasMesos, mesosStartsExecutors } from "./architectures/index.ts";
+import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { agentRange, hasHdfs, hasHub, hasRegistry, runsHdfs } from "./features.ts";
 import { FIRST_AGENT_OFFSET, GROUPS, lastAgent, zookeeperMembers } from "./groups.ts";
@@ -57,10 +57,6 @@ export function crossFieldProblems(c: Config, { script }: Pick<Checkout, "script
   sparkProperties(c, refuse);
   agentRoom(c, refuse);
   scalingRules(c, refuse);
-  if (agentRange(c) !== undefined && mesosStartsExecutors(c)) {
-    const fix = "remove agentsMin and agentsMax, and change agentCount";
-    refuse("agentsMax", `unset in architecture ${c.architecture}, in which Mesos starts executors`, fix);
-  }
   architectureOf(c).rules(c, refuse);
   return problems;
 }
@@ -451,10 +447,11 @@ function teams(c: Config, refuse: Refuse): void {
     const rule = `with a team that is one of teams (${names.join(", ") || "there are none"})`;
     refuse("agentGroups", rule, "name one of them, or remove team", `${group}: ${team}`);
   }
-  /** What the agents have that are kept for a team, or for none. */
+  const range = agentRange(c);
+  /** What the agents have that are kept for a team, or for none, while there are fewest of them. */
   const roomFor = (team: string | undefined, resource: "cores" | "memoryMiB"): number | undefined =>
     totalOf(
-      c,
+      range === undefined ? c : withAgents(c, range.min),
       (config) => agentSize(config, facts)[resource],
       (of) => of === team,
     );
@@ -486,7 +483,8 @@ function teams(c: Config, refuse: Refuse): void {
       0,
     );
     const room = roomFor(undefined, resource);
-    const whose = agentGroupNames(c).some((group) => teamOf(c, group) !== undefined) ? "agents of no team" : "agents";
+    const of = agentGroupNames(c).some((group) => teamOf(c, group) !== undefined) ? "agents of no team" : "agents";
+    const whose = range === undefined ? of : `fewest ${of} (agentsMin)`;
     if (room !== undefined && sum > room) {
       const rule = `with no more ${least} together than the ${whose} have, ${room}`;
       refuse("teams", rule, "lower them, or add agents", sum);

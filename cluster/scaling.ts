@@ -49,6 +49,9 @@ export function agentsAtUp(c: Config, machines: Iterable<string>): number {
 /** What an agent does: why it must stay, or for how many minutes nothing has run on it. */
 export type AgentUse = { stays: string } | { idleMinutes: number };
 
+/** Why an agent stays on which nothing runs. Nobody knows whose files they are. Those of sessions that rest are made again when those go on. */
+export const SHUFFLES_STAY = "it has shuffle files, and jobs run that may read them";
+
 /** What the masters say of the cluster. */
 export interface Load {
   /** By the agent's name; an agent that is missing here is one that the masters do not know. */
@@ -57,6 +60,60 @@ export interface Load {
   lacking: number;
   /** Names of agents that get nothing new: they were to go. */
   leaving: readonly string[];
+}
+
+/** Cores, and MiB of memory. */
+export interface Room {
+  cores: number;
+  memoryMiB: number;
+}
+
+/** What a job waits for. */
+export interface Waiting {
+  /** Executors that it would have beside those that it has. */
+  executors: number;
+  /** What one of them takes. */
+  each: Room;
+  /** What agents have left that it could be given. */
+  free: readonly Room[];
+}
+
+/** What a driver would have, as far as it says so. */
+export interface Demand {
+  /** Executors that there is work for; infinitely many where the session takes what it gets. */
+  executors: number;
+  /** Cores that it may have. */
+  coresMax: number;
+  /** Cores of one executor; `undefined` where one takes all that an agent has. */
+  executorCores: number | undefined;
+  /** MiB of one executor, with what it takes beside its heap. */
+  executorMiB: number;
+  /** Attributes that agents must have for its executors, by name: one of these values, or any where there is none. */
+  attributes: ReadonlyMap<string, readonly string[]>;
+}
+
+const executorsIn = (room: Room, each: Room): number =>
+  Math.max(0, Math.min(Math.floor(room.cores / each.cores), Math.floor(room.memoryMiB / each.memoryMiB)));
+
+/**
+ * Agents that would take what jobs wait for and no agent has room for; `agentsMax` of them at most.
+ *
+ * @param empty What an agent has on which nothing runs; `undefined` where that is not known.
+ */
+export function lackingAgents(
+  c: Pick<Config, "agentsMax" | "agentCount">,
+  jobs: readonly Waiting[],
+  empty: Room | undefined,
+): number {
+  const lacking = jobs.map(({ executors, each, free }) => {
+    // Room that a job is not given is of no use to it: it waits for something else, such as a GPU.
+    const waiting = executors - free.reduce((sum, room) => sum + executorsIn(room, each), 0);
+    return waiting <= 0 ? 0 : Math.ceil(waiting / Math.max(1, empty ? executorsIn(empty, each) : 1));
+  });
+  return Math.min(
+    c.agentsMax ?? c.agentCount,
+    lacking.reduce((sum, agents) => sum + agents, 0),
+  );
 }
 
 /** How many agents there should be, and why. */

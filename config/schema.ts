@@ -77,7 +77,7 @@ export const shape = {
     fix: "use at least 1: a cluster without agents runs no job",
   }),
   agentsMin: size.optionalInteger(1, 2000, {
-    doc: "Least number of those agents where `triplewide scale` decides how many there are, by `hours` and by what runs, in architecture `standalone`; needs `agentsMax`. `agentCount` is then what a first `up` makes, and every other `up` keeps the agents that there are: docs/OPERATIONS.md.",
+    doc: "Least number of those agents where `triplewide scale` decides how many there are, by `hours` and by what runs, in every architecture but `marathon-standalone`; needs `agentsMax`. `agentCount` is then what a first `up` makes, and every other `up` keeps the agents that there are: docs/OPERATIONS.md.",
     derived: "there are `agentCount` agents",
   }),
   agentsMax: size.optionalInteger(1, 2000, {

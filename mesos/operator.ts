@@ -9,10 +9,12 @@ import { shellQuote, shellWord } from "../lib/quote.ts";
 export type OperatorCall =
   | { type: "GET_AGENTS" }
   | { type: "GET_TASKS" }
+  | { type: "GET_FRAMEWORKS" }
   | { type: "GET_QUOTA" }
   | { type: "GET_WEIGHTS" }
   | { type: "UPDATE_QUOTA"; update_quota: { force: boolean; quota_configs: QuotaConfig[] } }
   | { type: "UPDATE_WEIGHTS"; update_weights: { weight_infos: WeightInfo[] } }
+  | { type: "DEACTIVATE_AGENT"; deactivate_agent: { agent_id: Id } }
   | { type: "REACTIVATE_AGENT"; reactivate_agent: { agent_id: Id } }
   | { type: "DRAIN_AGENT"; drain_agent: { agent_id: Id; max_grace_period: { seconds: number } } };
 
@@ -41,7 +43,12 @@ export function drainCall(agentId: string, graceSeconds: number): OperatorCall {
   };
 }
 
-/** Gives a drained agent tasks again. */
+/** Has an agent get no further tasks, and leaves alone those that it runs. */
+export function deactivateCall(agentId: string): OperatorCall {
+  return { type: "DEACTIVATE_AGENT", deactivate_agent: { agent_id: { value: agentId } } };
+}
+
+/** Gives a drained agent, or one that gets no further tasks, some again. */
 export function reactivateCall(agentId: string): OperatorCall {
   return { type: "REACTIVATE_AGENT", reactivate_agent: { agent_id: { value: agentId } } };
 }

@@ -1,8 +1,8 @@
 import { architectureOf } from "../cluster/architectures/index.ts";
 import { executorCores } from "../cluster/memory.ts";
-import { type AgentUse, type Load, scaledAgents } from "../cluster/scaling.ts";
+import { type AgentUse, type Load, lackingAgents, SHUFFLES_STAY, scaledAgents } from "../cluster/scaling.ts";
 import { SHUFFLE_DIR, WORK_DIR } from "../cluster/services/spark/spark.ts";
-import type { Cluster } from "../cluster/types.ts";
+import type { Cluster, Machine } from "../cluster/types.ts";
 import { type OnMachines, SparkMasters, type SparkState, type SparkWorker } from "./master.ts";
 
 /** What runs on a cluster whose executors Spark's own workers start, for `wantedAgents`. */
@@ -31,6 +31,18 @@ export function readDisk(output: string): AgentDisk | undefined {
   return seconds === undefined ? undefined : { idleSeconds: Number(seconds), shuffles: shuffles === "yes" };
 }
 
+/**
+ * What an agent says of itself.
+ *
+ * @param service Whose container, or machine, has the folder of shuffle files.
+ * @returns `undefined` where it does not answer.
+ */
+export async function agentDisk(on: OnMachines, agent: Machine, service: string): Promise<AgentDisk | undefined> {
+  const command = ["bash", "-c", DISK_SCRIPT, "bash", WORK_DIR, SHUFFLE_DIR.path];
+  const { code, output } = await on.run(agent, service, command);
+  return code === 0 ? readDisk(output) : undefined;
+}
+
 /** What runs on a cluster. @throws UserError where no master leads. */
 export async function sparkLoad(cluster: Cluster, on: OnMachines): Promise<Load> {
   const cores = executorCores(cluster.config, architectureOf(cluster.config));
@@ -39,9 +51,7 @@ export async function sparkLoad(cluster: Cluster, on: OnMachines): Promise<Load>
   const asked = scaledAgents(cluster).filter(({ address }) => free.has(address));
   const disks = await Promise.all(
     asked.map(async (agent): Promise<[string, AgentDisk] | undefined> => {
-      const command = ["bash", "-c", DISK_SCRIPT, "bash", WORK_DIR, SHUFFLE_DIR.path];
-      const { code, output } = await on.run(agent, "spark-worker", command);
-      const disk = code === 0 ? readDisk(output) : undefined;
+      const disk = await agentDisk(on, agent, "spark-worker");
       return disk && [agent.name, disk];
     }),
   );
@@ -61,40 +71,28 @@ export function loadOf(cluster: Cluster, state: SparkState, disks: ReadonlyMap<s
     agents.set(name, useOf(worker, disks.get(name), works));
   }
   const leaving = scaledAgents(cluster).filter(({ address }) => workers.get(address)?.state === "DECOMMISSIONED");
-  return { agents, lacking: lackingAgents(cluster, state), leaving: leaving.map(({ name }) => name) };
+  return { agents, lacking: lacking(cluster, state), leaving: leaving.map(({ name }) => name) };
 }
 
 function useOf({ state, coresUsed }: SparkWorker, disk: AgentDisk | undefined, works: boolean): AgentUse {
   if (coresUsed > 0) return { stays: `executors with ${coresUsed} core${coresUsed === 1 ? "" : "s"} run on it` };
   if (disk === undefined) return { stays: "it does not say since when nothing runs on it" };
-  // Nobody knows whose they are. Those of sessions that rest are made again when those go on.
-  if (disk.shuffles && works) return { stays: "it has shuffle files, and jobs run that may read them" };
+  if (disk.shuffles && works) return { stays: SHUFFLES_STAY };
   return { idleMinutes: state === "DECOMMISSIONED" ? Number.POSITIVE_INFINITY : disk.idleSeconds / 60 };
 }
 
 /** Agents that would take the executors for which there is no room. */
-function lackingAgents(cluster: Cluster, { workers, apps }: SparkState): number {
+function lacking(cluster: Cluster, { workers, apps }: SparkState): number {
   const { config } = cluster;
   const alive = workers.filter(({ state }) => state === "ALIVE");
   const scaled = new Set(scaledAgents(cluster).map(({ address }) => address));
   const [like = alive[0]] = alive.filter(({ host }) => scaled.has(host));
   const cores = executorCores(config, architectureOf(config)) ?? like?.cores ?? 1;
-  const executorsIn = (freeCores: number, freeMiB: number, memory: number): number =>
-    Math.max(0, Math.min(Math.floor(freeCores / cores), Math.floor(freeMiB / memory)));
-  const lacking = apps.map(({ executors: { granted, wanted }, executorMiB }) => {
-    // Room that the master does not give it is of no use to it: it waits for something else, such as a GPU.
-    const room = alive.reduce(
-      (sum, w) => sum + executorsIn(w.cores - w.coresUsed, w.memory - w.memoryUsed, executorMiB),
-      0,
-    );
-    const waiting = Math.max(0, wanted - granted - room);
-    return waiting === 0
-      ? 0
-      : Math.ceil(waiting / Math.max(1, like ? executorsIn(like.cores, like.memory, executorMiB) : 1));
-  });
-  const most = config.agentsMax ?? config.agentCount;
-  return Math.min(
-    most,
-    lacking.reduce((sum, agents) => sum + agents, 0),
-  );
+  const free = alive.map((w) => ({ cores: w.cores - w.coresUsed, memoryMiB: w.memory - w.memoryUsed }));
+  const jobs = apps.map(({ executors: { granted, wanted }, executorMiB }) => ({
+    executors: wanted - granted,
+    each: { cores, memoryMiB: executorMiB },
+    free,
+  }));
+  return lackingAgents(config, jobs, like && { cores: like.cores, memoryMiB: like.memory });
 }

@@ -36,8 +36,8 @@ export const marathonStandalone: ArchitectureRecord = {
   jobAgents: marathonWorkers,
   rules: (c, refuse) => {
     if (agentRange(c) !== undefined) {
-      const fix = "remove agentsMin and agentsMax, and change agentCount or marathonWorkers";
-      refuse("agentsMax", `unset in architecture ${c.architecture}, in which a Spark worker runs on every agent`, fix);
+      const rule = `unset in architecture ${c.architecture}: a task of Marathon's runs on every agent, which chooses whose it ends where there are to be fewer`;
+      refuse("agentsMax", rule, "remove agentsMin and agentsMax, and change agentCount or marathonWorkers");
     }
     const least = leastAgentMiB(c);
     const { memoryMiB } = agentSize(c, marathonStandalone);

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { agentRange } from "../features.ts";
 import { overheadMiB } from "../memory.ts";
 import { KNOWN_PEERS } from "../services/mesos/libprocess.ts";
 import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
@@ -40,6 +41,9 @@ export function registersWithMesos(
       "spark.plugins": ["triplewide.mesos.AgentsAgain", "triplewide.mesos.ExecutorUser", c.sparkConf["spark.plugins"]]
         .filter(Boolean)
         .join(","),
+      // Spark's own masters tell drivers that all shuffle files of an agent went with it; here a driver finds that out of each executor's,
+      // and gives a job up after four that were gone.
+      ...(agentRange(c) === undefined ? {} : { "spark.files.fetchFailure.unRegisterOutputOnHost": "true" }),
       // The general property has no effect here. MiB, without a unit.
       "spark.mesos.executor.memoryOverhead": String(overheadMiB(c)),
       // Where there are teams, the driver's own says them: this file would win over what it is told when it starts.

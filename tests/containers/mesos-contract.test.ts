@@ -29,9 +29,9 @@ const PARTS = ["zookeeper", "mesos-master", "mesos-agent"];
 class StandInCluster extends MesosCluster {
   readonly #docker: Docker;
 
-  /** Without a source, the definition's images are those without Mesos. */
+  /** Without a source, the definition's images are those without Mesos. Without shuffle services, for which agents would wait. */
   constructor(d: Docker, name: string, index: number, settings: string[]) {
-    super(d, name, index, ["readyTimeoutSeconds=120", ...settings], "");
+    super(d, name, index, ["readyTimeoutSeconds=120", "dynamicAllocation=false", ...settings], "");
     this.#docker = d;
   }
 

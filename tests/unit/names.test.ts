@@ -205,6 +205,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "components/access.ts: sshConfig: role client": "people's tunnel ends where the gateway and the notebooks are",
   "render/cloud-init.ts: driversPython: image client": "drivers run in this image and in no other",
   "mesos/leader.ts: askLeader: role mesos-master": "the operator interface is the masters'",
+  "spark/demand.ts: driverDemand: group client": "drivers and their pages are there",
   "spark/master.ts: #leader: role spark-master": "what scale asks is what the masters say",
   "mesos/drain.ts: stateOf: role mesos-agent": "only Mesos agents can be drained",
   "local/smoke.ts: clientContainer: service jupyter": "the smoke job runs where notebooks do",

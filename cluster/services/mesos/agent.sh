@@ -1,10 +1,14 @@
 #!/bin/bash
-# agent.sh LAUNCHER PROGRAM FOLDER USER...: makes the users that tasks run as where the machine lacks them, and becomes the agent PROGRAM.
-# Where agents start containers, LAUNCHER is the folder with our own mesos-docker-executor: what else of FOLDER Mesos starts is linked
+# agent.sh SHUFFLE LAUNCHER PROGRAM FOLDER USER...: makes the users that tasks run as where the machine lacks them, and becomes the agent
+# PROGRAM. SHUFFLE is where the machine's shuffle service listens, host/port, or empty: a job that waits takes what an agent offers at once,
+# and its driver ends when the executor has started and nobody listens there. Where agents start containers, LAUNCHER is the folder with our own mesos-docker-executor: what else of FOLDER Mesos starts is linked
 # there. Otherwise it is empty.
 set -euo pipefail
-launcher=$1 program=$2 folder=$3
-shift 3
+shuffle=$1 launcher=$2 program=$3 folder=$4
+shift 4
+if [[ -n $shuffle ]]; then
+  until (exec 3<>"/dev/tcp/$shuffle") 2>/dev/null; do sleep 0.5; done
+fi
 for user in "$@"; do
   id -u "$user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin "$user"
 done

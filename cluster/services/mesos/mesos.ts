@@ -13,6 +13,7 @@ import { EXECUTOR_SECRET, executorSecretFile } from "../spark/executor-secret.ts
 import {
   executorPorts,
   outsideSandbox,
+  ownShuffleService,
   SHUFFLE_DIR,
   SPARK_HOME,
   shufflePorts,
@@ -315,6 +316,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     ...runtime(ctx),
     command: [
       START_AGENT,
+      ownShuffleService(ctx) ? `${machine.address}/${c.shuffleServicePort}` : "",
       docker ? LAUNCHER : "",
       `${MESOS_HOME}/sbin/mesos-agent`,
       LIBEXEC,
