@@ -17,7 +17,9 @@ const NOTES: readonly (readonly [name: RegExp, note: string])[] = [
   [/^zookeeper-super$/, "the ensemble starts anew, with its data"],
   [/^zookeeper-(mesos|marathon|spark|hdfs)$/, "ZooKeeper gives all that the owner keeps there to the new login"],
   [/^mesos-agent-http$/, LOGIN],
-  [/^mesos-(agent|marathon|spark|viewer|admin)$/, `${FEW_SECONDS}. Running jobs end with their agents`],
+  [/^mesos-agent$/, `${FEW_SECONDS}. Running jobs end with their agents`],
+  [/^mesos-spark$/, `${FEW_SECONDS}. Notebooks' running jobs end`],
+  [/^mesos-(marathon|viewer|admin)$/, FEW_SECONDS],
   [
     /^mesos-user\./,
     "drivers of the user that start from now on need a new server: end theirs in JupyterHub's admin page",

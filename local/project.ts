@@ -60,8 +60,14 @@ function keepSecrets(
   );
   // In the order of their names: people take lines of passwords out, and none of those is the last.
   const kept = Object.entries({ ...known, ...values }).sort(([a], [b]) => (a < b ? -1 : 1));
-  writeFileSync(secretsFile(p), `${JSON.stringify(Object.fromEntries(kept), null, 2)}\n`, { mode: 0o600 });
+  writeSecrets(p, Object.fromEntries(kept));
   return values;
+}
+
+/** In one step: data is locked with what a file that is half written would have lost. */
+function writeSecrets(p: Project, values: Readonly<Record<string, string>>): void {
+  writeFileSync(`${secretsFile(p)}.new`, `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
+  renameSync(`${secretsFile(p)}.new`, secretsFile(p));
 }
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -78,21 +84,18 @@ export function readSecret(p: Project, name: string): string | undefined {
   return existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8"))[name] : undefined;
 }
 
-/** Forgets secrets of a cluster, so that the next `writeProject` makes new ones. In one step: a file that is half written locks data. */
+/** Forgets secrets of a cluster, so that the next `writeProject` makes new ones. */
 export function renewSecrets(p: Project, names: readonly string[]): void {
   if (!existsSync(secretsFile(p))) return;
   const known: Record<string, string> = JSON.parse(readFileSync(secretsFile(p), "utf8"));
-  const left = Object.fromEntries(Object.entries(known).filter(([name]) => !names.includes(name)));
-  writeFileSync(`${secretsFile(p)}.new`, `${JSON.stringify(left, null, 2)}\n`, { mode: 0o600 });
-  renameSync(`${secretsFile(p)}.new`, secretsFile(p));
+  writeSecrets(p, Object.fromEntries(Object.entries(known).filter(([name]) => !names.includes(name))));
 }
 
 /** Takes a cluster's secrets from a backup of it; those that it does not have stay. */
 export function restoreSecrets(p: Project, backup: string): void {
   mkdirSync(p.dir, { recursive: true, mode: 0o700 });
   const known = existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8")) : {};
-  const values = { ...known, ...JSON.parse(backup) };
-  writeFileSync(secretsFile(p), `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
+  writeSecrets(p, { ...known, ...JSON.parse(backup) });
 }
 
 /** Every secret of a cluster that was written. */

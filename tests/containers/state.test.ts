@@ -13,6 +13,7 @@ const cluster = new TestCluster(await findDocker(), "tw-state", 1, [
   "datanodeCount=3",
   "namenodeCount=2",
   "monitoring=true",
+  "tls=own",
 ]);
 const metrics = new Measured(cluster);
 const MEMBERS = [1, 2, 3];
@@ -274,6 +275,7 @@ describe("a cluster that keeps state", () => {
 
   test("nothing is changed in HDFS through the gateway, which shows the namenode and the master that lead", async () => {
     const door = new Door(cluster);
+    await door.trust();
     await door.logIn();
     const made = await door.get("/hdfs/webhdfs/v1/planted?op=MKDIRS&user.name=spark", { method: "PUT" });
     expect(made.status).toBe(405);
@@ -318,6 +320,27 @@ describe("a cluster that keeps state", () => {
     expect((await zk(1, "get /kept")).output).toContain("precious");
   });
 
+  const certificate = async () => (await cluster.cli("certificate")).output;
+
+  /** Replaces secrets, the gateway's authority among them. @returns The gateway, as somebody who was logged in before. */
+  async function rotated(name: string): Promise<Door> {
+    const door = new Door(cluster);
+    await door.trust();
+    await door.logIn();
+    const old = await certificate();
+    const { code, output } = await cluster.cli("rotate", [name]);
+    expect(code, output).toBe(0);
+    expect(await door.handshake(old)).toMatch(/SELF_SIGNED|UNABLE_TO|BAD_SIGNATURE|SIGNATURE_FAILURE/);
+    expect(await door.handshake(await certificate())).toBe("TLSv1.3");
+    await door.trust();
+    return door;
+  }
+
+  test("the gateway's authority is replaced: who trusts the old one alone is warned, and logins stay", async () => {
+    const door = await rotated("gateway-authority");
+    expect((await door.get("/cluster.json")).status).toBe(200);
+  });
+
   test("every secret is replaced, nothing is lost, and the old logins are nobody's", async () => {
     const login = () => readSecret(projectOf(ROOT, cluster.name), "zookeeper-spark");
     const numbers = async () =>
@@ -332,8 +355,9 @@ describe("a cluster that keeps state", () => {
       ]);
     const [old, before] = [login(), await numbers()];
     expect((await workers(old)).output).toContain("worker_");
-    const { code, output } = await cluster.cli("rotate", ["all"]);
-    expect(code, output).toBe(0);
+    const door = await rotated("all");
+    expect((await door.get("/cluster.json")).status).toBe(401);
+    expect((await door.session((await door.link()).split("#")[1] ?? "")).status).toBe(401);
     expect(login()).not.toBe(old);
     expect((await zk(1, "get /kept")).output).toContain("precious");
     expect(await numbers()).toBe(before);

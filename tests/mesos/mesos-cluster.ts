@@ -291,9 +291,12 @@ export class MesosCluster extends TestCluster {
   }
 
   /** Starts a further agent inside of a machine, with a secret that is not the cluster's. */
-  strangeAgent(container = this.part("agent-1", "mesos-agent")): Promise<{ code: number; output: string }> {
+  strangeAgent(
+    container = this.part("agent-1", "mesos-agent"),
+    secret = "guessed",
+  ): Promise<{ code: number; output: string }> {
     const script = [
-      'printf \'{"principal": "agent", "secret": "guessed"}\' >/tmp/guessed',
+      `printf '{"principal": "agent", "secret": "${secret}"}' >/tmp/guessed`,
       "export MESOS_credential=file:///tmp/guessed MESOS_work_dir=/tmp/strange MESOS_runtime_dir=/tmp/strange-run MESOS_port=5999",
       // Otherwise it takes the containers of the machine's own agent for strays, and removes them.
       "export MESOS_containerizers=mesos",

@@ -5,6 +5,7 @@ import { REDUNDANT, sharesMesos, survivesFaults } from "./faults.ts";
 import { refusesForgeries } from "./forgeries.ts";
 import { keepsTarball } from "./kept-tarball.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
+import { rotatesLogins } from "./rotation.ts";
 import { keepsSparkSecret } from "./secrets.ts";
 
 const cluster = new MesosCluster(await findDocker(), "tw-vanilla", 2, ["architecture=vanilla", ...REDUNDANT]);
@@ -31,6 +32,7 @@ describe("vanilla: executors as processes of the agents' machines", () => {
   keepsSparkSecret(cluster);
   survivesFaults(cluster);
   growsAndShrinks(cluster);
+  rotatesLogins(cluster);
 
   test("Spark comes out of what the machine has", async () => {
     const { code, output } = await cluster.cli("up", [], ["executorSource=local"]);

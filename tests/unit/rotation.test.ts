@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,7 +7,9 @@ import { describeCluster, validate } from "../../cluster/load.ts";
 import { holdersOf, machinesWith, rotationNote } from "../../cluster/rotation.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import { SECRET_KEYS } from "../../config/secrets.ts";
-import { renewSecrets } from "../../local/project.ts";
+import { pinnedVersions } from "../../lib/checkout.ts";
+import { ROOT } from "../../lib/root.ts";
+import { renewSecrets, restoreSecrets, writeProject } from "../../local/project.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
 const GIVEN: readonly string[] = Object.values(SECRET_KEYS);
@@ -64,4 +66,22 @@ test("only the named secrets are forgotten", () => {
   writeFileSync(join(dir, "secrets.json"), JSON.stringify({ a: "1", b: "2", c: "3" }));
   renewSecrets({ name: "x", dir }, ["b"]);
   expect(JSON.parse(readFileSync(join(dir, "secrets.json"), "utf8"))).toEqual({ a: "1", c: "3" });
+});
+
+test("the file of secrets is replaced, never written over: what is cut off in the middle leaves the old one", () => {
+  const dir = mkdtempSync(join(tmpdir(), "rotate-"));
+  const [file, old] = [join(dir, "secrets.json"), join(dir, "old")];
+  const before = JSON.stringify({ a: "1" });
+  for (const change of [
+    () => restoreSecrets({ name: "x", dir }, '{"a":"2"}'),
+    () => renewSecrets({ name: "x", dir }, ["a"]),
+    () => writeProject({ name: "x", dir }, define({}), pinnedVersions(ROOT)),
+  ]) {
+    writeFileSync(file, before);
+    rmSync(old, { force: true });
+    linkSync(file, old);
+    change();
+    expect(readFileSync(file, "utf8")).not.toBe(before);
+    expect(readFileSync(old, "utf8")).toBe(before);
+  }
 });
