@@ -1,9 +1,7 @@
 import type { Command } from "commander";
-import { HOST_KEY_SECRET } from "../cluster/host-keys.ts";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
-import { holdersOf, machinesWith, rotationNote } from "../cluster/rotation.ts";
-import { secretResource, secretsComponent } from "../cluster/secrets.ts";
+import { holdersOf, machineSecrets, machinesWith, rotationNote, secretUrn } from "../cluster/rotation.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { givenSecrets, SECRET_KEYS } from "../config/secrets.ts";
 import { UsageError } from "../lib/errors.ts";
@@ -33,7 +31,7 @@ export function rotate(): Command {
       const local = platformOf(config).machinesAreContainers;
       const cluster = describeCluster(config);
       const given = givenSecrets<string>(config);
-      const all = [...cluster.secrets.map((s) => s.name), ...(local ? [] : [HOST_KEY_SECRET])];
+      const all = [...cluster.secrets.map((s) => s.name), ...(local ? [] : machineSecrets(config))];
       const made = all.filter((s) => !(s in given));
       const anew = (one: string): string =>
         local ? holdersOf(cluster, one).join(", ") : (oneMachineWith(cluster, [one]) ?? "every machine");
@@ -82,12 +80,6 @@ async function rotateStack(
   await refuseOtherChanges(environment, cluster, "secrets");
   // Half of the machines with the old secret and half with the new one would not know each other, and an update waits for each.
   if (alone === undefined) await update(environment, "destroy", SERVERS_ALONE);
-  await update(environment, "up", secretsAnew(cluster, names));
+  const anew = names.flatMap((one) => ["--replace", secretUrn(cluster.name, one)]);
+  await update(environment, "up", anew);
 }
-
-/** Has `pulumi up` make secrets of a stack anew. */
-export const secretsAnew = ({ name }: Pick<Cluster, "name">, secrets: readonly string[]): string[] =>
-  secrets.flatMap((secret) => [
-    "--replace",
-    `**random:index/randomPassword:RandomPassword::${secretResource(secretsComponent(name), secret)}`,
-  ]);

@@ -1,9 +1,26 @@
+import type { Config } from "../config/schema.ts";
 import { AUTHORITY_SEED } from "./authority.ts";
 import { HOST_KEY_SECRET } from "./host-keys.ts";
+import { keyPairResource, secretResource, secretsComponent } from "./secrets.ts";
 import { CONNECT_TOKEN } from "./services/connect/connect.ts";
 import { GATEWAY_PASSWORD } from "./services/gateway/gateway.ts";
 import type { Cluster, Service } from "./types.ts";
 import { secretsFor } from "./values.ts";
+
+/** The key pair by which people, and updates, log in to machines: Nova's, where the stack made it. */
+const KEY_PAIR = "ssh-key-pair";
+
+/** What of a stack can be replaced beside the secrets of its services: every machine is known by it, or knows somebody by it. */
+export const machineSecrets = ({ keyPair }: Pick<Config, "keyPair">): string[] => [
+  HOST_KEY_SECRET,
+  ...(keyPair === undefined ? [KEY_PAIR] : []),
+];
+
+/** Pattern of the URN of what holds a secret of a stack. */
+export const secretUrn = (clusterName: string, secret: string): string =>
+  secret === KEY_PAIR
+    ? `**openstack:compute/keypair:Keypair::${keyPairResource(clusterName)}`
+    : `**random:index/randomPassword:RandomPassword::${secretResource(secretsComponent(clusterName), secret)}`;
 
 const LOGIN = "who logs in with it needs the new one";
 const FEW_SECONDS = "all that hold it start anew together; who comes first tries again until the other side has it";
@@ -40,6 +57,7 @@ const NOTES: readonly (readonly [name: RegExp, note: string])[] = [
     new RegExp(`^${HOST_KEY_SECRET}$`),
     "machines show other SSH host keys: write ~/.ssh/<cluster>.config anew (Pulumi.README.md)",
   ],
+  [new RegExp(`^${KEY_PAIR}$`), "machines take no other key: write ~/.ssh/<cluster> anew (Pulumi.README.md)"],
   [/^hub-password-/, "the user's chosen password is void, and the new first one is asked for: triplewide users"],
 ];
 
@@ -50,13 +68,14 @@ export const rotationNote = (name: string): string | undefined => NOTES.find(([o
 const servicesWith = ({ services }: Pick<Cluster, "services">, secret: string): Service[] =>
   services.filter((s) => secretsFor([s.files, s.env]).includes(secret));
 
-/** Names of the machines of OpenStack that have a secret, or what is made of it. Every one has its host key. */
+/** Names of the machines of OpenStack that have a secret, or what is made of it. */
 export function machinesWith(cluster: Cluster, secret: string): string[] {
-  const { machines, secrets } = cluster;
-  const groups = secret === HOST_KEY_SECRET ? undefined : secrets.find(({ name }) => name === secret)?.groups;
+  const { config, machines, secrets } = cluster;
+  const every = machineSecrets(config).includes(secret);
+  const groups = secrets.find(({ name }) => name === secret)?.groups;
   const held = new Set(servicesWith(cluster, secret).map((s) => s.machine));
   return machines
-    .filter(({ name, group }) => secret === HOST_KEY_SECRET || held.has(name) || groups?.includes(group))
+    .filter(({ name, group }) => every || held.has(name) || groups?.includes(group))
     .map(({ name }) => name);
 }
 

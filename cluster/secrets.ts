@@ -37,3 +37,6 @@ export const secretsComponent = (clusterName: string): string => `${clusterName}
 
 /** Name of the resource of such a component that holds one secret. */
 export const secretResource = (component: string, secret: string): string => `${component}-${secret}`;
+
+/** Name of the resource, and of the component around it, that is the key pair of a cluster on OpenStack. */
+export const keyPairResource = (clusterName: string): string => `${clusterName}-key`;

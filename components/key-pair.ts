@@ -35,7 +35,8 @@ export class KeyPair extends pulumi.ComponentResource {
       const made = new Keypair(
         name,
         { name: args.clusterName },
-        { parent: this, additionalSecretOutputs: ["privateKey"] },
+        // Nova knows one of a name: a new one comes when the old one is gone.
+        { parent: this, additionalSecretOutputs: ["privateKey"], deleteBeforeReplace: true },
       );
       this.keyName = made.name;
       this.privateKey = pulumi.secret(made.privateKey);

@@ -23,7 +23,7 @@ import {
   mesosTag,
 } from "../cluster/images.ts";
 import { containerName, containerUrl, makesContainer, segmentsName } from "../cluster/object-store.ts";
-import { secretsComponent } from "../cluster/secrets.ts";
+import { keyPairResource, secretsComponent } from "../cluster/secrets.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { CONNECT_TOKEN } from "../cluster/services/connect/connect.ts";
 import { isPublic } from "../cluster/services/gateway/entrance.ts";
@@ -274,7 +274,7 @@ export class SparkCluster extends pulumi.ComponentResource {
   #keyPair(name: string): KeyPair {
     const { cluster } = this.#args;
     return new KeyPair(
-      `${name}-key`,
+      keyPairResource(name),
       { clusterName: cluster.name, existing: cluster.config.keyPair ?? "" },
       { parent: this },
     );

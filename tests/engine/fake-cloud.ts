@@ -392,7 +392,7 @@ export class FakeCloud {
         Object.assign(item, {
           fingerprint: "00",
           public_key: "ssh-rsa made-up",
-          private_key: "made-up private key",
+          private_key: `made-up private key ${randomUUID()}`,
           user_id: "u",
         });
         break;

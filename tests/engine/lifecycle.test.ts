@@ -192,7 +192,7 @@ test("a forgotten cluster loses its servers alone, and an update brings it back 
   expect(cloud.leftovers()).toEqual([]);
 });
 
-test("a secret is replaced: where several machines hold it, all servers go first, and data and addresses stay", async ({
+test("secrets are replaced: where several machines hold one, all servers go first, and data and addresses stay", async ({
   cloud,
   stackOf,
 }) => {
@@ -214,8 +214,10 @@ test("a secret is replaced: where several machines hold it, all servers go first
   const after = cloud.identities("server");
   expect(after.filter((server) => !servers.includes(server))).toEqual([expect.stringContaining("demo-client ")]);
 
-  const all = await rotate("zookeeper-spark", "--yes");
+  const { privateKey } = await stack.outputs();
+  const all = await rotate("all", "--yes");
   expect(all.code, all.text).toBe(0);
+  expect((await stack.outputs()).privateKey).not.toBe(privateKey);
   expect(all.text).toContain("Every server goes, and comes again");
   const anew = cloud.identities("server");
   expect(anew).toHaveLength(servers.length);
@@ -224,7 +226,7 @@ test("a secret is replaced: where several machines hold it, all servers go first
   expect((await stack.preview()).changes).toEqual([]);
 
   stack.configure({ clientFlavor: "m1.large" });
-  const refused = await rotate("zookeeper-spark", "--yes");
+  const refused = await rotate("ssh-key-pair", "--yes");
   expect(refused.code).toBe(1);
   expect(refused.text).toMatch(/would change more than secrets \(.*demo-client\); nothing was changed/);
   expect(cloud.identities("server")).toEqual(anew);

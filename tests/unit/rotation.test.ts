@@ -2,9 +2,8 @@ import { linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { HOST_KEY_SECRET } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { holdersOf, machinesWith, rotationNote } from "../../cluster/rotation.ts";
+import { holdersOf, machineSecrets, machinesWith, rotationNote } from "../../cluster/rotation.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import { SECRET_KEYS } from "../../config/secrets.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
@@ -36,12 +35,14 @@ test.each(ARCHITECTURES)("every secret of %s on OpenStack can be rotated, and ma
   };
   const cluster = describeCluster(validate(raw, "test"));
   const made = cluster.secrets.map((s) => s.name).filter((name) => !GIVEN.includes(name));
-  for (const name of [...made, HOST_KEY_SECRET]) {
+  for (const name of [...made, ...machineSecrets(cluster.config)]) {
     expect(rotationNote(name), name).toBeTruthy();
     expect(machinesWith(cluster, name), name).not.toEqual([]);
   }
   expect(machinesWith(cluster, "jupyter-token")).toEqual(["client"]);
-  expect(machinesWith(cluster, HOST_KEY_SECRET)).toEqual(cluster.machines.map(({ name }) => name));
+  for (const name of ["ssh-host-keys", "ssh-key-pair"])
+    expect(machinesWith(cluster, name)).toEqual(cluster.machines.map(({ name }) => name));
+  expect(machineSecrets({ keyPair: "mine" })).toEqual(["ssh-host-keys"]);
   // Who pulls images, and the registry.
   expect(machinesWith(cluster, "registry").length).toBeGreaterThan(3);
 });
