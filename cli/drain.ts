@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
-import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { shellQuote } from "../lib/quote.ts";
 import { findDocker } from "../local/docker.ts";
@@ -56,9 +55,7 @@ export function drain(): Command {
         : await onMachines(cluster, environment);
       const report = (line: string): void => void process.stdout.write(`${line}\n`);
       const { grace: graceSeconds, timeout: timeoutSeconds } = options;
-      const loginFileOf = docker
-        ? {}
-        : { loginFileOf: (master: Machine) => pathOnMachine(cluster, master, ADMIN_LOGIN) };
+      const pathOf = docker ? {} : { pathOf: (master: Machine, path: string) => pathOnMachine(cluster, master, path) };
       const drainOptions: DrainOptions = {
         cluster,
         agent,
@@ -66,7 +63,7 @@ export function drain(): Command {
         timeoutSeconds,
         run,
         report,
-        ...loginFileOf,
+        ...pathOf,
       };
       try {
         await (options.back ? reactivate(drainOptions) : drainAgent(drainOptions));

@@ -5,7 +5,6 @@ import { agentRange } from "../cluster/features.ts";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { agentsAmong, counted, type Load, scaledAgents, wantedAgents, withAgents } from "../cluster/scaling.ts";
-import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { NotThere, UserError } from "../lib/errors.ts";
@@ -221,8 +220,7 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
       return asRoot(machine, [...inContainer, ...command]);
     },
   };
-  const loginFileOf = (master: Machine): string => pathOnMachine(cluster, master, ADMIN_LOGIN);
-  const operator: Operator = { cluster, run: asRoot, loginFileOf };
+  const operator: Operator = { cluster, run: asRoot, pathOf: (master, path) => pathOnMachine(cluster, master, path) };
   return {
     cluster,
     ...(mesosStartsExecutors(config)

@@ -54,12 +54,16 @@ export function mesosIn(name: ImageName, c: Config): string | undefined {
 
 /**
  * What the images that hold one source's Mesos use of it: `daemons` (master and agent), `java` (libmesos with its Java
- * bindings), or both. They all stand on one image, so what one of them uses the others have as well.
+ * bindings), or both, and `tls` where they speak it. They all stand on one image, so what one of them uses the others have as well.
  */
 export function mesosParts(source: string, c: Config): string {
   const images = MESOS_IMAGES.filter((name) => mesosIn(name, c) === source);
   const java = images.some((name) => loadsLibrary(name, c)) && source === librarySource(c);
-  return [...(images.some((name) => holdsDaemons(name, c)) ? ["daemons"] : []), ...(java ? ["java"] : [])].join(" ");
+  return [
+    ...(images.some((name) => holdsDaemons(name, c)) ? ["daemons"] : []),
+    ...(java ? ["java"] : []),
+    ...(c.mesosTls ? ["tls"] : []),
+  ].join(" ");
 }
 
 /** Appendix to the tag of an image that holds a Mesos, by the digest of its source. */

@@ -20,6 +20,8 @@ export interface HttpProbe {
   match: string;
   /** File of a service on the same machine that holds `user:password`, without a newline. @default no login */
   loginFile?: string;
+  /** File of a service on the same machine with the certificate of whom to trust: asked by HTTPS then. @default plain HTTP */
+  authorityFile?: string;
 }
 
 /** How to see that a service works. */
@@ -57,16 +59,15 @@ export const line = (host: string, port: number, sent: string, match: string): P
  *
  * @param path Path and query.
  * @param match Extended regular expression that a line of the answer (status line, headers, body) matches.
- * @param loginFile File with `user:password`, without a newline. @default no login
+ * @param files Login, and whom to trust. @default no login, plain HTTP
  */
-export const http = (host: string, port: number, path: string, match: string, loginFile?: string): HttpProbe => ({
-  kind: "http",
-  host,
-  port,
-  path,
-  match,
-  ...(loginFile === undefined ? {} : { loginFile }),
-});
+export const http = (
+  host: string,
+  port: number,
+  path: string,
+  match: string,
+  files: Pick<HttpProbe, "loginFile" | "authorityFile"> = {},
+): HttpProbe => ({ kind: "http", host, port, path, match, ...files });
 
 /** A probe that succeeds where one of several does. */
 export const anyOf = (of: readonly Probe[]): Probe => ({ kind: "any", of });

@@ -310,6 +310,7 @@ function features(c: Config, refuse: Refuse): void {
   if (c.mesosCgroups !== "auto" && !hasMesos(c)) {
     refuse("mesosCgroups", `auto in architecture ${c.architecture}, which has no Mesos`, "remove it");
   }
+  if (c.mesosTls) mesosTls(c, refuse);
   if (c.marathonWorkers !== undefined && c.marathonWorkers > c.agentCount) {
     refuse("marathonWorkers", `at most agentCount (${c.agentCount}): one worker a machine`, "add agents, or lower it");
   }
@@ -420,6 +421,22 @@ function openId(c: Config, refuse: Refuse): void {
 }
 
 /** Teams have names of their own, room for an executor each, and no more together than the agents have. */
+function mesosTls(c: Config, refuse: Refuse): void {
+  const facts = architectureOf(c);
+  if (facts.mesos === "none") {
+    refuse("mesosTls", `false in architecture ${c.architecture}, which has no Mesos`, "remove it");
+  } else if (facts.executorsStartedBy !== "mesos") {
+    refuse("mesosTls", `false in architecture ${c.architecture}: Marathon has not been tried with it`, "remove it");
+  }
+  if (hasHub(c)) {
+    refuse("mesosTls", "false with notebooks: hub, whose users' drivers have no certificates", "remove it");
+  }
+  if (c.mesosFrameworks.length > 0) {
+    const rule = "false with mesosFrameworks, which have no certificates";
+    refuse("mesosTls", rule, "remove one of them", c.mesosFrameworks.join(", "));
+  }
+}
+
 function teams(c: Config, refuse: Refuse): void {
   const names = teamNames(c);
   const facts = architectureOf(c);

@@ -160,6 +160,8 @@ export interface Port {
   login?: true;
   /** Whether other machines may have it without `openToNetwork`: it speaks TLS, or says where TLS is. */
   forNetwork?: true;
+  /** Whether it speaks HTTPS, by a certificate of the cluster's own authority (`authority.ts`): whoever reads it trusts that one. */
+  https?: true;
   /** Port under which Docker publishes it. @default its own */
   publishedAs?: number;
   /** @default the gateway does not show it */

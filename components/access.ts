@@ -17,6 +17,8 @@ export interface Page {
   /** Where it answers, inside the cluster. */
   address: string;
   port: number;
+  /** Whether it answers by HTTPS. */
+  https?: true;
 }
 
 /** The pages that people open: the client's, and the first master's, which knows or names the leading one. */
@@ -27,7 +29,13 @@ export function pages(cluster: Cluster): Page[] {
     for (const service of cluster.services.filter((s) => s.machine === machine.name)) {
       for (const port of service.ports) {
         if (port.link !== "http" || isBehindGateway(cluster.config, port) || found.has(port.port)) continue;
-        found.set(port.port, { name: pageName(service, port.name), address: machine.address, port: port.port });
+        const https = port.https ? { https: true as const } : {};
+        found.set(port.port, {
+          name: pageName(service, port.name),
+          address: machine.address,
+          port: port.port,
+          ...https,
+        });
       }
     }
   }
@@ -73,7 +81,7 @@ export function pageUrl(cluster: Cluster, page: Page, publicAddress: string): st
   const { bastion, gateway, gatewayPort, hubPort } = cluster.config;
   if (hasHub(cluster.config) && page.port === hubPort) return hubOrigin(cluster.config, page.address, publicAddress);
   if (gateway && page.port === gatewayPort) return gatewayOrigin(cluster.config, page.address, publicAddress);
-  return `http://${bastion ? "localhost" : page.address}:${page.port}`;
+  return `${page.https ? "https" : "http"}://${bastion ? "localhost" : page.address}:${page.port}`;
 }
 
 /**

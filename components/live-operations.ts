@@ -10,6 +10,7 @@ import { applyQuotas } from "../mesos/quotas.ts";
 import type { Cloud } from "../openstack/cloud.ts";
 import { type ExistingMachine, existingMachines, faultOf } from "../openstack/inventory.ts";
 import { namesOf } from "../openstack/pending.ts";
+import { pathOnMachine } from "../render/cloud-init.ts";
 import type { Access, AppsRequest, Operations, QuotasRequest, ReadyRequest } from "./operations.ts";
 
 export interface LiveOptions {
@@ -99,14 +100,15 @@ export class LiveOperations implements Operations {
     await applyApps({ http, apps, timeoutSeconds, report });
   }
 
-  async quotas({ cluster, machines, loginFile, timeoutSeconds }: QuotasRequest): Promise<string[]> {
+  async quotas({ cluster, machines, timeoutSeconds }: QuotasRequest): Promise<string[]> {
     const ssh = await this.#ssh.promise;
     const run: Operator["run"] = async ({ name, address }, command) => {
       const target = machines.find((m) => m.name === name) ?? { name, address };
       const { code, stdout, stderr } = await ssh.run(target, `sudo -n ${command.map(shellQuote).join(" ")}`);
       return { code, output: code === 0 ? stdout : stderr };
     };
-    return applyQuotas({ cluster, run, loginFileOf: () => loginFile, timeoutSeconds });
+    const pathOf: Operator["pathOf"] = (master, path) => pathOnMachine(cluster, master, path);
+    return applyQuotas({ cluster, run, pathOf, timeoutSeconds });
   }
 
   async forward(machine: SshTarget, address: string, port: number): Promise<void> {

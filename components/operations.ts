@@ -45,8 +45,6 @@ export interface QuotasRequest {
   cluster: Cluster;
   /** Machines with a Mesos master. */
   machines: readonly SshTarget[];
-  /** File on each of them with the operator's `user:password`. */
-  loginFile: string;
   timeoutSeconds: number;
 }
 

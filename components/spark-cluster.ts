@@ -31,7 +31,6 @@ import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import { hubPasswords } from "../cluster/services/hub/hub.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
-import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { PUSH_ADDRESS, pushLogin } from "../cluster/services/registry/registry.ts";
 import { shareClients } from "../cluster/share.ts";
 import { usesShare } from "../cluster/shared-storage.ts";
@@ -575,14 +574,13 @@ export class SparkCluster extends pulumi.ComponentResource {
   /** Gives teams their quotas. They are no Pulumi resources: Mesos keeps them itself, and they end with its masters' volumes. */
   async #quotas(): Promise<void> {
     const { cluster, operations } = this.#args;
-    const [first] = this.#machines("master");
-    if (!first || !hasMesos(cluster.config)) return;
+    const masters = this.#machines("master");
+    if (masters.length === 0 || !hasMesos(cluster.config)) return;
     const resource = this.#groups.get("master") ?? this;
     const changed = await operations
       .quotas({
         cluster,
-        machines: await this.#targets(this.#machines("master")),
-        loginFile: pathOnMachine(cluster, first, ADMIN_LOGIN),
+        machines: await this.#targets(masters),
         timeoutSeconds: cluster.config.readyTimeoutSeconds,
       })
       .catch((error) => {

@@ -24,7 +24,7 @@ Taken from the environment, if set:
   PIP_INDEX_URL, UV_INDEX_URL, MAVEN_MIRROR, APT_MIRROR, APT_SECURITY_MIRROR   mirrors of the package registries
   MESOS_ARCHIVE, MESOS_SHA256   a Mesos for spark-python and client: a tarball of its installed prefix or a .deb, and its digest
   MESOS_WITH_ARCHIVE, MESOS_WITH_SHA256   with --mesos-report: another archive, with whose libmesos a driver is tried
-  MESOS_PARTS                   what it must hold: java (default; libmesos with Java bindings), daemons (master and agent), or both
+  MESOS_PARTS                   what it must hold: java (default; libmesos with Java bindings), daemons (master and agent), or both; tls: built with SSL
   MESOS_ID                      digest that the images' tags name (default MESOS_SHA256)
   S3=jars                       spark-python and client with the jars for s3a:// paths, tagged with -s3 at the end
   CONNECT=jars                  client with the server of Spark Connect, tagged with -connect at the end

@@ -406,9 +406,9 @@ function opened(cluster: Cluster, links: readonly Link[], project: Project): Ope
     jupyter,
     ...links
       .filter(({ kind, port }) => kind === "http" && port !== c.jupyterPort)
-      .map(({ service, name, address, port }) => ({
+      .map(({ service, name, https, address, port }) => ({
         name: name === "ui" || name === "http" ? service : name,
-        url: `http://${address}:${port}`,
+        url: `${https ? "https" : "http"}://${address}:${port}`,
       })),
   ];
 }

@@ -28,6 +28,8 @@ export interface MesosFacts {
   agent: boolean;
   /** Java bindings that libmesos exports. */
   bindings: number;
+  /** Whether libmesos was built with SSL, which `mesosTls` needs. */
+  tls: boolean;
   /** Whether master and agent start, and what they say. */
   daemons: Works;
   /** Whether Java loads libmesos, and what it says. */
@@ -256,6 +258,7 @@ export function reportText(report: MesosReport): string {
     ["master", works(facts.master)],
     ["agent", works(facts.agent)],
     ["libmesos", facts.bindings > 0 ? `${facts.bindings} Java bindings; ${facts.java.says}` : "no Java bindings"],
+    ["TLS", facts.tls ? "yes (mesosTls)" : "no: built without SSL"],
     ["trial", trialText(facts)],
     ["with", pairText(facts)],
     ["control groups", `version ${groups} (this machine's Docker has ${docker}${unfit})`],

@@ -1,5 +1,6 @@
 import { ADMIN_LOGIN } from "../cluster/services/mesos/mesos.ts";
 import { shellQuote, shellWord } from "../lib/quote.ts";
+import { exchange, type Peer } from "../render/exchange.ts";
 
 /**
  * Mesos' operator interface: its calls as commands, and what it answers. Pure: the caller runs the commands where the
@@ -54,15 +55,15 @@ export function reactivateCall(agentId: string): OperatorCall {
 }
 
 /**
- * The call as a command that prints the whole answer. Bash and nothing else, because that is what every machine and image has.
+ * The call as a command that prints the whole answer.
  *
  * @param loginFile File with the operator's `user:password` where the command runs. @default where the master has it
  */
-export function operatorCommand(host: string, port: number, call: OperatorCall, loginFile = ADMIN_LOGIN): string[] {
+export function operatorCommand(to: Peer, call: OperatorCall, loginFile = ADMIN_LOGIN): string[] {
   const body = JSON.stringify(call);
   const head = [
     "POST /api/v1 HTTP/1.0",
-    `Host: ${host}`,
+    `Host: ${to.host}`,
     "Authorization: Basic %s",
     "Content-Type: application/json",
     "Accept: application/json",
@@ -71,7 +72,8 @@ export function operatorCommand(host: string, port: number, call: OperatorCall, 
   return [
     "bash",
     "-c",
-    `exec 3<>/dev/tcp/${host}/${port} && printf '${head}\\r\\n\\r\\n%s' "$(base64 -w0 ${shellWord(loginFile)})" ${shellQuote(body)} >&3 && cat <&3`,
+    // The exit code of who asked, not that of cat.
+    `set -o pipefail; ${exchange(to, `'${head}\\r\\n\\r\\n%s' "$(base64 -w0 ${shellWord(loginFile)})" ${shellQuote(body)}`, "cat")}`,
   ];
 }
 

@@ -49,6 +49,8 @@ export interface Link {
   /** Config key by which the port is moved. */
   key?: ConfigKey;
   kind: NonNullable<Port["link"]>;
+  /** Whether it is a page by HTTPS. */
+  https?: true;
   address: string;
   port: number;
 }
@@ -95,6 +97,7 @@ export function publishedLinks(cluster: Cluster): Link[] {
         name: port.name,
         ...(port.key === undefined ? {} : { key: port.key }),
         kind: port.link ?? "http",
+        ...(port.https ? { https: true } : {}),
         address: publishedAddress(cluster.config, port),
         port: port.publishedAs ?? port.port,
       });

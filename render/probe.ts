@@ -1,11 +1,11 @@
 import type { Probe } from "../cluster/probe.ts";
 import { printfFormat, shellQuote, shellWord } from "../lib/quote.ts";
+import { exchange, type Peer } from "./exchange.ts";
 
 /**
- * A probe as a command: exit code 0 where what is asked works. Bash and nothing else (`/dev/tcp`), because bash is what every
- * image and every guest has.
+ * A probe as a command: exit code 0 where what is asked works.
  *
- * @param pathOf Where a login file of the definition lies on the system that runs the command. @default where the definition says
+ * @param pathOf Where a file of the definition lies on the system that runs the command. @default where the definition says
  */
 export function probeCommand(probe: Probe, pathOf: (path: string) => string = (path) => path): string[] {
   return ["bash", "-c", script(probe, pathOf)];
@@ -14,7 +14,7 @@ export function probeCommand(probe: Probe, pathOf: (path: string) => string = (p
 function script(probe: Probe, pathOf: (path: string) => string): string {
   switch (probe.kind) {
     case "tcp":
-      return open(probe);
+      return `exec 3<>/dev/tcp/${probe.host}/${probe.port}`;
     case "line":
       return ask(probe, shellQuote(printfFormat(probe.line)));
     case "http": {
@@ -24,7 +24,9 @@ function script(probe: Probe, pathOf: (path: string) => string): string {
           ? ""
           : `Authorization: Basic '"$(base64 -w0 ${shellWord(pathOf(probe.loginFile))})"'\\r\\n`;
       if (/['\r\n]/.test(`${head}${probe.host}`)) throw new Error(`not a request line: ${head}`);
-      return ask(probe, `'${head}\\r\\nHost: ${probe.host}\\r\\n${login}\\r\\n'`);
+      const { host, port, match, authorityFile: file } = probe;
+      const to = { host, port, match, ...(file === undefined ? {} : { authorityFile: pathOf(file) }) };
+      return ask(to, `'${head}\\r\\nHost: ${probe.host}\\r\\n${login}\\r\\n'`);
     }
     case "any":
       return probe.of.map((one) => `(${script(one, pathOf)}) 2>/dev/null`).join(" || ");
@@ -33,7 +35,5 @@ function script(probe: Probe, pathOf: (path: string) => string): string {
   }
 }
 
-const open = ({ host, port }: { host: string; port: number }): string => `exec 3<>/dev/tcp/${host}/${port}`;
-
-const ask = (to: { host: string; port: number; match: string }, format: string): string =>
-  `${open(to)} && printf ${format} >&3 && grep -Eq ${shellQuote(to.match)} <&3`;
+const ask = (to: Peer & { match: string }, format: string): string =>
+  exchange(to, format, `grep -Eq ${shellQuote(to.match)}`);

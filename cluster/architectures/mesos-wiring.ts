@@ -1,7 +1,7 @@
 import type { Context } from "../context.ts";
 import { agentRange } from "../features.ts";
 import { overheadMiB } from "../memory.ts";
-import { KNOWN_PEERS } from "../services/mesos/libprocess.ts";
+import { libprocessEnv } from "../services/mesos/libprocess.ts";
 import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
 import { PRINCIPALS } from "../services/mesos/principals.ts";
 import { FINDS_SECRET } from "../services/spark/executor-secret.ts";
@@ -63,7 +63,7 @@ export function registersWithMesos(
       MESOS_MASTERS: masters.join(","),
       // libmesos announces this address to the masters; without it, 127.0.1.1.
       LIBPROCESS_IP: ctx.addresses("client")[0] ?? "",
-      ...KNOWN_PEERS,
+      ...libprocessEnv(c),
       ...env,
     },
   };

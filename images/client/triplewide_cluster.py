@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import ssl
 import time
 import urllib.request
 from typing import Any, Dict, List, Optional, Tuple
@@ -95,10 +96,12 @@ def last_refusal(own: str) -> Optional[str]:
     except OSError:
         return None  # No such team: its driver has not started, and has said so.
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": f"Basic {base64.b64encode(login).decode()}"}
+    tls = os.environ.get("LIBPROCESS_SSL_ENABLED") == "true"
+    trusted = ssl.create_default_context(cafile=os.environ["LIBPROCESS_SSL_CA_FILE"]) if tls else None
     for master in filter(None, os.environ.get("MESOS_MASTERS", "").split(",")):
-        request = urllib.request.Request(f"http://{master}/api/v1", b'{"type": "GET_TASKS"}', headers)
+        request = urllib.request.Request(f"{'https' if tls else 'http'}://{master}/api/v1", b'{"type": "GET_TASKS"}', headers)
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
+            with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER, context=trusted) as answer:
                 tasks = json.load(answer)["get_tasks"].get("completed_tasks", [])
         except (OSError, ValueError, KeyError):
             continue  # It does not lead, or is not there.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Do the parts of Mesos that are asked for work in this image? mesos-check.sh <parts>: daemons (master and agent), java (libmesos, loaded
-# into this image's Java), or both. Stops with the reason otherwise: a driver would fail with the same words, but on somebody's first job.
+# into this image's Java), or both, and tls (built with SSL). Stops with the reason otherwise: a driver would fail with the same words, but
+# on somebody's first job.
 set -eu
 parts=${1:-java}
 fail() { echo "Mesos: $*" >&2; exit 1; }
@@ -14,6 +15,10 @@ esac
 case $parts in *java*)
     # Some builds of Mesos have left the Java bindings out.
     grep -q Java_org_apache_mesos_ "$MESOS_NATIVE_JAVA_LIBRARY" || fail "libmesos.so was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it. Name a build that has them in libmesosSource"
+    ;;
+esac
+case $parts in *tls*)
+    ldd "$MESOS_NATIVE_JAVA_LIBRARY" 2>/dev/null | grep -q libssl || fail "libmesos.so was built without SSL (it is linked with no libssl), and mesosTls is on. Name a build that has it, or set mesosTls to false"
     ;;
 esac
 said=$(ldd "$MESOS_NATIVE_JAVA_LIBRARY" 2>&1 || true)

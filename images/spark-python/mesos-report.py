@@ -175,7 +175,9 @@ def trial(with_driver, library=LIBRARY, path=""):
                 json.dump(content, file)
         here = ["--ip=127.0.0.1", "--hostname=localhost"]
         asks = ["--authenticate_agents", "--authenticate_frameworks", f"--credentials=file://{work}/all.json"]
-        simple = ["--launcher=posix", "--isolation=posix/cpu,posix/mem", "--containerizers=mesos", "--no-systemd_enable_support"]
+        # Where it lies here: a build has its own place in mind.
+        own = f"--launcher_dir={HOME}/libexec/mesos"
+        simple = [own, "--launcher=posix", "--isolation=posix/cpu,posix/mem", "--containerizers=mesos", "--no-systemd_enable_support"]
         offers = [f"--credential=file://{work}/own.json", "--resources=cpus:1;mem:512", "--no-switch_user"]
         commands = {
             "master": [*here, "--port=5050", f"--work_dir={work}/m", "--registry=in_memory", *asks],
@@ -257,6 +259,7 @@ def main():
         "master": os.access(f"{HOME}/sbin/mesos-master", os.X_OK),
         "agent": os.access(f"{HOME}/sbin/mesos-agent", os.X_OK),
         "bindings": bindings,
+        "tls": "libssl" in run("ldd", LIBRARY)[1],
         "daemons": daemons,
         "java": java,
         "trial": trial(java["works"]) if daemons["works"] else None,

@@ -77,7 +77,8 @@ class StandInCluster extends MesosCluster {
 
   /** Whether a master's answer to a question has a line that matches. */
   async answers(master: number, path: string, pattern: string, login?: string): Promise<boolean> {
-    const probe = http(this.address(`master-${master}`), this.cluster.config.mesosMasterPort, path, pattern, login);
+    const files = login === undefined ? {} : { loginFile: login };
+    const probe = http(this.address(`master-${master}`), this.cluster.config.mesosMasterPort, path, pattern, files);
     return (await this.exec(`master-${master}-mesos-master`, probeCommand(probe))).code === 0;
   }
 

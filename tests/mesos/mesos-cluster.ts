@@ -4,6 +4,7 @@ import { expect } from "vitest";
 import { describeCluster, loadConfig } from "../../cluster/load.ts";
 import { http, line, type Probe } from "../../cluster/probe.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
+import { libprocessTrust } from "../../cluster/services/mesos/libprocess.ts";
 import { ADMIN_LOGIN, MESOS_HOME } from "../../cluster/services/mesos/mesos.ts";
 import { taskUser } from "../../cluster/services/mesos/principals.ts";
 import type { Cluster } from "../../cluster/types.ts";
@@ -12,6 +13,7 @@ import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 import { type OperatorAnswer, operatorCommand, readAnswer } from "../../mesos/operator.ts";
 import { containerName, projectName, TASKS_LABEL } from "../../render/compose.ts";
+import { exchange } from "../../render/exchange.ts";
 import { probeCommand } from "../../render/probe.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 
@@ -70,7 +72,7 @@ export class MesosCluster extends TestCluster {
   leadingMasters(): Promise<number[]> {
     const port = this.cluster.config.mesosMasterPort;
     return this.#where("mesos-master", (host) =>
-      http(host, port, "/metrics/snapshot", '"master.elected":1', ADMIN_LOGIN),
+      http(host, port, "/metrics/snapshot", '"master.elected":1', { loginFile: ADMIN_LOGIN, ...this.#trust }),
     );
   }
 
@@ -84,7 +86,7 @@ export class MesosCluster extends TestCluster {
     const port = this.cluster.config.marathonPort;
     const says = (leader: number): Promise<number[]> =>
       this.#where("marathon", (host) =>
-        http(host, port, "/v2/leader", `"leader":"${this.address(`master-${leader}`)}:`, MARATHON_LOGIN),
+        http(host, port, "/v2/leader", `"leader":"${this.address(`master-${leader}`)}:`, { loginFile: MARATHON_LOGIN }),
       );
     const found = await Promise.all(this.masters.map(async (n) => ((await says(n)).length > 0 ? [n] : [])));
     return found.flat();
@@ -93,7 +95,10 @@ export class MesosCluster extends TestCluster {
   async agentsAtLeader(count: number): Promise<boolean> {
     const port = this.cluster.config.mesosMasterPort;
     const found = await this.#where("mesos-master", (host) =>
-      http(host, port, "/metrics/snapshot", `"master.slaves_active":${count}(\\.0)?[,}]`, ADMIN_LOGIN),
+      http(host, port, "/metrics/snapshot", `"master.slaves_active":${count}(\\.0)?[,}]`, {
+        loginFile: ADMIN_LOGIN,
+        ...this.#trust,
+      }),
     );
     return found.length > 0;
   }
@@ -104,12 +109,16 @@ export class MesosCluster extends TestCluster {
     return this.ask(leader, call, loginFile);
   }
 
+  /** What the master and agents of this cluster are asked by. */
+  get #trust() {
+    return libprocessTrust(this.cluster.config);
+  }
+
   /** What one of the masters answers. */
   async ask(master: number, call: object, loginFile = ADMIN_LOGIN): Promise<OperatorAnswer> {
     const command = operatorCommand(
-      this.address(`master-${master}`),
-      this.cluster.config.mesosMasterPort,
-      call as Parameters<typeof operatorCommand>[2],
+      { host: this.address(`master-${master}`), port: this.cluster.config.mesosMasterPort, ...this.#trust },
+      call as Parameters<typeof operatorCommand>[1],
     ).map((word) => word.replaceAll(ADMIN_LOGIN, loginFile));
     return readAnswer((await this.exec(this.part(`master-${master}`, "mesos-master"), command)).output);
   }
@@ -124,7 +133,7 @@ export class MesosCluster extends TestCluster {
   async page(machine: string, path: string, call?: object): Promise<string> {
     const { mesosMasterPort, mesosAgentPort } = this.cluster.config;
     const master = machine.startsWith("master");
-    const at = `${this.address(machine)}/${master ? mesosMasterPort : mesosAgentPort}`;
+    const to = { host: this.address(machine), port: master ? mesosMasterPort : mesosAgentPort, ...this.#trust };
     const body = call === undefined ? "" : JSON.stringify(call);
     const head = [
       `${call === undefined ? "GET" : "POST"} ${path} HTTP/1.0`,
@@ -137,7 +146,7 @@ export class MesosCluster extends TestCluster {
     // An agent has its operator's login as Mesos reads it.
     const read = `import json; c = json.load(open("/etc/mesos/http-credentials.json"))["credentials"][0]; print(c["principal"], c["secret"], sep=":", end="")`;
     const login = master ? `base64 -w0 ${ADMIN_LOGIN}` : `python3 -c '${read}' | base64 -w0`;
-    const ask = `login=$(${login}) && exec 3<>/dev/tcp/${at} && printf '${head}' "$login" >&3 && cat <&3`;
+    const ask = `login=$(${login}) && ${exchange(to, `'${head}' "$login"`, "cat")}`;
     const service = master ? "mesos-master" : "mesos-agent";
     const { output } = await this.exec(this.part(machine, service), ["bash", "-c", ask]);
     expect(output, `${machine} ${path}`).toMatch(/^HTTP\/1\.[01] 200 /);

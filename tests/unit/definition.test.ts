@@ -374,9 +374,7 @@ describe("what tasks may have", () => {
       const drivers = mesosStartsExecutors({ architecture }) ? [spark, services.find((s) => s.name === "jupyter")] : [];
       expect(drivers.map((d) => d?.env[name])).toEqual(drivers.map(() => "true"));
       if (architectureOf({ architecture }).agentsStartContainers)
-        expect(contentOf(agent, "/usr/local/lib/triplewide/launcher/mesos-docker-executor")).toContain(
-          `set -- ${name}=true `,
-        );
+        expect(contentOf(agent, "/etc/mesos/libprocess.env")).toBe(`${name}=true\n`);
     },
   );
 

@@ -24,8 +24,7 @@ describe("the operator interface", () => {
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const [program = "", ...args] = operatorCommand(
-      "127.0.0.1",
-      (server.address() as AddressInfo).port,
+      { host: "127.0.0.1", port: (server.address() as AddressInfo).port },
       drainCall("a-1", 60),
     );
     // There is no operator's password on this machine: the header is empty, and nothing else differs.

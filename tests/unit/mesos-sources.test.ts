@@ -127,6 +127,7 @@ describe("what keeps a Mesos from being used", () => {
     master: true,
     agent: true,
     bindings: 112,
+    tls: true,
     daemons: { works: true, says: "mesos 1.11.0" },
     java: { works: true, says: "libmesos 1.11.0 loads into Java 17" },
     trial: { agent: { works: true, says: "" }, driver: { works: true, says: "TASK_FINISHED" } },

@@ -1,14 +1,16 @@
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { createServer as createHttps } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
+import { identityOf, serviceAuthority } from "../../cluster/authority.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
-import { placeholder } from "../../cluster/values.ts";
+import { fill, placeholder, type Value } from "../../cluster/values.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -78,15 +80,16 @@ describe("the part of a job, asked for when it starts", () => {
   });
 
   /** A master's page. @returns Its address. */
-  function master(answer: (request: IncomingMessage) => object | undefined): Promise<string> {
-    const server = createServer((request, response) => {
+  function master(answer: (request: IncomingMessage) => object | undefined, tls?: object): Promise<string> {
+    const listener: RequestListener = (request, response) => {
       const body = answer(request);
       response.statusCode = body ? 200 : 401;
       // As Spark prints it, with spaces around colons, and as Mesos does, without.
       response.end(
         request.url === "/json/" ? JSON.stringify(body, null, 2).replaceAll('":', '" :') : JSON.stringify(body),
       );
-    });
+    };
+    const server = tls === undefined ? createServer(listener) : createHttps(tls, listener);
     servers.push(server);
     return new Promise((resolve) => {
       server.listen(0, "127.0.0.1", () => resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`));
@@ -141,14 +144,30 @@ describe("the part of a job, asked for when it starts", () => {
     folders.push(folder);
     writeFileSync(join(folder, "spark-defaults.conf"), "spark.mesos.principal spark\nspark.mesos.secret s3cret\n");
     const login = `Basic ${Buffer.from("spark:s3cret").toString("base64")}`;
-    const metrics = (elected: number) =>
-      master(({ url, headers }) =>
-        url === "/metrics/snapshot" && headers.authorization === login
-          ? { "master.cpus_total": 24.0, "master.elected": elected, "master.slaves_active": 3.0 }
-          : undefined,
+    const metrics = (elected: number, tls?: object) =>
+      master(
+        ({ url, headers }) =>
+          url === "/metrics/snapshot" && headers.authorization === login
+            ? { "master.cpus_total": 24.0, "master.elected": elected, "master.slaves_active": 3.0 }
+            : undefined,
+        tls,
       );
     const at = [await metrics(0), await metrics(1)];
     expect(await ask("mesos", 1, at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=12");
+
+    // By TLS, to masters whom the authority vouches for and nobody else.
+    const HERE = { clusterName: "here", networkCidr: "127.0.0.0/8" };
+    const made = (value: Value, seed: string): string => fill(value, () => seed.repeat(32));
+    const shown = (seed: string): object => {
+      const { certificate, key } = identityOf(HERE, { name: "m", address: "127.0.0.1" }, "mesos-master", ["server"]);
+      return { cert: made(certificate, seed), key: made(key, seed) };
+    };
+    const authority = join(folder, "authority.pem");
+    writeFileSync(authority, made(serviceAuthority(HERE), "a"));
+    const tls = { SPARK_CONF_DIR: folder, LIBPROCESS_SSL_ENABLED: "true", LIBPROCESS_SSL_CA_FILE: authority };
+    expect(await ask("mesos", 1, [await metrics(1, shown("a"))], tls)).toBe("-Dspark.cores.max=12");
+    expect(await ask("mesos", 1, [await metrics(1, shown("b"))], tls)).toBe("");
+    expect(await ask("mesos", 1, at, tls)).toBe("");
   });
 
   test("a job is not bounded where no master answers", async () => {

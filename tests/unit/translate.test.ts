@@ -1,12 +1,15 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer as createHttp } from "node:http";
+import { createServer as createHttp, type RequestListener } from "node:http";
+import { createServer as createHttps } from "node:https";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { identityOf, serviceAuthority } from "../../cluster/authority.ts";
+import { fill, type Value } from "../../cluster/values.ts";
 import { ROOT } from "../../lib/root.ts";
 import { eventually } from "../containers/harness.ts";
 
@@ -27,6 +30,22 @@ async function listen(server: Server): Promise<string> {
 
 const zookeeper = (answer: string): Promise<string> => listen(createServer((socket) => socket.end(answer)));
 
+/** What a Mesos master answers. */
+const mesos: RequestListener = (request, response) => {
+  const right = request.headers.authorization === `Basic ${btoa("viewer:word")}`;
+  response.statusCode = right ? 200 : 401;
+  response.end(right ? JSON.stringify({ "master/elected": 1, "system/load_1min": 0.5 }) : "");
+};
+
+/** The same by HTTPS, by a certificate made of a seed. */
+async function encryptedMesos(seed: string): Promise<string> {
+  const { certificate, key } = identityOf(HERE, { name: "m", address: "127.0.0.1" }, "mesos-master", ["server"]);
+  return listen(createHttps({ cert: made(certificate, seed), key: made(key, seed) }, mesos));
+}
+
+const HERE = { clusterName: "here", networkCidr: "127.0.0.0/8" };
+const made = (value: Value, seed: string): string => fill(value, () => seed.repeat(32));
+
 /** Who shows a certificate that is good for this many days, and from when until when that is, in seconds since 1970. */
 async function encrypted(name: string, days: number): Promise<number[]> {
   const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)];
@@ -39,31 +58,35 @@ async function encrypted(name: string, days: number): Promise<number[]> {
 
 const good: Record<string, number[]> = {};
 const at: Record<string, string> = {};
-const LISTED = [
+const LISTED: readonly (readonly [format: string, name: string, path: string, scheme?: string])[] = [
   ["mesos", "master", "/metrics/snapshot"],
   ["zookeeper", "leader", "mntr"],
   ["zookeeper", "lost", "mntr"],
   ["any", "agent", "/health"],
   ["any", "gone", "/health"],
+  ["mesos", "encrypted", "/metrics/snapshot", "https"],
+  ["mesos", "foreign", "/metrics/snapshot", "https"],
   ["tls", "year", "certificate"],
   ["tls", "century", "certificate"],
   ["tls", "agent", "certificate"],
-] as const;
+];
 
-async function ask(format: string, target: string, path: string): Promise<{ status: number; text: string }> {
-  const query = new URLSearchParams({ target, path });
+async function ask(
+  format: string,
+  target: string,
+  path: string,
+  scheme: object = {},
+): Promise<{ status: number; text: string }> {
+  const query = new URLSearchParams({ target, path, ...scheme });
   const answer = await fetch(`http://127.0.0.1:${port}/${format}?${query}`);
   return { status: answer.status, text: await answer.text() };
 }
 
 beforeAll(async () => {
-  at.master = await listen(
-    createHttp((request, response) => {
-      const right = request.headers.authorization === `Basic ${btoa("viewer:word")}`;
-      response.statusCode = right ? 200 : 401;
-      response.end(right ? JSON.stringify({ "master/elected": 1, "system/load_1min": 0.5 }) : "");
-    }),
-  );
+  at.master = await listen(createHttp(mesos));
+  at.encrypted = await encryptedMesos("a");
+  at.foreign = await encryptedMesos("b");
+  writeFileSync(join(folder, "service-authority.pem"), made(serviceAuthority(HERE), "a"));
   at.leader = await zookeeper(
     "zk_version\t3.9.5-x\nzk_server_state\tleader\nzk_avg_latency\t0.5\nzk_znode_count\t12\n",
   );
@@ -82,9 +105,14 @@ beforeAll(async () => {
       response.end("{}");
     }),
   );
-  const targets = LISTED.map(([format, name, path]) => ({
+  const targets = LISTED.map(([format, name, path, scheme]) => ({
     targets: ["127.0.0.1:9101"],
-    labels: { __metrics_path__: `/${format}`, __param_target: at[name], __param_path: path },
+    labels: {
+      __metrics_path__: `/${format}`,
+      __param_target: at[name],
+      __param_path: path,
+      ...(scheme === undefined ? {} : { __param_scheme: scheme }),
+    },
   }));
   writeFileSync(join(folder, "targets.json"), JSON.stringify(targets));
   writeFileSync(join(folder, "mesos-login"), "viewer:word");
@@ -107,6 +135,15 @@ afterAll(() => {
 test("Mesos' numbers become metrics, by the login of who may look", async () => {
   const { status, text } = await ask("mesos", at.master ?? "", "/metrics/snapshot");
   expect([status, text]).toEqual([200, "mesos_master_elected 1\nmesos_system_load_1min 0.5\n"]);
+});
+
+test("they do by HTTPS from who is known, and no login goes to others, nor in plain", async () => {
+  const path = "/metrics/snapshot";
+  const known = await ask("mesos", at.encrypted ?? "", path, { scheme: "https" });
+  expect([known.status, known.text]).toEqual([200, "mesos_master_elected 1\nmesos_system_load_1min 0.5\n"]);
+  expect((await ask("mesos", at.foreign ?? "", path, { scheme: "https" })).status).toBe(503);
+  expect((await ask("mesos", at.encrypted ?? "", path)).status).toBe(404);
+  expect((await ask("mesos", at.master ?? "", path, { scheme: "https" })).status).toBe(404);
 });
 
 test("ZooKeeper's lines do, and a member without a leader serves nobody", async () => {

@@ -13,6 +13,7 @@ import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
 import { userBlock } from "../hub/addresses.ts";
+import { libprocessFiles } from "../mesos/libprocess.ts";
 import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
 import { DRIVER_METRICS } from "../spark/metrics.ts";
 import {
@@ -39,13 +40,13 @@ export const SPARK_ENV = `${SPARK_CONF_DIR}/spark-env.sh`;
 /**
  * Files by which any driver in the client finds the cluster: a notebook, `pyspark`, `spark-submit`.
  *
- * @param conf Its `spark-defaults.conf`.
- * @param logins By which the client's own register with Mesos, and what other frameworks register as.
+ * @param logins By which they register with Mesos.
+ * @param conf Their `spark-defaults.conf`.
  */
 export function driverFiles(
   ctx: WiredContext,
+  logins: readonly File[],
   conf: Readonly<Record<string, Value>> = ctx.spark.conf,
-  logins: readonly File[] = operatorLogins(ctx),
 ): File[] {
   return [
     sparkDefaults(conf),
@@ -65,8 +66,10 @@ export function driverFiles(
   ];
 }
 
-const operatorLogins = (ctx: Context): File[] => [
+/** By which the client's own drivers register with Mesos, and what other frameworks register as. */
+export const operatorLogins = (ctx: Context, machine: Machine): File[] => [
   ...teamLogins(ctx),
+  ...libprocessFiles(ctx.config, machine, "mesos-driver"),
   ...(ctx.architecture.mesos === "none" ? [] : frameworkLogins(ctx)),
 ];
 
@@ -127,7 +130,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
         : {}),
     },
     files: [
-      ...driverFiles(ctx),
+      ...driverFiles(ctx, operatorLogins(ctx, machine)),
       { path: TOKEN_FILE, content: { format: "text", text: secret("jupyter-token") }, mode: "0600" },
     ],
     ports: [

@@ -5,7 +5,7 @@ import { healthOf, tcp } from "../../probe.ts";
 import { clientFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
-import { driverEnv, driverFiles } from "../client/client.ts";
+import { driverEnv, driverFiles, operatorLogins } from "../client/client.ts";
 import { DRIVER_METRICS } from "../spark/metrics.ts";
 import { SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
@@ -49,7 +49,7 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
       SPARK_CONNECT_TOKEN_FILE: TOKEN_FILE,
     },
     files: [
-      ...driverFiles(ctx, properties(ctx)),
+      ...driverFiles(ctx, operatorLogins(ctx, machine), properties(ctx)),
       { path: TOKEN_FILE, content: { format: "text", text: secret(CONNECT_TOKEN) }, mode: "0600" },
     ],
     // What executors connect to is among the ports of drivers on this machine.

@@ -8,6 +8,7 @@ import type { Group, Json, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { CONNECT_PATHS } from "../connect/connect.ts";
 import { hubProxyPort, LOOPBACK } from "../hub/entrance.ts";
+import { mesosAuthority } from "../mesos/libprocess.ts";
 import { CERTIFICATE } from "../prometheus/targets.ts";
 import { isEncrypted, isPublic } from "./entrance.ts";
 import { landingPage } from "./landing-page.ts";
@@ -22,6 +23,8 @@ import { type Encryption, ISSUERS } from "./tls.ts";
 /** User of the gateway: another than Spark's, whose programs must not read what it logs in to pages with. */
 const GATEWAY_UID = 1001;
 const CONF = "/etc/gateway";
+/** Whom it trusts that shows it a page by HTTPS. */
+const SERVICE_AUTHORITY = `${CONF}/service-authority.pem`;
 /** Files of the login and of the landing page, in the image. */
 const SITE = "/opt/gateway/site";
 /** What the page of the login is served with, on the way to any other page. */
@@ -64,6 +67,7 @@ export function gateway(ctx: WiredContext, machine: Machine, others: readonly Se
         content: { format: "json", value: landingPage(ctx, pages, others) },
         mode: "0644",
       },
+      ...mesosAuthority(c, SERVICE_AUTHORITY),
       ...(encrypted.files ?? []),
     ],
     ports: [door(c), ...(showsHub(c) ? [hubEntrance(c)] : []), ...(encrypted.ports ?? [])],
@@ -337,7 +341,7 @@ function pageRoute(page: ShownPage): Json {
   );
 }
 
-function proxy({ at, authorization, keepsPath, leader, showsDrivers }: ShownPage, below: string): Handler {
+function proxy({ at, https, authorization, keepsPath, leader, showsDrivers }: ShownPage, below: string): Handler {
   const headers = {
     request: {
       set: {
@@ -356,6 +360,7 @@ function proxy({ at, authorization, keepsPath, leader, showsDrivers }: ShownPage
   return {
     handler: "reverse_proxy",
     upstreams: at.map((dial) => ({ dial })),
+    ...(https ? { transport: { protocol: "http", tls: { root_ca_pem_files: [SERVICE_AUTHORITY] } } } : {}),
     headers,
     ...(at.length > 1
       ? {

@@ -7,6 +7,8 @@ import type { Cluster, Page, Service } from "../../types.ts";
 export interface ShownPage extends Page {
   /** `host:port` of each machine that has it. */
   at: string[];
+  /** Whether it is there by HTTPS, by a certificate of the cluster's own authority. */
+  https?: true;
 }
 
 /** Every page of these services, each once, with all machines that have it. */
@@ -14,9 +16,9 @@ export function shownPages({ machines }: Pick<WiredContext, "machines">, service
   const addresses = new Map(machines.map(({ name, address }) => [name, address]));
   const pages = new Map<string, ShownPage>();
   for (const { machine, ports } of services) {
-    for (const { page, port } of ports) {
+    for (const { page, port, https } of ports) {
       if (page === undefined) continue;
-      const shown = pages.get(page.path) ?? { ...page, at: [] };
+      const shown = pages.get(page.path) ?? { ...page, at: [], ...(https ? { https } : {}) };
       pages.set(page.path, { ...shown, at: [...shown.at, `${addresses.get(machine)}:${port}`] });
     }
   }

@@ -156,7 +156,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
         ),
     ),
   );
-  const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } }, conf, []);
+  const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } }, [], conf);
   return {
     name: "hub-guard",
     machine: machine.name,

@@ -88,7 +88,7 @@ export function marathon(ctx: Context, machine: Machine): Service {
       },
     ],
     // With a password set, Marathon asks for it everywhere.
-    health: healthOf(http(machine.address, c.marathonPort, "/ping", "^pong", MARATHON_LOGIN)),
+    health: healthOf(http(machine.address, c.marathonPort, "/ping", "^pong", { loginFile: MARATHON_LOGIN })),
     uid: 0,
     dirs: [],
     memoryMiB: 2048,
@@ -232,7 +232,7 @@ export function marathonGates(ctx: Context): Gate[] {
     probe: anyOf(
       ctx
         .addresses("marathon")
-        .map((host) => http(host, ctx.config.marathonPort, "/v2/leader", '"leader"', MARATHON_LOGIN)),
+        .map((host) => http(host, ctx.config.marathonPort, "/v2/leader", '"leader"', { loginFile: MARATHON_LOGIN })),
     ),
   };
   return [leader, workersRegistered(ctx, marathonWorkers(ctx.config), marathonMasters(ctx), "client")];

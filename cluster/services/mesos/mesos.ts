@@ -21,7 +21,14 @@ import {
 } from "../spark/spark.ts";
 import { MESOS_ZNODE } from "../zookeeper/znodes.ts";
 import { zkUrl, zkUrlOfOwner } from "../zookeeper/zookeeper.ts";
-import { KNOWN_PEERS } from "./libprocess.ts";
+import {
+  EXECUTORS,
+  executorIdentity,
+  KNOWN_PEERS,
+  libprocessEnv,
+  libprocessFiles,
+  libprocessTrust,
+} from "./libprocess.ts";
 import { PRINCIPALS, SPARK_TASK_USER, taskUser, userPrincipal } from "./principals.ts";
 import {
   MARATHON_ROLE,
@@ -188,7 +195,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     ...runtime(ctx),
     command: [`${MESOS_HOME}/sbin/mesos-master`],
     env: {
-      ...KNOWN_PEERS,
+      ...libprocessEnv(c),
       ...flags({
         cluster: c.clusterName,
         // Without these libprocess takes 127.0.1.1 or the first interface it meets.
@@ -212,6 +219,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     },
     files: [
       zkFile(ctx),
+      ...libprocessFiles(c, machine, "mesos-master"),
       json("credentials.json", {
         credentials: [...principals, PRINCIPALS.admin, ...(c.gateway || c.monitoring ? [PRINCIPALS.viewer] : [])].map(
           credential,
@@ -232,6 +240,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
         from: ["self", "agent", "client", "bastion"],
         link: "http",
         login: true,
+        ...(c.mesosTls ? { https: true } : {}),
         page: {
           title: "Mesos",
           kind: "mesos",
@@ -243,7 +252,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
         metrics: [{ path: "/metrics/snapshot", format: "mesos" }],
       },
     ],
-    health: healthOf(http(machine.address, c.mesosMasterPort, "/health", "^HTTP/1.[01] 200")),
+    health: healthOf(http(machine.address, c.mesosMasterPort, "/health", "^HTTP/1.[01] 200", libprocessTrust(c))),
     uid: 0,
     dirs: [{ path: "/var/lib/mesos", lasts: "data" }],
     memoryMiB: 2048,
@@ -282,6 +291,16 @@ function containerFiles(ctx: Context): File[] {
     scriptFile(ctx, AGENT_DOCKER, `${SCRIPTS}/agent-docker.sh`),
     scriptFile(ctx, `${LIB}/docker-guard.py`, `${SCRIPTS}/docker-guard.py`),
     scriptFile(ctx, `${LAUNCHER}/mesos-docker-executor`, `${SCRIPTS}/docker-executor.sh`),
+    {
+      path: `${CONF}/libprocess.env`,
+      content: {
+        format: "text",
+        text: Object.entries(libprocessEnv(c))
+          .map(([name, value]) => `${name}=${value}\n`)
+          .join(""),
+      },
+      mode: "0644",
+    },
     json("docker-policy.json", {
       images: [image("spark-python"), ...c.taskImages],
       volumes,
@@ -325,7 +344,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
     env: {
       // For the agent itself, which asks how large a file is before it keeps it.
       ...(feedsExecutors(ctx) ? { HADOOP_HOME: FETCHER_HOME } : {}),
-      ...KNOWN_PEERS,
+      ...libprocessEnv(c),
       ...flags({
         master: `file://${CONF}/zk`,
         ip: machine.address,
@@ -338,7 +357,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         ...(docker ? { docker: AGENT_DOCKER } : {}),
         executor_environment_variables: JSON.stringify({
           ...(!docker && (nested || inContainer) ? IMAGE_ENV : {}),
-          ...KNOWN_PEERS,
+          ...(docker ? KNOWN_PEERS : libprocessEnv(c, EXECUTORS)),
         }),
         // Containers on a laptop have no control groups of their own to hand on.
         ...(nested
@@ -369,6 +388,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       { path: `${CONF}/zk`, content: { format: "text", text: mesosZk(ctx) }, mode: "0644" },
       scriptFile(ctx, START_AGENT, `${SCRIPTS}/agent.sh`),
       ...(docker ? containerFiles(ctx) : []),
+      ...libprocessFiles(c, machine, "mesos-agent"),
+      ...(docker ? [] : executorIdentity(c, machine)),
       json("credential.json", credential(PRINCIPALS.agent)),
       json("http-credentials.json", {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
@@ -386,12 +407,13 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         from: ["master", ...scrapers(c), "bastion"],
         link: "http",
         login: true,
+        ...(c.mesosTls ? { https: true } : {}),
         metrics: [{ path: "/health", format: "any" }],
       },
       ...executorPorts(ctx),
       ...(sparkOnMarathon ? [...marathonSparkPorts(ctx, machine), ...shufflePorts(ctx), TASK_PORTS] : []),
     ],
-    health: healthOf(http(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200")),
+    health: healthOf(http(machine.address, c.mesosAgentPort, "/health", "^HTTP/1.[01] 200", libprocessTrust(c))),
     uid: 0,
     dirs: [{ path: "/var/lib/mesos", lasts: "machine" }, ...taskFolders(ctx)],
     after: [],
@@ -439,17 +461,12 @@ export function agentsRegistered(ctx: Context): Gate {
     group: "master",
     what: `a leading Mesos master with ${agents} agents`,
     probe: anyOf(
-      ctx
-        .addresses("mesos-master")
-        .map((host) =>
-          http(
-            host,
-            c.mesosMasterPort,
-            "/metrics/snapshot",
-            `"master.slaves_active":${agents}(\\.0)?[,}]`,
-            ADMIN_LOGIN,
-          ),
-        ),
+      ctx.addresses("mesos-master").map((host) =>
+        http(host, c.mesosMasterPort, "/metrics/snapshot", `"master.slaves_active":${agents}(\\.0)?[,}]`, {
+          loginFile: ADMIN_LOGIN,
+          ...libprocessTrust(c),
+        }),
+      ),
     ),
   };
 }

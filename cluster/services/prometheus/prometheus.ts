@@ -3,6 +3,7 @@ import { scrapers } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Machine, Page, Service } from "../../types.ts";
 import { door } from "../gateway/gateway.ts";
+import { mesosAuthority } from "../mesos/libprocess.ts";
 import { viewerLogin } from "../mesos/mesos.ts";
 import { targetList, targetsOf } from "./targets.ts";
 
@@ -63,7 +64,7 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
   const value = targetList(targetsOf(ctx, [...others, service, ...gateway]));
   const targets = { path: TARGETS, content: { format: "json", value }, mode: "0644", until: "[]\n" } as const;
   const logins = ctx.architecture.mesos === "none" ? [] : [viewerLogin("/etc/prometheus/mesos-login")];
-  return { ...service, files: [targets, ...logins] };
+  return { ...service, files: [targets, ...logins, ...mesosAuthority(c, "/etc/prometheus/service-authority.pem")] };
 }
 
 /** What a machine says of itself. */

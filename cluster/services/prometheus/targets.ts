@@ -19,7 +19,7 @@ export function targetsOf(
   return services.flatMap(({ name, machine: where, ports }) => {
     const machine = machineOf.get(where);
     if (machine === undefined) return [];
-    return ports.flatMap(({ port, last = port, metrics = [] }) =>
+    return ports.flatMap(({ port, last = port, https, metrics = [] }) =>
       metrics.map(({ path, job = name, loopback, optional, format }) => {
         const labels = { job, machine: machine.name, group: machine.group, ...(optional ? { optional: "yes" } : {}) };
         const at = Array.from(
@@ -29,7 +29,8 @@ export function targetsOf(
         if (format === undefined) return { targets: at, labels: { ...labels, __metrics_path__: path } };
         // Asked for by another, under its own name.
         const [instance = ""] = at;
-        const asked = { __metrics_path__: `/${format}`, __param_target: instance, __param_path: path };
+        const scheme = https ? { __param_scheme: "https" } : {};
+        const asked = { __metrics_path__: `/${format}`, __param_target: instance, __param_path: path, ...scheme };
         return { targets: [`127.0.0.1:${config.metricsTranslatorPort}`], labels: { ...labels, instance, ...asked } };
       }),
     );

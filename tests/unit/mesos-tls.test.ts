@@ -1,0 +1,153 @@
+import { execFile } from "node:child_process";
+import { X509Certificate } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer as createPlain, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer } from "node:tls";
+import { promisify } from "node:util";
+import { afterAll, describe, expect, test } from "vitest";
+import { identityOf, serviceAuthority } from "../../cluster/authority.ts";
+import { mesosParts } from "../../cluster/images.ts";
+import { describeCluster, validate } from "../../cluster/load.ts";
+import { http } from "../../cluster/probe.ts";
+import { targetsOf } from "../../cluster/services/prometheus/targets.ts";
+import { SPARK_UID } from "../../cluster/services/spark/spark.ts";
+import type { Cluster, Service } from "../../cluster/types.ts";
+import { fill, placeholder, type Value } from "../../cluster/values.ts";
+import type { RawConfig } from "../../config/validate.ts";
+import { publishedLinks } from "../../render/compose.ts";
+import { renderService } from "../../render/content.ts";
+import { probeCommand } from "../../render/probe.ts";
+import { CLOUD, MESOS_SOURCE } from "../fixtures/configs.ts";
+import { problems } from "../fixtures/problems.ts";
+
+const define = (raw: RawConfig): Cluster => describeCluster(validate({ mesosTls: true, ...raw }, "test"));
+const onDocker = (raw: RawConfig): Cluster => define({ platform: "docker", ...raw });
+
+function serviceOf(cluster: Cluster, name: string): Service {
+  const found = cluster.services.find((s) => s.name === name);
+  if (!found) throw new Error(`no ${name}`);
+  return found;
+}
+
+const contentOf = (service: Service, path: string): string =>
+  renderService(service, placeholder).files.find((file) => file.path === path)?.content ?? "";
+
+describe("what speaks TLS by libprocess", () => {
+  test.each(["vanilla", "docker-executors", "mesos-in-docker"] as const)(
+    "%s: masters, agents and drivers have a key of their own, which nobody else reads",
+    (architecture) => {
+      const cluster = define({ ...CLOUD, architecture, mesosSource: MESOS_SOURCE, masterCount: 3, agentCount: 2 });
+      const talking = cluster.services.filter((s) => /^(mesos-master|mesos-agent|jupyter)$/.test(s.name));
+      expect(talking).toHaveLength(6);
+      const keys = talking.map((service) => {
+        const { env, files } = service;
+        expect(env).toMatchObject({ LIBPROCESS_SSL_ENABLED: "true", LIBPROCESS_SSL_VERIFY_SERVER_CERT: "true" });
+        const key = files.find(({ path }) => path === env.LIBPROCESS_SSL_KEY_FILE);
+        expect([key?.mode, key?.uid ?? service.uid]).toEqual(["0600", service.uid]);
+        const certificate = contentOf(service, String(env.LIBPROCESS_SSL_CERT_FILE));
+        expect(certificate).not.toBe("");
+        expect(contentOf(service, String(env.LIBPROCESS_SSL_CA_FILE))).not.toBe("");
+        return contentOf(service, String(env.LIBPROCESS_SSL_KEY_FILE));
+      });
+      expect(new Set(keys).size).toBe(talking.length);
+    },
+  );
+
+  test("executors that are their task's user show a certificate of theirs, and not their agent's", () => {
+    const agent = serviceOf(onDocker({ architecture: "vanilla" }), "mesos-agent");
+    const given = JSON.parse(String(agent.env.MESOS_executor_environment_variables));
+    expect(given.LIBPROCESS_SSL_ENABLED).toBe("true");
+    const key = agent.files.find(({ path }) => path === given.LIBPROCESS_SSL_KEY_FILE);
+    expect([key?.mode, key?.uid]).toEqual(["0600", SPARK_UID]);
+    expect(given.LIBPROCESS_SSL_KEY_FILE).not.toBe(agent.env.LIBPROCESS_SSL_KEY_FILE);
+  });
+
+  test("those that are root speak as their agent, whatever the task says, and tasks hear nothing of it", () => {
+    const agent = serviceOf(onDocker({ architecture: "docker-executors" }), "mesos-agent");
+    expect(contentOf(agent, "/etc/mesos/libprocess.env")).toContain(
+      `LIBPROCESS_SSL_KEY_FILE=${agent.env.LIBPROCESS_SSL_KEY_FILE}\n`,
+    );
+    expect(String(agent.env.MESOS_executor_environment_variables)).not.toContain("SSL");
+  });
+
+  test("the pages are HTTPS to the gateway, to what measures them and to people", () => {
+    const cluster = onDocker({ architecture: "vanilla", monitoring: true });
+    const caddy = contentOf(serviceOf(cluster, "gateway"), "/etc/gateway/caddy.json");
+    expect(caddy).toContain('"tls":{"root_ca_pem_files":["/etc/gateway/service-authority.pem"]}');
+    expect(contentOf(serviceOf(cluster, "gateway"), "/etc/gateway/service-authority.pem")).not.toBe("");
+    const asked = targetsOf(cluster, cluster.services).filter(({ labels }) => /^mesos/.test(labels.job ?? ""));
+    expect(asked.map(({ labels }) => labels.__param_scheme)).toEqual(asked.map(() => "https"));
+    const pages = publishedLinks(cluster).filter(({ service }) => service.startsWith("mesos-"));
+    expect(pages.map(({ https }) => https)).toEqual(pages.map(() => true));
+    expect(pages.length).toBeGreaterThan(0);
+  });
+
+  test("a Mesos that was built without SSL is found when its image is built", () => {
+    const { config } = onDocker({ architecture: "vanilla", mesosSource: MESOS_SOURCE });
+    expect(mesosParts(MESOS_SOURCE, config)).toBe("daemons java tls");
+    expect(mesosParts(MESOS_SOURCE, { ...config, mesosTls: false })).toBe("daemons java");
+  });
+});
+
+test("is refused where it has no effect, or somebody would be left without a certificate", () => {
+  const rules = (raw: RawConfig): string[] =>
+    problems({ platform: "docker", mesosTls: true, ...raw })
+      .filter(({ key }) => key === "mesosTls")
+      .map(({ rule }) => rule);
+  expect(rules({ architecture: "vanilla" })).toEqual([]);
+  expect(rules({ architecture: "standalone" })).toEqual(["false in architecture standalone, which has no Mesos"]);
+  expect(rules({ architecture: "marathon-standalone" })[0]).toContain("Marathon has not been tried with it");
+  expect(rules({ architecture: "vanilla", notebooks: "hub", users: ["ann"] })[0]).toContain("have no certificates");
+  expect(rules({ architecture: "vanilla", mesosFrameworks: ["flink"] })[0]).toContain("have no certificates");
+});
+
+describe("a probe by HTTPS", () => {
+  const folder = mkdtempSync(join(tmpdir(), "triplewide-tls-"));
+  const servers: Server[] = [];
+  afterAll(() => {
+    for (const server of servers) server.close();
+    rmSync(folder, { recursive: true });
+  });
+  const HERE = { clusterName: "here", networkCidr: "127.0.0.0/8" };
+  const made = (value: Value, seed: string): string => fill(value, () => seed.repeat(32));
+
+  async function listen(server: Server): Promise<number> {
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return (server.address() as AddressInfo).port;
+  }
+
+  /** A server with a certificate for an address. */
+  function shown(address: string): Promise<number> {
+    const { certificate, key } = identityOf(HERE, { name: "m", address }, "mesos-master", ["server"]);
+    expect(new X509Certificate(made(certificate, "a")).subjectAltName).toContain(address);
+    const tls = { cert: made(certificate, "a"), key: made(key, "a") };
+    return listen(createServer(tls, (socket) => socket.once("data", () => socket.end("HTTP/1.0 200 OK\r\n\r\nyes"))));
+  }
+
+  /** Exit code of the probe that trusts the authority made of a seed. */
+  async function code(port: number, seed: string, match = "^yes"): Promise<number> {
+    const authorityFile = join(folder, `${seed}.pem`);
+    writeFileSync(authorityFile, made(serviceAuthority(HERE), seed));
+    const [program = "", ...args] = probeCommand(http("127.0.0.1", port, "/", match, { authorityFile }));
+    return promisify(execFile)(program, args).then(
+      () => 0,
+      (error) => error.code,
+    );
+  }
+
+  test("hears whom its authority vouches for, at this address", async () => {
+    const port = await shown("127.0.0.1");
+    expect(await code(port, "a")).toBe(0);
+    expect(await code(port, "a", "^no")).not.toBe(0);
+    expect(await code(port, "b")).not.toBe(0);
+    expect(await code(await shown("127.0.0.2"), "a")).not.toBe(0);
+  });
+
+  test("hears nobody who speaks plain HTTP", async () => {
+    const plain = createPlain((socket) => socket.once("data", () => socket.end("HTTP/1.0 200 OK\r\n\r\nyes")));
+    expect(await code(await listen(plain), "a")).not.toBe(0);
+  });
+});
