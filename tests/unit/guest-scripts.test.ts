@@ -1,5 +1,6 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -210,6 +211,38 @@ describe("triplewide-shared", () => {
     expect([status, calls.at(-1)]).toEqual([1, "umount /work"]);
     expect(said).toMatch(/root squash\): name another shareType, or set sharedStorage to nfs$/);
   });
+});
+
+test("an agent of Mesos starts once its machine's shuffle service listens", async () => {
+  const bin = mkdtempSync(join(folder, "agent-"));
+  const program = (name: string, content: string): string => {
+    writeFileSync(join(bin, name), `#!/bin/bash\n${content}\n`, { mode: 0o755 });
+    return join(bin, name);
+  };
+  program("sleep", "echo waits; exec /bin/sleep 0.05");
+  const agent = program("mesos-agent", "echo agent");
+  const server = createServer();
+  const listen = (port: number) =>
+    new Promise<number>((resolve) =>
+      server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port)),
+    );
+  const port = await listen(0);
+  await new Promise((resolve) => server.close(resolve));
+
+  const script = join(ROOT, "cluster/services/mesos/agent.sh");
+  const env = { PATH: `${bin}:${process.env.PATH}` };
+  const child = spawn("bash", [script, `127.0.0.1/${port}`, "", agent, bin], { env });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+    if (!server.listening && !said.includes("agent")) void listen(port);
+  });
+  await new Promise((resolve) => child.on("close", resolve));
+  server.close();
+  expect(said).toMatch(/^(waits\n)+agent\n$/);
+  // Where there is none, it waits for none.
+  const other = spawnSync("bash", [script, "", "", agent, bin], { encoding: "utf8" });
+  expect(other.stdout).toBe("agent\n");
 });
 
 test("what stopped a first boot is said, however much the log says after it", () => {
