@@ -90,6 +90,26 @@ describe.skipIf(reason !== "")(`logs of machines${reason && ` (skipped: ${reason
     expect(await client.out(keptMachinesScript())).toBe("agent-1\nclient");
   });
 
+  test("the client says when it has heard each machine last, and who has nothing to say is heard all the same", async () => {
+    const heard = async () => {
+      const said = await client.out("curl -sS http://127.0.0.1:19532/metrics");
+      return Number(/^logs_received_timestamp_seconds\{sender="agent-1"\} ([\d.]+)$/m.exec(said)?.[1] ?? 0);
+    };
+    await agent.out("systemctl stop triplewide-log-sender");
+    const before = await heard();
+    expect(before).toBeGreaterThan(1e9);
+    await agent.out("systemctl start triplewide-log-sender");
+    await eventually("agent-1 is heard", 120, heard, (now) => now > before);
+    const all = `journalctl --file '${keptJournal("agent-1")}' --grep 'sends its logs' --lines 1 --output cat`;
+    await eventually(
+      "its line",
+      120,
+      () => client.sh(all),
+      ({ output }) => output.includes("sends its logs"),
+    );
+    expect(await kept("agent-1", "sends its logs")).toEqual([]);
+  });
+
   test("nobody sends logs without a certificate of the cluster's authority that is for that, nor in another machine's name", async () => {
     const record =
       "__REALTIME_TIMESTAMP=1795766400000000\n_BOOT_ID=0123456789abcdef0123456789abcdef\n_HOSTNAME=client\n_SYSTEMD_UNIT=triplewide-forged.service\nMESSAGE=forged\n\n";

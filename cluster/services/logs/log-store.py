@@ -3,7 +3,7 @@
 
 Machines send what they have with systemd-journal-upload, by HTTPS and with a certificate of the cluster's authority, which Debian's
 systemd-journal-remote cannot ask for. It writes what each of them sends: to FOLDER/MACHINE.journal, by the certificate's name, whatever
-the records say.
+the records say. To Prometheus it says when each of them was heard last, at the same port of the loopback interface.
 """
 import json
 import os
@@ -36,6 +36,8 @@ class Journal:
         self.lock = threading.Lock()
         self.writer = None
         self.used = 0.0
+        # When it was heard last, in seconds since 1970.
+        self.heard = 0.0
 
     def take(self, chunks):
         with self.lock:
@@ -54,6 +56,7 @@ class Journal:
                 self.end()
                 raise
             self.used = time.monotonic()
+            self.heard = time.time()
 
     def end(self):
         if self.writer is not None:
@@ -172,6 +175,22 @@ class Receive(BaseHTTPRequestHandler):
         pass
 
 
+class Tell(BaseHTTPRequestHandler):
+    """Prometheus' metrics. Of who was not heard since the store began there is none."""
+
+    def do_GET(self):
+        known = self.path == "/metrics"
+        heard = sorted((machine, one.heard) for machine, one in list(journals.items()) if one.heard) if known else []
+        lines = ['logs_received_timestamp_seconds{sender="%s"} %.3f\n' % pair for pair in heard]
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.end_headers()
+        self.wfile.write("".join(lines).encode())
+
+    def log_message(self, *_):
+        pass
+
+
 class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
@@ -191,4 +210,6 @@ tls.verify_mode = ssl.CERT_REQUIRED
 tls.load_cert_chain(settings["certificate"], settings["key"])
 os.umask(0o077)
 threading.Thread(target=keep_house, daemon=True).start()
+tell = ThreadingHTTPServer(("127.0.0.1", settings["port"]), Tell)
+threading.Thread(target=tell.serve_forever, daemon=True).start()
 Server((settings["address"], settings["port"]), Receive).serve_forever()

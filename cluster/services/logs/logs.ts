@@ -3,7 +3,7 @@ import { identityOf, serviceAuthority } from "../../authority.ts";
 import { type Context, scriptFile } from "../../context.ts";
 import { platformOf } from "../../platforms.ts";
 import { allOf, healthOf, tcp } from "../../probe.ts";
-import type { Cluster, File, Group, Machine, Service } from "../../types.ts";
+import type { Cluster, File, Group, Machine, Metrics, Service } from "../../types.ts";
 import type { Value } from "../../values.ts";
 import { CERTIFICATE } from "../prometheus/targets.ts";
 
@@ -35,6 +35,9 @@ export function logKeeper({ machines, services }: Pick<Cluster, "machines" | "se
 
 const SENDERS: readonly Group[] = ["bastion", "registry", "master", "zookeeper", "agent", "datanode"];
 
+/** When the store has heard each machine last: at its port too, on the loopback interface, where nobody needs a certificate. */
+const HEARD: Metrics = { path: "/metrics", loopback: true };
+
 /** What keeps the journals, on the client. */
 export function logStore(ctx: Context, machine: Machine): Service {
   const { clientVolumeGb, logStorePort: port } = ctx.config;
@@ -61,7 +64,7 @@ export function logStore(ctx: Context, machine: Machine): Service {
       { path: settings, content: { format: "json", value }, mode: "0644" },
       ...own.files,
     ],
-    ports: [{ name: "https", key: "logStorePort", port, from: [...SENDERS], metrics: [CERTIFICATE] }],
+    ports: [{ name: "https", key: "logStorePort", port, from: [...SENDERS], metrics: [CERTIFICATE, HEARD] }],
     health: healthOf(tcp(machine.address, port)),
     uid: LOGS_UID,
     dirs: [{ path: LOG_FOLDER, lasts: "data" }],
@@ -70,6 +73,13 @@ export function logStore(ctx: Context, machine: Machine): Service {
     software: { packages: [PACKAGE, "python3"], maskedUnits: MASKED },
   };
 }
+
+/**
+ * Has systemd say something each five minutes, whatever else a machine has to say: one of which nothing comes has lost its way to the store.
+ * By a unit that is no service of the cluster: what people read are those (`journalScript`).
+ */
+const SAYS_SOMETHING =
+  'while :; do systemd-run --quiet --collect --unit log-heartbeat --description "sends its logs" true; sleep 300; done';
 
 /** What sends a machine's journal there. */
 export function logSender(ctx: Context, machine: Machine): Service {
@@ -90,7 +100,7 @@ export function logSender(ctx: Context, machine: Machine): Service {
     runtime: "systemd",
     image: undefined,
     // It ends where nobody takes what it sends. That is no fault of its machine, which is ready all the same.
-    command: ["/usr/bin/bash", "-c", 'until "$@"; do sleep 15; done', "log-sender", ...upload],
+    command: ["/usr/bin/bash", "-c", `${SAYS_SOMETHING} & until "$@"; do sleep 15; done`, "log-sender", ...upload],
     env: {},
     files: own.files,
     ports: [],
