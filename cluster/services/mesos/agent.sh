@@ -1,8 +1,8 @@
 #!/bin/bash
 # agent.sh SHUFFLE LAUNCHER PROGRAM FOLDER USER...: makes the users that tasks run as where the machine lacks them, and becomes the agent
-# PROGRAM. SHUFFLE is where the machine's shuffle service listens, host/port, or empty: a job that waits takes what an agent offers at once,
-# and its driver ends when the executor has started and nobody listens there. Where agents start containers, LAUNCHER is the folder with our own mesos-docker-executor: what else of FOLDER Mesos starts is linked
-# there. Otherwise it is empty.
+# PROGRAM. SHUFFLE is where the machine's shuffle service listens, host/port, or empty: a job that waits takes what an agent offers at
+# once, and its driver ends when the executor has started and nobody listens there. Where agents start containers, LAUNCHER is the folder
+# with our own mesos-docker-executor: what else of FOLDER Mesos starts is linked there. Otherwise it is empty.
 set -euo pipefail
 shuffle=$1 launcher=$2 program=$3 folder=$4
 shift 4
