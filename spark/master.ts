@@ -1,5 +1,6 @@
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { UserError } from "../lib/errors.ts";
+import { exchange } from "../render/exchange.ts";
 
 /**
  * Spark's own masters as their pages tell of them (https://spark.apache.org/docs/3.5.9/monitoring.html,
@@ -54,10 +55,10 @@ interface MasterAnswer {
   activeapps: { id: string; cores: number; memoryperexecutor: number }[];
 }
 
-/** A request as a command that prints the whole answer. Bash and nothing else, because that is what every machine and image has. */
+/** A request as a command that prints the whole answer. */
 export function requestCommand(host: string, port: number, method: "GET" | "POST", path: string): string[] {
   const lines = [`${method} ${path} HTTP/1.0`, `Host: ${host}`, "Content-Length: 0", "", ""].join("\\r\\n");
-  return ["timeout", "20", "bash", "-c", `exec 3<>/dev/tcp/${host}/${port} && printf '${lines}' >&3 && cat <&3`];
+  return ["timeout", "20", "bash", "-c", exchange({ host, port }, `'${lines}'`, "cat")];
 }
 
 /** @throws Error for anything but an answer with 200. */
