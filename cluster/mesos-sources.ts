@@ -47,6 +47,7 @@ const OWN_BUILD = {
   mesos: "1.11.0, own build",
   where: "Debian 12 in Docker 20.10, amd64, control groups version 1",
 } as const;
+const LATER = "1.11.1, own build";
 
 const APACHE = "Apache-2.0";
 
@@ -174,7 +175,7 @@ export function knownText(): string {
   return `${lines.join("\n\n")}\n\n${more.join("\n")}\n`;
 }
 
-/** What of this project was run on which Mesos, and where; the newest first. A test that changes much is to be run anew. */
+/** What of this project was run on which Mesos, and where; the oldest first. A test that changes much is to be run anew. */
 export const MESOS_RUNS: readonly MesosRun[] = [
   {
     date: "2026-11-26",
@@ -210,6 +211,38 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     test: "hub/mesos",
     what: "`docker-executors` and `mesos-in-docker`: users of a hub in their teams' roles, against each other",
     passed: "all 5 in each",
+  },
+  {
+    date: "2026-11-27",
+    ...OWN_BUILD,
+    mesos: LATER,
+    test: "docker-executors",
+    what: "three masters: jobs, what tasks may not have, forged messages, faults, drain, a restart of everything",
+    passed: "all 32",
+  },
+  {
+    date: "2026-11-27",
+    ...OWN_BUILD,
+    mesos: LATER,
+    test: "tls",
+    what: "`vanilla`, three masters with `mesosTls`: jobs, nothing readable on the network, a master lost, drain; `docker-executors`: the smoke job",
+    passed: "all 5, and that",
+  },
+  {
+    date: "2026-11-27",
+    ...OWN_BUILD,
+    mesos: LATER,
+    test: "scale/mesos",
+    what: "`vanilla`: agents come and go by what jobs wait for; by hand in `docker-executors` and `mesos-in-docker`",
+    passed: "all 5, and that",
+  },
+  {
+    date: "2026-11-27",
+    ...OWN_BUILD,
+    mesos: LATER,
+    test: "vanilla",
+    what: "secrets replaced on a running cluster, each by itself and all, cut off in the middle, by the function that the test calls; in `docker-executors` too",
+    passed: "all; the test itself was not run with it",
   },
 ];
 
