@@ -4,7 +4,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RawConfig } from "../../config/validate.ts";
 import { DEMO } from "../engine/demo.ts";
 import { FakeCloud } from "../engine/fake-cloud.ts";
-import { type Outcome, Stack } from "../engine/stack.ts";
+import { expectSuccess } from "../engine/on-cloud.ts";
+import { Stack } from "../engine/stack.ts";
 
 /**
  * What goes wrong in the middle of the engine's work, at many places in turn: the next run completes, nothing is there twice,
@@ -25,10 +26,6 @@ afterEach(async () => {
   stack.remove();
   await cloud.stop();
 });
-
-function expectSuccess(outcome: Outcome): void {
-  expect(outcome.code, outcome.text).toBe(0);
-}
 
 /** What is there with a name that something of its kind has too; ports of routers have none. */
 function twins(): string[] {

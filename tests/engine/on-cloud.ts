@@ -1,0 +1,42 @@
+import { test as base, expect } from "vitest";
+import type { RawConfig } from "../../config/validate.ts";
+import { DEMO } from "./demo.ts";
+import { FakeCloud } from "./fake-cloud.ts";
+import { type Outcome, Stack } from "./stack.ts";
+
+/** Tests of stacks on an OpenStack in memory. */
+
+const CONFIG: RawConfig = { ...DEMO, agentCount: 2 };
+
+interface Fixtures {
+  cloud: FakeCloud;
+  /** A stack on that cloud, whose settings differ from `CONFIG` in these. */
+  stackOf: (changes?: RawConfig) => Promise<Stack>;
+}
+
+/** Each test has a cloud and a stack of its own. They run side by side: providers spend most of their time waiting. */
+export const test = base.extend<Fixtures>({
+  cloud: async ({ task: _ }, use) => {
+    const cloud = await FakeCloud.start();
+    await use(cloud);
+    await cloud.stop();
+  },
+  stackOf: async ({ cloud }, use) => {
+    const stacks: Stack[] = [];
+    await use(async (changes = {}) => {
+      // Machines of this cloud run nothing: one that is ACTIVE counts as ready.
+      const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
+      const stack = new Stack({ config: { ...CONFIG, ...changes }, env });
+      stacks.push(stack);
+      return stack.init();
+    });
+    for (const stack of stacks) stack.remove();
+  },
+}).concurrent;
+
+export function expectSuccess(outcome: Outcome): void {
+  expect(outcome.code, outcome.text).toBe(0);
+}
+
+/** What a run did to servers. */
+export const instances = (outcome: Outcome): string[] => outcome.changes.filter((line) => line.includes(" Instance "));
