@@ -24,16 +24,30 @@ export function sharesMesos(cluster: MesosCluster): void {
   });
 }
 
+async function upAgain(cluster: MesosCluster): Promise<void> {
+  const { code, output } = await cluster.cli("up", ["--no-smoke"]);
+  expect(code, output).toBe(0);
+}
+
+/** Another master leads, and a job ends right. The cluster is up, with three masters and two agents, and is so in the end. */
+export function losesLeadingMaster(cluster: MesosCluster): void {
+  test("the leading master is killed in mid-job", async () => {
+    const job = cluster.jobOnEveryAgent(40);
+    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
+    const [leader = 0] = await cluster.leadingMasters();
+    await cluster.kill(`master-${leader}-mesos-master`);
+    await measured("another leading master with both agents", 120, () => cluster.agentsAtLeader(2));
+    expect(await cluster.leadingMasters()).not.toContain(leader);
+    expect((await job.done).output).toContain(job.says);
+    await upAgain(cluster);
+  });
+}
+
 /**
  * What holds on a real Mesos however Spark is wired to it: strangers stay out, and a job in the middle of which a part is
  * lost ends right. The cluster is up, made with `REDUNDANT`, and is so in the end.
  */
 export function survivesFaults(cluster: MesosCluster): void {
-  const upAgain = async (): Promise<void> => {
-    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
-    expect(code, output).toBe(0);
-  };
-
   test("a framework registers in no role but its own", async () => {
     const { output } = await cluster.otherFramework(OTHER, "spark");
     expect(output).toMatch(/not authorized to register framework/i);
@@ -63,16 +77,7 @@ export function survivesFaults(cluster: MesosCluster): void {
     }
   });
 
-  test("the leading master is killed in mid-job", async () => {
-    const job = cluster.jobOnEveryAgent(40);
-    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    const [leader = 0] = await cluster.leadingMasters();
-    await cluster.kill(`master-${leader}-mesos-master`);
-    await measured("another leading master with both agents", 120, () => cluster.agentsAtLeader(2));
-    expect(await cluster.leadingMasters()).not.toContain(leader);
-    expect((await job.done).output).toContain(job.says);
-    await upAgain();
-  });
+  losesLeadingMaster(cluster);
 
   test("the leading ZooKeeper is killed in mid-job", async () => {
     const job = cluster.jobOnEveryAgent(40);
@@ -85,7 +90,7 @@ export function survivesFaults(cluster: MesosCluster): void {
     });
     await measured("a leading master with both agents", 120, () => cluster.agentsAtLeader(2));
     expect((await job.done).output).toContain(job.says);
-    await upAgain();
+    await upAgain(cluster);
   });
 
   test("an executor is killed in mid-job", async () => {
@@ -101,7 +106,7 @@ export function survivesFaults(cluster: MesosCluster): void {
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     await cluster.killAgent("agent-2");
     expect((await job.done).output).toContain(job.says);
-    await upAgain();
+    await upAgain(cluster);
     await measured("both agents after one was lost", 120, () => cluster.agentsAtLeader(2));
   });
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
-import { eventually } from "../containers/harness.ts";
-import { MesosCluster, measured } from "./mesos-cluster.ts";
+import { losesLeadingMaster } from "./faults.ts";
+import { MesosCluster } from "./mesos-cluster.ts";
 
-const cluster = new MesosCluster(await findDocker(), "tw-mesos-tls", 10, [
+const cluster = new MesosCluster(await findDocker(), "tw-mesos-tls", 14, [
   "architecture=vanilla",
   "masterCount=3",
   "agentCount=2",
@@ -50,15 +50,7 @@ describe("mesosTls: Mesos' own connections by certificates of the cluster's auth
     await expect(fetch(`http://127.0.0.1:${cluster.cluster.config.mesosMasterPort}/health`)).rejects.toThrow();
   });
 
-  test("the leading master is killed in mid-job", async () => {
-    const job = cluster.jobOnEveryAgent(40);
-    await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    const [leader = 0] = await cluster.leadingMasters();
-    await cluster.kill(`master-${leader}-mesos-master`);
-    await measured("another leading master with both agents", 120, () => cluster.agentsAtLeader(2));
-    expect(await cluster.leadingMasters()).not.toContain(leader);
-    expect((await job.done).output).toContain(job.says);
-  });
+  losesLeadingMaster(cluster);
 
   test("the operator takes an agent out of service, and gives it back", async () => {
     const drained = await cluster.drain("agent-2", "--grace", "5");

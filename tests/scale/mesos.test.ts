@@ -1,34 +1,20 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
 import { projectOf, readSecret } from "../../local/project.ts";
-import { type Conversation, eventually } from "../containers/harness.ts";
+import { eventually } from "../containers/harness.ts";
 import { MesosCluster } from "../mesos/mesos-cluster.ts";
+import { RESULT, Scaled } from "./scaled.ts";
 
 /** `triplewide scale` with the real Mesos: no agent at work goes, a session loses nothing by those that do, and more come for what waits. */
 
 const { MESOS_SOURCE: source } = process.env;
 const settings = ["architecture=vanilla", "agentsMin=1", "agentsMax=3", "agentCount=2", "idleMinutes=0"];
-const RESULT = `${(239 * 240) / 2} in 7 parts, 1000 rows`;
 
 describe.skipIf(source === undefined)("scale with Mesos", async () => {
   const cluster = new MesosCluster(await findDocker(), "tw-scale-mesos", 13, settings, source);
-  const scale = async (args: string[] = [], extra: string[] = []): Promise<string> => {
-    const sets = [...cluster.settings, ...extra].flatMap((text) => ["--set", text]);
-    const { code, output } = await cluster.program(["scale", "local", ...sets, ...args]);
-    expect(code, output).toBe(0);
-    return output;
-  };
-  const agents = async (): Promise<string[]> =>
-    (await cluster.traces()).flatMap((name) => /^tw-scale-mesos-(agent-\d+)$/.exec(name)?.[1] ?? []).sort();
-  /** Waits until no task runs: what `scale` would do says so. */
-  const rest = () =>
-    eventually(
-      "nothing runs",
-      180,
-      () => scale(["--dry-run"]),
-      (said) => !said.includes("stays"),
-    );
+  const scaled = new Scaled(cluster);
+  const { scale, agents, rest } = scaled;
   const idOf = async (name: string): Promise<{ id: string } | undefined> => {
     const { slaves } = JSON.parse((await cluster.state()).replace(/^[\s\S]*?\r\n\r\n/, "")) as {
       slaves: { id: string; hostname: string; active: boolean }[];
@@ -36,21 +22,10 @@ describe.skipIf(source === undefined)("scale with Mesos", async () => {
     return slaves.find(({ hostname, active }) => active && hostname === cluster.address(name));
   };
 
-  let session: Conversation;
-  beforeAll(async () => {
-    await cluster.cli("down", ["--volumes"]);
-    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
-    expect(code, output).toBe(0);
-    await cluster.bring("resting_session.py");
-    session = cluster.converse("client", ["python3", "/tmp/resting_session.py"]);
-  });
-  afterAll(async () => {
-    await session?.end();
-    await cluster.cli("down", ["--volumes"]);
-  });
+  const session = scaled.withSession();
 
   test("agents at work stay, and no more come than a job may have", async () => {
-    await session.until("begins");
+    await session().until("begins");
     await eventually(
       "tasks on agent-2",
       180,
@@ -73,7 +48,7 @@ describe.skipIf(source === undefined)("scale with Mesos", async () => {
   });
 
   test("one is left when the session rests, and the master gives the other nothing meanwhile", async () => {
-    await session.until(`first: ${RESULT}`);
+    await session().until(`first: ${RESULT}`);
     const said = await rest();
     expect(said).toContain("2 agents, should be 1");
     expect(said).toContain("agent-2: nothing has run there for idleMinutes (0)");
@@ -94,7 +69,7 @@ describe.skipIf(source === undefined)("scale with Mesos", async () => {
   });
 
   test("the session goes on without what went, and an agent comes for what it waits for", async () => {
-    session.say("again");
+    session().say("again");
     // What was shuffled and cached on the agent that is gone is computed again, by one agent: it wants more.
     expect(
       await eventually(
@@ -105,7 +80,7 @@ describe.skipIf(source === undefined)("scale with Mesos", async () => {
       ),
     ).toMatch(/1 agent, should be 2\n/);
     expect(await agents()).toEqual(["agent-1", "agent-2"]);
-    await session.until(`again: ${RESULT}`);
+    await session().until(`again: ${RESULT}`);
   });
 
   test("an agent that was to go when scale was cut off is given back, or goes; one that an operator drains is left alone", async () => {

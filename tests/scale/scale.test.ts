@@ -1,46 +1,21 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { findDocker } from "../../local/docker.ts";
-import { type Conversation, eventually, TestCluster } from "../containers/harness.ts";
+import { eventually, TestCluster } from "../containers/harness.ts";
+import { RESULT, Scaled } from "./scaled.ts";
 
 /** `triplewide scale` on a cluster with a notebook's session: agents come for what waits, go when it rests, and it goes on. */
 
 const d = await findDocker();
 const cluster = new TestCluster(d, "tw-scale", 10, ["agentsMin=1", "agentsMax=3", "agentCount=3", "idleMinutes=0"]);
-const RESULT = `${(239 * 240) / 2} in 7 parts, 1000 rows`;
 
-const scale = async (args: string[] = [], extra: string[] = []): Promise<string> => {
-  const sets = [...cluster.settings, ...extra].flatMap((text) => ["--set", text]);
-  const { code, output } = await cluster.program(["scale", "local", ...sets, ...args]);
-  expect(code, output).toBe(0);
-  return output;
-};
-const agents = async (): Promise<string[]> =>
-  (await cluster.traces()).flatMap((name) => /^tw-scale-(agent-\d+)$/.exec(name)?.[1] ?? []).sort();
-/** Waits until no executor runs: what `scale` would do says so. */
-const rest = () =>
-  eventually(
-    "nothing runs",
-    120,
-    () => scale(["--dry-run"]),
-    (said) => !said.includes("stays"),
-  );
+const scaled = new Scaled(cluster);
+const { scale, agents, rest } = scaled;
 
 describe("scale", () => {
-  let session: Conversation;
-  beforeAll(async () => {
-    await cluster.cli("down", ["--volumes"]);
-    const { code, output } = await cluster.cli("up", ["--no-smoke"]);
-    expect(code, output).toBe(0);
-    await cluster.bring("resting_session.py");
-    session = cluster.converse("client", ["python3", "/tmp/resting_session.py"]);
-  });
-  afterAll(async () => {
-    await session?.end();
-    await cluster.cli("down", ["--volumes"]);
-  });
+  const session = scaled.withSession();
 
   test("three agents at work stay, whatever is idle", async () => {
-    await session.until("begins");
+    await session().until("begins");
     await eventually(
       "executors on agent-3",
       120,
@@ -52,7 +27,7 @@ describe("scale", () => {
   });
 
   test("one is left when the session rests, with nothing of the others on this machine", async () => {
-    await session.until(`first: ${RESULT}`);
+    await session().until(`first: ${RESULT}`);
     const said = await rest();
     expect(said).toContain("3 agents, should be 1");
     expect(said).toContain("agent-2, agent-3: nothing has run there for idleMinutes (0)");
@@ -74,7 +49,7 @@ describe("scale", () => {
   });
 
   test("the session goes on without what went, and agents come for what it waits for", async () => {
-    session.say("again");
+    session().say("again");
     // What was shuffled and cached on agents that are gone is computed again, by one agent: it wants more.
     expect(
       await eventually(
@@ -85,7 +60,7 @@ describe("scale", () => {
       ),
     ).toMatch(/1 agent, should be 2\n/);
     expect(await agents()).toEqual(["agent-1", "agent-2"]);
-    await session.until(`again: ${RESULT}`);
+    await session().until(`again: ${RESULT}`);
   });
 
   test("hours keep more of them than anything wants, and a new agent begins with nothing", async () => {
