@@ -199,7 +199,7 @@ async function checkNetwork(cloud: Cloud, id: string, { network }: ImageRequest,
 
 /** How long is waited, and how often is asked. */
 export interface ImageLimits {
-  /** @default 5000 */
+  /** The longest that is waited between two questions; the first few come sooner. @default 5000 */
   pollMs?: number;
   /** For the server to install everything and power off. @default 1800 */
   bootSeconds?: number;
@@ -356,14 +356,19 @@ class Build {
     });
   }
 
+  /** What is done at once, a cloud has done in a moment. */
+  #pauseMs(asked: number): number {
+    return Math.min(this.#limits.pollMs, 250 * 2 ** asked);
+  }
+
   /** Asks until there is an answer. @throws UserError of `late` after the time. */
   async #until<T>(seconds: number, ask: () => Promise<T | undefined>, late: () => string): Promise<T> {
     const deadline = Date.now() + seconds * 1000;
-    for (;;) {
+    for (let asked = 0; ; asked++) {
       const answer = await ask();
       if (answer !== undefined) return answer;
       if (Date.now() >= deadline) throw new UserError(late());
-      await sleep(this.#limits.pollMs, undefined, this.#work.signal ? { signal: this.#work.signal } : {});
+      await sleep(this.#pauseMs(asked), undefined, this.#work.signal ? { signal: this.#work.signal } : {});
     }
   }
 
@@ -546,9 +551,9 @@ class Build {
   async #deleteServer(id: string): Promise<void> {
     await this.#cloud.remove("compute", `/servers/${id}`);
     const deadline = Date.now() + this.#limits.removeSeconds * 1000;
-    while (await this.#cloud.find("compute", `/servers/${id}`)) {
+    for (let asked = 0; await this.#cloud.find("compute", `/servers/${id}`); asked++) {
       if (Date.now() >= deadline) throw new Error(`it is still there after ${this.#limits.removeSeconds} s`);
-      await sleep(this.#limits.pollMs);
+      await sleep(this.#pauseMs(asked));
     }
   }
 
@@ -572,7 +577,7 @@ class Build {
   /** Tries again where something is still in use, because what used it was deleted a moment ago, and where there was no answer. */
   async #insist(work: () => Promise<void>): Promise<void> {
     const deadline = Date.now() + this.#limits.removeSeconds * 1000;
-    for (;;) {
+    for (let tried = 0; ; tried++) {
       try {
         await work();
         return;
@@ -581,7 +586,7 @@ class Build {
           error instanceof CloudError && (error.status === 0 || error.status === 409 || error.status >= 500);
         if (!again || Date.now() >= deadline) throw error;
       }
-      await sleep(this.#limits.pollMs);
+      await sleep(this.#pauseMs(tried));
     }
   }
 }
