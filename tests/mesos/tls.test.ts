@@ -50,12 +50,12 @@ describe("mesosTls: Mesos' own connections by certificates of the cluster's auth
     await expect(fetch(`http://127.0.0.1:${cluster.cluster.config.mesosMasterPort}/health`)).rejects.toThrow();
   });
 
-  losesLeadingMaster(cluster);
-
   test("the operator takes an agent out of service, and gives it back", async () => {
     const drained = await cluster.drain("agent-2", "--grace", "5");
     expect(drained.output).toMatch(/agent-2 is drained after [\d.]+ s/);
     expect(drained.code).toBe(0);
     expect((await cluster.drain("agent-2", "--back")).output).toContain("agent-2 takes tasks again");
   });
+
+  losesLeadingMaster(cluster);
 });

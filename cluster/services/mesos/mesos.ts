@@ -205,6 +205,9 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
         zk: `file://${CONF}/zk`,
         quorum: String(Math.floor(c.masterCount / 2) + 1),
         registry: "replicated_log",
+        // By TLS libprocess loses a message now and then that it sends while a connection ends. A new leader whose log waits for such a one
+        // gives up after this, a minute by itself, and leaves it to another.
+        ...(c.mesosTls ? { registry_fetch_timeout: "20secs" } : {}),
         work_dir: "/var/lib/mesos/master",
         authenticate_agents: "true",
         authenticate_frameworks: "true",
