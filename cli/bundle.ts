@@ -14,10 +14,11 @@ import { ROOT } from "../lib/root.ts";
 import { findDocker } from "../local/docker.ts";
 import { containerStates } from "../local/health.ts";
 import { composeFile, find, projectOf, secretsOf } from "../local/project.ts";
+import { asRoot } from "../machines/operator.ts";
 import { planDocument } from "../render/plan.ts";
-import { onMachines } from "./drain.ts";
 import { presentCluster } from "./present.ts";
 import { pulumi } from "./pulumi.ts";
+import { machinesOfStack } from "./stack.ts";
 
 /** What a bug report needs: versions, the plan, states and logs, with every secret taken out. */
 
@@ -104,10 +105,10 @@ async function fromStack(
   const plain: unknown = JSON.parse(await pulumi(folder, ["stack", "export", "--show-secrets", ...stack], "read"));
   secrets.push(...secretsIn(plain));
   files.set("state.json", await pulumi(folder, ["stack", "export", ...stack], "read"));
-  const { run, close } = await onMachines(cluster, environment);
+  const { ssh } = await machinesOfStack(cluster, environment);
   try {
     const ask = async (machine: Machine, file: string, command: string[]): Promise<void> => {
-      const { output } = await run(machine, command).catch((error: unknown) => ({ output: messageOf(error) }));
+      const { output } = await asRoot(ssh, machine, command).catch((error: unknown) => ({ output: messageOf(error) }));
       files.set(`logs/${machine.name}/${file}.txt`, output);
     };
     await Promise.all(
@@ -118,7 +119,7 @@ async function fromStack(
       ]),
     );
   } finally {
-    await close();
+    await ssh.close();
   }
 }
 

@@ -1,17 +1,15 @@
 import type { Command } from "commander";
 import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
-import type { Cluster, Machine } from "../cluster/types.ts";
-import { shellQuote } from "../lib/quote.ts";
+import type { Cluster } from "../cluster/types.ts";
 import { findDocker } from "../local/docker.ts";
 import { onDocker } from "../local/operator.ts";
+import { onMachines } from "../machines/operator.ts";
 import { type DrainOptions, drain as drainAgent, reactivate } from "../mesos/drain.ts";
-import { pathOnMachine } from "../render/cloud-init.ts";
+import type { Operator } from "../mesos/leader.ts";
 import { type ConfigOptions, commandOf, projectFolder, seconds, setOption } from "./common.ts";
 import { presentCluster } from "./present.ts";
 import { machinesOfStack } from "./stack.ts";
-
-type Run = DrainOptions["run"];
 
 interface Options extends ConfigOptions {
   back: boolean;
@@ -19,18 +17,13 @@ interface Options extends ConfigOptions {
   timeout: number;
 }
 
-/** Commands on machines of a stack, as root: through the bastion, with the key that the stack made. */
-export async function onMachines(
+/** Where the operator's calls go on OpenStack: through the bastion, with the key that the stack made. */
+async function onStack(
   cluster: Cluster,
   environment: string,
-): Promise<{ run: Run; close: () => Promise<void> }> {
+): Promise<{ operator: Operator; close: () => Promise<void> }> {
   const { ssh } = await machinesOfStack(cluster, environment);
-  const run: Run = async (master, command) => {
-    const words = command.map(shellQuote).join(" ");
-    const { code, stdout: out, stderr } = await ssh.run(master, `sudo -n ${words}`);
-    return { code, output: code === 0 ? out : stderr };
-  };
-  return { run, close: () => ssh.close() };
+  return { operator: onMachines(cluster, ssh), close: () => ssh.close() };
 }
 
 /** `triplewide drain`. */
@@ -49,22 +42,12 @@ export function drain(): Command {
     .addOption(setOption())
     .action(async (environment: string, agent: string, options: Options) => {
       const cluster = await presentCluster(loadConfig(projectFolder(), environment, options.set), environment);
-      const docker = platformOf(cluster.config).machinesAreContainers;
-      const { run, close } = docker
-        ? { run: onDocker(await findDocker(), cluster), close: async () => {} }
-        : await onMachines(cluster, environment);
+      const { operator, close } = platformOf(cluster.config).machinesAreContainers
+        ? { operator: onDocker(await findDocker(), cluster), close: async () => {} }
+        : await onStack(cluster, environment);
       const report = (line: string): void => void process.stdout.write(`${line}\n`);
       const { grace: graceSeconds, timeout: timeoutSeconds } = options;
-      const pathOf = docker ? {} : { pathOf: (master: Machine, path: string) => pathOnMachine(cluster, master, path) };
-      const drainOptions: DrainOptions = {
-        cluster,
-        agent,
-        graceSeconds,
-        timeoutSeconds,
-        run,
-        report,
-        ...pathOf,
-      };
+      const drainOptions: DrainOptions = { ...operator, agent, graceSeconds, timeoutSeconds, report };
       try {
         await (options.back ? reactivate(drainOptions) : drainAgent(drainOptions));
       } finally {

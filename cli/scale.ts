@@ -9,19 +9,18 @@ import type { Cluster, Machine } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { NotThere, UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
-import { shellQuote } from "../lib/quote.ts";
 import { ROOT } from "../lib/root.ts";
 import { configHere } from "../local/agents.ts";
 import { onDocker } from "../local/operator.ts";
 import { lastUpHere, remove } from "../local/project.ts";
 import { up as bringUp } from "../local/up.ts";
+import { asRoot, onMachines } from "../machines/operator.ts";
 import type { Operator } from "../mesos/leader.ts";
 import { forgotten, leaveMesos, returnToMesos } from "../mesos/leave.ts";
 import { mesosLoad } from "../mesos/load.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { AGENTS_VARIABLE, existingMachines } from "../openstack/inventory.ts";
 import { unitName } from "../render/cloud-init/paths.ts";
-import { pathOnMachine } from "../render/cloud-init.ts";
 import { containerName } from "../render/compose.ts";
 import { driverDemand } from "../spark/demand.ts";
 import { leaveSpark } from "../spark/leave.ts";
@@ -189,7 +188,7 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSi
   return {
     cluster,
     ...(mesosStartsExecutors(config)
-      ? mesosAgents({ cluster, run: onDocker(d, cluster) }, on)
+      ? mesosAgents(onDocker(d, cluster), on)
       : sparkAgents(cluster, on, (machine, name) => captured(d.client, ["restart", containerOf(machine, name)]))),
     apply: (agents) => bringUp({ root: ROOT, environment, config, smoke: false, agents }),
     lastUp: async () => lastUpHere(project),
@@ -209,23 +208,19 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
   }
   const cluster = describeCluster(withAgents(config, agentsAmong(config, there.keys())));
   const { ssh } = await machinesOfStack(cluster, environment);
-  const asRoot = async (machine: Machine, words: readonly string[]): Promise<{ code: number; output: string }> => {
-    const { code, stdout, stderr } = await ssh.run(machine, ["sudo", "-n", ...words].map(shellQuote).join(" "));
-    return { code, output: code === 0 ? stdout : stderr };
-  };
   const on: OnMachines = {
     run: (machine, service, command) => {
       const found = cluster.services.find((s) => s.machine === machine.name && s.name === service);
       const inContainer = found?.runtime === "docker" ? ["docker", "exec", unitName(service)] : [];
-      return asRoot(machine, [...inContainer, ...command]);
+      return asRoot(ssh, machine, [...inContainer, ...command]);
     },
   };
-  const operator: Operator = { cluster, run: asRoot, pathOf: (master, path) => pathOnMachine(cluster, master, path) };
+  const operator = onMachines(cluster, ssh);
   return {
     cluster,
     ...(mesosStartsExecutors(config)
       ? { ...mesosAgents(operator, on), forgotten: (agents) => forgotten(operator, agents) }
-      : sparkAgents(cluster, on, (machine, name) => asRoot(machine, ["systemctl", "restart", unitName(name)]))),
+      : sparkAgents(cluster, on, (machine, name) => asRoot(ssh, machine, ["systemctl", "restart", unitName(name)]))),
     apply: async (agents) => {
       const env = { [AGENTS_VARIABLE]: String(agents) };
       await refuseOtherChanges(environment, cluster, "agents", env);
@@ -235,7 +230,7 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
     asRoot: (service, command) => {
       const machine = cluster.machines.find(({ name }) => name === service.machine);
       if (!machine) throw new Error(`no machine ${service.machine}`);
-      return asRoot(machine, ["docker", "exec", "--user", "0:0", unitName(service.name), ...command]);
+      return asRoot(ssh, machine, ["docker", "exec", "--user", "0:0", unitName(service.name), ...command]);
     },
     end: () => update(environment, "destroy", SERVERS_ALONE, { message: OWN_MESSAGE }),
     upCommand: `pulumi up --stack ${environment}`,

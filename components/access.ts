@@ -29,12 +29,11 @@ export function pages(cluster: Cluster): Page[] {
     for (const service of cluster.services.filter((s) => s.machine === machine.name)) {
       for (const port of service.ports) {
         if (port.link !== "http" || isBehindGateway(cluster.config, port) || found.has(port.port)) continue;
-        const https = port.https ? { https: true as const } : {};
         found.set(port.port, {
           name: pageName(service, port.name),
           address: machine.address,
           port: port.port,
-          ...https,
+          ...(port.https ? { https: true } : {}),
         });
       }
     }

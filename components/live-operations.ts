@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { never } from "../lib/promises.ts";
-import { shellQuote } from "../lib/quote.ts";
 import { throughSsh } from "../machines/marathon.ts";
+import { asRoot, onMachines } from "../machines/operator.ts";
 import { waitReady } from "../machines/readiness.ts";
 import { Ssh, type SshTarget } from "../machines/ssh.ts";
 import { applyApps } from "../marathon/apply.ts";
@@ -10,7 +10,6 @@ import { applyQuotas } from "../mesos/quotas.ts";
 import type { Cloud } from "../openstack/cloud.ts";
 import { type ExistingMachine, existingMachines, faultOf } from "../openstack/inventory.ts";
 import { namesOf } from "../openstack/pending.ts";
-import { pathOnMachine } from "../render/cloud-init.ts";
 import type { Access, AppsRequest, Operations, QuotasRequest, ReadyRequest } from "./operations.ts";
 
 export interface LiveOptions {
@@ -102,13 +101,11 @@ export class LiveOperations implements Operations {
 
   async quotas({ cluster, machines, timeoutSeconds }: QuotasRequest): Promise<string[]> {
     const ssh = await this.#ssh.promise;
-    const run: Operator["run"] = async ({ name, address }, command) => {
-      const target = machines.find((m) => m.name === name) ?? { name, address };
-      const { code, stdout, stderr } = await ssh.run(target, `sudo -n ${command.map(shellQuote).join(" ")}`);
-      return { code, output: code === 0 ? stdout : stderr };
-    };
-    const pathOf: Operator["pathOf"] = (master, path) => pathOnMachine(cluster, master, path);
-    return applyQuotas({ cluster, run, pathOf, timeoutSeconds });
+    const operator = onMachines(cluster, ssh);
+    // As the stack knows it.
+    const targetOf = (name: string): SshTarget | undefined => machines.find((machine) => machine.name === name);
+    const run: Operator["run"] = (master, command) => asRoot(ssh, targetOf(master.name) ?? master, command);
+    return applyQuotas({ ...operator, run, timeoutSeconds });
   }
 
   async forward(machine: SshTarget, address: string, port: number): Promise<void> {

@@ -125,8 +125,7 @@ export async function up(options: UpOptions): Promise<void> {
       cluster.gates.filter((gate) => !GROUPS[gate.group].gatedLast),
     );
     const teams = await applyQuotas({
-      cluster,
-      run: onDocker(d, cluster),
+      ...onDocker(d, cluster),
       timeoutSeconds: config.readyTimeoutSeconds,
     });
     const apps = await runApps(root, cluster, project, abort.signal);
