@@ -2,7 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { hasMesos } from "../cluster/architectures/index.ts";
 import { UserError } from "../lib/errors.ts";
 import { askLeader, type Operator } from "./leader.ts";
-import { type AgentState, agentAt, drainCall, reactivateCall, tasksOn } from "./operator.ts";
+import { drainCall, reactivateCall } from "./operator.ts";
+import { type AgentState, agentAt, tasksOn } from "./state.ts";
 
 /** What `drain` and `reactivate` work with. */
 export interface DrainOptions extends Operator {

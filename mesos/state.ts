@@ -65,13 +65,14 @@ interface AgentAnswer {
   agent_info: { id: Id; hostname: string };
   active: boolean;
   deactivated?: boolean;
-  drain_info?: object;
+  drain_info?: { state: string };
   registered_time?: Time;
   reregistered_time?: Time;
   total_resources?: Resource[];
   allocated_resources?: Resource[];
 }
 interface TaskAnswer {
+  name: string;
   agent_id: Id;
   framework_id: Id;
   resources?: Resource[];
@@ -92,9 +93,7 @@ export interface Answers {
 }
 
 export function readState(answers: Answers): MesosState {
-  const { get_tasks: tasks } = answers.GET_TASKS as {
-    get_tasks?: { tasks?: TaskAnswer[]; completed_tasks?: TaskAnswer[] };
-  };
+  const { get_tasks: tasks } = answers.GET_TASKS as { get_tasks?: { completed_tasks?: TaskAnswer[] } };
   const { get_frameworks: frameworks } = answers.GET_FRAMEWORKS as {
     get_frameworks?: { frameworks?: FrameworkAnswer[] };
   };
@@ -106,7 +105,7 @@ export function readState(answers: Answers): MesosState {
   }
   return {
     agents: readAgents(answers.GET_AGENTS),
-    tasks: (tasks?.tasks ?? []).map(readTask),
+    tasks: readTasks(answers.GET_TASKS),
     ended,
     frameworks: (frameworks?.frameworks ?? [])
       .filter(({ active, connected }) => active && connected)
@@ -123,11 +122,16 @@ export function readState(answers: Answers): MesosState {
   };
 }
 
+const answeredAgents = (body: unknown): AgentAnswer[] =>
+  (body as { get_agents?: { agents?: AgentAnswer[] } }).get_agents?.agents ?? [];
+
+const answeredTasks = (body: unknown): TaskAnswer[] =>
+  (body as { get_tasks?: { tasks?: TaskAnswer[] } }).get_tasks?.tasks ?? [];
+
 /** The agents that a master has answered GET_AGENTS with. */
 export function readAgents(body: unknown): MesosAgent[] {
-  const { get_agents: answer } = body as { get_agents?: { agents?: AgentAnswer[] } };
   const milliseconds = (time: Time | undefined): number => (time?.nanoseconds ?? 0) / 1e6;
-  return (answer?.agents ?? []).map((agent) => ({
+  return answeredAgents(body).map((agent) => ({
     id: agent.agent_info.id.value,
     host: agent.agent_info.hostname,
     state:
@@ -147,7 +151,7 @@ export function readAgents(body: unknown): MesosAgent[] {
 
 /** The tasks that have not ended of those that a master has answered GET_TASKS with. */
 export function readTasks(body: unknown): MesosTask[] {
-  return ((body as { get_tasks?: { tasks?: TaskAnswer[] } }).get_tasks?.tasks ?? []).map(readTask);
+  return answeredTasks(body).map(readTask);
 }
 
 const readTask = ({ agent_id: agent, framework_id: framework, resources }: TaskAnswer): MesosTask => ({
@@ -161,3 +165,29 @@ function readResources(resources: readonly Resource[] = []): Room {
     resources.reduce((total, { name, scalar }) => total + (name === wanted ? (scalar?.value ?? 0) : 0), 0);
   return { cores: sum("cpus"), memoryMiB: sum("mem") };
 }
+
+/** An agent that an operator takes out of service. */
+export interface AgentState {
+  id: string;
+  /** Whether it is connected and may get tasks. */
+  active: boolean;
+  drain: "none" | "draining" | "drained";
+}
+
+/** The agent at an address, which is its host name as well; `undefined` where none has registered from there. */
+export function agentAt(body: unknown, address: string): AgentState | undefined {
+  const found = answeredAgents(body).find((a) => a.agent_info.hostname === address);
+  if (!found) return undefined;
+  const state = found.drain_info?.state;
+  return {
+    id: found.agent_info.id.value,
+    active: found.active,
+    drain: state === "DRAINED" ? "drained" : state === "DRAINING" ? "draining" : "none",
+  };
+}
+
+/** Names of the tasks that an agent runs. */
+export const tasksOn = (body: unknown, agentId: string): string[] =>
+  answeredTasks(body)
+    .filter((t) => t.agent_id.value === agentId)
+    .map((t) => t.name);

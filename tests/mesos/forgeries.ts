@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { agentAt } from "../../mesos/operator.ts";
+import { agentAt } from "../../mesos/state.ts";
 import { eventually } from "../containers/harness.ts";
 import type { MesosCluster } from "./mesos-cluster.ts";
 

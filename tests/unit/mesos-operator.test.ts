@@ -5,7 +5,8 @@ import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { type DrainOptions, drain, reactivate } from "../../mesos/drain.ts";
-import { agentAt, drainCall, operatorCommand, readAnswer, tasksOn } from "../../mesos/operator.ts";
+import { drainCall, operatorCommand, readAnswer } from "../../mesos/operator.ts";
+import { agentAt, tasksOn } from "../../mesos/state.ts";
 
 const servers: Server[] = [];
 afterAll(() => {
