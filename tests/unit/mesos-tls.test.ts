@@ -7,20 +7,20 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
-import { identityOf, serviceAuthority } from "../../cluster/authority.ts";
 import { mesosParts } from "../../cluster/images.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { http } from "../../cluster/probe.ts";
 import { targetsOf } from "../../cluster/services/prometheus/targets.ts";
 import { SPARK_UID } from "../../cluster/services/spark/spark.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
-import { fill, placeholder, type Value } from "../../cluster/values.ts";
+import { placeholder } from "../../cluster/values.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { publishedLinks } from "../../render/compose.ts";
 import { renderService } from "../../render/content.ts";
 import { probeCommand } from "../../render/probe.ts";
 import { CLOUD, MESOS_SOURCE } from "../fixtures/configs.ts";
 import { problems } from "../fixtures/problems.ts";
+import { authorityHere, shownHere } from "../fixtures/tls.ts";
 
 const define = (raw: RawConfig): Cluster => describeCluster(validate({ mesosTls: true, ...raw }, "test"));
 const onDocker = (raw: RawConfig): Cluster => define({ platform: "docker", ...raw });
@@ -110,9 +110,6 @@ describe("a probe by HTTPS", () => {
     for (const server of servers) server.close();
     rmSync(folder, { recursive: true });
   });
-  const HERE = { clusterName: "here", networkCidr: "127.0.0.0/8" };
-  const made = (value: Value, seed: string): string => fill(value, () => seed.repeat(32));
-
   async function listen(server: Server): Promise<number> {
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -121,16 +118,15 @@ describe("a probe by HTTPS", () => {
 
   /** A server with a certificate for an address. */
   function shown(address: string): Promise<number> {
-    const { certificate, key } = identityOf(HERE, { name: "m", address }, "mesos-master", ["server"]);
-    expect(new X509Certificate(made(certificate, "a")).subjectAltName).toContain(address);
-    const tls = { cert: made(certificate, "a"), key: made(key, "a") };
+    const tls = shownHere("a", address);
+    expect(new X509Certificate(tls.cert).subjectAltName).toContain(address);
     return listen(createServer(tls, (socket) => socket.once("data", () => socket.end("HTTP/1.0 200 OK\r\n\r\nyes"))));
   }
 
   /** Exit code of the probe that trusts the authority made of a seed. */
   async function code(port: number, seed: string, match = "^yes"): Promise<number> {
     const authorityFile = join(folder, `${seed}.pem`);
-    writeFileSync(authorityFile, made(serviceAuthority(HERE), seed));
+    writeFileSync(authorityFile, authorityHere(seed));
     const [program = "", ...args] = probeCommand(http("127.0.0.1", port, "/", match, { authorityFile }));
     return promisify(execFile)(program, args).then(
       () => 0,

@@ -7,15 +7,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
-import { identityOf, serviceAuthority } from "../../cluster/authority.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
-import { fill, placeholder, type Value } from "../../cluster/values.ts";
+import { placeholder } from "../../cluster/values.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 import { renderService } from "../../render/content.ts";
 import { CLOUD } from "../fixtures/configs.ts";
+import { authorityHere, shownHere } from "../fixtures/tls.ts";
 
 const inCloud = (raw: RawConfig): Cluster => describeCluster(validate({ ...CLOUD, ...raw }, "test"));
 
@@ -156,17 +156,11 @@ describe("the part of a job, asked for when it starts", () => {
     expect(await ask("mesos", 1, at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=12");
 
     // By TLS, to masters whom the authority vouches for and nobody else.
-    const HERE = { clusterName: "here", networkCidr: "127.0.0.0/8" };
-    const made = (value: Value, seed: string): string => fill(value, () => seed.repeat(32));
-    const shown = (seed: string): object => {
-      const { certificate, key } = identityOf(HERE, { name: "m", address: "127.0.0.1" }, "mesos-master", ["server"]);
-      return { cert: made(certificate, seed), key: made(key, seed) };
-    };
     const authority = join(folder, "authority.pem");
-    writeFileSync(authority, made(serviceAuthority(HERE), "a"));
+    writeFileSync(authority, authorityHere("a"));
     const tls = { SPARK_CONF_DIR: folder, LIBPROCESS_SSL_ENABLED: "true", LIBPROCESS_SSL_CA_FILE: authority };
-    expect(await ask("mesos", 1, [await metrics(1, shown("a"))], tls)).toBe("-Dspark.cores.max=12");
-    expect(await ask("mesos", 1, [await metrics(1, shown("b"))], tls)).toBe("");
+    expect(await ask("mesos", 1, [await metrics(1, shownHere("a"))], tls)).toBe("-Dspark.cores.max=12");
+    expect(await ask("mesos", 1, [await metrics(1, shownHere("b"))], tls)).toBe("");
     expect(await ask("mesos", 1, at, tls)).toBe("");
   });
 

@@ -8,10 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { identityOf, serviceAuthority } from "../../cluster/authority.ts";
-import { fill, type Value } from "../../cluster/values.ts";
 import { ROOT } from "../../lib/root.ts";
 import { eventually } from "../containers/harness.ts";
+import { authorityHere, shownHere } from "../fixtures/tls.ts";
 
 /** `images/prometheus/translate`, which makes metrics of what Mesos and ZooKeeper say, and of the certificates of others. */
 
@@ -36,15 +35,6 @@ const mesos: RequestListener = (request, response) => {
   response.statusCode = right ? 200 : 401;
   response.end(right ? JSON.stringify({ "master/elected": 1, "system/load_1min": 0.5 }) : "");
 };
-
-/** The same by HTTPS, by a certificate made of a seed. */
-async function encryptedMesos(seed: string): Promise<string> {
-  const { certificate, key } = identityOf(HERE, { name: "m", address: "127.0.0.1" }, "mesos-master", ["server"]);
-  return listen(createHttps({ cert: made(certificate, seed), key: made(key, seed) }, mesos));
-}
-
-const HERE = { clusterName: "here", networkCidr: "127.0.0.0/8" };
-const made = (value: Value, seed: string): string => fill(value, () => seed.repeat(32));
 
 /** Who shows a certificate that is good for this many days, and from when until when that is, in seconds since 1970. */
 async function encrypted(name: string, days: number): Promise<number[]> {
@@ -84,9 +74,9 @@ async function ask(
 
 beforeAll(async () => {
   at.master = await listen(createHttp(mesos));
-  at.encrypted = await encryptedMesos("a");
-  at.foreign = await encryptedMesos("b");
-  writeFileSync(join(folder, "service-authority.pem"), made(serviceAuthority(HERE), "a"));
+  at.encrypted = await listen(createHttps(shownHere("a"), mesos));
+  at.foreign = await listen(createHttps(shownHere("b"), mesos));
+  writeFileSync(join(folder, "service-authority.pem"), authorityHere("a"));
   at.leader = await zookeeper(
     "zk_version\t3.9.5-x\nzk_server_state\tleader\nzk_avg_latency\t0.5\nzk_znode_count\t12\n",
   );
