@@ -420,7 +420,7 @@ function openId(c: Config, refuse: Refuse): void {
   }
 }
 
-/** Teams have names of their own, room for an executor each, and no more together than the agents have. */
+/** Whoever talks to Mesos then has a certificate. */
 function mesosTls(c: Config, refuse: Refuse): void {
   const facts = architectureOf(c);
   if (facts.mesos === "none") {
@@ -437,6 +437,7 @@ function mesosTls(c: Config, refuse: Refuse): void {
   }
 }
 
+/** Teams have names of their own, room for an executor each, and no more together than the agents have. */
 function teams(c: Config, refuse: Refuse): void {
   const names = teamNames(c);
   const facts = architectureOf(c);

@@ -17,11 +17,11 @@ case $parts in *java*)
     grep -q Java_org_apache_mesos_ "$MESOS_NATIVE_JAVA_LIBRARY" || fail "libmesos.so was built without Java bindings (no Java_org_apache_mesos_* in it): Spark cannot use it. Name a build that has them in libmesosSource"
     ;;
 esac
+said=$(ldd "$MESOS_NATIVE_JAVA_LIBRARY" 2>&1 || true)
 case $parts in *tls*)
-    ldd "$MESOS_NATIVE_JAVA_LIBRARY" 2>/dev/null | grep -q libssl || fail "libmesos.so was built without SSL (it is linked with no libssl), and mesosTls is on. Name a build that has it, or set mesosTls to false"
+    echo "$said" | grep -q libssl || fail "libmesos.so was built without SSL (it is linked with no libssl), and mesosTls is on. Name a build that has it, or set mesosTls to false"
     ;;
 esac
-said=$(ldd "$MESOS_NATIVE_JAVA_LIBRARY" 2>&1 || true)
 missing=$(echo "$said" | sed -n 's/^[[:space:]]*\(.*\) => not found/\1/p' | sort -u | paste -sd' ')
 [ -z "$missing" ] || fail "libmesos.so is linked with libraries that are not in this image: $missing. Name their Debian packages in a file RUNTIME_PACKAGES at the top of the archive."
 newer=$(echo "$said" | sed -n "s/.*version .\([A-Za-z_0-9.]*\)' not found.*/\1/p" | sort -u | paste -sd' ')
