@@ -4,16 +4,22 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { removeBrokenAttributes } from "../../cli/state-file.ts";
 
-const where = vi.hoisted(() => ({ url: "" }));
-vi.mock("../../cli/pulumi.ts", () => ({ pulumi: async () => JSON.stringify({ url: where.url }) }));
-
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "triplewide-state-"));
-  where.url = `file://${folder}`;
   mkdirSync(join(folder, ".pulumi/stacks/triplewide"), { recursive: true });
+  mkdirSync(join(folder, "bin"));
+  vi.stubEnv("PATH", `${folder}/bin:${process.env.PATH}`);
+  stateIsAt(`file://${folder}`);
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+/** What Pulumi's command says about where states are. */
+const stateIsAt = (url: string): void =>
+  writeFileSync(join(folder, "bin/pulumi"), `#!/bin/sh\necho '${JSON.stringify({ url })}'\n`, { mode: 0o755 });
 
 const write = (name: string, content: string): string => {
   const file = join(folder, ".pulumi/stacks/triplewide", name);
@@ -32,7 +38,7 @@ test("attributes that were cut off are removed; whole ones, other stacks' and st
 });
 
 test("a state that is in no folder is left alone", async () => {
-  where.url = "https://api.pulumi.com/someone";
+  stateIsAt("https://api.pulumi.com/someone");
   write("prod.json.attrs", "");
   expect(await removeBrokenAttributes(folder, "prod")).toEqual([]);
 });
