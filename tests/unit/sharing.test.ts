@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createHttps } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -153,7 +153,15 @@ describe("the part of a job, asked for when it starts", () => {
         tls,
       );
     const at = [await metrics(0), await metrics(1)];
-    expect(await ask("mesos", 1, at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=12");
+    // It stands on no command line: others may see those.
+    writeFileSync(join(folder, "curl"), `#!/bin/sh\necho "$@" >>${folder}/asked\nPATH="$WITHOUT" exec curl "$@"\n`, {
+      mode: 0o755,
+    });
+    const seen = { PATH: `${folder}:${process.env.PATH}`, WITHOUT: process.env.PATH };
+    expect(await ask("mesos", 1, at, { SPARK_CONF_DIR: folder, ...seen })).toBe("-Dspark.cores.max=12");
+    const asked = readFileSync(join(folder, "asked"), "utf8");
+    expect(asked.split("\n")).toHaveLength(3);
+    expect(asked).not.toMatch(new RegExp(`${login.slice(6)}|Authorization|s3cret`));
 
     // By TLS, to masters whom the authority vouches for and nobody else.
     const authority = join(folder, "authority.pem");
