@@ -36,7 +36,7 @@ export async function applyLifetime(
   const { ttlHours } = config;
   if (ttlHours === undefined) return { ended: false, notice: "" };
   const places = site.cluster.services.flatMap((service) => {
-    const file = NOTICE_FILES[service.name];
+    const file = (NOTICE_FILES as Readonly<Record<string, string>>)[service.name];
     return file === undefined ? [] : [{ service, file }];
   });
   const shown = await Promise.all(
@@ -78,7 +78,7 @@ interface Place {
 
 async function tell(site: Endable, places: readonly Place[], notice: Notice): Promise<void> {
   // In one step: it is read while it is written.
-  const script = 'umask 022 && printf "%s\\n" "$2" > "$1.new" && mv -f "$1.new" "$1"';
+  const script = 'umask 022 && mkdir -p "$(dirname "$1")" && printf "%s\\n" "$2" > "$1.new" && mv -f "$1.new" "$1"';
   const answers = await Promise.all(
     places.map(({ service, file }) => site.asRoot(service, ["sh", "-c", script, "sh", file, JSON.stringify(notice)])),
   );

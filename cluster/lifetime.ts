@@ -59,10 +59,10 @@ export function readNotice(text: string): Notice | undefined {
 
 /**
  * The service by which people are told, by its name, and the file in its container: what `triplewide scale` writes there, no program of
- * a user's can write. With a hub, notebooks are in containers of their own, and say nothing.
+ * a user's can write. Users of a hub are told by the folder of the guard's, which their containers have as `/run/notice`.
  */
-export const NOTICE_FILES: Readonly<Record<string, string>> = {
+export const NOTICE_FILES = {
   gateway: NOTICE_FILE,
-  hub: NOTICE_FILE,
-  jupyter: "/run/notice.json",
-};
+  "hub-guard": "/var/lib/notebooks/notice/notice.json",
+  jupyter: "/run/notice/notice.json",
+} as const satisfies Readonly<Record<string, string>>;

@@ -43,7 +43,7 @@ MODULES = {"avro": "spark-avro", "kafka": "spark-sql-kafka-0-10", "protobuf": "s
 
 
 # What `triplewide scale` writes before it ends a cluster that was forgotten.
-NOTICE = "/run/notice.json"
+NOTICE = "/run/notice/notice.json"
 
 
 def say(text: str) -> None:

@@ -240,6 +240,19 @@ class Guard:
         folder = f"{self.state}/trust"
         return [f"{self.host_path(folder)}:{self.policy['trust']}:ro"] if os.path.isdir(folder) else []
 
+    def notice(self):
+        """What `triplewide scale` tells people before the cluster ends: in a folder, because the file comes and goes."""
+        folder = os.path.dirname(self.policy["notice"])
+        make(folder, 0, 0, 0o755)
+        return [f"{self.host_path(folder)}:/run/notice:ro"]
+
+    def forget_notice(self):
+        """One that a volume kept may be of before the last `up`; `triplewide scale` tells what holds."""
+        try:
+            os.unlink(self.policy["notice"])
+        except FileNotFoundError:
+            pass
+
     def work(self, user):
         return f"{self.policy['shared']}/users/{user}"
 
@@ -271,7 +284,7 @@ class Guard:
             "Labels": {"triplewide.hub": machine, "triplewide.user": user, "triplewide.tasks": self.container["PROJECT"]},
             "HostConfig": {
                 "NetworkMode": network,
-                "Binds": [f"{home}:/home/{user}", f"{work}:{self.work(user)}", *self.trust()],
+                "Binds": [f"{home}:/home/{user}", f"{work}:{self.work(user)}", *self.trust(), *self.notice()],
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges:true"],
                 "PidsLimit": policy["processes"],
@@ -409,6 +422,7 @@ def main(policy="/etc/hub/guard.json"):
         said = json.load(file)
     guard = Guard(said, Docker(DOCKER), said.get("container") or read_container(CONTAINER))
     guard.end_others()
+    guard.forget_notice()
     serve(guard, said["socket"], pwd.getpwnam("hub").pw_uid, said["healthPort"])
 
 

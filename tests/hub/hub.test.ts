@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { NOTICE_FILES } from "../../cluster/lifetime.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
@@ -153,6 +154,23 @@ test("the hub is measured, and shows its metrics to nobody else", async () => {
   for (const path of paths) {
     const { status, text } = await alice.ask(`/hub/${path}`);
     expect([status >= 400, text.includes("jupyterhub_running_servers")], path).toEqual([true, false]);
+  }
+});
+
+test("every user is told when the cluster is to end, and takes that back for nobody", async () => {
+  const file = NOTICE_FILES["hub-guard"];
+  const notice = JSON.stringify({ lastUp: "2026-11-20T08:00:00.000Z", ends: "2026-11-23T08:00:00.000Z" });
+  const script = 'mkdir -p "$(dirname "$1")" && printf %s "$2" >"$1"';
+  await cluster.exec("client-hub-guard", ["sh", "-c", script, "sh", file, notice], "0");
+  try {
+    for (const user of ["alice", "bob"]) {
+      const { code } = await inside(user, ["rm", "-f", NOTICE_FILES.jupyter]);
+      expect(code, user).not.toBe(0);
+      const { output } = await inside(user, ["python3", "-c", "import triplewide_watch as w; print(w.notice_text())"]);
+      expect(output, user).toContain("this cluster ends on Mon 23 Nov 08:00 UTC");
+    }
+  } finally {
+    await cluster.exec("client-hub-guard", ["rm", "-f", file], "0");
   }
 });
 

@@ -67,7 +67,7 @@ describe("a forgotten cluster", () => {
     expect(said).toContain(ends.slice(0, 16).replace("T", " "));
     expect(await cell("1")).toMatch(/triplewide: this cluster ends on .*nobody has run an up since/);
     expect((await (await door.get("/door/landing.js")).text()).includes("/notice.json")).toBe(true);
-    const { code } = await cluster.exec("client", ["rm", "-f", "/run/notice.json"]);
+    const { code } = await cluster.exec("client", ["rm", "-f", "/run/notice/notice.json"]);
     expect(code).not.toBe(0);
     expect((await fetch(`${door.address}/notice.json`)).status).toBe(401);
     // It stands for an hour, a quarter of four: nothing ends before.
@@ -88,7 +88,7 @@ describe("a forgotten cluster", () => {
     const over = JSON.stringify({ lastUp, ends: new Date(Date.parse(lastUp) + 4 * HOUR * 1000).toISOString() });
     for (const [container, file] of Object.entries({
       "client-gateway": "/tmp/notice.json",
-      client: "/run/notice.json",
+      client: "/run/notice/notice.json",
     }))
       await cluster.exec(container, ["sh", "-c", `printf '%s' '${over}' > ${file}`], "0");
     expect(await scale()).toMatch(/tw-forgotten was ended: .* To bring it back: make up\n$/);

@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { runProgram } from "../../cli/program.ts";
 import { defineCluster } from "../../cluster/define.ts";
+import { NOTICE_FILES } from "../../cluster/lifetime.ts";
 import { validate } from "../../cluster/load.ts";
 import { userBlock } from "../../cluster/services/hub/addresses.ts";
 import { hubOrigin } from "../../cluster/services/hub/entrance.ts";
@@ -126,6 +127,18 @@ print(tarfile.open(fileobj=io.BytesIO(g.files("bob", 2, "10.9.192.2"))).extractf
     const said = withGuard(code);
     expect(said).toContain("spark.sql.warehouse.dir hdfs://n:8020/user/bob/warehouse\n");
     expect(said).toContain("spark.triplewide.writeInstead Write to hdfs:///user/bob/results");
+  });
+
+  test("has all servers say what ends the cluster, where triplewide scale writes it, and nothing of an earlier start", () => {
+    const told = jsonOf(serviceOf(define({ ...HUB }), "hub-guard"), "/etc/hub/guard.json");
+    expect(told).toMatchObject({ notice: NOTICE_FILES["hub-guard"] });
+    const code = `
+g.forget_notice()
+print(g.notice())
+open(policy["notice"], "w").close()
+g.forget_notice()
+print(guard.os.listdir(state + "/notice"))`;
+    expect(withGuard(code)).toBe("['/host/state/notice:/run/notice:ro']\n[]");
   });
 
   test("makes once what users' programs trust, and shows it to all", () => {
@@ -541,7 +554,7 @@ class Docker:
 state, work = tempfile.mkdtemp(), tempfile.mkdtemp()
 guard.os.fchown = lambda *_: None
 policy = {"users": ["alice", "bob"], "most": 3, "addressesAbove": "10.9.192.0", "uidsAbove": 2000, "sparkGid": 1000, "image": "hub@sha256:1",
-    "command": ["jupyterhub-singleuser"], "memoryMiB": 2048, "cpus": 1, "processes": 100, "shmMiB": 64, "shared": work, "executorsShare": True, "files": [], "properties": "", "environment": "", "own": {}, "env": {"TZ": "UTC", "JUPYTERHUB_HOST": "ours"}}
+    "command": ["jupyterhub-singleuser"], "memoryMiB": 2048, "cpus": 1, "processes": 100, "shmMiB": 64, "shared": work, "notice": state + "/notice/notice.json", "executorsShare": True, "files": [], "properties": "", "environment": "", "own": {}, "env": {"TZ": "UTC", "JUPYTERHUB_HOST": "ours"}}
 docker = Docker()
 g = guard.Guard(policy, docker, {"MACHINE": "c-client", "SELF": "c-client-hub-guard", "PROJECT": "p"}, state)
 def refused(question):
@@ -610,6 +623,7 @@ print(json.dumps(made))`;
     expect(made.HostConfig.Binds).toEqual([
       "/host/state/homes/bob:/home/bob",
       expect.stringMatching(/^\/host\/users\/bob:\/.*\/users\/bob$/),
+      "/host/state/notice:/run/notice:ro",
     ]);
     expect(made.HostConfig).not.toHaveProperty("Privileged");
   });

@@ -3,6 +3,7 @@ import { SECRET_KEYS } from "../../../config/secrets.ts";
 import { addressAt } from "../../addresses.ts";
 import type { WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
+import { NOTICE_FILES } from "../../lifetime.ts";
 import { PROCESSES } from "../../limits.ts";
 import { SHM_MIB } from "../../memory.ts";
 import { proxyEnv } from "../../outside.ts";
@@ -182,6 +183,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             // A login that has ended is one to the user's server as well, after as many seconds.
             command: ["jupyterhub-singleuser", "--HubOAuth.cache_max_age=10"],
             trust: TRUST_FOLDER,
+            notice: NOTICE_FILES["hub-guard"],
             memoryMiB: c.notebookMemoryMiB,
             cpus: c.notebookCpus,
             processes: PROCESSES,
