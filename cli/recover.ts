@@ -7,13 +7,17 @@ import { loadRaw } from "../config/load.ts";
 import { UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { Cloud } from "../openstack/cloud.ts";
+import { accessKeys } from "../openstack/object-store.ts";
 import {
+  ACCESS_KEY,
   adopt,
   type Checkpoint,
   findable,
   findPending,
+  findTwins,
   isHalfMade,
   type PlannedStep,
+  removeTwin,
   withPending,
 } from "../openstack/pending.ts";
 import { commandOf, projectFolder } from "./common.ts";
@@ -30,7 +34,8 @@ interface Options {
 async function recoverStack(environment: string, { adopt: takeIn }: Options): Promise<void> {
   const folder = projectFolder();
   // Not the whole validation: what is wrong with a config must not keep its state from being mended.
-  if (loadRaw(folder, environment).platform === "docker") {
+  const raw = loadRaw(folder, environment);
+  if (raw.platform === "docker") {
     process.stdout.write(
       `Nothing to recover: ${environment} is for this machine's Docker. triplewide up --env ${environment} goes on.\n`,
     );
@@ -49,7 +54,12 @@ async function recoverStack(environment: string, { adopt: takeIn }: Options): Pr
   }
   await Cloud.with({ folder: ROOT }, async (cloud) => {
     if (cut) await mend(stack, cloud, checkpoint);
-    if (takeIn) await adoptUnknown(stack, cloud);
+    if (takeIn) {
+      await adoptUnknown(stack, cloud);
+      await removeTwins(stack, cloud);
+    }
+    const asked = takeIn && (raw.objectStore ?? "none") !== "none";
+    if (asked || operations.some(({ resource }) => resource.type === ACCESS_KEY)) await tellAccessKeys(stack, cloud);
   });
 }
 
@@ -65,12 +75,17 @@ interface Stack {
 const readState = async ({ folder, flags }: Stack): Promise<Checkpoint> =>
   JSON.parse(await pulumi(folder, ["stack", "export", ...flags], "read"));
 
+/** Ids of what the state has, in the cloud's words. */
+const idsIn = ({ deployment }: Checkpoint): ReadonlySet<string> =>
+  new Set((deployment.resources ?? []).flatMap(({ id }) => (id === undefined ? [] : [id])));
+
 /** Puts into the state what the cloud has of the creations that the state says had begun. */
 async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoint): Promise<void> {
   const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");
   const found = await findPending(
     cloud,
     creates.map(({ resource }) => resource),
+    idsIn(checkpoint),
   );
   await built(
     cloud,
@@ -93,9 +108,10 @@ async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoi
  */
 async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
   for (let first = true; ; first = false) {
+    const known = idsIn(await readState(stack));
     const preview = await pulumi(stack.folder, ["preview", "--json", ...stack.flags], "read");
     const wanted = findable((JSON.parse(preview) as { steps?: PlannedStep[] }).steps ?? []);
-    const found = await findPending(cloud, wanted);
+    const found = await findPending(cloud, wanted, known);
     const there = new Set(found.flatMap(({ urn, id }) => (id ? [urn] : [])));
     for (const { todo } of found) if (todo) process.stdout.write(`${todo}\n`);
     if (there.size === 0) {
@@ -105,6 +121,26 @@ async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
     const begun = wanted.filter(({ urn }) => there.has(urn));
     await mend(stack, cloud, withPending(await readState(stack), begun));
   }
+}
+
+/** Removes what was made twice of what the stack has: nothing uses it, and no other update would take it in. */
+async function removeTwins(stack: Stack, cloud: Cloud): Promise<void> {
+  const state = await readState(stack);
+  for (const twin of await findTwins(cloud, state.deployment.resources ?? [], idsIn(state))) {
+    await removeTwin(cloud, twin);
+    process.stdout.write(`${nameOf(twin.urn)}: was made twice, ${twin.id} is removed, which nothing used\n`);
+  }
+}
+
+/** Keys for S3 have no names: a person can say whose those are that the stack does not have. */
+async function tellAccessKeys(stack: Stack, cloud: Cloud): Promise<void> {
+  const known = idsIn(await readState(stack));
+  const unknown = (await accessKeys(cloud)).filter((key) => !known.has(key));
+  if (unknown.length === 0) return;
+  process.stdout.write(
+    `Keys for S3 of this user and project that this stack does not have: ${unknown.join(", ")}. They have no names: one may be left of a creation ` +
+      "whose answer got lost, the others are somebody else's. Where you know that nobody uses one: openstack ec2 credentials delete <key>\n",
+  );
 }
 
 /** Waits until no server is being made any more: the provider cannot read one that is. */
@@ -137,7 +173,7 @@ export function recover(): Command {
   return commandOf(
     "recover",
     "Mends the state after an update on OpenStack that was killed.",
-    "Looks which of the resources whose creation had begun the cloud holds, and writes that into the state. The next `pulumi up` goes on from there. With --adopt it does the same for what the next update would make and the cloud has already under the same names, as when a connection was cut before the cloud's answer came; what it takes is then this stack's, to be changed and removed by it. On this machine's Docker there is nothing to recover: `triplewide up` is enough.",
+    "Looks which of the resources whose creation had begun the cloud holds, and writes that into the state. The next `pulumi up` goes on from there. With --adopt it does the same for what the next update would make and the cloud has already under the same names, as when a connection was cut before the cloud's answer came; what it takes is then this stack's, to be changed and removed by it. A server group that was made twice loses the one that nothing uses, and keys for S3 that the stack does not have are named. On this machine's Docker there is nothing to recover: `triplewide up` is enough.",
     ["triplewide recover production && pulumi up --stack production"],
   )
     .argument("<environment>", "the Pulumi stack")

@@ -9,8 +9,9 @@ import type { Operator } from "../mesos/leader.ts";
 import { applyQuotas } from "../mesos/quotas.ts";
 import type { Cloud } from "../openstack/cloud.ts";
 import { type ExistingMachine, existingMachines, faultOf } from "../openstack/inventory.ts";
-import { namesOf } from "../openstack/pending.ts";
-import type { Access, AppsRequest, Operations, QuotasRequest, ReadyRequest } from "./operations.ts";
+import { accessKeys } from "../openstack/object-store.ts";
+import { findTwins, namesOf } from "../openstack/pending.ts";
+import type { Access, AppsRequest, MadeResource, Operations, QuotasRequest, ReadyRequest } from "./operations.ts";
 
 export interface LiveOptions {
   cloud: Cloud;
@@ -71,6 +72,15 @@ export class LiveOperations implements Operations {
     const known = this.#known.get(type) ?? namesOf(this.#options.cloud, type);
     this.#known.set(type, known);
     return (await known).get(name);
+  }
+
+  async twins(resource: MadeResource): Promise<string[]> {
+    const found = await findTwins(this.#options.cloud, [resource], new Set([resource.id]));
+    return found.map(({ id }) => id);
+  }
+
+  async accessKeys(): Promise<readonly string[] | undefined> {
+    return accessKeys(this.#options.cloud).catch(() => undefined);
   }
 
   async ready(request: ReadyRequest): Promise<void> {

@@ -69,6 +69,8 @@ export interface MachineGroupArgs {
   operations: Operations;
   /** See `twins.ts`. */
   refusesTwins: pulumi.ResourceHook;
+  /** See `twins.ts`. */
+  tellsOfTwins: pulumi.ResourceHook;
   /** Resolves when this group may start to replace machines. */
   after: Promise<void>;
 }
@@ -133,7 +135,7 @@ export class MachineGroup extends pulumi.ComponentResource {
       const group = new ServerGroup(
         name + plan.name.slice(args.group.length),
         { name: resourceName(args.clusterName, plan.name), policies: [plan.policy] },
-        { parent: this },
+        { parent: this, hooks: { afterCreate: [args.tellsOfTwins] } },
       );
       for (const member of plan.members) groups.set(member, group);
     }

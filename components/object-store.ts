@@ -2,6 +2,8 @@ import { Ec2CredentialV3 } from "@pulumi/openstack/identity/ec2CredentialV3.js";
 import { Container } from "@pulumi/openstack/objectstorage/container.js";
 import * as pulumi from "@pulumi/pulumi";
 import { CLUSTER_METADATA } from "../openstack/object-store.ts";
+import type { Operations } from "./operations.ts";
+import { tellsOfLostKey } from "./twins.ts";
 
 export interface ObjectStoreArgs {
   /** Prefix of the cluster's names in OpenStack. */
@@ -12,6 +14,8 @@ export interface ObjectStoreArgs {
   segments: string;
   /** Whether the containers refuse to be deleted. Where not, they go with all objects in them, as data volumes do. */
   protectData: boolean;
+  /** What keys there are. */
+  operations: Operations;
 }
 
 /**
@@ -19,7 +23,7 @@ export interface ObjectStoreArgs {
  *
  * @example
  * ```ts
- * const store = new ObjectStore("lab-objects", { clusterName: "lab", container: "lab-data", segments: "lab-data+segments", protectData });
+ * const store = new ObjectStore("lab-objects", { clusterName: "lab", container: "lab-data", segments: "lab-data+segments", protectData, operations });
  * export const accessKey = store.accessKey;
  * ```
  */
@@ -39,7 +43,15 @@ export class ObjectStore extends pulumi.ComponentResource {
         { parent: this, protect: args.protectData },
       );
     const containers = [made(name, args.container), made(`${name}-segments`, args.segments)];
-    const key = new Ec2CredentialV3(name, {}, { parent: this, additionalSecretOutputs: ["secret"] });
+    const key = new Ec2CredentialV3(
+      name,
+      {},
+      {
+        parent: this,
+        additionalSecretOutputs: ["secret"],
+        hooks: tellsOfLostKey(`${name}-key`, args.operations, this),
+      },
+    );
     this.accessKey = pulumi.all([key.access, ...containers.map(({ id }) => id)]).apply(([access]) => access as string);
     this.secretKey = pulumi.secret(key.secret);
 

@@ -41,6 +41,16 @@ export interface AppsRequest {
   report: (line: string) => void;
 }
 
+/** A resource that the engine has made. */
+export interface MadeResource {
+  urn: string;
+  /** Pulumi's, such as `openstack:compute/serverGroup:ServerGroup`. */
+  type: string;
+  /** What was asked for. */
+  inputs: Readonly<Record<string, unknown>>;
+  id: string;
+}
+
 export interface QuotasRequest {
   cluster: Cluster;
   /** Machines with a Mesos master. */
@@ -67,6 +77,13 @@ export interface Operations {
    * @param type Pulumi's, such as `openstack:networking/network:Network`.
    */
   known(type: string, name: string): Promise<string | undefined>;
+  /**
+   * Ids of what the cloud has beside a resource that was just made, of the same name and kind, and that nothing uses; none for types
+   * of which it makes no second one.
+   */
+  twins(resource: MadeResource): Promise<string[]>;
+  /** Names of the keys for S3 that the user has in the project; `undefined` where the cloud does not say. */
+  accessKeys(): Promise<readonly string[] | undefined>;
   /** Resolves when the machines are ready; rejects with each machine's reason and last log lines. */
   ready(request: ReadyRequest): Promise<void>;
   /** Resolves when Marathon runs these apps, and no others of ours; rejects with each app that it does not run, and why. */
@@ -91,6 +108,8 @@ export function passive(existing: ReadonlyMap<string, ExistingMachine> = new Map
     reach: () => {},
     fault: async () => "",
     known: async () => undefined,
+    twins: async () => [],
+    accessKeys: async () => undefined,
     ready: async () => {},
     apps: async () => {},
     quotas: async () => [],

@@ -60,7 +60,7 @@ import { Network } from "./network.ts";
 import { ObjectStore } from "./object-store.ts";
 import type { Operations } from "./operations.ts";
 import { Share } from "./share.ts";
-import { refusesTwins } from "./twins.ts";
+import { refusesTwins, tellsOfTwins } from "./twins.ts";
 
 export interface SparkClusterArgs {
   /** What runs where. Plain, because it decides which resources there are. */
@@ -163,6 +163,7 @@ export class SparkCluster extends pulumi.ComponentResource {
   readonly #args: SparkClusterArgs;
   readonly #checkout: Checkout;
   readonly #refusesTwins: pulumi.ResourceHook;
+  readonly #tellsOfTwins: pulumi.ResourceHook;
   readonly #groups = new Map<Group, MachineGroup>();
 
   constructor(name: string, args: SparkClusterArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -172,6 +173,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     checkUserData(args.cluster, this.#checkout);
     const { cluster } = args;
     this.#refusesTwins = refusesTwins(`${name}-twins`, args.operations);
+    this.#tellsOfTwins = tellsOfTwins(`${name}-made-twice`, args.operations, this);
 
     // Network: where the machines are, and which groups may connect to which ports.
     const network = this.#network(name);
@@ -281,7 +283,7 @@ export class SparkCluster extends pulumi.ComponentResource {
 
   /** The container for `s3a://` paths and its key; nothing where the config asks for none. */
   #objectStore(name: string): ObjectStore | undefined {
-    const { cluster } = this.#args;
+    const { cluster, operations } = this.#args;
     const c = cluster.config;
     if (!makesContainer(c)) return undefined;
     return new ObjectStore(
@@ -291,6 +293,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         container: containerName(c),
         segments: segmentsName(c),
         protectData: c.protectData,
+        operations,
       },
       { parent: this },
     );
@@ -460,6 +463,7 @@ export class SparkCluster extends pulumi.ComponentResource {
       readyTimeoutSeconds: c.readyTimeoutSeconds,
       operations,
       refusesTwins: this.#refusesTwins,
+      tellsOfTwins: this.#tellsOfTwins,
       after: this.#before(group),
     };
   }

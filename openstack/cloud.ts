@@ -12,7 +12,7 @@ export { CloudError } from "./errors.ts";
  * the abandoned `request` package).
  */
 
-export type Service = "compute" | "network" | "image" | "volume" | "object-store" | "s3" | "share" | "dns";
+export type Service = "identity" | "compute" | "network" | "image" | "volume" | "object-store" | "s3" | "share" | "dns";
 
 interface ServiceRecord {
   types: string[];
@@ -25,6 +25,7 @@ interface ServiceRecord {
 
 /** Types under which catalogs list a service, best first, and the version that is put behind an address without one. */
 const SERVICES: Record<Service, ServiceRecord> = {
+  identity: { types: ["identity"], version: () => "/v3", why: "keys for S3" },
   compute: { types: ["compute"], version: () => "/v2.1", why: "machines" },
   network: { types: ["network"], version: () => "/v2.0", why: "networks" },
   image: { types: ["image"], version: () => "/v2", why: "guest images" },
@@ -55,6 +56,7 @@ interface Token {
   expires: number;
   projectId: string;
   projectName: string;
+  userId: string;
   /** Names of the roles that the credentials have in the project. */
   roles: readonly string[];
   /** Seconds by which the cloud's clock is ahead of this machine's; undefined where it does not say. */
@@ -139,6 +141,11 @@ export class Cloud {
   /** Name of that project. */
   async projectName(): Promise<string> {
     return (await this.#authenticated()).projectName;
+  }
+
+  /** Id of the user that the credentials are of. */
+  async userId(): Promise<string> {
+    return (await this.#authenticated()).userId;
   }
 
   /** Names of the roles that the credentials have in that project; empty where the cloud does not say. */
@@ -329,6 +336,7 @@ export class Cloud {
         expires_at: string;
         catalog?: CatalogEntry[];
         project?: { id: string; name: string };
+        user?: { id: string };
         roles?: { name: string }[];
       };
     };
@@ -342,6 +350,7 @@ export class Cloud {
       expires: Date.parse(token.expires_at),
       projectId: token.project.id,
       projectName: token.project.name,
+      userId: token.user?.id ?? "",
       roles: (token.roles ?? []).map((role) => role.name),
       aheadSeconds: Number.isNaN(theirs) ? undefined : Math.round((theirs - Date.now()) / 1000),
       catalog: token.catalog ?? [],

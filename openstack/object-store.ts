@@ -3,7 +3,7 @@ import type { Cluster } from "../cluster/types.ts";
 import type { Cloud } from "./cloud.ts";
 import type { Findings } from "./findings.ts";
 
-/** The cloud's own object store: whether it has one that speaks S3, and whether its names are free. */
+/** The cloud's own object store: whether it has one that speaks S3, whether its names are free, and who has keys for it. */
 
 /** Metadata of a container that says whose it is, as Swift and the provider write its name. */
 export const CLUSTER_METADATA = "Triplewide-Cluster";
@@ -52,6 +52,18 @@ export async function findObjectStore(
   const where = candidates.join(" and at ");
   refuse(`this cloud's object store has no S3 interface at ${where}`, `ask for it (Swift's s3api), or ${S3_WAY_OUT}`);
   return undefined;
+}
+
+/**
+ * Names of the keys for S3 that our user has in our project, whoever asked for them.
+ *
+ * @throws CloudError when the cloud cannot be asked.
+ */
+export async function accessKeys(cloud: Cloud): Promise<string[]> {
+  const path = `/users/${await cloud.userId()}/credentials/OS-EC2`;
+  const project = await cloud.projectId();
+  const { credentials } = await cloud.get<{ credentials: { access: string; tenant_id: string }[] }>("identity", path);
+  return credentials.filter(({ tenant_id }) => tenant_id === project).map(({ access }) => access);
 }
 
 /** What someone else keeps under a name would be the cluster's from then on, and would go with it. */

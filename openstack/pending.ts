@@ -29,6 +29,12 @@ interface Finder {
   matches: (candidate: Candidate, inputs: Inputs) => boolean;
   /** What Pulumi knows it by. @default its id */
   idOf?: (candidate: Candidate, inputs: Inputs) => string;
+  /**
+   * Whether nothing uses it, where the cloud may have several that are alike: any one of them will do then, and the others are twins.
+   *
+   * @default of several, only a person can say which one is meant
+   */
+  unused?: (candidate: Candidate) => boolean;
 }
 
 type Inputs = NonNullable<PendingCreate["inputs"]>;
@@ -44,6 +50,10 @@ const byName = (service: Service, path: Finder["path"], key: string, nameInQuery
 });
 
 const KEY_PAIR = "openstack:compute/keypair:Keypair";
+/** A key for the S3 interface. It has no name: nothing in the cloud says who asked for it. */
+export const ACCESS_KEY = "openstack:identity/ec2CredentialV3:Ec2CredentialV3";
+
+const policyOf = ({ policies }: Inputs): string => text((policies as string[] | undefined)?.[0]);
 
 const FINDERS: Readonly<Record<string, Finder>> = {
   "openstack:networking/network:Network": byName("network", "/networks", "networks"),
@@ -71,7 +81,12 @@ const FINDERS: Readonly<Record<string, Finder>> = {
       text(record.description) === text(inputs.description),
     idOf: ({ id }, { zoneId }) => `${text(zoneId)}/${id}`,
   },
-  "openstack:compute/serverGroup:ServerGroup": byName("compute", "/os-server-groups", "server_groups", false),
+  "openstack:compute/serverGroup:ServerGroup": {
+    ...byName("compute", "/os-server-groups", "server_groups", false),
+    // While its policy changes there are two of a name.
+    matches: (group, inputs) => group.name === inputs.name && policyOf(group) === policyOf(inputs),
+    unused: ({ members }) => Array.isArray(members) && members.length === 0,
+  },
   "openstack:networking/routerInterface:RouterInterface": {
     service: "network",
     path: "/ports",
@@ -181,20 +196,28 @@ export interface Found {
 /**
  * Looks for what the cloud holds of resources whose creation was cut off.
  *
+ * @param known Ids of what the stack has already.
  * @throws Error where several could be meant: which one it is, only a person can say.
  */
-export async function findPending(cloud: Cloud, pending: readonly PendingCreate[]): Promise<Found[]> {
+export async function findPending(
+  cloud: Cloud,
+  pending: readonly PendingCreate[],
+  known: ReadonlySet<string> = new Set(),
+): Promise<Found[]> {
   return Promise.all(
     pending.map(async ({ urn, type, inputs = {} }): Promise<Found> => {
       if (type === KEY_PAIR) return findKeyPair(cloud, urn, text(inputs.name));
+      if (type === ACCESS_KEY) return { urn, todo: "has no name to be found by, will be made again" };
       const finder = FINDERS[type];
       if (!finder) return { urn };
       const list = await listOf(cloud, finder, inputs, finder.query(inputs));
-      const found = list.filter((candidate) => finder.matches(candidate, inputs));
-      if (found.length > 1)
-        throw new Error(`${urn}: ${found.length} could be meant (${found.map((f) => f.id).join(", ")})`);
-      const [one] = found;
-      return one ? { urn, id: finder.idOf?.(one, inputs) ?? one.id } : { urn };
+      const idOf = (one: Candidate): string => finder.idOf?.(one, inputs) ?? one.id;
+      const found = list.filter((candidate) => finder.matches(candidate, inputs) && !known.has(idOf(candidate)));
+      const used = found.filter((candidate) => !finder.unused?.(candidate));
+      if (used.length > 1)
+        throw new Error(`${urn}: ${used.length} could be meant (${used.map((f) => f.id).join(", ")})`);
+      const one = used[0] ?? found[0];
+      return one ? { urn, id: idOf(one) } : { urn };
     }),
   );
 }
@@ -203,6 +226,44 @@ export async function findPending(cloud: Cloud, pending: readonly PendingCreate[
 async function findKeyPair(cloud: Cloud, urn: string, name: string): Promise<Found> {
   if (!(await cloud.find("compute", `/os-keypairs/${encodeURIComponent(name)}`))) return { urn };
   return { urn, todo: `its private key is lost: openstack keypair delete ${name}` };
+}
+
+/** What the cloud has beside a resource, of the same name and kind, and nothing uses. */
+export interface Twin {
+  urn: string;
+  type: string;
+  id: string;
+}
+
+/**
+ * Of kinds of which there may be several that are alike, those that nothing uses and that none of a stack's resources is: the answer to
+ * a creation got lost, and it was asked for again.
+ *
+ * @param known Ids of what the stack has.
+ * @throws CloudError when the cloud cannot be asked.
+ */
+export async function findTwins(
+  cloud: Cloud,
+  resources: readonly PendingCreate[],
+  known: ReadonlySet<string>,
+): Promise<Twin[]> {
+  const twins: Twin[] = [];
+  for (const [type, alike] of Map.groupBy(resources, (resource) => resource.type)) {
+    const finder = FINDERS[type];
+    if (!finder?.unused) continue;
+    const unused = (await listOf(cloud, finder, {}, {})).filter((one) => finder.unused?.(one) && !known.has(one.id));
+    for (const { urn, inputs = {} } of alike) {
+      twins.push(...unused.filter((one) => finder.matches(one, inputs)).map(({ id }) => ({ urn, type, id })));
+    }
+  }
+  return twins;
+}
+
+/** Removes a twin. @throws CloudError where the cloud refuses. */
+export async function removeTwin(cloud: Cloud, { type, id }: Twin): Promise<void> {
+  const finder = FINDERS[type];
+  if (!finder || typeof finder.path !== "string") throw new Error(`nobody knows how to remove a ${type}`);
+  await cloud.remove(finder.service, `${finder.path}/${id}`);
 }
 
 interface StateResource {

@@ -48,7 +48,9 @@ interface Request {
   getRetainondelete(): boolean;
   getReplacementTrigger(): { toJavaScript(): unknown } | undefined;
   getVersion(): string;
-  getHooks(): { getOnErrorList(): string[]; getBeforeCreateList(): string[] } | undefined;
+  getHooks():
+    | { getOnErrorList(): string[]; getBeforeCreateList(): string[]; getAfterCreateList(): string[] }
+    | undefined;
   getPropertydependenciesMap(): { entries(): Iterable<[string, { getUrnsList(): string[] }]> };
 }
 
@@ -132,6 +134,7 @@ function optionsOf(request: Request): Record<string, unknown> {
     deletedWith: nameOf(request.getDeletedwith()),
     retainOnDelete: request.getRetainondelete(),
     beforeCreate: request.getHooks()?.getBeforeCreateList() ?? [],
+    afterCreate: request.getHooks()?.getAfterCreateList() ?? [],
     onError: request.getHooks()?.getOnErrorList() ?? [],
     replacementTrigger: request.getReplacementTrigger()?.toJavaScript(),
   };

@@ -52,6 +52,10 @@ class FakeOperations implements Operations {
   }
 
   async known(): Promise<undefined> {}
+  async accessKeys(): Promise<undefined> {}
+  async twins(): Promise<string[]> {
+    return [];
+  }
 
   async fault(): Promise<string> {
     return "";

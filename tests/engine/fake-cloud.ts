@@ -246,8 +246,12 @@ export class FakeCloud {
     const one = KINDS[collection] as string;
     const rest = path.slice(collection.length + 1);
     if (rest === "" || rest === "detail") {
-      if (method === "POST")
-        return this.#create(collection, one, (body[one] ?? body) as unknown as Record<string, unknown>);
+      if (method === "POST") {
+        const { group = "" } = (body["os:scheduler_hints"] ?? {}) as { group?: string };
+        const created = this.#create(collection, one, (body[one] ?? body) as unknown as Record<string, unknown>);
+        if (one === "server") this.#join(group, created);
+        return created;
+      }
       return [200, { [collectionKey(collection)]: this.#list(collection, query) }];
     }
     const [id = "", action] = rest.split("/");
@@ -267,6 +271,13 @@ export class FakeCloud {
         return [200, one === "recordset" ? seen : { [one]: seen }];
       }
     }
+  }
+
+  /** A server's group knows it. */
+  #join(group: string, [, answer]: Answer): void {
+    const members = this.#of("/compute/v2.1/os-server-groups").get(group)?.members as string[] | undefined;
+    const { server } = answer as { server?: Item };
+    if (server) members?.push(server.id);
   }
 
   #becomes(server: Item, { becomes }: Guest): void {
@@ -397,7 +408,12 @@ export class FakeCloud {
         });
         break;
       case "credential":
-        Object.assign(item, { access: id, secret: "made-up s3 secret", user_id: "u" });
+        Object.assign(item, {
+          access: id,
+          secret: "made-up s3 secret",
+          user_id: "u",
+          tenant_id: given.tenant_id ?? PROJECT,
+        });
         break;
       case "share":
         Object.assign(item, { status: "available", metadata: given.metadata ?? {}, share_type_name: SHARE_TYPE.name });
@@ -407,7 +423,8 @@ export class FakeCloud {
         ];
         break;
       case "server_group":
-        item.members = [];
+        // However it was asked: the list of those who ask for no newer Nova has them so.
+        Object.assign(item, { members: given.members ?? [], policies: given.policies ?? [given.policy] });
         break;
       case "volume":
         Object.assign(item, { status: "available", attachments: [], metadata: {}, availability_zone: "nova" });
@@ -470,6 +487,9 @@ export class FakeCloud {
       if (this.guests.get(String(item.name))?.stays) return [204, undefined];
       for (const port of this.#of("/network/v2.0/ports").values()) {
         if (port.device_id === item.id) Object.assign(port, { device_id: "", device_owner: "" });
+      }
+      for (const group of this.#of("/compute/v2.1/os-server-groups").values()) {
+        group.members = (group.members as string[]).filter((id) => id !== item.id);
       }
     }
     if (collection.endsWith("/security-groups")) {
@@ -641,6 +661,7 @@ const notFound = (what: string): Answer => [404, { itemNotFound: { code: 404, me
 /** Name of the list in an answer, such as `security_groups` for `/network/v2.0/security-groups`. */
 function collectionKey(collection: string): string {
   if (collection.endsWith("/share-access-rules")) return "access_list";
+  if (collection.endsWith("/OS-EC2")) return "credentials";
   return (collection.split("/").at(-1) ?? "").replace("os-", "").replaceAll("-", "_");
 }
 

@@ -66,3 +66,69 @@ describe("a fault in the middle", () => {
     expect(cloud.leftovers()).toEqual([]);
   });
 });
+
+const GROUPS = "/compute/v2.1/os-server-groups";
+
+test("of a server group that was made twice recover removes the one that nothing uses, and no other; of a lost key for S3 it says the name", async ({
+  cloud,
+  stackOf,
+}) => {
+  // Of others: with another policy, with another name, with a member.
+  const foreign = { policies: ["soft-anti-affinity"] };
+  cloud.hold(GROUPS, "strict", { name: "demo-agent-1", policies: ["anti-affinity"] });
+  cloud.hold(GROUPS, "near", { ...foreign, name: "demo-agent-10" });
+  cloud.hold(GROUPS, "used", { ...foreign, name: "demo-agent-big-1", members: ["of others"] });
+  cloud.hold("/identity/v3/users/u/credentials/OS-EC2", "KEY-OF-OTHERS", { tenant_id: "theirs" });
+  const others = cloud.identities("server_group");
+  /** Groups that this stack is the cause of, by name. */
+  const own = (): string[] =>
+    cloud
+      .identities("server_group")
+      .filter((line) => !others.includes(line))
+      .map((line) => line.split(" ")[1] ?? "");
+  const loses = (path: RegExp, count: number): void => {
+    let left = count;
+    const before = cloud.reply;
+    cloud.reply = (line) => (line.startsWith("POST") && path.test(line) && left-- > 0 ? "lost" : before(line));
+  };
+
+  const stack = await stackOf();
+  // The provider asks again by itself, and that answer is lost too.
+  loses(/os-server-groups$/, 2);
+  expect((await stack.up()).code).not.toBe(0);
+  expect(own()).toEqual(["demo-agent-1", "demo-agent-1"]);
+  const recovered = await stack.recover("--adopt");
+  expect(recovered).toMatch(/ServerGroup demo-agent-1: there \(/);
+  expect(recovered).toMatch(/ServerGroup demo-agent-1: was made twice, \S+ is removed/);
+  expect(own()).toEqual(["demo-agent-1"]);
+  expectSuccess(await stack.up());
+
+  stack.configure({ agentGroups: { big: { count: 1 } } });
+  loses(/os-server-groups$/, 1);
+  const up = await stack.up();
+  expectSuccess(up);
+  const [first = "", second = ""] = cloud
+    .identities("server_group")
+    .flatMap((line) => (others.includes(line) ? [] : (/ demo-agent-big-1 (.*)/.exec(line)?.[1] ?? [])));
+  const [unused] = [first, second].filter((id) => up.text.includes(`nothing uses ${id}.`));
+  expect([first, second]).toContain(unused);
+  expect(up.text.replace(/\s+/g, " ")).toContain("triplewide recover test --adopt removes it");
+  expect(await stack.recover("--adopt")).toContain(`demo-agent-big-1: was made twice, ${unused} is removed`);
+  expect((await stack.up()).changes).toEqual([]);
+  expect(own()).toEqual(["demo-agent-1", "demo-agent-big-1"]);
+
+  stack.configure({ objectStore: "swift" });
+  loses(/OS-EC2$/, 1);
+  const keyless = await stack.up();
+  expect(keyless.code).not.toBe(0);
+  const [lostKey = ""] = cloud.leftovers().flatMap((line) => /^credential (?!KEY)(.*)/.exec(line)?.[1] ?? []);
+  expect(keyless.text.replace(/\s+/g, " ")).toContain(`the user has one more now: ${lostKey}.`);
+  expectSuccess(await stack.up());
+  expect(await stack.recover("--adopt")).toContain(`this stack does not have: ${lostKey}. `);
+
+  expectSuccess(await stack.destroy());
+  expect(cloud.identities("server_group")).toEqual(others);
+  expect(cloud.leftovers().filter((line) => !line.startsWith("server_group "))).toEqual(
+    ["KEY-OF-OTHERS", lostKey].map((key) => `credential ${key}`).sort(),
+  );
+});

@@ -87,8 +87,6 @@ function loseFirstReplies(): ReadonlySet<string> {
   const lost = new Set<string>();
   cloud.reply = (line) => {
     const kind = line.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "…");
-    // The provider itself asks again for a server group, in an older way, whatever went wrong.
-    if (line.startsWith("POST") && line.endsWith("/os-server-groups")) return "sent";
     if (!/^(POST|PUT|DELETE) /.test(kind) || lost.has(kind)) return "sent";
     lost.add(kind);
     return "lost";
@@ -101,8 +99,13 @@ test("the reply to the first request of each kind gets lost", async () => {
   let said = "";
   for (let up = await stack.up(); up.code !== 0; up = await stack.up()) {
     const before = lost.size;
-    expect(twins(), up.text).toEqual([]);
+    // The provider itself asks again for a server group, in an older way, whatever went wrong.
+    expect(
+      twins().filter((line) => !line.startsWith("server_group ")),
+      up.text,
+    ).toEqual([]);
     const recovered = await stack.recover("--adopt");
+    expect(twins()).toEqual([]);
     said += up.text + recovered;
     removeUseless(recovered);
     expect(said.length, up.text).toBeLessThan(1_000_000);
@@ -117,6 +120,7 @@ test("the reply to the first request of each kind gets lost", async () => {
     "security-group",
     "server",
     "os-keypair",
+    "os-server-group",
     "share",
     "share-network",
   ]) {

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { Cloud } from "../../openstack/cloud.ts";
-import { adopt, findable, findPending, withPending } from "../../openstack/pending.ts";
+import { ACCESS_KEY, adopt, findable, findPending, findTwins, withPending } from "../../openstack/pending.ts";
 import { FakeOpenStack } from "../fakes/openstack.ts";
 
 const port = { urn: "urn:a", type: "openstack:networking/port:Port", custom: true, inputs: { name: "demo-agent-1" } };
 const server = { urn: "urn:b", type: "openstack:compute/instance:Instance", custom: true, inputs: { name: "demo-1" } };
+/** Of a cloud that is not asked. */
+const LOGIN = { OS_AUTH_URL: "http://127.0.0.1:1/v3", OS_USERNAME: "u", OS_PASSWORD: "p", OS_PROJECT_NAME: "p" };
 const network = { urn: "urn:n", type: "openstack:networking/network:Network", id: "n" };
 
 test("what the cloud holds becomes a resource, after what it depends on; what it does not hold is forgotten", () => {
@@ -55,6 +57,70 @@ test("a record of the cloud's DNS is found in its zone, and known as the provide
   ]);
   expect(found).toEqual([{ urn: "urn:d", id: "z1/r1" }]);
   await fake.stop();
+});
+
+describe("server groups, which the provider asks for twice where an answer gets lost", () => {
+  const type = "openstack:compute/serverGroup:ServerGroup";
+  const group = (urn: string, policy = "anti-affinity") => ({
+    urn,
+    type,
+    inputs: { name: "lab-master", policies: [policy] },
+  });
+  const there = (id: string, members: string[] = [], policy = "anti-affinity") => ({
+    id,
+    name: "lab-master",
+    policies: [policy],
+    members,
+  });
+
+  async function asking<T>(groups: Record<string, unknown>[], ask: (cloud: Cloud) => Promise<T>): Promise<T> {
+    const fake = await FakeOpenStack.start();
+    fake.state.serverGroups.push(...groups);
+    try {
+      return await ask(Cloud.fromEnvironment({ env: fake.env }));
+    } finally {
+      await fake.stop();
+    }
+  }
+
+  test("either will do where nothing uses them, the one that is used where there is one, and none that the stack has", async () => {
+    const soft = there("soft", [], "soft-anti-affinity");
+    const find = (groups: Record<string, unknown>[], ...known: string[]) =>
+      asking(groups, (cloud) => findPending(cloud, [group("urn:g")], new Set(known)));
+    expect(await find([soft, there("a"), there("b")])).toEqual([{ urn: "urn:g", id: "a" }]);
+    expect(await find([there("a"), there("b", ["server"])])).toEqual([{ urn: "urn:g", id: "b" }]);
+    expect(await find([there("a"), there("b")], "a")).toEqual([{ urn: "urn:g", id: "b" }]);
+    expect(await find([soft])).toEqual([{ urn: "urn:g" }]);
+    await expect(find([there("a", ["s1"]), there("b", ["s2"])])).rejects.toThrow("2 could be meant (a, b)");
+  });
+
+  test("are twins where nothing uses them, of the same policy, and the stack has them not", async () => {
+    const groups = [
+      there("own"),
+      there("twin"),
+      there("used", ["server"]),
+      there("soft", [], "soft-anti-affinity"),
+      { ...there("other"), name: "lab-master-2" },
+      { id: "unsaid", name: "lab-master", policies: ["anti-affinity"] },
+    ];
+    const find = (urns: string[], known: string[]) =>
+      asking(groups, (cloud) =>
+        findTwins(
+          cloud,
+          urns.map((urn) => group(urn)),
+          new Set(known),
+        ),
+      );
+    expect(await find(["urn:g"], ["own"])).toEqual([{ urn: "urn:g", type, id: "twin" }]);
+    expect(await find(["urn:g"], ["own", "twin"])).toEqual([]);
+    expect(await find([], [])).toEqual([]);
+  });
+});
+
+test("a key for S3 has no name to be found by, and is never taken in", async () => {
+  const found = await findPending(Cloud.fromEnvironment({ env: { ...LOGIN } }), [{ urn: "urn:k", type: ACCESS_KEY }]);
+  expect(found).toEqual([{ urn: "urn:k", todo: expect.stringContaining("has no name") }]);
+  expect(findable([{ op: "create", urn: "urn:k", newState: { urn: "urn:k", type: ACCESS_KEY } }])).toEqual([]);
 });
 
 test("what takes the place of one that was deleted first stands there alone", () => {
