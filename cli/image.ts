@@ -76,11 +76,11 @@ export function image(): Command {
     });
 }
 
-function sayPlan({ name, source, flavor, networkId, externalNetwork, packages }: ImagePlan): void {
+function sayPlan({ name, source, flavor, volume, networkId, externalNetwork, packages }: ImagePlan): void {
   say(`Image ${name}`);
   say(`  from      ${source.name} (${source.id})`);
   say(
-    `  server    ${flavor.name}: ${flavor.vcpus} vCPUs, ${flavor.ramMiB} MiB, ${flavor.diskGb} GB of disk, which machines then need`,
+    `  server    ${flavor.name}: ${flavor.vcpus} vCPUs, ${flavor.ramMiB} MiB, ${volume ? `a volume of ${volume.sizeGb} GB` : `${flavor.diskGb} GB of disk`}, which machines then need`,
   );
   say(`  network   ${networkId ?? `one of its own, with a router to ${externalNetwork?.name}`}`);
   say(`  packages  ${packages.join(", ")}`);

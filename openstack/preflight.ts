@@ -199,6 +199,7 @@ export interface Image extends GuestSystem {
   min_ram?: number;
   min_disk?: number;
   size?: number | null;
+  disk_format?: string;
   virtual_size?: number | null;
 }
 
@@ -301,13 +302,7 @@ function checkSizes(
       const disk = diskNeeded(image);
       const ram = image.min_ram ?? 0;
       if (c.bootVolumeGb !== undefined) {
-        if (c.bootVolumeGb < disk)
-          findings.refuse(
-            "bootVolumeGb",
-            c.bootVolumeGb,
-            `image ${image.name} needs ${disk} GB`,
-            `use ${disk} or more`,
-          );
+        checkBootVolume(c.bootVolumeGb, image, findings);
       } else if (flavor.diskGb === 0) {
         const fix = `set bootVolumeGb to ${Math.max(20, disk)}, or use a flavor with a disk`;
         findings.refuse(key, name, "it has no disk of its own to boot from", fix);
@@ -399,24 +394,39 @@ async function checkZones(cloud: Cloud, c: Config, findings: Findings): Promise<
   }
 }
 
+const NO_CINDER = "this cloud has no volume service (Cinder)";
+
+export function refuseBootVolume(bootVolumeGb: number, findings: Findings): void {
+  findings.refuse("bootVolumeGb", bootVolumeGb, NO_CINDER, "remove it, and use flavors with a disk");
+}
+
+/** Whether a volume that machines boot from is large enough for the image. */
+export function checkBootVolume(bootVolumeGb: number, image: Image, findings: Findings): void {
+  const disk = diskNeeded(image);
+  if (bootVolumeGb >= disk) return;
+  findings.refuse("bootVolumeGb", bootVolumeGb, `image ${image.name} needs ${disk} GB`, `use ${disk} or more`);
+}
+
 async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
   const c = cluster.config;
   if (cluster.quota.volumes === 0) return;
   if (!(await cloud.has("volume"))) {
-    const none = "this cloud has no volume service (Cinder)";
+    const none = NO_CINDER;
     if (cluster.machines.some((m) => m.volumeGb !== undefined)) {
       const without = "state then lies on the machines' own disks and goes when a machine is replaced";
       findings.refuse("dataVolumes", true, none, `set dataVolumes to false; ${without}`);
     }
-    if (c.bootVolumeGb !== undefined) {
-      findings.refuse("bootVolumeGb", c.bootVolumeGb, none, "remove it, and use flavors with a disk");
-    }
+    if (c.bootVolumeGb !== undefined) refuseBootVolume(c.bootVolumeGb, findings);
     if (c.scratchGb !== undefined) {
       findings.refuse("scratchGb", c.scratchGb, none, "remove it, and name an agentFlavor with a larger disk");
     }
     return;
   }
   if (cluster.machines.some((m) => m.volumeGb !== undefined)) await checkVolumeZones(cloud, c, findings);
+  await checkVolumeType(cloud, c, findings);
+}
+
+export async function checkVolumeType(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
   if (c.volumeType === undefined) return;
   const types = await cloud.list<{ id: string; name: string }>("volume", "/types", "volume_types");
   if (types.some((t) => t.name === c.volumeType || t.id === c.volumeType)) return;

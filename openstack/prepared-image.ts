@@ -8,7 +8,9 @@ import { Findings, PreflightError } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
 import { checkGuestSystem } from "./guest-system.ts";
 import {
+  checkBootVolume,
   checkProject,
+  checkVolumeType,
   diskNeeded,
   findById,
   findExternalNetwork,
@@ -17,12 +19,14 @@ import {
   listFlavors,
   lookUpImage,
   type Network,
+  refuseBootVolume,
   usedFlavors,
 } from "./preflight.ts";
 
 /**
  * An image in which the packages of a cluster's machines are there already. A server boots from the guest image, installs them and
- * powers off; the image is taken of it, and everything else that was made for it is deleted again, however that ends.
+ * powers off; the image is taken of it, and everything else that was made for it is deleted again, however that ends. Where machines boot
+ * from volumes, so does that server, and the image is made from the volume.
  */
 
 /** Properties of a finished image: by these the next run knows whether another one is needed. */
@@ -59,11 +63,21 @@ export interface ImageRequest {
   now: Date;
 }
 
+interface BootVolume {
+  sizeGb: number;
+  /** @default the cloud's own */
+  type?: string;
+  /** Zone of Cinder. @default the cloud's own */
+  zone?: string;
+}
+
 /** What would be made, and of what. */
 export interface ImagePlan {
   name: string;
   source: Image;
   flavor: Flavor;
+  /** Volume that the server boots from. `undefined`: it boots from its flavor's disk. */
+  volume: BootVolume | undefined;
   /** Network that exists. `undefined`: one is made, with a router to `externalNetwork`. */
   networkId: string | undefined;
   externalNetwork: Network | undefined;
@@ -88,6 +102,7 @@ export async function planImage(request: ImageRequest): Promise<ImagePlan> {
   const source = await sourceImage(request, findings);
   if (source) checkGuestSystem(cluster, source, findings);
   const flavor = source && (await chooseFlavor(request, source, findings));
+  const volume = source && (await bootVolume(request, source, findings));
   const networkId = request.network ?? c.existingNetworkId;
   if (networkId !== undefined) await checkNetwork(cloud, networkId, request, findings);
   const externalNetwork = networkId === undefined ? await findExternalNetwork(cloud, c, findings) : undefined;
@@ -106,6 +121,7 @@ export async function planImage(request: ImageRequest): Promise<ImagePlan> {
     name: `triplewide-${version}-${plain}-${stamp}`,
     source,
     flavor,
+    volume,
     networkId,
     externalNetwork,
     packages,
@@ -151,7 +167,28 @@ async function sourceImage({ cluster, cloud, from }: ImageRequest, findings: Fin
   return undefined;
 }
 
-/** A flavor with a disk of its own, because an image is taken of that; no larger than what the cluster's machines have. */
+/** The volume that the image's server boots from, where the cluster's machines do. */
+async function bootVolume(
+  { cluster: { config: c }, cloud }: ImageRequest,
+  source: Image,
+  findings: Findings,
+): Promise<BootVolume | undefined> {
+  if (c.bootVolumeGb === undefined) return undefined;
+  if (!(await cloud.has("volume"))) {
+    refuseBootVolume(c.bootVolumeGb, findings);
+    return undefined;
+  }
+  checkBootVolume(c.bootVolumeGb, source, findings);
+  await checkVolumeType(cloud, c, findings);
+  const [zone] = c.volumeZones;
+  return {
+    sizeGb: c.bootVolumeGb,
+    ...(c.volumeType === undefined ? {} : { type: c.volumeType }),
+    ...(zone === undefined ? {} : { zone }),
+  };
+}
+
+/** A flavor with a disk no larger than what the cluster's machines have, because an image is taken of it; where they boot from volumes, any. */
 async function chooseFlavor(
   { cluster, cloud, flavor: wanted }: ImageRequest,
   source: Image,
@@ -159,11 +196,11 @@ async function chooseFlavor(
 ): Promise<Flavor | undefined> {
   const flavors = await listFlavors(cloud);
   const used = Object.values(usedFlavors(cluster, flavors, findings));
-  const { bootVolumeGb } = cluster.config;
+  const onVolume = cluster.config.bootVolumeGb !== undefined;
   const least = diskNeeded(source);
-  const most = bootVolumeGb ?? Math.min(...used.map((f) => f.diskGb));
+  const most = Math.min(...used.map((f) => f.diskGb));
   const range = `${Math.max(1, least)} to ${most} GB`;
-  const fits = (f: Flavor): boolean => f.diskGb > 0 && f.diskGb >= least && f.diskGb <= most;
+  const fits = (f: Flavor): boolean => onVolume || (f.diskGb > 0 && f.diskGb >= least && f.diskGb <= most);
   if (wanted !== undefined) {
     const found = flavors.find((f) => f.name === wanted) ?? flavors.find((f) => f.id === wanted);
     if (!found) {
@@ -178,14 +215,16 @@ async function chooseFlavor(
   }
   // Why there are none has been said.
   if (used.length === 0) return undefined;
-  const enough = flavors.filter((f) => fits(f) && f.ramMiB >= Math.max(LEAST_RAM, source.min_ram ?? 0));
+  const ram = Math.max(LEAST_RAM, source.min_ram ?? 0);
+  const enough = flavors.filter((f) => fits(f) && f.ramMiB >= ram);
   const named = enough.filter((f) => used.includes(f));
   const [smallest] = (named.length > 0 ? named : enough).sort(
-    (a, b) => a.diskGb - b.diskGb || a.ramMiB - b.ramMiB || a.vcpus - b.vcpus,
+    (a, b) => (onVolume ? 0 : a.diskGb - b.diskGb) || a.ramMiB - b.ramMiB || a.vcpus - b.vcpus,
   );
   if (!smallest) {
-    const wrong = `no flavor has a disk of ${range}, and of a machine that boots from a volume no image is taken`;
-    findings.refuse("--flavor", undefined, wrong, "ask for such a flavor, or make the image elsewhere");
+    const disk = onVolume ? "" : ` and a disk of ${range}`;
+    const fix = onVolume ? "ask for such a flavor" : "ask for such a flavor, or set bootVolumeGb";
+    findings.refuse("--flavor", undefined, `no flavor has ${ram} MiB of RAM${disk}`, fix);
   }
   return smallest;
 }
@@ -203,7 +242,7 @@ export interface ImageLimits {
   pollMs?: number;
   /** For the server to install everything and power off. @default 1800 */
   bootSeconds?: number;
-  /** For the cloud to take the image. @default 3600 */
+  /** For the cloud to take the image, and to make the volume that the server boots from. @default 3600 */
   imageSeconds?: number;
   /** For each thing to be deleted. @default 300 */
   removeSeconds?: number;
@@ -256,6 +295,16 @@ interface Server {
   fault?: { message?: string };
 }
 
+interface Volume {
+  status: string;
+}
+
+/** Statuses of a volume that no work goes on with. */
+const BROKEN = /^error/;
+
+/** Formats that Cinder writes images in, and every Glance takes. */
+const FORMATS = ["raw", "qcow2"];
+
 interface Named {
   id: string;
   name: string;
@@ -283,11 +332,12 @@ class Build {
   async make(): Promise<string> {
     const { plan, report } = this.#work;
     const portId = await this.#port();
-    const server = await this.#server(portId);
+    const volume = plan.volume && (await this.#volume(plan.volume));
+    const server = await this.#server(portId, volume);
     report(`server ${this.#name} boots from ${plan.source.name} on ${plan.flavor.name}`);
     await this.#poweredOff(server);
     report(`server ${this.#name} is off: the cloud takes the image`);
-    const imageId = await this.#take(server);
+    const imageId = volume === undefined ? await this.#take(server) : await this.#upload(server, volume);
     const image = await this.#active(imageId);
     await this.#finish(image);
     return imageId;
@@ -342,12 +392,49 @@ class Build {
     });
   }
 
-  #server(port: string): Promise<string> {
+  /** The volume that the server boots from, once the image is on it. It is not Nova that makes it: it would have no name to be found by. */
+  async #volume({ sizeGb, type, zone }: BootVolume): Promise<string> {
+    const { plan, report } = this.#work;
+    const id = await this.#post("volume", "/volumes", "volume", {
+      name: this.#name,
+      size: sizeGb,
+      imageRef: plan.source.id,
+      ...(type === undefined ? {} : { volume_type: type }),
+      ...(zone === undefined ? {} : { availability_zone: zone }),
+    });
+    report(`volume ${this.#name} is made of ${plan.source.name}`);
+    await this.#available(id);
+    return id;
+  }
+
+  /** Waits until a volume can be used. */
+  async #available(id: string): Promise<void> {
+    const { imageSeconds } = this.#limits;
+    let status = "";
+    await this.#until(
+      imageSeconds,
+      async () => {
+        const found = await this.#cloud.find<{ volume: Volume }>("volume", `/volumes/${id}`);
+        status = found?.volume.status ?? "gone";
+        if (status === "gone" || BROKEN.test(status))
+          throw new UserError(
+            `volume ${this.#name} is ${status}; no image was made. Fix: see that the project has room for it, and run this again`,
+          );
+        return status === "available" ? true : undefined;
+      },
+      () => `volume ${this.#name} is still ${status} after ${imageSeconds} s. Fix: give it more in --timeout`,
+    );
+  }
+
+  #server(port: string, volume: string | undefined): Promise<string> {
     const { plan, cluster, userData } = this.#work;
     const [zone] = cluster.config.availabilityZones;
+    const disk = { uuid: volume, source_type: "volume", destination_type: "volume", boot_index: 0 };
     return this.#post("compute", "/servers", "server", {
       name: this.#name,
-      imageRef: plan.source.id,
+      ...(volume === undefined
+        ? { imageRef: plan.source.id }
+        : { block_device_mapping_v2: [{ ...disk, delete_on_termination: false }] }),
       flavorRef: plan.flavor.id,
       networks: [{ port }],
       user_data: userData,
@@ -444,6 +531,31 @@ class Build {
     return named.find(({ name }) => name === plan.name)?.id ?? "";
   }
 
+  /**
+   * Has the cloud make the image from the volume, which it does of one that no server has.
+   *
+   * @returns The image's id.
+   */
+  async #upload(server: string, volume: string): Promise<string> {
+    const { plan, cluster } = this.#work;
+    await this.#insist(() => this.#deleteServer(server)).catch((error: Error) => {
+      throw new UserError(`server ${this.#name} keeps its volume: ${error.message}; no image was made`);
+    });
+    await this.#available(volume);
+    const action = async <T>(name: string, body: object): Promise<T> => {
+      this.#work.signal?.throwIfAborted();
+      const change = { method: "POST", body: { [name]: body } } as const;
+      return (await this.#cloud.change<T>("volume", `/volumes/${volume}/action`, change)).document;
+    };
+    // The image gets these properties when it is begun.
+    await action("os-set_image_metadata", { metadata: { [UNFINISHED_KEY]: cluster.name } });
+    // As the cloud has its own images.
+    const disk_format = FORMATS.find((format) => format === plan.source.disk_format) ?? "raw";
+    const body = { image_name: plan.name, container_format: "bare", disk_format, force: false };
+    const answer = await action<{ "os-volume_upload_image"?: { image_id?: string } }>("os-volume_upload_image", body);
+    return answer["os-volume_upload_image"]?.image_id ?? "";
+  }
+
   #active(id: string): Promise<Image> {
     const { name } = this.#work.plan;
     const { imageSeconds } = this.#limits;
@@ -475,11 +587,14 @@ class Build {
       [VERSION_KEY, version],
       [DATE_KEY, now.toISOString().slice(0, 10)],
     ];
-    const least = ["min_disk", "min_ram"] as const;
-    const larger = least.filter((key) => (image[key] ?? 0) < (plan.source[key] ?? 0));
+    const least = {
+      min_disk: Math.max(plan.source.min_disk ?? 0, plan.volume?.sizeGb ?? 0),
+      min_ram: plan.source.min_ram ?? 0,
+    };
+    const larger = (["min_disk", "min_ram"] as const).filter((key) => (image[key] ?? 0) < least[key]);
     const body = [
       ...[...missing, ...own].map(([key, value]) => ({ op: "add", path: `/${key}`, value })),
-      ...larger.map((key) => ({ op: "replace", path: `/${key}`, value: plan.source[key] })),
+      ...larger.map((key) => ({ op: "replace", path: `/${key}`, value: least[key] })),
       ...(property(image, UNFINISHED_KEY) === undefined ? [] : [{ op: "remove", path: `/${UNFINISHED_KEY}` }]),
     ];
     try {
@@ -540,6 +655,16 @@ class Build {
       },
       (image) => this.#cloud.remove("image", `/images/${image.id}`),
     );
+    if (this.#work.plan.volume) {
+      await each(
+        "volume",
+        async () =>
+          (await this.#cloud.list<Named>("volume", "/volumes/detail", "volumes", { name })).filter(
+            (volume) => volume.name === name,
+          ),
+        (volume) => this.#deleteVolume(volume.id),
+      );
+    }
     await each("port", named("/ports", "ports"), byId("/ports"));
     await each("router", named("/routers", "routers"), (router) => this.#deleteRouter(router.id));
     await each("subnet", named("/subnets", "subnets"), byId("/subnets"));
@@ -553,6 +678,19 @@ class Build {
     const deadline = Date.now() + this.#limits.removeSeconds * 1000;
     for (let asked = 0; await this.#cloud.find("compute", `/servers/${id}`); asked++) {
       if (Date.now() >= deadline) throw new Error(`it is still there after ${this.#limits.removeSeconds} s`);
+      await sleep(this.#pauseMs(asked));
+    }
+  }
+
+  /** Cinder deletes no volume that it works on, such as one whose image it has just lost. */
+  async #deleteVolume(id: string): Promise<void> {
+    const deadline = Date.now() + this.#limits.removeSeconds * 1000;
+    for (let asked = 0; ; asked++) {
+      const found = await this.#cloud.find<{ volume: Volume }>("volume", `/volumes/${id}`);
+      if (!found) return;
+      const { status } = found.volume;
+      if (status === "available" || BROKEN.test(status)) await this.#cloud.remove("volume", `/volumes/${id}`);
+      if (Date.now() >= deadline) throw new Error(`it is still ${status} after ${this.#limits.removeSeconds} s`);
       await sleep(this.#pauseMs(asked));
     }
   }

@@ -78,6 +78,8 @@ export class FakeCloud {
   readonly imageProperties = new Map<string, Record<string, unknown>>();
   /** What becomes of an image that is taken of a server, when it is asked for the second time. */
   imageOutcome: "active" | "killed" | "gone" | "saving" = "active";
+  /** Names of volumes that end in error when they are made. */
+  readonly brokenVolumes = new Set<string>();
   /** What a server does by itself, by its name. */
   readonly guests = new Map<string, Guest>();
   /** User data of each server that was made, by its name: in base64. */
@@ -292,6 +294,7 @@ export class FakeCloud {
   #oneImage(method: string, id: string, name: string, steps: PatchStep[]): Answer {
     if (method === "DELETE") {
       this.images.delete(id);
+      this.#release(id);
       return [204, undefined];
     }
     const properties: Record<string, unknown> = { ...this.imageProperties.get(id) };
@@ -310,9 +313,17 @@ export class FakeCloud {
       // The next one who asks sees what became of it.
       if (this.imageOutcome === "gone") this.images.delete(id);
       else properties.status = this.imageOutcome;
+      if (this.imageOutcome !== "saving") this.#release(id);
     }
     this.imageProperties.set(id, properties);
     return [200, answer];
+  }
+
+  /** A volume of which an image is made, or was to be, is free again. */
+  #release(image: string): void {
+    for (const volume of this.#of("/volume/v3/volumes").values()) {
+      if (volume.uploads === image) Object.assign(volume, { status: "available", uploads: undefined });
+    }
   }
 
   /** Swift: what a container is stands in headers, and its name is its id. */
@@ -428,6 +439,8 @@ export class FakeCloud {
         break;
       case "volume":
         Object.assign(item, { status: "available", attachments: [], metadata: {}, availability_zone: "nova" });
+        if (this.brokenVolumes.has(String(given.name))) item.status = "error";
+        if (given.imageRef) item.volume_image_metadata = { ...this.imageProperties.get(String(given.imageRef)) };
         break;
       case "server":
         return this.#createServer(item, given);
@@ -440,8 +453,14 @@ export class FakeCloud {
     const [network] = given.networks as { port: string }[];
     const port = this.#of("/network/v2.0/ports").get(network?.port ?? "");
     if (!port) return [400, { badRequest: { code: 400, message: `no port ${network?.port}` } }];
+    const boot = (given.block_device_mapping_v2 as { boot_index: number; source_type: string; uuid: string }[]) ?? [];
+    const disk = boot.find((one) => one.boot_index === 0 && one.source_type === "volume");
+    const volume = this.#of("/volume/v3/volumes").get(disk?.uuid ?? "");
+    if (disk && volume?.status !== "available")
+      return [400, { badRequest: { code: 400, message: `Block Device ${disk.uuid} is not available.` } }];
     if (port.device_id !== "")
       return [409, { conflictingRequest: { code: 409, message: `Port ${port.id} is still in use` } }];
+    if (volume) Object.assign(volume, { status: "in-use", server: item.id });
     const failed = this.doomed.delete(String(given.name));
     if (this.failsOnceUp.delete(String(given.name))) this.#fallen.add(item.id);
     if (!failed) Object.assign(port, { device_id: item.id, device_owner: "compute:nova" });
@@ -476,6 +495,8 @@ export class FakeCloud {
   }
 
   #delete(collection: string, item: Item): Answer {
+    if (collection.endsWith("/volumes") && !/^(available|error)$/.test(String(item.status)))
+      return [400, { badRequest: { code: 400, message: `Invalid volume: it is ${item.status}` } }];
     const ports = [...this.#of("/network/v2.0/ports").values()];
     const inUse =
       (collection.endsWith("/networks") && ports.some((port) => port.network_id === item.id)) ||
@@ -487,6 +508,9 @@ export class FakeCloud {
       if (this.guests.get(String(item.name))?.stays) return [204, undefined];
       for (const port of this.#of("/network/v2.0/ports").values()) {
         if (port.device_id === item.id) Object.assign(port, { device_id: "", device_owner: "" });
+      }
+      for (const volume of this.#of("/volume/v3/volumes").values()) {
+        if (volume.server === item.id) Object.assign(volume, { status: "available", server: undefined });
       }
       for (const group of this.#of("/compute/v2.1/os-server-groups").values()) {
         group.members = (group.members as string[]).filter((id) => id !== item.id);
@@ -529,6 +553,12 @@ export class FakeCloud {
       case "action":
         if ("allow_access" in body || "access_list" in body || "deny_access" in body) return this.#access(item, body);
         if ("os-stop" in body) item.status = "SHUTOFF";
+        if ("os-set_image_metadata" in body) {
+          const { metadata } = body["os-set_image_metadata"] as { metadata: object };
+          item.volume_image_metadata = { ...(item.volume_image_metadata as object), ...metadata };
+          return [200, { metadata: item.volume_image_metadata }];
+        }
+        if ("os-volume_upload_image" in body) return this.#upload(item, body["os-volume_upload_image"]);
         if ("createImage" in body) return this.#createImage(item, body.createImage);
         if ("os-getConsoleOutput" in body) {
           const { console } = this.guests.get(String(item.name)) ?? {};
@@ -556,6 +586,18 @@ export class FakeCloud {
     const own = { owner: PROJECT, status: "saving", min_disk: flavor?.disk, image_type: "snapshot" };
     this.imageProperties.set(id, { ...inherited, ...metadata, ...own });
     return [202, undefined, { location: `${this.url}/image/images/${id}` }];
+  }
+
+  /** As Cinder: of a volume that no server has, with the properties that the volume has of its image. */
+  #upload(volume: Item, { image_name, disk_format }: { image_name: string; disk_format: string }): Answer {
+    if (volume.status !== "available")
+      return [400, { badRequest: { code: 400, message: `Invalid volume: it is ${volume.status}` } }];
+    const id = randomUUID();
+    this.images.set(id, image_name);
+    const own = { owner: PROJECT, status: "saving", min_disk: 0, disk_format };
+    this.imageProperties.set(id, { ...(volume.volume_image_metadata as object), ...own });
+    Object.assign(volume, { status: "uploading", uploads: id });
+    return [202, { "os-volume_upload_image": { image_id: id, status: "uploading" } }];
   }
 
   /** Who may mount a share. */

@@ -12,6 +12,7 @@ import { type ImageLimits, type ImageRequest, makeImage, planImage } from "../..
 import { packUserData } from "../../render/cloud-init/pack.ts";
 import { machinePackages, renderImageUserData } from "../../render/cloud-init.ts";
 import { FakeCloud, IMAGE } from "../engine/fake-cloud.ts";
+import { FakeOpenStack } from "../fakes/openstack.ts";
 import { mesosOf, SMALL_CLOUD } from "../fixtures/configs.ts";
 import { stackFolder, TRIPLEWIDE } from "../fixtures/stack-folder.ts";
 
@@ -20,6 +21,8 @@ const CONSOLE = "[   12.3] bash[99]: triplewide    2s installing docker.io\r\n[ 
 const DONE = { console: `${CONSOLE}image: ready to be taken\r\n`, becomes: "SHUTOFF" } as const;
 const NOW = new Date("2026-11-27T12:01:33Z");
 const parts = readCheckout();
+/** Of a cloud that boots from volumes. */
+const ON_VOLUME = { bootVolumeGb: 20 };
 const QUICK: ImageLimits = { pollMs: 1, bootSeconds: 5, imageSeconds: 5, removeSeconds: 5 };
 
 let fake: FakeCloud;
@@ -168,6 +171,36 @@ describe("an image", () => {
     );
   });
 
+  test("is made from a volume where machines boot from volumes", async () => {
+    fake.imageProperties.set(IMAGE, { os_distro: "debian", hw_disk_bus: "scsi", min_disk: 3, disk_format: "qcow2" });
+    const said: string[] = [];
+    const bodies: string[] = [];
+    fake.reply = (line) => {
+      const [volume] = fake.identities("volume");
+      if (line.endsWith("/action") && volume) bodies.push(line.replace(/[0-9a-f-]{36}/, "…"));
+      if (line === "POST /compute/v2.1/servers") expect(fake.server(NAME)?.image).toBe("");
+      return "sent";
+    };
+    const id = await made({ config: ON_VOLUME, report: (line) => said.push(line) });
+    expect(fake.images.get(id)).toBe("triplewide-0.2.0-debian-12-20261127-1201");
+    expect(fake.imageProperties.get(id)).toMatchObject({
+      status: "active",
+      os_distro: "debian",
+      hw_disk_bus: "scsi",
+      disk_format: "qcow2",
+      min_disk: 20,
+      triplewide_source_image: IMAGE,
+      triplewide_packages: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    expect(fake.imageProperties.get(id)).not.toHaveProperty("triplewide_unfinished");
+    expect(bodies.filter((line) => line.includes("/volumes/"))).toHaveLength(2);
+    expect(said).toContain("volume lab.image is made of debian-12");
+    expect(fake.leftovers()).toEqual([]);
+    expect((await planOf(ON_VOLUME)).upToDate?.id).toBe(id);
+    const typed = await planOf({ ...ON_VOLUME, availabilityZones: ["nova"], volumeZones: ["v1"] });
+    expect(typed.volume).toEqual({ sizeGb: 20, zone: "v1" });
+  });
+
   test("is taken where the cloud shows no console", async () => {
     fake.guests.set(NAME, { becomes: "SHUTOFF" });
     expect([await made()]).toEqual(newImages());
@@ -218,8 +251,48 @@ describe("nothing is left, and no half image", () => {
     expectNothing();
   });
 
-  test("whichever request is refused, by quota or by policy, or its answer is lost", async () => {
-    await made();
+  test.each([
+    ["killed", "could not take image triplewide-0.2.0-debian-12-20261127-1201: it is killed"],
+    ["gone", "it is gone"],
+    ["saving", "has not taken image triplewide-0.2.0-debian-12-20261127-1201 within 0.05 s"],
+  ] as const)("where the image that is made from a volume is %s", async (outcome, message) => {
+    fake.imageOutcome = outcome;
+    expect(await failure(made({ config: ON_VOLUME, imageSeconds: 0.05 }))).toContain(message);
+    expectNothing();
+  });
+
+  test("where the volume cannot be made, or the server keeps it", async () => {
+    fake.brokenVolumes.add(NAME);
+    expect(await failure(made({ config: ON_VOLUME }))).toBe(
+      "volume lab.image is error; no image was made. Fix: see that the project has room for it, and run this again",
+    );
+    expectNothing();
+    fake.brokenVolumes.clear();
+    fake.guests.set(NAME, { ...DONE, stays: true });
+    expect(await failure(made({ config: ON_VOLUME, removeSeconds: 0.02 }))).toBe(
+      "server lab.image keeps its volume: it is still there after 0.02 s; no image was made",
+    );
+    fake.guests.set(NAME, DONE);
+    await made({ config: ON_VOLUME });
+    expect(fake.leftovers()).toEqual([]);
+  });
+
+  test("when it is interrupted while the cloud makes the image from a volume", async () => {
+    fake.imageOutcome = "saving";
+    const abort = new AbortController();
+    fake.reply = () => {
+      if (newImages().length > 0) abort.abort();
+      return "sent";
+    };
+    expect(await failure(made({ config: ON_VOLUME, imageSeconds: 60, signal: abort.signal }))).toMatch(/abort/i);
+    expectNothing();
+  });
+
+  test.each([
+    ["a disk", {}],
+    ["a volume", ON_VOLUME],
+  ])("from %s, whichever request is refused, by quota or by policy, or its answer is lost", async (_, config) => {
+    await made({ config });
     const lines = changes();
     expect(lines.length).toBeGreaterThan(8);
     fake.images.delete(newImages()[0] ?? "");
@@ -232,7 +305,7 @@ describe("nothing is left, and no half image", () => {
       const pattern = new RegExp(`${path.replace(/[0-9a-f-]{36}/, "[0-9a-f-]{36}")}$`);
       if (how === "refused") fake.faults.push({ method, path: pattern, status: 403, body, times: 1 });
       try {
-        return await failure(made());
+        return await failure(made({ config }));
       } finally {
         fake.reply = () => "sent";
         fake.faults.length = 0;
@@ -244,7 +317,7 @@ describe("nothing is left, and no half image", () => {
         if (how === "refused" && line.endsWith("/remove_router_interface")) {
           // Nothing but the next run can help there, and it does.
           expect(said).toContain("is there, but this is left: router lab.image");
-          await made();
+          await made({ config });
         } else if (said !== "succeeded") {
           const refused =
             /was asked to (POST|PUT|PATCH) .*, but project demo may not: 403 Quota exceeded for instances$/;
@@ -255,6 +328,21 @@ describe("nothing is left, and no half image", () => {
         for (const id of newImages()) fake.images.delete(id);
       }
     }
+  });
+
+  test("of a run on a volume that was killed, after the next one", async () => {
+    fake.reply = (line) => {
+      if (line.endsWith("/action") && line.includes("/volumes/")) fake.down = true;
+      return "sent";
+    };
+    await failure(made({ config: ON_VOLUME }));
+    fake.down = false;
+    fake.reply = () => "sent";
+    expect(fake.leftovers()).toContain(`volume ${NAME}`);
+    fake.hold("/volume/v3/volumes", "99999999-9999-4999-8999-999999999999", { name: "lab.image-of-others" });
+    const id = await made({ config: ON_VOLUME });
+    expect(fake.leftovers()).toEqual(["volume lab.image-of-others"]);
+    expect(newImages()).toEqual([id]);
   });
 
   test("of a run that was killed, after the next one; what only has a like name stays", async () => {
@@ -318,16 +406,39 @@ describe("is refused before anything is made", () => {
     expect(said).not.toContain("me:pw");
   });
 
-  test("flavors without a disk of which an image could be taken, or with one too large", async () => {
-    const onVolumes = await planOf({ bootVolumeGb: 50 });
-    expect(onVolumes.flavor.diskGb).toBe(40);
-    expect(await failure(planOf({ bootVolumeGb: 20 }))).toContain(
-      "no flavor has a disk of 1 to 20 GB, and of a machine that boots from a volume no image is taken",
+  test("flavors whose disk is too small for the image, or too large for an image of it", async () => {
+    expect((await planOf()).flavor.name).toBe("m1.small");
+    fake.hold("/compute/v2.1/flavors", "9", { name: "m1.huge", vcpus: 8, ram: 16384, disk: 80 });
+    expect(await failure(planOf({}, { flavor: "m1.huge" }))).toContain(
+      '--flavor: got "m1.huge"; it has 80 GB of disk, and the image of it would not fit into this cluster\'s machines. Fix: name one with a disk of 1 to 40 GB.',
     );
-    expect(await failure(planOf({ bootVolumeGb: 20 }, { flavor: "m1.large" }))).toContain(
-      '--flavor: got "m1.large"; it has 40 GB of disk, and the image of it would not fit into this cluster\'s machines. Fix: name one with a disk of 1 to 20 GB.',
+    fake.imageProperties.set(IMAGE, { min_disk: 41 });
+    expect(await failure(planOf())).toContain(
+      "no flavor has 1024 MiB of RAM and a disk of 41 to 40 GB. Fix: ask for such a flavor, or set bootVolumeGb",
     );
+    // On a volume neither matters.
+    expect(await planOf({ bootVolumeGb: 41 }, { flavor: "m1.huge" })).toMatchObject({
+      flavor: { name: "m1.huge" },
+      volume: { sizeGb: 41 },
+    });
     expect(await failure(planOf({}, { flavor: "m1.lrge" }))).toContain("there is no such flavor. Fix: use m1.large");
+  });
+
+  test("a volume that is too small, of a type that is not there, or that the cloud cannot make", async () => {
+    fake.imageProperties.set(IMAGE, { min_disk: 41 });
+    expect(await failure(planOf({ bootVolumeGb: 40, volumeType: "fast" }))).toBe(
+      `lab: no image can be made: 2 problems, nothing was changed.
+  bootVolumeGb: got 40; image debian-12 needs 41 GB. Fix: use 41 or more.
+  volumeType: got "fast"; there is no such volume type. Fix: there is none that this project may use.`,
+    );
+    const without = await FakeOpenStack.start();
+    without.state.services = ["compute", "network", "image"];
+    const other = Cloud.fromEnvironment({ env: without.env });
+    expect(await failure(planOf({ bootVolumeGb: 40 }, { cloud: other }))).toContain(
+      "bootVolumeGb: got 40; this cloud has no volume service (Cinder). Fix: remove it, and use flavors with a disk",
+    );
+    other.close();
+    await without.stop();
   });
 
   test("a system that cannot be prepared; one that nobody has tried is a warning", async () => {
