@@ -10,6 +10,7 @@ import { EXIT_FAILED } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { checkDocker, checkNode, checkPackages, checkPulumi, checkSsh } from "../local/checks.ts";
 import { checkCloud } from "../openstack/checks.ts";
+import { machinePackages } from "../render/cloud-init.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { writeBundle } from "./bundle.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
@@ -49,7 +50,8 @@ export async function examine(folder: string, environment: string, set: readonly
   }
   checks.push(...(await checkDocker(ROOT, cluster)));
   if (cluster && platformOf(cluster.config).servers) {
-    const asked = [checkPulumi(ROOT, environment), checkSsh(), checkCloud(cluster, folder)] as const;
+    const wanted = { packages: machinePackages(cluster, readCheckout()), environment };
+    const asked = [checkPulumi(ROOT, environment), checkSsh(), checkCloud(cluster, folder, wanted)] as const;
     checks.push(...(await Promise.all(asked)).flat());
   }
   return checks;

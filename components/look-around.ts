@@ -14,6 +14,7 @@ import { fetchArchives, placeArchives } from "../mesos/archive.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { CloudError } from "../openstack/errors.ts";
 import { PreflightError, preflight } from "../openstack/preflight.ts";
+import { machinePackages } from "../render/cloud-init.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { baseImage } from "./base-image.ts";
 import { ApiOnlyOperations, LiveOperations } from "./live-operations.ts";
@@ -44,7 +45,8 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
   try {
     checkToday(c, pulumi.getStack());
     const cloud = Cloud.fromEnvironment({ folder: root });
-    const facts = await preflight(cluster, cloud);
+    const packages = machinePackages(cluster, { versions: pinnedVersions(root) });
+    const facts = await preflight(cluster, cloud, { wanted: { packages, environment: pulumi.getStack() } });
     for (const warning of facts.warnings) await pulumi.log.warn(warning);
     await checkKey(cluster, facts.publicKey);
     const mesosArchives = await prepareBuilds(cluster, root);

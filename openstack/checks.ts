@@ -4,27 +4,39 @@ import { type Check, ok, problem, warning } from "../lib/checks.ts";
 import { keyProblem } from "../machines/keys.ts";
 import { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
+import type { Wanted } from "./image-contents.ts";
 import { CLOCK_SECONDS, PreflightError, preflight } from "./preflight.ts";
 
 /** What of a cloud would stop an `up`: the preflight, as a list that also says what holds. Changes nothing. */
 
-/** @param folder Folder whose `clouds.yaml` comes first. @param home The account's home, with the keys of SSH. */
-export async function checkCloud(cluster: Cluster, folder: string, home?: string): Promise<Check[]> {
+/** @param folder Folder whose `clouds.yaml` comes first. @param wanted What an image that holds packages is compared with. */
+export async function checkCloud(cluster: Cluster, folder: string, wanted: Wanted): Promise<Check[]> {
   try {
-    return await Cloud.with({ folder }, (cloud) => cloudChecks(cluster, cloud, home));
+    return await Cloud.with({ folder }, (cloud) => cloudChecks(cluster, cloud, { wanted }));
   } catch (error) {
     if (!(error instanceof CloudError)) throw error;
     return [problem("credentials", error.message)];
   }
 }
 
+interface CloudCheckOptions {
+  /** What an image that holds packages is compared with. @default it is not looked at */
+  wanted?: Wanted;
+  /** The account's home, with the keys of SSH. @default the user's */
+  home?: string;
+}
+
 /** The checks of one cloud. */
-export async function cloudChecks(cluster: Cluster, cloud: Cloud, home?: string): Promise<Check[]> {
+export async function cloudChecks(
+  cluster: Cluster,
+  cloud: Cloud,
+  { wanted, home }: CloudCheckOptions = {},
+): Promise<Check[]> {
   const checks: Check[] = [];
   let facts: Awaited<ReturnType<typeof preflight>> | undefined;
   let found: PreflightError | undefined;
   try {
-    facts = await preflight(cluster, cloud);
+    facts = await preflight(cluster, cloud, { wanted });
   } catch (error) {
     if (!(error instanceof PreflightError)) throw error;
     found = error;

@@ -10,6 +10,7 @@ import { CloudError } from "./errors.ts";
 import { Findings, PreflightError } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
 import { checkGuestSystem, type GuestSystem } from "./guest-system.ts";
+import { checkContents, type Wanted } from "./image-contents.ts";
 import { type ExistingMachine, existingMachines, machineOf } from "./inventory.ts";
 import { findObjectStore, type ObjectStoreFacts } from "./object-store.ts";
 import { checkQuota } from "./quota.ts";
@@ -50,6 +51,8 @@ export interface PreflightFacts {
 export interface PreflightOptions {
   /** For each download address that is looked at; default 10 000. */
   timeoutMs?: number;
+  /** What an image that holds packages is compared with. @default it is not looked at */
+  wanted?: Wanted | undefined;
 }
 
 /**
@@ -65,7 +68,7 @@ export async function preflight(
 ): Promise<PreflightFacts> {
   const findings = new Findings();
   const sources = checkSources(cluster.config, findings, options.timeoutMs ?? 10_000);
-  const facts = await checkCloud(cluster, cloud, findings);
+  const facts = await checkCloud(cluster, cloud, findings, options.wanted);
   await sources;
   if (!facts || findings.problems.length > 0) {
     throw new PreflightError(cluster.name, findings.problems, findings.warnings);
@@ -76,7 +79,12 @@ export async function preflight(
 type CloudFacts = Omit<PreflightFacts, "warnings">;
 
 /** Runs all checks of the cloud at the same time. Returns nothing where not even the credentials work. */
-async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): Promise<CloudFacts | undefined> {
+async function checkCloud(
+  cluster: Cluster,
+  cloud: Cloud,
+  findings: Findings,
+  wanted: Wanted | undefined,
+): Promise<CloudFacts | undefined> {
   const c = cluster.config;
   /** A service that does not answer is a problem like any other, and must not hide the rest. */
   const guard = async <T>(check: Promise<T>, otherwise: T, key = "cloud"): Promise<T> => {
@@ -112,6 +120,7 @@ async function checkCloud(cluster: Cluster, cloud: Cloud, findings: Findings): P
   const used = usedFlavors(cluster, flavors, findings);
   checkSizes(cluster, used, image, findings);
   if (image) checkGuestSystem(cluster, image, findings);
+  if (image && wanted) checkContents(image, wanted, findings);
   const subject = {
     cluster,
     cloud,

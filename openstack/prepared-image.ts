@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { addressAt } from "../cluster/addresses.ts";
 import type { Cluster } from "../cluster/types.ts";
@@ -7,6 +6,7 @@ import { type Cloud, CloudError, type Service } from "./cloud.ts";
 import { Findings, PreflightError } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
 import { checkGuestSystem } from "./guest-system.ts";
+import { contentsOf, hashOf, PACKAGES_KEY } from "./image-contents.ts";
 import {
   checkBootVolume,
   checkProject,
@@ -32,7 +32,6 @@ import {
 /** Properties of a finished image: by these the next run knows whether another one is needed. */
 const SOURCE_KEY = "triplewide_source_image";
 const SOURCE_NAME_KEY = "triplewide_source_name";
-const PACKAGES_KEY = "triplewide_packages";
 const VERSION_KEY = "triplewide_version";
 const DATE_KEY = "triplewide_date";
 /** Property of an image that is not finished: the cluster's name. What a killed run left is known by it. */
@@ -131,10 +130,6 @@ export async function planImage(request: ImageRequest): Promise<ImagePlan> {
 }
 
 const property = (image: Image, key: string): unknown => (image as unknown as Record<string, unknown>)[key];
-const hashOf = (packages: readonly string[]): string =>
-  createHash("sha256")
-    .update([...packages].sort().join("\n"))
-    .digest("hex");
 
 /** User data of a server is read by whoever may read the server, long after the image is made. */
 function checkSecrets({ config }: Cluster, findings: Findings): void {
@@ -583,7 +578,7 @@ class Build {
     const own: [string, string][] = [
       [SOURCE_KEY, plan.source.id],
       [SOURCE_NAME_KEY, plan.source.name],
-      [PACKAGES_KEY, hashOf(plan.packages)],
+      ...contentsOf(plan.packages),
       [VERSION_KEY, version],
       [DATE_KEY, now.toISOString().slice(0, 10)],
     ];

@@ -12,6 +12,7 @@ import { ROOT } from "../../lib/root.ts";
 import { checkNode, type DockerFacts, judgeDocker } from "../../local/checks.ts";
 import { cloudChecks } from "../../openstack/checks.ts";
 import { Cloud } from "../../openstack/cloud.ts";
+import { contentsOf, type Wanted } from "../../openstack/image-contents.ts";
 import { FakeOpenStack } from "../fakes/openstack.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
@@ -123,15 +124,18 @@ describe("Docker", () => {
   });
 });
 
+/** An image without what is not asked for lacks nothing. */
+const ANY: Wanted = { packages: [], environment: "lab" };
+
 describe("a cloud", () => {
   let fake: FakeOpenStack;
   beforeEach(async () => {
     fake = await FakeOpenStack.start();
   });
   afterEach(() => fake.stop());
-  const lines = async (cluster = remote, home = "/nowhere"): Promise<string[]> => {
+  const lines = async (cluster = remote, home = "/nowhere", wanted = ANY): Promise<string[]> => {
     const cloud = Cloud.fromEnvironment({ env: fake.env }, { retryDelayMs: 1, retries: 1 });
-    return (await cloudChecks(cluster, cloud, home)).map(
+    return (await cloudChecks(cluster, cloud, { home, wanted })).map(
       (c) => `${c.state} ${c.what}: ${c.found}${c.fix && ` | ${c.fix}`}`,
     );
   };
@@ -145,6 +149,17 @@ describe("a cloud", () => {
       "ok network: public leads outside",
       expect.stringMatching(/^ok quota: /),
     ]);
+  });
+
+  test("whose image was made before the config needed more says what it lacks, and what makes another", async () => {
+    const [image] = fake.state.images;
+    const held = ["docker.io", "nfs-common"];
+    Object.assign(image ?? {}, Object.fromEntries(contentsOf(held)));
+    const wants = (...packages: string[]) => lines(remote, undefined, { packages, environment: "lab" });
+    expect(await wants("docker.io")).toEqual(await lines());
+    expect(await wants("rsyslog", ...held, "chrony")).toContain(
+      "warning image: debian-12 was made without rsyslog, chrony; each new machine installs what is missing at its first boot, which takes longer and needs a way to a mirror | triplewide image lab makes another",
+    );
   });
 
   test("with other time, and with credentials that may only read", async () => {

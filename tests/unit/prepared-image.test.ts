@@ -8,6 +8,7 @@ import { ARCHITECTURES } from "../../config/schema.ts";
 import type { RawConfig } from "../../config/validate.ts";
 import { readCheckout } from "../../lib/checkout.ts";
 import { Cloud } from "../../openstack/cloud.ts";
+import { preflight } from "../../openstack/preflight.ts";
 import { type ImageLimits, type ImageRequest, makeImage, planImage } from "../../openstack/prepared-image.ts";
 import { packUserData } from "../../render/cloud-init/pack.ts";
 import { machinePackages, renderImageUserData } from "../../render/cloud-init.ts";
@@ -116,6 +117,7 @@ describe("an image", () => {
       triplewide_source_name: "debian-12",
       triplewide_version: "0.2.0",
       triplewide_date: "2026-11-27",
+      triplewide_package_names: machinePackages(clusterOf(), parts).join(" "),
       triplewide_packages: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
     expect(fake.imageProperties.get(id)).not.toHaveProperty("triplewide_unfinished");
@@ -205,6 +207,34 @@ describe("an image", () => {
     fake.guests.set(NAME, { becomes: "SHUTOFF" });
     expect([await made()]).toEqual(newImages());
   });
+});
+
+test("a cluster that needs more packages than its image holds is warned of, and not one that needs fewer", async () => {
+  const id = await made();
+  const warnings = async (config: RawConfig): Promise<string[]> => {
+    const cluster = clusterOf({ ...config, image: id });
+    const wanted = { packages: machinePackages(cluster, parts), environment: "prod" };
+    return (await preflight(cluster, cloud, { wanted })).warnings.filter((line) => line.startsWith("image: "));
+  };
+  const more = { monitoring: true };
+  const has = machinePackages(clusterOf(), parts);
+  const lacks = machinePackages(clusterOf(more), parts).filter((name) => !has.includes(name));
+  expect(lacks).not.toEqual([]);
+  const then =
+    "each new machine installs what is missing at its first boot, which takes longer and needs a way to a mirror. Fix: triplewide image prod makes another";
+  const name = fake.images.get(id);
+  expect(await warnings({})).toEqual([]);
+  expect(await warnings(more)).toEqual([`image: ${name} was made without ${lacks.join(", ")}; ${then}`]);
+  expect((await planOf({ image: id, ...more })).upToDate).toBeUndefined();
+  // An image of a release that did not write the names.
+  delete fake.imageProperties.get(id)?.triplewide_package_names;
+  expect(await warnings({})).toEqual([]);
+  expect(await warnings(more)).toEqual([
+    `image: ${name} was made for other packages than the config needs now; ${then}`,
+  ]);
+  // One that somebody else made says nothing.
+  delete fake.imageProperties.get(id)?.triplewide_packages;
+  expect(await warnings(more)).toEqual([]);
 });
 
 describe("nothing is left, and no half image", () => {
