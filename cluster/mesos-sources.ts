@@ -48,6 +48,9 @@ const OWN_BUILD = {
   where: "Debian 12 in Docker 20.10, amd64, control groups version 1",
 } as const;
 const LATER = "1.11.1, own build";
+/** Machines that have no cloud below them. */
+const ON_GUESTS =
+  "containers with systemd and cloud-init in place of OpenStack's machines: Debian 12, amd64, control groups version 1";
 
 const APACHE = "Apache-2.0";
 
@@ -243,6 +246,14 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     test: "vanilla",
     what: "secrets replaced on a running cluster, each by itself and all, cut off in the middle, by the function that the test calls; in `docker-executors` too",
     passed: "all; the test itself was not run with it",
+  },
+  {
+    date: "2026-11-27",
+    mesos: LATER,
+    where: ON_GUESTS,
+    test: "hub/mesos-machine",
+    what: "`docker-executors`, booted from user data: users of a hub in their teams' roles, against each other, drain by SSH",
+    passed: "all 11, in two runs",
   },
 ];
 

@@ -12,7 +12,9 @@ import type { Cluster, Machine } from "../../cluster/types.ts";
 import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
+import { buildImages } from "../../local/up.ts";
 import { Ssh } from "../../machines/ssh.ts";
+import type { MesosArchive } from "../../mesos/archive.ts";
 import { packUserData } from "../../render/cloud-init/pack.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 
@@ -184,16 +186,48 @@ export class Guests {
   }
 
   /**
+   * Boots the bastion and the registry, gives that the cluster's images, and boots the other machines. All is prepared.
+   *
+   * @param options Of `docker run`, by machine.
+   * @param archives As for `pushImages`.
+   * @returns Every machine, ready with its group.
+   */
+  async bootAll(
+    options: Readonly<Record<string, readonly string[]>> = {},
+    archives: ReadonlyMap<string, MesosArchive> = new Map(),
+  ): Promise<Map<string, Guest>> {
+    const noImage = (name: ImageName): string => `no-such-image/${name}`;
+    const booted = new Map<string, Guest>();
+    const boot = async (name: string, image: GuestImage, imageOf: (name: ImageName) => string): Promise<Guest> => {
+      const guest = await this.boot(name, image, this.userData(name, imageOf), ...(options[name] ?? []));
+      booted.set(name, guest);
+      return guest;
+    };
+    const first = await Promise.all([boot("bastion", "plain", noImage), boot("registry", "with-docker", noImage)]);
+    await Promise.all(first.map((guest) => guest.ready(900)));
+    const pushed = await this.pushImages(archives);
+    const others = this.cluster.machines.map(({ name }) => name).filter((name) => !booted.has(name));
+    await Promise.all(
+      others.map(async (name) => {
+        const guest = await boot(name, "with-docker", (image) => pushed.get(image) ?? noImage(image));
+        await guest.ready(1800, true);
+      }),
+    );
+    return booted;
+  }
+
+  /**
    * Pushes the images of all containers to the cluster's registry, after it has built those that this machine lacks.
    *
+   * @param archives The Mesos that images are to hold, by its source.
    * @returns What machines pull: a reference by digest for each image.
    */
-  async pushImages(): Promise<Map<ImageName, string>> {
+  async pushImages(archives: ReadonlyMap<string, MesosArchive> = new Map()): Promise<Map<ImageName, string>> {
     const images = [...new Set(this.cluster.services.flatMap(({ image }) => image ?? []))];
     const versions = pinnedVersions(ROOT);
     const local = (name: ImageName): string => localReference(name, this.cluster.config, versions);
     const there = await Promise.all(images.map((name) => this.docker("image", "inspect", local(name)).catch(() => "")));
-    if (there.includes("")) await run(join(ROOT, "images/build.sh"), ["--plain", ...images], { maxBuffer: 1 << 26 });
+    if (there.includes("")) await buildImages(ROOT, this.cluster, archives, new AbortController().signal);
     return this.whilePushing(async (place) => {
       const pushed = new Map<ImageName, string>();
       for (const name of images) pushed.set(name, await this.push(local(name), place));
