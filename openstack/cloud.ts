@@ -244,12 +244,17 @@ export class Cloud {
     return { headers, document: (body.trim() === "" ? {} : JSON.parse(body)) as T };
   }
 
-  /** Deletes something; what is not there any more is no error. */
+  /** Deletes something; what is not there any more is no error. So it is asked for once more where the answer is lost. */
   async remove(service: Service, path: string): Promise<void> {
-    try {
-      await this.change(service, path, { method: "DELETE" });
-    } catch (error) {
-      if (!(error instanceof CloudError && error.status === 404)) throw error;
+    for (let again = false; ; again = true) {
+      try {
+        await this.change(service, path, { method: "DELETE" });
+        return;
+      } catch (error) {
+        if (!(error instanceof CloudError)) throw error;
+        if (error.status === 404) return;
+        if (error.status !== 0 || again) throw error;
+      }
     }
   }
 

@@ -259,6 +259,15 @@ describe("requests", () => {
     expect(fake.count(/limits/)).toBe(1);
   });
 
+  test("to delete something is asked once more where the answer is lost, for it may be gone; no oftener", async () => {
+    fake.fault(/os-server-groups/, "reset");
+    await cloudOf().remove("compute", "/os-server-groups/gone");
+    expect(fake.count(/os-server-groups/)).toBe(2);
+    fake.fault(/os-server-groups/, "reset", 5);
+    expect(await failure(cloudOf().remove("compute", "/os-server-groups/there"))).toContain("connection reset");
+    expect(fake.count(/os-server-groups/)).toBe(4);
+  });
+
   test("ends after its time", async () => {
     fake.fault(/tokens/, "hang");
     expect(await failure(cloudOf({}, { timeoutMs: 50 }).get("compute", "/flavors/detail"))).toContain(
