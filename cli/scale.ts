@@ -15,6 +15,7 @@ import { onDocker } from "../local/operator.ts";
 import { lastUpHere, remove } from "../local/project.ts";
 import { up as bringUp } from "../local/up.ts";
 import { asRoot, onMachines } from "../machines/operator.ts";
+import type { Ssh } from "../machines/ssh.ts";
 import type { Operator } from "../mesos/leader.ts";
 import { forgotten, leaveMesos, returnToMesos } from "../mesos/leave.ts";
 import { mesosLoad } from "../mesos/load.ts";
@@ -119,6 +120,21 @@ const mesosAgents = (operator: Operator, on: OnMachines): Pick<Site, "load" | "s
   giveBack: (agents) => returnToMesos(operator, agents),
 });
 
+/** The same on servers that are reached by SSH. */
+export function agentsOnMachines(cluster: Cluster, ssh: Pick<Ssh, "run">): Omit<Site, "cluster" | "apply"> {
+  const on: OnMachines = {
+    run: (machine, service, command) => {
+      const found = cluster.services.find((s) => s.machine === machine.name && s.name === service);
+      const inContainer = found?.runtime === "docker" ? ["docker", "exec", unitName(service)] : [];
+      return asRoot(ssh, machine, [...inContainer, ...command]);
+    },
+  };
+  const operator = onMachines(cluster, ssh);
+  return mesosStartsExecutors(cluster.config)
+    ? { ...mesosAgents(operator, on), forgotten: (agents) => forgotten(operator, agents) }
+    : sparkAgents(cluster, on, (machine, name) => asRoot(ssh, machine, ["systemctl", "restart", unitName(name)]));
+}
+
 interface Options extends ConfigOptions {
   dryRun: boolean;
   notice?: string;
@@ -208,19 +224,9 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
   }
   const cluster = describeCluster(withAgents(config, agentsAmong(config, there.keys())));
   const { ssh } = await machinesOfStack(cluster, environment);
-  const on: OnMachines = {
-    run: (machine, service, command) => {
-      const found = cluster.services.find((s) => s.machine === machine.name && s.name === service);
-      const inContainer = found?.runtime === "docker" ? ["docker", "exec", unitName(service)] : [];
-      return asRoot(ssh, machine, [...inContainer, ...command]);
-    },
-  };
-  const operator = onMachines(cluster, ssh);
   return {
     cluster,
-    ...(mesosStartsExecutors(config)
-      ? { ...mesosAgents(operator, on), forgotten: (agents) => forgotten(operator, agents) }
-      : sparkAgents(cluster, on, (machine, name) => asRoot(ssh, machine, ["systemctl", "restart", unitName(name)]))),
+    ...agentsOnMachines(cluster, ssh),
     apply: async (agents) => {
       const env = { [AGENTS_VARIABLE]: String(agents) };
       await refuseOtherChanges(environment, cluster, "agents", env);

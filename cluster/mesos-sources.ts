@@ -255,6 +255,14 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     what: "`docker-executors`, booted from user data: users of a hub in their teams' roles, against each other, drain by SSH",
     passed: "all 11, in two runs",
   },
+  {
+    date: "2026-11-27",
+    mesos: LATER,
+    where: ON_GUESTS,
+    test: "machine",
+    what: "`vanilla` with `mesosTls`, one master and two agents, booted from user data: nothing readable on the network; drain and `triplewide scale` by SSH",
+    passed: "all 5",
+  },
 ];
 
 /** What nobody has run so far. */

@@ -83,30 +83,7 @@ export class TestCluster {
 
   /** A program in a container that is talked to: what it prints can be waited for, and it ends when its input does. */
   converse(machine: string, command: string[]): Conversation {
-    const child = spawn(this.d.client, ["exec", "-i", this.container(machine), ...command], { stdio: "pipe" });
-    let said = "";
-    const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
-    child.stderr.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-    });
-    child.stdout.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-    });
-    const until = (word: string) =>
-      new Promise<void>((resolve, reject) => {
-        const look = (): void => {
-          if (said.includes(word)) resolve();
-        };
-        look();
-        child.stdout.on("data", look);
-        void ended.then(() => reject(new Error(`it never said ${word}: ${said.slice(-2000)}`)));
-      });
-    const end = async (): Promise<void> => {
-      child.stdin.end();
-      await ended;
-    };
-    const say = (line: string): void => void child.stdin.write(`${line}\n`);
-    return { until, say, end };
+    return conversation(this.d.client, ["exec", "-i", this.container(machine), ...command]);
   }
 
   /** Puts programs of `tests/cluster` into the client's `/tmp`. */
@@ -129,26 +106,8 @@ export class TestCluster {
     const client = this.container(machine);
     const { output: image } = await captured(this.d.client, ["inspect", "--format", "{{.Image}}", client]);
     const network = ["--network", `container:${client}`, "--cap-add", "NET_RAW", "--user", "0"];
-    const program = readFileSync(join(ROOT, "tests/cluster/eavesdrop.py"), "utf8");
-    const options = ["run", "--rm", "-i", ...network, "--entrypoint", "python3", image.trim(), "-c", program];
-    const listener = spawn(this.d.client, [...options, ...words], { stdio: ["pipe", "pipe", "inherit"] });
-    let said = "";
-    const ended = new Promise((resolve) => listener.on("close", resolve));
-    const listening = new Promise<void>((resolve) => {
-      listener.stdout.on("data", (chunk: Buffer) => {
-        said += chunk.toString();
-        if (said.includes("listening\n")) resolve();
-      });
-    });
-    await Promise.race([listening, ended]);
-    try {
-      await during();
-    } finally {
-      listener.stdin.end();
-      await ended;
-    }
-    if (!said.startsWith("listening\n")) throw new Error(`nothing listened: ${said}`);
-    return said.split("\n").slice(1).filter(Boolean);
+    const python = ["run", "--rm", "-i", ...network, "--entrypoint", "python3", image.trim()];
+    return eavesdropped(this.d.client, python, words, during);
   }
 
   /** Makes all that is in some of the cluster's volumes belong to a user. */
@@ -175,6 +134,66 @@ export class TestCluster {
     ]);
     return lists.flat();
   }
+}
+
+/** Starts a program that is talked to. */
+export function conversation(program: string, words: readonly string[]): Conversation {
+  const child = spawn(program, words, { stdio: "pipe" });
+  let said = "";
+  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
+  child.stderr.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  child.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const until = (word: string) =>
+    new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (said.includes(word)) resolve();
+      };
+      look();
+      child.stdout.on("data", look);
+      void ended.then(() => reject(new Error(`it never said ${word}: ${said.slice(-2000)}`)));
+    });
+  const end = async (): Promise<void> => {
+    child.stdin.end();
+    await ended;
+  };
+  const say = (line: string): void => void child.stdin.write(`${line}\n`);
+  return { until, say, end };
+}
+
+/**
+ * Which of the words come by on a network while something is done.
+ *
+ * @param python Arguments with which Docker runs Python there, as root: the program follows.
+ */
+export async function eavesdropped(
+  docker: string,
+  python: readonly string[],
+  words: readonly string[],
+  during: () => Promise<unknown>,
+): Promise<string[]> {
+  const program = readFileSync(join(ROOT, "tests/cluster/eavesdrop.py"), "utf8");
+  const listener = spawn(docker, [...python, "-c", program, ...words], { stdio: ["pipe", "pipe", "inherit"] });
+  let said = "";
+  const ended = new Promise((resolve) => listener.on("close", resolve));
+  const listening = new Promise<void>((resolve) => {
+    listener.stdout.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said.includes("listening\n")) resolve();
+    });
+  });
+  await Promise.race([listening, ended]);
+  try {
+    await during();
+  } finally {
+    listener.stdin.end();
+    await ended;
+  }
+  if (!said.startsWith("listening\n")) throw new Error(`nothing listened: ${said}`);
+  return said.split("\n").slice(1).filter(Boolean);
 }
 
 /** Repeats until the check holds. @throws Error with the last value after the timeout. */
