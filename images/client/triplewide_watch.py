@@ -12,13 +12,14 @@ import contextvars
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, FrozenSet, List, Optional, Set, Tuple
 
-from triplewide_cluster import last_refusal, why_no_executor
+from triplewide_cluster import defaults, last_refusal, why_no_executor
 
 LOOK_EVERY = 2.0
 # Executors take a few seconds to start; a wait that is said too early is noise.
@@ -69,7 +70,7 @@ def after_failure(text: str) -> Optional[str]:
         return f"the disk for shuffle and spilled data on {where} is full: raise scratchGb, or free it (spark.stop() in notebooks that are done; `make status`)"
     if re.search(r"Python worker exited unexpectedly|Python worker failed to connect back|EOFException", text):
         return f"a Python process on {where} ended in the middle of a task, most often because its machine or container had no memory left: {RAISE_MEMORY}"
-    found = advice_on_files(text) or advice_on_jars(text)
+    found = advice_on_files(text) or advice_on_jars(text) or advice_on_sessions(text)
     if found:
         return found
     if "java.lang.OutOfMemoryError" in text:
@@ -107,6 +108,24 @@ def advice_on_files(text: str) -> Optional[str]:
     if there:
         remove = "!rm -r" if there[1] == "file:" else "!hdfs dfs -rm -r"
         return f"files of a table whose writing was cut off, most often. If nobody needs them: {remove} {there[2]}"
+    if "SparkFileNotFoundException" in text and "is possible the underlying files have been updated" in text:
+        return (
+            "files that a frame was made of have been replaced or removed since: spark.read… anew. A job that overwrites the folder it reads "
+            "loses what is in it: write to another folder"
+        )
+    in_function = re.search(r"FileNotFoundError: \[Errno 2\][^\n]*: '([^/'][^']*)'", text)
+    if in_function and "pyspark/worker.py" in text:
+        return (
+            f"executors look for {in_function[1]} in the folder of the notebook or script, or in one of their own where the session has files of addFile, "
+            "--files or spark.archives. A path by os.path.abspath, made outside of the function, is the same everywhere in the notebooks' folder"
+        )
+    colon = re.search(r"Relative path in absolute URI: (\S+)", text)
+    if colon:
+        return f"Spark reads no file with a colon in its name ({colon[1]}), nor patterns like *.csv in its folder: rename it, or let pandas read it"
+    if "UNABLE_TO_INFER_SCHEMA" in text:
+        return "there is no file with data at that path: Spark passes over empty files, and over those whose names begin with _ or a dot"
+    if re.search(r'No FileSystem for scheme "s3n?"', text):
+        return "Spark calls it s3a:// (an object store is s3Endpoint or objectStore in the cluster's config)"
     if "Incomplete HDFS URI, no host" in text:
         return "this cluster has no HDFS (datanodeCount in its config). Relative paths lie in the notebook's folder, which executors see"
     return None
@@ -145,6 +164,61 @@ def advice_on_jars(text: str) -> Optional[str]:
     )
 
 
+def advice_on_sessions(text: str) -> Optional[str]:
+    """What to do where a session is not what the code expects of it."""
+    setting = re.search(r'CANNOT_MODIFY_CONFIG\][^"]*"([^"]+)"', text)
+    if setting:
+        return f'{setting[1]} is decided when a session starts: spark.stop(), then spark = SparkSession.builder.config("{setting[1]}", "…").getOrCreate()'
+    if "BarrierJobRunWithDynamicAllocation" in text:
+        return 'spark.stop(), then spark = SparkSession.builder.config("spark.dynamicAllocation.enabled", "false").getOrCreate()'
+    if "Cannot call methods on a stopped SparkContext" in text:
+        return STOPPED
+    return None
+
+
+STOPPED = "this session was stopped: spark = SparkSession.builder.getOrCreate() starts another (and sc = spark.sparkContext)"
+
+
+def is_stopped(error: BaseException) -> bool:
+    """Was this raised by PySpark because its session was stopped? It says that None has no such attribute."""
+    if not isinstance(error, AttributeError) or not str(error).startswith("'NoneType' object has no attribute"):
+        return False
+    last = error.__traceback__
+    while last and last.tb_next:
+        last = last.tb_next
+    context = last.tb_frame.f_locals.get("self") if last and "/pyspark/" in last.tb_frame.f_code.co_filename else None
+    context = getattr(context, "_sc", context)
+    return type(context).__name__ == "SparkContext" and getattr(context, "_jsc", 0) is None
+
+
+def check_master(master: str) -> None:
+    """Refuses a master that this client does not reach, before Java tries for minutes and then says something else.
+
+    @throws RuntimeError what to do instead
+    """
+    ours = defaults().get("spark.master", "")
+    if not ours or master == ours or master.startswith("local"):
+        return
+    kind = master.partition(":")[0]
+    there = kind == ours.partition(":")[0] or (kind == "yarn" and bool(os.environ.get("YARN_CONF_DIR"))) or kind == "k8s"
+    if kind == "spark" and there:
+        there = any(answers(part) for part in master[len("spark://") :].split(","))
+    if not there:
+        raise RuntimeError(
+            f"triplewide: there is no master at {master}. This cluster's is {ours}, which sessions take by themselves: leave .master(…), "
+            "setMaster(…) and --master away, or name local[*] for a session without the cluster"
+        )
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 3.0).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def active_context() -> Any:
     """The SparkContext of this process, whoever made it; None when there is none."""
     context = sys.modules.get("pyspark.context") or sys.modules.get("pyspark")
@@ -177,6 +251,10 @@ def hint_for(error: BaseException, sc: Any) -> Optional[str]:
     """What to do about an error, where its own text does not say it; None where there is nothing to add."""
     try:
         # Where Java has no words, the places that it came by say what it was.
+        if is_stopped(error):
+            return STOPPED
+        if sc is None:
+            return None
         return after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
     except Exception:  # Java's text is Java's to give; without it there is nothing to say
         return None
@@ -198,7 +276,8 @@ class Watcher:
         threading.Thread(target=run, args=(self.watch, done), name="triplewide-watch", daemon=True).start()
 
     def watch(self, done: threading.Event) -> None:
-        waiting_since: Optional[float] = None
+        waiting_since = 0.0
+        waiting: FrozenSet[int] = frozenset()
         said = False
         while not done.wait(LOOK_EVERY):
             sc = active_context()
@@ -209,21 +288,30 @@ class Watcher:
                 self.tell_lost(sc, done)
             except Exception:  # Spark ends while we look: not this thread's to report
                 continue
-            if not waits:
-                waiting_since, said = None, False
-                continue
-            waiting_since = waiting_since or time.monotonic()
-            if not said and time.monotonic() - waiting_since >= SAY_AFTER - LOOK_EVERY:
+            if waits != waiting:
+                # Short stages one after the other are no wait.
+                waiting, waiting_since = waits, time.monotonic()
+            said = said and bool(waits)
+            if waiting and not said and time.monotonic() - waiting_since >= SAY_AFTER - LOOK_EVERY:
                 text = self.waiting_text(sc)
                 if not done.is_set():
                     say(text)
                     said = True
 
-    def waits(self, sc: Any) -> bool:
-        """Stages are there, none of their tasks runs."""
+    def waits(self, sc: Any) -> FrozenSet[int]:
+        """The stages that are there while no task runs; none where one does.
+
+        What Spark's status says of running tasks is late: it leaves out the first of a stage, until an executor's next sign of life.
+        """
         tracker = sc.statusTracker()
         stages = [info for info in (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()) if info]
-        return bool(stages) and all(info.numActiveTasks == 0 and info.numCompletedTasks < info.numTasks for info in stages)
+        if not all(info.numActiveTasks == 0 and info.numCompletedTasks < info.numTasks for info in stages):
+            return frozenset()
+        running = sc._jsc.sc().taskScheduler().runningTasksByExecutors().valuesIterator()
+        while running.hasNext():
+            if running.next() > 0:
+                return frozenset()
+        return frozenset(info.stageId for info in stages)
 
     def executors(self, sc: Any, active: bool) -> List[Any]:
         listed = sc._jsc.sc().statusStore().executorList(active)
@@ -286,8 +374,7 @@ class CellWatcher(Watcher):
         error = getattr(result, "error_in_exec", None)
         if isinstance(error, ModuleNotFoundError) and error.name:
             say(f"this Python has no {error.name.partition('.')[0]}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get")
-        sc = active_context()
-        hint = hint_for(error, sc) if error is not None and sc is not None else None
+        hint = hint_for(error, active_context()) if error is not None else None
         if hint:
             say(hint)
 
@@ -313,8 +400,7 @@ def watch_script(master: str) -> None:
 
     def excepthook(kind: Any, error: BaseException, trace: Any) -> None:
         print_error(kind, error, trace)
-        sc = active_context()
-        hint = hint_for(error, sc) if sc is not None else None
+        hint = hint_for(error, active_context())
         if hint:
             say(hint)
 

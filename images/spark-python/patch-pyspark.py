@@ -35,6 +35,81 @@ def _shared_module_folders() -> List[str]:
     return [folder for folder in inside if not (folder + os.sep).startswith(installed + os.sep)]
 '''
 
+# What relative paths mean in functions that run on executors: the folder of the notebook or script, where executors have it, as for
+# its driver. A session with files of addFile, --files or spark.archives stays where Spark puts those.
+FOLDER = '''
+
+def _folder_of_driver(sc: "SparkContext") -> Dict[str, str]:
+    """The driver's working folder, for an environment of Python on executors; empty where theirs is another."""
+    shared = os.environ.get("TRIPLEWIDE_SHARED")
+    here = os.path.abspath(os.curdir)
+    if not shared or not (here + os.sep).startswith(shared + os.sep):
+        return {}
+    modules = sc._python_includes or []
+    names = [os.path.basename(file) for file in sc.listFiles]
+    if sc.listArchives or any(not name.endswith(".py") and name not in modules for name in names):
+        return {}
+    return {"TRIPLEWIDE_FOLDER": here}
+'''
+
+# The other end of both: Python on an executor goes to that folder for each task, and forgets modules of the shared folder that were
+# edited, which it would use as they were for as long as it lives.
+ENTER = '''
+
+_EXECUTOR_FOLDER = os.getcwd()
+_MODULES: dict = {}
+
+
+def _enter_folder() -> None:
+    """Goes to the folder that relative paths are meant from."""
+    try:
+        os.chdir(os.environ.get("TRIPLEWIDE_FOLDER") or _EXECUTOR_FOLDER)
+    except OSError:
+        os.chdir(_EXECUTOR_FOLDER)
+
+
+def _times_of_modules() -> dict:
+    """When the file of each module of the shared folder was changed."""
+    shared = "/home/spark/work/"
+    installed = os.environ.get("PYTHONUSERBASE", shared + ".python") + os.sep
+    found = {}
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and path.startswith(shared) and not path.startswith(installed):
+            try:
+                found[name] = os.stat(path).st_mtime_ns
+            except OSError:
+                found[name] = 0
+    return found
+
+
+def _forget_changed_modules() -> None:
+    """All of them, where one has changed: others hold parts of it."""
+    times = _times_of_modules()
+    if any(times[name] != before for name, before in _MODULES.items() if name in times):
+        for name in times:
+            del sys.modules[name]
+
+
+def _remember_modules() -> None:
+    _MODULES.clear()
+    _MODULES.update(_times_of_modules())
+
+
+def main(infile, outfile):
+'''
+
+# Codes of time spans by the names that pandas 2.2 gave them, in those that Spark knows.
+RULE_CODE = '''
+
+def _rule_code(offset: Any) -> str:
+    code = offset.rule_code
+    return {"YE-DEC": "A-DEC", "ME": "M", "h": "H", "min": "T", "s": "S"}.get(code, code)
+
+
+class Resampler(Generic[FrameLike], metaclass=ABCMeta):
+'''
+
 # A stream's folder goes to executors as it was written: a relative one would be in the folder that each of them runs in.
 QUALIFIED = '''
 
@@ -86,6 +161,15 @@ CONNECT_WORKER = [
 # The client has a module that says what jobs wait for; executors have none.
 WATCH = '''
 
+def _check_master(master: str) -> None:
+    """Refuses a master that is not there, before Java waits for it."""
+    try:
+        from triplewide_watch import check_master
+    except ImportError:
+        return
+    check_master(master)
+
+
 def _watch(master: str) -> None:
     """Has a script say what its jobs wait for."""
     try:
@@ -116,22 +200,44 @@ CHANGES = {
         (SIGNAL, f"        _watch(self.master)\n\n{SIGNAL}", 1),
         (
             "        return self._jvm.JavaSparkContext(jconf)\n",
-            "        _take_secret(self._jvm, jconf)\n        return self._jvm.JavaSparkContext(jconf)\n",
+            '        _check_master(jconf.get("spark.master", ""))\n        _take_secret(self._jvm, jconf)\n        return self._jvm.JavaSparkContext(jconf)\n',
+            1,
+        ),
+        # stop() of a session that was stopped before forgot the one that runs: no session could be had any more in that Python.
+        (
+            "        with SparkContext._lock:\n            SparkContext._active_spark_context = None\n\n    def emptyRDD",
+            "        with SparkContext._lock:\n            if SparkContext._active_spark_context in (None, self):\n"
+            "                SparkContext._active_spark_context = None\n\n    def emptyRDD",
             1,
         ),
     ],
     "pyspark/rdd.py": [
         (
             "\n\ndef _prepare_for_python_RDD(",
-            f"{SHARED_MODULES}\n\ndef _prepare_for_python_RDD(",
+            f"{SHARED_MODULES}{FOLDER}\n\ndef _prepare_for_python_RDD(",
             1,
         ),
         (
             "    return pickled_command, broadcast_vars, sc.environment, sc._python_includes\n",
             "    includes = [*(sc._python_includes or []), *_shared_module_folders()]\n"
-            "    return pickled_command, broadcast_vars, sc.environment, includes\n",
+            "    environment = {**sc.environment, **_folder_of_driver(sc)}\n"
+            "    return pickled_command, broadcast_vars, environment, includes\n",
             1,
         ),
+    ],
+    "pyspark/worker.py": [
+        ("\n\ndef main(infile, outfile):\n", ENTER, 1),
+        (
+            "        spark_files_dir = utf8_deserializer.loads(infile)\n",
+            "        spark_files_dir = os.path.normpath(os.path.join(_EXECUTOR_FOLDER, utf8_deserializer.loads(infile)))\n        _enter_folder()\n",
+            1,
+        ),
+        ("\n        importlib.invalidate_caches()\n", "\n        _forget_changed_modules()\n        importlib.invalidate_caches()\n", 1),
+        ("    finish_time = time.time()\n", "    _remember_modules()\n    finish_time = time.time()\n", 1),
+    ],
+    "pyspark/pandas/resample.py": [
+        ("\n\nclass Resampler(Generic[FrameLike], metaclass=ABCMeta):\n", RULE_CODE, 1),
+        ("self._offset.rule_code", "_rule_code(self._offset)", 5),
     ],
     "pyspark/sql/streaming/readwriter.py": [
         ('__all__ = ["DataStreamReader", "DataStreamWriter"]\n', f'__all__ = ["DataStreamReader", "DataStreamWriter"]\n{QUALIFIED}', 1),

@@ -67,6 +67,12 @@ def pandas_on_spark_takes_what_pandas_takes():
 
 
 @step
+def pandas_on_spark_resamples():
+    minutes = ps.Series(range(9), index=pd.date_range("2024-01-01", periods=9, freq="min"), name="minutes")
+    return [minutes.resample(span).sum().sort_index().astype(int).tolist() for span in ("3T", "h", "ME")]
+
+
+@step
 def text_files():
     os.system("rm -rf lines")
     sc.parallelize(["a", "b"] * 10, 4).saveAsTextFile("lines")
@@ -74,11 +80,27 @@ def text_files():
 
 
 @step
+def relative_paths_in_functions():
+    """Before addFile: with files of its own, an executor stays in the folder where they are."""
+    os.system("rm -f written.txt")
+    with open("looked-up.txt", "w") as file:
+        file.write("found")
+
+    def write(rows):
+        with open("written.txt", "w") as file:
+            file.write(str(sum(rows)))
+
+    sc.parallelize([1, 2], 1).foreachPartition(write)
+    looked_up = spark.range(1).select(F.udf(lambda _: open("looked-up.txt").read())("id")).first()[0]
+    return [looked_up, open("written.txt").read()]
+
+
+@step
 def file_for_executors():
     with open("told.txt", "w") as file:
         file.write("hello")
     sc.addFile("told.txt")
-    return sc.parallelize([1], 1).map(lambda _: open(SparkFiles.get("told.txt")).read()).collect()
+    return sc.parallelize([1], 1).map(lambda _: open(SparkFiles.get("told.txt")).read() + open("told.txt").read()).collect()
 
 
 @step
@@ -91,6 +113,21 @@ def module_beside_the_notebook():
     import beside_me
 
     return [row[0] for row in spark.range(3).select(F.udf(beside_me.more, "long")("id")).collect()]
+
+
+@step
+def module_that_was_edited():
+    import importlib
+
+    def by_executors(text):
+        with open("edited.py", "w") as file:
+            file.write(text)
+        import edited
+
+        importlib.reload(edited)
+        return sc.parallelize([1, 2], 2).map(lambda x: edited.more(x)).collect()
+
+    return [by_executors("def more(x):\n    return x\n"), by_executors("def more(x):\n    return x * 100\n")]
 
 
 @step
@@ -235,6 +272,36 @@ def session_in_local_mode_and_back():
     spark = SparkSession.builder.getOrCreate()
     sc = spark.sparkContext
     return [*there, sc.master.partition(":")[0], spark.range(4).count()]
+
+
+@step
+def session_that_is_stopped_twice():
+    """A cell that stops `spark` is run again, after another cell made a session by another name."""
+    global spark, sc
+    old = spark
+    old.stop()
+    other = SparkSession.builder.getOrCreate()
+    old.stop()
+    spark = SparkSession.builder.getOrCreate()
+    sc = spark.sparkContext
+    return [other.range(2).count(), spark.range(3).count()]
+
+
+@step
+def master_of_a_book():
+    """Said at once: Spark would try for a minute, or for ever."""
+    global spark, sc
+    spark.stop()
+    said = []
+    for master in ("yarn", "spark://localhost:7077"):
+        begin = time.monotonic()
+        try:
+            SparkSession.builder.master(master).getOrCreate()
+        except Exception as error:
+            said.append(["leave .master(" in str(error), time.monotonic() - begin < 30])
+    spark = SparkSession.builder.getOrCreate()
+    sc = spark.sparkContext
+    return [said, spark.range(4).count()]
 
 
 results = {}

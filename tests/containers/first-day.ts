@@ -16,9 +16,15 @@ const FIRST_DAY = {
   pandas_on_spark_plots: "Figure",
   excel: 1,
   pandas_on_spark_takes_what_pandas_takes: [[2, 2], 3, 3, 2],
+  pandas_on_spark_resamples: [[3, 12, 21], [36], [36]],
   text_files: 20,
-  file_for_executors: ["hello"],
+  relative_paths_in_functions: ["found", "3"],
+  file_for_executors: ["hellohello"],
   module_beside_the_notebook: [1, 2, 3],
+  module_that_was_edited: [
+    [1, 2],
+    [100, 200],
+  ],
   module_of_another_folder: [10],
   module_by_add_py_file: [42],
   window_and_join: 143,
@@ -34,6 +40,14 @@ const FIRST_DAY = {
   checkpoint: 10,
   own_error_is_shown: true,
   session_in_local_mode_and_back: ["local[1]", 3, "spark", 4],
+  session_that_is_stopped_twice: [2, 3],
+  master_of_a_book: [
+    [
+      [true, true],
+      [true, true],
+    ],
+    4,
+  ],
 };
 
 /** Runs `first_day.py` as a notebook in a folder of its own, two times. For a cluster without HDFS: a relative path is a file then. */

@@ -1,18 +1,25 @@
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** What a notebook adds to an error of Spark's. */
-function advice(error: string): string {
-  const ask = "import sys; from triplewide_watch import after_failure; print(after_failure(sys.argv[1]))";
+/** What a program prints that uses the client's modules. */
+function ask(program: string, argument = "", more: Record<string, string> = {}): string {
   const env = {
     ...process.env,
     PYTHONPATH: join(ROOT, "images/client"),
     PYTHONDONTWRITEBYTECODE: "1",
     TRIPLEWIDE_SHARED: "/home/spark/work",
+    ...more,
   };
-  return execFileSync("python3", ["-c", ask, error], { env, encoding: "utf8" }).trim();
+  return execFileSync("python3", ["-c", program, argument], { env, encoding: "utf8" }).trim();
+}
+
+/** What a notebook adds to an error of Spark's. */
+function advice(error: string): string {
+  return ask("import sys; from triplewide_watch import after_failure; print(after_failure(sys.argv[1]))", error);
 }
 
 const lost =
@@ -48,6 +55,26 @@ test.each([
   ["Failed to find data source: avro. Avro is built-in but external", "org.apache.spark:spark-avro_2.12:version"],
   ["Failed to find data source: kafka. Please deploy", "org.apache.spark:spark-sql-kafka-0-10_2.12:version"],
   ["[DATA_SOURCE_NOT_FOUND] Failed to find the data source: delta", "group:artifact_2.12:version"],
+  [
+    `${lost}org.apache.spark.api.python.PythonException: File "/opt/spark/python/lib/pyspark.zip/pyspark/worker.py", line 1247\nFileNotFoundError: [Errno 2] No such file or directory: 'lookup.txt'`,
+    "executors look for lookup.txt in the folder of the notebook",
+  ],
+  ["java.net.URISyntaxException: Relative path in absolute URI: a:b.csv", "no file with a colon in its name (a:b.csv)"],
+  ["[UNABLE_TO_INFER_SCHEMA] Unable to infer schema for CSV. It must be", "whose names begin with _ or a dot"],
+  ['UnsupportedFileSystemException: No FileSystem for scheme "s3"', "s3a://"],
+  [
+    `${lost}org.apache.spark.SparkFileNotFoundException: File file:/home/spark/work/p/part-0.parquet does not exist\nIt is possible the underlying files have been updated.`,
+    "write to another folder",
+  ],
+  [
+    '[CANNOT_MODIFY_CONFIG] Cannot modify the value of the Spark config: "spark.executor.memory".',
+    'spark = SparkSession.builder.config("spark.executor.memory", "…").getOrCreate()',
+  ],
+  [
+    "org.apache.spark.scheduler.BarrierJobRunWithDynamicAllocationException: [SPARK-24942]",
+    'config("spark.dynamicAllocation.enabled", "false")',
+  ],
+  ["java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext.", "this session was stopped"],
   [`${lost}OSError: [Errno 28] No space left on device`, "on agent 10.60.0.64 is full: raise scratchGb"],
 ])("a notebook says what to do about: %s", (error, expected) => {
   expect(advice(error)).toContain(expected);
@@ -59,4 +86,81 @@ test.each([
   `${lost}org.apache.spark.SparkFileNotFoundException: File file:/home/spark/work/gone.parquet does not exist`,
 ])("and adds nothing where Spark says enough: %s", (error) => {
   expect(advice(error)).toBe("None");
+});
+
+test.each([
+  ["spark://127.0.0.1:1", "taken"],
+  ["local[2]", "taken"],
+  ["k8s://https://10.0.0.1:6443", "taken"],
+  ["yarn", "leave .master(…)"],
+  ["mesos://127.0.0.1:5050", "leave .master(…)"],
+  ["spark://localhost:2", "This cluster's is spark://127.0.0.1:1"],
+])("a session with master %s is %s", (master, expected) => {
+  const folder = mkdtempSync(join(tmpdir(), "tw-"));
+  writeFileSync(join(folder, "spark-defaults.conf"), "spark.master spark://127.0.0.1:1\n");
+  const program = `
+import sys, triplewide_watch as w
+try:
+    w.check_master(sys.argv[1])
+    print("taken")
+except RuntimeError as error:
+    print(error)`;
+  expect(ask(program, master, { SPARK_CONF_DIR: folder, YARN_CONF_DIR: "" })).toContain(expected);
+  rmSync(folder, { recursive: true });
+});
+
+const CONTEXT = `
+import sys
+from types import SimpleNamespace as Of
+import triplewide_watch as w
+
+class Running:
+    def __init__(self, numbers): self.numbers = list(numbers)
+    def hasNext(self): return bool(self.numbers)
+    def next(self): return self.numbers.pop(0)
+
+def context(active, running):
+    stage = Of(stageId=7, numActiveTasks=active, numCompletedTasks=0, numTasks=1)
+    tracker = Of(getActiveStageIds=lambda: [7], getStageInfo=lambda _: stage)
+    tasks = Of(runningTasksByExecutors=lambda: Of(valuesIterator=lambda: Running(running)))
+    return Of(statusTracker=lambda: tracker, _jsc=Of(sc=lambda: Of(taskScheduler=lambda: tasks)))
+`;
+
+test.each([
+  ["0, [0, 0]", "[7]"],
+  ["0, []", "[7]"],
+  ["1, [1]", "[]"],
+  // Spark's status leaves out a task that began with its stage; the scheduler knows it.
+  ["0, [0, 1]", "[]"],
+])("a cell waits while no task runs: %s", (numbers, expected) => {
+  const program = `${CONTEXT}\nprint(sorted(w.Watcher("cell").waits(context(${numbers}))))`;
+  expect(ask(program)).toBe(expected);
+});
+
+test("a session that was stopped says how another is had, and an error of one's own says nothing of it", () => {
+  const program = `
+import os, sys, tempfile, importlib
+import triplewide_watch as w
+folder = os.path.join(tempfile.mkdtemp(), "pyspark")
+os.mkdir(folder)
+with open(os.path.join(folder, "__init__.py"), "w") as file:
+    file.write("""
+class SparkContext:
+    _jsc = None
+    def parallelize(self): return self._jsc.sc
+class Session:
+    def __init__(self): self._sc = SparkContext()
+    def range(self): return self._sc._jsc.sc
+""")
+sys.path.insert(0, os.path.dirname(folder))
+import pyspark
+for ask in (pyspark.Session().range, pyspark.SparkContext().parallelize, lambda: None.sc, lambda: 1 / 0):
+    try: ask()
+    except Exception as error: print((w.hint_for(error, None) or "nothing")[:24])`;
+  expect(ask(program).split("\n")).toEqual([
+    "this session was stopped",
+    "this session was stopped",
+    "nothing",
+    "nothing",
+  ]);
 });
