@@ -51,6 +51,29 @@ const certificatePem = (
 export const serviceAuthority = ({ clusterName, networkCidr }: Pick<Config, "clusterName" | "networkCidr">): Value =>
   derivedAs({ kind: "certificate", name: AUTHORITY_SEED }, authorityPem, SEED, clusterName, networkCidr);
 
+const issuerPem = (seed: string, clusterName: string, issuer: string, permitted: string): string =>
+  authorityCertificate(
+    { key: serviceKey(seed, "issuer", issuer), name: `triplewide ${clusterName} ${issuer}` },
+    [permitted, `${issuer}.${domainOf(clusterName)}`],
+    0,
+  );
+
+/**
+ * An authority of its own for a service that issues certificates itself, while it runs: to those whose addresses no plan knows. It is
+ * good for nobody who is elsewhere.
+ *
+ * @param issuer Name of what it vouches for, such as `drivers`.
+ * @param permitted The address or the network of those whom it may vouch for.
+ */
+export const issuerOf = (
+  { clusterName }: Pick<Config, "clusterName">,
+  issuer: string,
+  permitted: string,
+): Identity => ({
+  certificate: derivedAs({ kind: "certificate", name: issuer }, issuerPem, ...[SEED, clusterName, issuer, permitted]),
+  key: derivedAs({ kind: "key", name: issuer }, keyPem, SEED, "issuer", issuer),
+});
+
 /** By what a service is known to others. */
 export interface Identity {
   /** Certificate, in PEM, for the address of its machine and for `<machine>.<cluster>.internal`. */

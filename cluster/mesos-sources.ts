@@ -228,8 +228,8 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     ...OWN_BUILD,
     mesos: LATER,
     test: "tls",
-    what: "`vanilla`, three masters with `mesosTls`: jobs, nothing readable on the network, a master lost, drain; `docker-executors`: the smoke job",
-    passed: "all 5, and that",
+    what: "`vanilla`, three masters with `mesosTls`: jobs, drivers of two users of a hub, nothing readable on the network, a master lost, drain; `docker-executors`: the smoke job",
+    passed: "all 6, and that",
   },
   {
     date: "2026-11-27",

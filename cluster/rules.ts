@@ -428,9 +428,6 @@ function mesosTls(c: Config, refuse: Refuse): void {
   } else if (facts.executorsStartedBy !== "mesos") {
     refuse("mesosTls", `false in architecture ${c.architecture}: Marathon has not been tried with it`, "remove it");
   }
-  if (hasHub(c)) {
-    refuse("mesosTls", "false with notebooks: hub, whose users' drivers have no certificates", "remove it");
-  }
   if (c.mesosFrameworks.length > 0) {
     const rule = "false with mesosFrameworks, which have no certificates";
     refuse("mesosTls", rule, "remove one of them", c.mesosFrameworks.join(", "));

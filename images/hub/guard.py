@@ -20,6 +20,7 @@ import re
 import socket
 import socketserver
 import struct
+import subprocess
 import sys
 import tarfile
 import threading
@@ -32,6 +33,19 @@ VARIABLE = re.compile(r"JUPYTERHUB_[A-Z_]+")
 PORT = 8888
 # In a user's container: the secret by which their drivers register with Mesos.
 LOGIN = "/etc/mesos/login"
+# What OpenSSL is told of a certificate: nothing of its own defaults, by which it would be an authority's.
+ISSUED = """[req]
+distinguished_name = none
+x509_extensions = issued
+[none]
+[issued]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth, clientAuth
+subjectAltName = IP:{address}
+"""
+# As long as a server may run.
+DAYS = "3650"
 # What finds a port there by which Mesos' masters reach a driver.
 FREE_PORT = "/opt/hub/free-port"
 
@@ -214,6 +228,22 @@ class Guard:
         said = {"LIBPROCESS_ADVERTISE_IP": self.policy["networks"]["host"]} if "networks" in self.policy else {}
         return {"LIBPROCESS_IP": address, **said, "DRIVER_PRINCIPAL": login["principal"], "DRIVER_SECRET_FILE": LOGIN, **role}
 
+    def identity(self, user, address):
+        """By what the masters know the user's drivers, where Mesos speaks TLS: files of a new key, and of a certificate for the address."""
+        paths = self.policy.get("libprocess")
+        if not paths:
+            return {}
+        at = self.policy["networks"]["host"] if "networks" in self.policy else address
+        command = ["openssl", "req", "-x509", "-CA", paths["authority"], "-CAkey", paths["authorityKey"], "-config", "/dev/stdin"]
+        command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-sha256", "-days", DAYS, "-keyout", "-"]
+        # A name with a space: nobody takes it for a host's.
+        command += ["-subj", f"/CN=drivers of {user}"]
+        made = subprocess.run(command, input=ISSUED.format(address=at), capture_output=True, text=True)
+        if made.returncode != 0:
+            raise Refused(f"no certificate for {user}'s drivers: {made.stderr.strip()[-300:]}")
+        begin = made.stdout.index("-----BEGIN CERTIFICATE-----")
+        return {paths["key"]: made.stdout[:begin], paths["certificate"]: made.stdout[begin:]}
+
     def uid(self, number):
         return self.policy["uidsAbove"] + number
 
@@ -309,6 +339,8 @@ class Guard:
         with tarfile.open(fileobj=made, mode="w") as tar:
             put(tar, "/etc/passwd", f"{people}{user}:x:{uid}:{uid}::/home/{user}:/bin/bash\n", 0, 0o644)
             put(tar, "/etc/group", f"{groups}{user}:x:{uid}:\n", 0, 0o644)
+            for path, text in self.identity(user, address).items():
+                put(tar, path, text, uid, 0o400)
             for path in self.policy["files"]:
                 with open(path, encoding="utf-8") as file:
                     text = file.read()

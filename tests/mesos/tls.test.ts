@@ -1,13 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { captured } from "../../lib/exec.ts";
 import { findDocker } from "../../local/docker.ts";
+import { eventually } from "../containers/harness.ts";
+import { Visitor } from "../hub/visitor.ts";
 import { losesLeadingMaster } from "./faults.ts";
 import { MesosCluster } from "./mesos-cluster.ts";
 
-const cluster = new MesosCluster(await findDocker(), "tw-mesos-tls", 14, [
+const d = await findDocker();
+const HUB_PORT = 8000 + 24000;
+const USERS = ["ann", "bob"] as const;
+const cluster = new MesosCluster(d, "tw-mesos-tls", 14, [
   "architecture=vanilla",
   "masterCount=3",
   "agentCount=2",
   "mesosTls=true",
+  ...["notebooks=hub", `hubPort=${HUB_PORT}`, "driverMemoryMiB=512", "notebookMemoryMiB=1536"],
+  `users=${JSON.stringify(Object.fromEntries(USERS.map((user) => [user, {}])))}`,
 ]);
 
 describe("mesosTls: Mesos' own connections by certificates of the cluster's authority", () => {
@@ -48,6 +56,43 @@ describe("mesosTls: Mesos' own connections by certificates of the cluster's auth
       expect(answer, to).toMatch(/RemoteDisconnected|ConnectionResetError/);
     }
     await expect(fetch(`http://127.0.0.1:${cluster.cluster.config.mesosMasterPort}/health`)).rejects.toThrow();
+  });
+
+  test("drivers of the hub's users are known by certificates for where they are, by keys that nobody else has", async () => {
+    const { output: said } = await cluster.cli("users");
+    const keys: string[] = [];
+    for (const user of USERS) {
+      const visitor = new Visitor(`http://127.0.0.1:${HUB_PORT}`, user);
+      await visitor.logIn(new RegExp(`^ {2}${user} +(\\S+)$`, "m").exec(said)?.[1] ?? "");
+      await eventually(`${user}'s server`, 180, () => visitor.hasServer(), Boolean);
+      const run = await visitor.kernel();
+      const job =
+        "from pyspark.sql import SparkSession\nspark = SparkSession.builder.getOrCreate()\nprint(spark.range(1000).repartition(4).count())";
+      expect(await run(job)).toBe("1000\n");
+      const frameworks = await cluster.frameworks();
+      const { pid = "" } = frameworks.find(({ principal, active }) => active && principal === `user.${user}`) ?? {};
+      const inside = (command: string) =>
+        captured(d.client, ["exec", `${cluster.name}-client-user-${user}`, "bash", "-c", command]);
+      const { output } = await inside(
+        "stat -c '%U %a' /etc/libprocess/key.pem; openssl x509 -in /etc/libprocess/certificate.pem -noout -ext subjectAltName",
+      );
+      expect(output).toMatch(new RegExp(`^${user} 400\n`));
+      expect(output).toContain(`IP Address:${/@(.*):/.exec(pid)?.[1]}\n`);
+      keys.push((await inside("cat /etc/libprocess/key.pem")).output);
+      // Nor is it heard without TLS what somebody says in their master's name.
+      const [leader = 0] = await cluster.leadingMasters();
+      const plain = await cluster.message(
+        `client-user-${user}`,
+        cluster.upid(`master-${leader}`),
+        pid,
+        "FrameworkErrorMessage",
+        "x",
+      );
+      expect(plain).toMatch(/RemoteDisconnected|ConnectionResetError/);
+      expect(await run("spark.stop()")).toBe("");
+    }
+    keys.push((await cluster.onClient(["cat", "/etc/libprocess/key.pem"])).output);
+    expect(new Set(keys).size).toBe(3);
   });
 
   test("the operator takes an agent out of service, and gives it back", async () => {

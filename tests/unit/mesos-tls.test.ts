@@ -7,14 +7,16 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
+import { issuerOf } from "../../cluster/authority.ts";
 import { mesosParts } from "../../cluster/images.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { http } from "../../cluster/probe.ts";
 import { targetsOf } from "../../cluster/services/prometheus/targets.ts";
 import { SPARK_UID } from "../../cluster/services/spark/spark.ts";
 import type { Cluster, Service } from "../../cluster/types.ts";
-import { placeholder } from "../../cluster/values.ts";
+import { fill, placeholder, type Value } from "../../cluster/values.ts";
 import type { RawConfig } from "../../config/validate.ts";
+import { ROOT } from "../../lib/root.ts";
 import { publishedLinks } from "../../render/compose.ts";
 import { renderService } from "../../render/content.ts";
 import { probeCommand } from "../../render/probe.ts";
@@ -72,6 +74,29 @@ describe("what speaks TLS by libprocess", () => {
     expect(String(agent.env.MESOS_executor_environment_variables)).not.toContain("SSL");
   });
 
+  test.each([
+    ["a laptop", { platform: "docker" }],
+    ["machines", { ...CLOUD, mesosSource: MESOS_SOURCE, sharedStorage: "none" }],
+  ] as const)(
+    "on %s masters know drivers of the hub's users by the guard's authority, and nobody else does",
+    (_, raw) => {
+      const cluster = define({ architecture: "docker-executors", notebooks: "hub", users: { ann: {} }, ...raw });
+      const guard = serviceOf(cluster, "hub-guard");
+      const { libprocess, env, files } = JSON.parse(contentOf(guard, "/etc/hub/guard.json"));
+      const authority = contentOf(guard, libprocess.authority);
+      const trusted = (name: string) => contentOf(serviceOf(cluster, name), "/etc/libprocess/authority.pem");
+      expect(trusted("mesos-master")).toBe(trusted("mesos-agent") + authority);
+      expect(trusted("jupyter")).toBe(trusted("mesos-agent"));
+      expect(trusted("hub-guard")).toBe(trusted("mesos-agent"));
+      // Neither it nor a key of the client's goes to a user's server.
+      const given = files.filter((path: string) => path.startsWith("/etc/libprocess"));
+      expect(given).toEqual(["/etc/libprocess/authority.pem"]);
+      expect(env).toMatchObject({ LIBPROCESS_SSL_ENABLED: "true", LIBPROCESS_SSL_KEY_FILE: libprocess.key });
+      const key = guard.files.find(({ path }) => path === libprocess.authorityKey);
+      expect([key?.mode, key?.uid ?? guard.uid]).toEqual(["0600", 0]);
+    },
+  );
+
   test("the pages are HTTPS to the gateway, to what measures them and to people", () => {
     const cluster = onDocker({ architecture: "vanilla", monitoring: true });
     const caddy = contentOf(serviceOf(cluster, "gateway"), "/etc/gateway/caddy.json");
@@ -99,7 +124,7 @@ test("is refused where it has no effect, or somebody would be left without a cer
   expect(rules({ architecture: "vanilla" })).toEqual([]);
   expect(rules({ architecture: "standalone" })).toEqual(["false in architecture standalone, which has no Mesos"]);
   expect(rules({ architecture: "marathon-standalone" })[0]).toContain("Marathon has not been tried with it");
-  expect(rules({ architecture: "vanilla", notebooks: "hub", users: ["ann"] })[0]).toContain("have no certificates");
+  expect(rules({ architecture: "vanilla", notebooks: "hub", users: { ann: {} } })).toEqual([]);
   expect(rules({ architecture: "vanilla", mesosFrameworks: ["flink"] })[0]).toContain("have no certificates");
 });
 
@@ -141,6 +166,40 @@ describe("a probe by HTTPS", () => {
     expect(await code(port, "b")).not.toBe(0);
     expect(await code(await shown("127.0.0.2"), "a")).not.toBe(0);
   });
+
+  test.each([
+    ["127.0.0.1/32", 0],
+    ["10.0.0.0/8", 1],
+  ])(
+    "hears drivers of the hub's users by an authority that may vouch for %s: exit code %j",
+    async (permitted, heard) => {
+      const issuer = issuerOf({ clusterName: "here" }, "drivers", permitted);
+      const path = (name: string) => join(folder, `${name}-${heard}.pem`);
+      const [authorityFile, authorityKey] = [path("issuer"), path("issuer-key")];
+      const filled = (value: Value): string => fill(value, () => "s".repeat(32));
+      writeFileSync(authorityFile, filled(issuer.certificate));
+      writeFileSync(authorityKey, filled(issuer.key));
+      const ask = `import json, sys
+sys.path.insert(0, sys.argv[1])
+import guard
+policy = {"libprocess": {"authority": sys.argv[2], "authorityKey": sys.argv[3], "certificate": "cert", "key": "key"}}
+print(json.dumps([guard.Guard(policy, None, None).identity("ann", "127.0.0.1") for _ in range(2)]))`;
+      const args = ["-Bc", ask, join(ROOT, "images/hub"), authorityFile, authorityKey];
+      const [ann, again] = JSON.parse((await promisify(execFile)("python3", args)).stdout);
+      expect(ann.key).not.toBe(again.key);
+      const shown = new X509Certificate(ann.cert);
+      expect([shown.subjectAltName, shown.ca]).toEqual(["IP Address:127.0.0.1", false]);
+      const port = await listen(
+        createServer(ann, (socket) => socket.once("data", () => socket.end("HTTP/1.0 200 OK\r\n\r\nyes"))),
+      );
+      const [program = "", ...words] = probeCommand(http("127.0.0.1", port, "/", "^yes", { authorityFile }));
+      const said = promisify(execFile)(program, words).then(
+        () => 0,
+        () => 1,
+      );
+      expect(await said).toBe(heard);
+    },
+  );
 
   test("hears nobody who speaks plain HTTP", async () => {
     const plain = createPlain((socket) => socket.once("data", () => socket.end("HTTP/1.0 200 OK\r\n\r\nyes")));

@@ -17,6 +17,7 @@ import { driverFiles, SPARK_ENV } from "../client/client.ts";
 import { isEncrypted } from "../gateway/entrance.ts";
 import { GATEWAY_COOKIES } from "../gateway/gateway.ts";
 import { defaultFs, HADOOP_CONF_DIR } from "../hdfs/hdfs.ts";
+import { guardOfDrivers } from "../mesos/libprocess.ts";
 import { userLogins } from "../mesos/mesos.ts";
 import { SPARK_TASK_USER } from "../mesos/principals.ts";
 import { outsideSandbox, SPARK_CONF_DIR, SPARK_PORT_RANGE, SPARK_UID } from "../spark/spark.ts";
@@ -157,7 +158,8 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
         ),
     ),
   );
-  const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } }, [], conf);
+  const tls = logins.length > 0 ? guardOfDrivers(ctx) : undefined;
+  const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } }, tls?.shown ?? [], conf);
   return {
     name: "hub-guard",
     machine: machine.name,
@@ -167,6 +169,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
     env: { TZ: c.timeZone },
     files: [
       ...files,
+      ...(tls?.own ?? []),
       {
         path: `${CONF}/guard.json`,
         content: {
@@ -195,6 +198,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             properties: `${SPARK_CONF_DIR}/spark-defaults.conf`,
             environment: SPARK_ENV,
             ...(hasHdfs(c) ? { hdfs: defaultFs(ctx) } : {}),
+            ...(tls ? { libprocess: tls.policy } : {}),
             ...(logins.length > 0 ? { mesos: { teams: hasTeams(c), logins: loginsByUser(logins) } } : {}),
             own: {
               // Executors are another user than the driver: what one of them made, the other may replace. Nobody else reaches the folder.

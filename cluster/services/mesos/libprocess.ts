@@ -1,7 +1,11 @@
 import type { Config } from "../../../config/schema.ts";
-import { identityOf, serviceAuthority } from "../../authority.ts";
+import { type Identity, identityOf, issuerOf, serviceAuthority } from "../../authority.ts";
+import type { Context } from "../../context.ts";
+import { hasHub } from "../../features.ts";
 import type { HttpProbe } from "../../probe.ts";
 import type { File, Machine } from "../../types.ts";
+import { text } from "../../values.ts";
+import { userBlock } from "../hub/addresses.ts";
 import { SPARK_UID } from "../spark/spark.ts";
 
 /** By what programs that talk by libprocess, masters, agents, executors, drivers and Marathon, are known to each other. */
@@ -12,6 +16,8 @@ type Certified = Tls & Pick<Config, "clusterName" | "networkCidr">;
 const FOLDER = "/etc/libprocess";
 /** Certificate of the authority by which they trust each other. */
 const AUTHORITY = `${FOLDER}/authority.pem`;
+/** The authority of the hub's guard. */
+const [ISSUER, ISSUER_KEY] = [`${FOLDER}/issuer.pem`, `${FOLDER}/issuer-key.pem`];
 /** Prefix of files of an agent's executors, which run as the user of their task. */
 export const EXECUTORS = "executor-";
 
@@ -61,6 +67,45 @@ export const libprocessFiles = (c: Certified, machine: Pick<Machine, "name" | "a
   ...mesosAuthority(c, AUTHORITY),
   ...identity(c, machine, name, ""),
 ];
+
+/**
+ * Who vouches for drivers of the hub's users: its guard, which alone knows a server's address when it starts it. On a laptop servers are in
+ * their block of the network, on a machine they are spoken to at the machine's address.
+ */
+export const usersAuthority = ({ config: c, platform, addresses }: Context): Identity =>
+  issuerOf(c, "drivers", platform.servers ? (addresses("client")[0] ?? "") : userBlock(c.networkCidr));
+
+/** `libprocessFiles` of a master, which speaks to drivers of the hub's users as well. */
+export function masterFiles(ctx: Context, machine: Machine): File[] {
+  const files = libprocessFiles(ctx.config, machine, "mesos-master");
+  if (!hasHub(ctx.config)) return files;
+  const both = text`${serviceAuthority(ctx.config)}${usersAuthority(ctx).certificate}`;
+  return files.map((file) => (file.path === AUTHORITY ? { ...file, content: { format: "text", text: both } } : file));
+}
+
+/** What the guard has of the drivers' TLS. */
+interface DriversGuard {
+  /** Files of its own, and those that it puts into users' servers. */
+  own: File[];
+  shown: File[];
+  /** Paths: of its authority, and of what it makes for a driver. */
+  policy: Readonly<Record<string, string>>;
+}
+
+/** What the hub's guard needs for `libprocessEnv` of users' drivers: whom those trust, and by what it vouches for them. */
+export function guardOfDrivers(ctx: Context): DriversGuard | undefined {
+  if (!ctx.config.mesosTls) return undefined;
+  const { certificate, key } = usersAuthority(ctx);
+  const policy = { authority: ISSUER, authorityKey: ISSUER_KEY, certificate: certificateFile(""), key: keyFile("") };
+  return {
+    policy,
+    shown: mesosAuthority(ctx.config, AUTHORITY),
+    own: [
+      { path: ISSUER, content: { format: "text", text: certificate }, mode: "0644" },
+      { path: ISSUER_KEY, content: { format: "text", text: key }, mode: "0600" },
+    ],
+  };
+}
 
 /**
  * By what executors are known to their agent that run as the user of their task: Mesos' library has no TLS without a key, and the agent's

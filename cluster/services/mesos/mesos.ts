@@ -28,6 +28,7 @@ import {
   libprocessEnv,
   libprocessFiles,
   libprocessTrust,
+  masterFiles,
 } from "./libprocess.ts";
 import { PRINCIPALS, SPARK_TASK_USER, taskUser, userPrincipal } from "./principals.ts";
 import {
@@ -222,7 +223,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     },
     files: [
       zkFile(ctx),
-      ...libprocessFiles(c, machine, "mesos-master"),
+      ...masterFiles(ctx, machine),
       json("credentials.json", {
         credentials: [...principals, PRINCIPALS.admin, ...(c.gateway || c.monitoring ? [PRINCIPALS.viewer] : [])].map(
           credential,
