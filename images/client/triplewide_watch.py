@@ -247,6 +247,17 @@ def notice_text() -> Optional[str]:
     )
 
 
+def cancel_jobs(sc: Any) -> None:
+    """Cancels the jobs that run, but those of streams: Spark's own way to do it is not asked when a kernel is interrupted."""
+    session = getattr(getattr(sys.modules.get("pyspark.sql"), "SparkSession", None), "_instantiatedSession", None)
+    streams = {query.runId for query in session.streams.active} if session else set()
+    spark = sc._jsc.sc()
+    for job in sc.statusTracker().getActiveJobsIds():
+        group = spark.statusStore().job(job).jobGroup()
+        if not (group.isDefined() and group.get() in streams):
+            spark.cancelJob(job)
+
+
 def hint_for(error: BaseException, sc: Any) -> Optional[str]:
     """What to do about an error, where its own text does not say it; None where there is nothing to add."""
     try:
@@ -374,7 +385,13 @@ class CellWatcher(Watcher):
         error = getattr(result, "error_in_exec", None)
         if isinstance(error, ModuleNotFoundError) and error.name:
             say(f"this Python has no {error.name.partition('.')[0]}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get")
-        hint = hint_for(error, active_context()) if error is not None else None
+        sc = active_context()
+        if isinstance(error, KeyboardInterrupt) and sc is not None:
+            try:
+                cancel_jobs(sc)
+            except Exception:  # Spark ends too
+                return
+        hint = hint_for(error, sc) if error is not None else None
         if hint:
             say(hint)
 

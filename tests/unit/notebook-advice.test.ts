@@ -164,3 +164,22 @@ for ask in (pyspark.Session().range, pyspark.SparkContext().parallelize, lambda:
     "nothing",
   ]);
 });
+
+test("a cell that is interrupted cancels its jobs, and leaves those of streams", () => {
+  const program = `${CONTEXT}
+cancelled = []
+groups = {1: None, 2: "a-stream", 3: "a-group"}
+def job(number):
+    return Of(jobGroup=lambda: Of(isDefined=lambda: groups[number] is not None, get=lambda: groups[number]))
+spark = Of(statusStore=lambda: Of(job=job), cancelJob=cancelled.append)
+sc = Of(statusTracker=lambda: Of(getActiveJobsIds=lambda: [1, 2, 3]), _jsc=Of(sc=lambda: spark))
+session = Of(streams=Of(active=[Of(runId="a-stream")]))
+sys.modules["pyspark.sql"] = Of(SparkSession=Of(_instantiatedSession=session))
+w.active_context = lambda: sc
+watcher = w.CellWatcher(Of(events=Of(register=lambda *_: None)))
+watcher.after_cell(Of(error_in_exec=ValueError("mine")))
+print(cancelled)
+watcher.after_cell(Of(error_in_exec=KeyboardInterrupt()))
+print(cancelled)`;
+  expect(ask(program)).toBe("[]\n[1, 3]");
+});
