@@ -94,6 +94,7 @@ export class Guests {
   private readonly started: string[] = [];
   private readonly taken: string[] = [];
   private readonly loops: string[] = [];
+  private readonly disks = new Map<string, Disk>();
   private readonly mounts: string[] = [];
   private readonly folder = mkdtempSync(join(tmpdir(), "machine-test-"));
   private client = "docker";
@@ -186,7 +187,8 @@ export class Guests {
   }
 
   /**
-   * Boots the bastion and the registry, gives that the cluster's images, and boots the other machines. All is prepared.
+   * Boots the bastion and the registry, gives that the cluster's images, and boots the other machines. All is prepared. Machines that have
+   * volumes get the ones that they had before.
    *
    * @param options Of `docker run`, by machine.
    * @param archives As for `pushImages`.
@@ -201,6 +203,12 @@ export class Guests {
     const boot = async (name: string, image: GuestImage, imageOf: (name: ImageName) => string): Promise<Guest> => {
       const guest = await this.boot(name, image, this.userData(name, imageOf), ...(options[name] ?? []));
       booted.set(name, guest);
+      const { volumeGb } = guest.machine;
+      if (volumeGb !== undefined) {
+        const disk = this.disks.get(name) ?? this.makeDisk(name, volumeGb);
+        this.disks.set(name, disk);
+        await guest.out(`[ -b /dev/vdb ] || mknod /dev/vdb b ${disk.number}`);
+      }
       return guest;
     };
     const first = await Promise.all([boot("bastion", "plain", noImage), boot("registry", "with-docker", noImage)]);
@@ -328,6 +336,12 @@ export class Guests {
   /** Takes a machine away, so that another one can have its name and address. */
   discard(name: string): Promise<void> {
     return this.remove(this.container(name));
+  }
+
+  /** Takes every machine away and leaves their volumes, and gives each secret another value: for the next that boot. */
+  async renew(): Promise<void> {
+    await Promise.all(this.cluster.machines.map(({ name }) => this.discard(name)));
+    for (const [name, value] of this.secrets) this.secrets.set(name, `new${value}`);
   }
 
   private async remove(container: string): Promise<void> {

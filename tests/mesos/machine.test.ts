@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { agentsOnMachines, scaleSite } from "../../cli/scale.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { withAgents } from "../../cluster/scaling.ts";
+import { libprocessTrust } from "../../cluster/services/mesos/libprocess.ts";
+import { ADMIN_LOGIN } from "../../cluster/services/mesos/mesos.ts";
 import { shellQuote } from "../../lib/quote.ts";
 import { ROOT } from "../../lib/root.ts";
 import { onMachines } from "../../machines/operator.ts";
@@ -13,7 +15,7 @@ import { askLeader } from "../../mesos/leader.ts";
 import { readAgents } from "../../mesos/state.ts";
 import { type Conversation, conversation, eavesdropped, eventually } from "../containers/harness.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
-import { type Guest, Guests, missing } from "../machine/guests.ts";
+import { canHaveVolumes, type Guest, Guests, missing } from "../machine/guests.ts";
 import { RESULT } from "../scale/scaled.ts";
 import { forMachines } from "./for-machines.ts";
 
@@ -25,6 +27,7 @@ import { forMachines } from "./for-machines.ts";
 const MINUTES = 60_000;
 const { MESOS_SOURCE: source } = process.env;
 const reason = source === undefined ? "no Mesos: set MESOS_SOURCE" : await missing();
+const volumes = canHaveVolumes();
 const JUPYTER = "triplewide-jupyter";
 
 /** A job that says as whom its tasks ran. */
@@ -49,7 +52,8 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
       agentCount: 2,
       idleMinutes: 0,
       ...{ agentCpus: 2, agentMemoryMiB: 3000, executorMemoryMiB: 512, executorMemoryOverheadMiB: 384 },
-      dataVolumes: false,
+      dataVolumes: volumes,
+      ...{ registryVolumeGb: 3, clientVolumeGb: 1, masterVolumeGb: 1 },
       mesosTls: true,
       mesosSource: mesos.mesosSource,
       ...(process.env.PIP_INDEX_URL ? { pythonIndex: process.env.PIP_INDEX_URL } : {}),
@@ -178,4 +182,33 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     await session.until(`again: ${RESULT}`);
     expect(await activeAgents()).toHaveLength(2);
   });
+
+  test.skipIf(!volumes)(
+    "every secret is replaced, as `rotate all` has it: data stays, and old logins open nothing",
+    async () => {
+      const { mesosMasterPort } = cluster.config;
+      const { authorityFile } = libprocessTrust(cluster.config);
+      /** What the master answers whoever logs in as the operator. */
+      const asOperator = (secret: string) =>
+        at("master-1").sh(
+          `curl -s -o /dev/null -w '%{http_code}' --cacert ${authorityFile} -K - https://${master.address}:${mesosMasterPort}/metrics/snapshot`,
+          `user = "admin:${secret}"`,
+        );
+      const admin = guests.secrets.get("mesos-admin") ?? "";
+      expect(await at("master-1").out(`cat ${ADMIN_LOGIN}`)).toBe(`admin:${admin}`);
+      expect((await asOperator(admin)).output).toBe("200");
+      await session.end();
+      await ssh.close();
+      await at("client").out(`docker exec ${JUPYTER} bash -c 'echo kept >/home/spark/work/kept'`);
+
+      await guests.renew();
+      for (const [name, one] of await guests.bootAll({}, mesos.archives)) guest.set(name, one);
+      ssh = guests.ssh();
+      expect(await activeAgents()).toHaveLength(2);
+      expect((await asOperator(admin)).output).toBe("401");
+      expect((await asOperator(`new${admin}`)).output).toBe("200");
+      expect(await at("client").out(`docker exec ${JUPYTER} cat /home/spark/work/kept`)).toBe("kept");
+      expect((await python(JOB)).output).toContain("JOB {1000} 499500");
+    },
+  );
 });
