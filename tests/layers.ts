@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { findDocker } from "../local/docker.ts";
 import { findChromium } from "./browser/browser.ts";
+import { realCloud } from "./engine/real-cloud.ts";
 
 /** The layers of tests, from pure logic to real machines. */
 export interface Layer {
@@ -10,6 +11,8 @@ export interface Layer {
   dir: string;
   /** Seconds that one test or hook may take. */
   timeoutSeconds: number;
+  /** Whether its files run at the same time, and more of their concurrent tests: they share neither Docker nor a cloud. @default they do not */
+  together?: () => Promise<boolean>;
   /** Runs only where it is asked for by its name: too long for every run. @default it is part of `all` */
   byName?: true;
   /** Why the layer cannot run here; empty when it can. */
@@ -18,6 +21,13 @@ export interface Layer {
 
 const run = promisify(execFile);
 const nothing = async (): Promise<string> => "";
+const always = async (): Promise<boolean> => true;
+/** Of a real cloud two files would each want all that it has. */
+const noRealCloud = (): Promise<boolean> =>
+  realCloud().then(
+    ({ cloud }) => cloud === undefined,
+    () => false,
+  );
 
 async function noDocker(): Promise<string> {
   try {
@@ -55,12 +65,20 @@ async function noMesos(): Promise<string> {
 }
 
 export const layers: Layer[] = [
-  { name: "unit", what: "config, definition, renderers", dir: "tests/unit", timeoutSeconds: 30, missing: nothing },
+  {
+    name: "unit",
+    what: "config, definition, renderers",
+    dir: "tests/unit",
+    timeoutSeconds: 30,
+    together: always,
+    missing: nothing,
+  },
   {
     name: "components",
     what: "Pulumi components under its mock runtime",
     dir: "tests/components",
     timeoutSeconds: 60,
+    together: always,
     missing: nothing,
   },
   {
@@ -145,6 +163,7 @@ export const layers: Layer[] = [
     what: "the real Pulumi engine, on an OpenStack in memory and on a real one",
     dir: "tests/engine",
     timeoutSeconds: 1500,
+    together: noRealCloud,
     missing: noEngine,
   },
   {

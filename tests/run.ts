@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { ROOT } from "../lib/root.ts";
-import { layers } from "./layers.ts";
+import { type Layer, layers } from "./layers.ts";
 
 /**
  * Runs the test layers one after the other and prints an honest summary. A layer that cannot run here is reported as
@@ -74,7 +74,8 @@ function environment(): NodeJS.ProcessEnv {
   return stdout ? { ...process.env, PATH: `${dirname(stdout.trim())}:${process.env.PATH}` } : process.env;
 }
 
-async function vitest(files: string, timeoutMs: number, report: string): Promise<number> {
+async function vitest({ dir: files, timeoutSeconds, together }: Layer, report: string): Promise<number> {
+  const timeoutMs = timeoutSeconds * 1000;
   const args = [
     join(ROOT, "node_modules/vitest/vitest.mjs"),
     "run",
@@ -87,9 +88,9 @@ async function vitest(files: string, timeoutMs: number, report: string): Promise
     "--reporter=default",
     "--reporter=json",
     `--outputFile.json=${report}`,
-    // Layers above the first use one machine's Docker or cloud: one file after the other. The others use every core; by itself Vitest
-    // leaves one to whoever watches it.
-    ...(files === "tests/unit" || files === "tests/components" ? ["--maxWorkers=100%"] : ["--no-file-parallelism"]),
+    // Most layers use one machine's Docker: one file after the other. The others use every core; by itself Vitest leaves one to whoever
+    // watches it. Concurrent tests wait for a provider most of the time.
+    ...((await together?.()) ? ["--maxWorkers=100%", "--maxConcurrency=10"] : ["--no-file-parallelism"]),
     // Pure logic is loaded once for each core, not once for each file: its tests put back what they change of a process.
     ...(files === "tests/unit" ? ["--no-isolate"] : []),
   ];
@@ -130,7 +131,7 @@ for (const layer of layers) {
   process.stdout.write(`\n== ${layer.name}: ${layer.what}\n`);
   const start = Date.now();
   const report = join(dir, `${layer.name}.json`);
-  const code = await vitest(layer.dir, layer.timeoutSeconds * 1000, report);
+  const code = await vitest(layer, report);
   const seconds = (Date.now() - start) / 1000;
   try {
     const json: VitestReport = JSON.parse(readFileSync(report, "utf8"));
