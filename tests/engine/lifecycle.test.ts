@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect } from "vitest";
+import { expect } from "vitest";
 import { lastUpIn, OWN_MESSAGE } from "../../cli/stack.ts";
 import { otherChanges, SERVERS_ALONE } from "../../cli/update.ts";
 import { expectSuccess, instances, test } from "./on-cloud.ts";
 import type { Outcome } from "./stack.ts";
 
-/** The program on the real engine with the real provider, against an OpenStack in memory. */
+/** The program on the real engine with the real provider, against an OpenStack in memory. In one group: those run one after the other. */
 
 test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async ({ cloud, stackOf }) => {
   const door = { tls: "own", domain: "demo.example.org", dnsZone: "example.org", userCidrs: ["198.51.100.0/24"] };
@@ -198,107 +198,101 @@ test("secrets are replaced: where several machines hold one, all servers go firs
   expect(cloud.leftovers()).toEqual([]);
 });
 
-describe("a change of every machine", () => {
-  test("masters go one at a time, whatever the number of workers; data and addresses stay", async ({
-    cloud,
-    stackOf,
-  }) => {
-    const stack = await stackOf({ masterCount: 3, agentCount: 3, agentBatchSize: 2 });
-    expectSuccess(await stack.up());
-    const kept = cloud.leftovers().filter((line) => /^(port|volume|floatingip)/.test(line));
+test("a change of every machine: masters go one at a time, whatever the number of workers; data and addresses stay", async ({
+  cloud,
+  stackOf,
+}) => {
+  const stack = await stackOf({ masterCount: 3, agentCount: 3, agentBatchSize: 2 });
+  expectSuccess(await stack.up());
+  const kept = cloud.leftovers().filter((line) => /^(port|volume|floatingip)/.test(line));
 
-    stack.configure({ aptMirror: "http://mirror.example.org/debian" });
-    const preview = await stack.preview();
-    // Fewer workers than machines that wait: what waits must hold none of them.
-    const up = await stack.up("--parallel", "2");
-    expectSuccess(up);
-    expect(up.changes.toSorted()).toEqual(preview.changes.toSorted());
-    expect(up.changes.filter((line) => !line.includes(" Instance "))).toEqual([]);
-    expect(cloud.leftovers().filter((line) => /^(port|volume|floatingip)/.test(line))).toEqual(kept);
+  stack.configure({ aptMirror: "http://mirror.example.org/debian" });
+  const preview = await stack.preview();
+  // Fewer workers than machines that wait: what waits must hold none of them.
+  const up = await stack.up("--parallel", "2");
+  expectSuccess(up);
+  expect(up.changes.toSorted()).toEqual(preview.changes.toSorted());
+  expect(up.changes.filter((line) => !line.includes(" Instance "))).toEqual([]);
+  expect(cloud.leftovers().filter((line) => /^(port|volume|floatingip)/.test(line))).toEqual(kept);
 
-    const masters = instances(up).filter((line) => line.includes("demo-master"));
-    expect(
-      masters.filter((line) => line.startsWith("delete-replaced") || line.startsWith("create-replacement")),
-    ).toEqual(
-      ["demo-master-1", "demo-master-2", "demo-master-3"].flatMap((name) => [
-        `delete-replaced Instance ${name}`,
-        `create-replacement Instance ${name}`,
-      ]),
-    );
-    const created = instances(up).filter((line) => line.startsWith("create-replacement"));
-    const place = (name: string): number => created.indexOf(`create-replacement Instance demo-${name}`);
-    expect(place("bastion")).toBeLessThan(place("registry"));
-    expect(place("registry")).toBeLessThan(place("master-1"));
-    for (const n of [1, 2, 3]) {
-      expect(place("master-3")).toBeLessThan(place(`agent-${n}`));
-      expect(place(`agent-${n}`)).toBeLessThan(place("client"));
-    }
-    expectSuccess(await stack.destroy());
-    expect(cloud.leftovers()).toEqual([]);
-  });
-
-  test("one that does not become ready stops it: the others stay untouched, and the next update goes on", async ({
-    cloud,
-    stackOf,
-  }) => {
-    const stack = await stackOf({ masterCount: 3, agentCount: 2 });
-    expectSuccess(await stack.up());
-    const before = new Map(
-      ["master-1", "master-2", "master-3", "agent-1"].map((n) => [n, cloud.server(`demo-${n}`)?.id]),
-    );
-
-    cloud.failsOnceUp.add("demo-master-1");
-    stack.configure({ aptMirror: "http://mirror.example.org/debian" });
-    const failed = await stack.up();
-    expect(failed.code).not.toBe(0);
-    expect(failed.text).toMatch(/demo-master-1\)?:[\s\S]*master-1: /);
-    expect(cloud.server("demo-master-1")?.id).not.toBe(before.get("master-1"));
-    for (const name of ["master-2", "master-3", "agent-1"]) {
-      expect(cloud.server(`demo-${name}`)?.id, name).toBe(before.get(name));
-    }
-    // What people need to find out why is still there.
-    expect((await stack.outputs()).sshConfig).toContain("demo-bastion");
-
-    const next = await stack.up();
-    expectSuccess(next);
-    expect(instances(next).filter((line) => line.startsWith("create-replacement")).length).toBe(3 + 2 + 1);
-    expect((await stack.up()).changes).toEqual([]);
-    expectSuccess(await stack.destroy());
-    expect(cloud.leftovers()).toEqual([]);
-  });
+  const masters = instances(up).filter((line) => line.includes("demo-master"));
+  expect(masters.filter((line) => line.startsWith("delete-replaced") || line.startsWith("create-replacement"))).toEqual(
+    ["demo-master-1", "demo-master-2", "demo-master-3"].flatMap((name) => [
+      `delete-replaced Instance ${name}`,
+      `create-replacement Instance ${name}`,
+    ]),
+  );
+  const created = instances(up).filter((line) => line.startsWith("create-replacement"));
+  const place = (name: string): number => created.indexOf(`create-replacement Instance demo-${name}`);
+  expect(place("bastion")).toBeLessThan(place("registry"));
+  expect(place("registry")).toBeLessThan(place("master-1"));
+  for (const n of [1, 2, 3]) {
+    expect(place("master-3")).toBeLessThan(place(`agent-${n}`));
+    expect(place(`agent-${n}`)).toBeLessThan(place("client"));
+  }
+  expectSuccess(await stack.destroy());
+  expect(cloud.leftovers()).toEqual([]);
 });
 
-/** More of them are in the layer `sweep`. */
-describe("a fault in the middle", () => {
-  test("Nova is down for a while: the second run completes", async ({ cloud, stackOf }) => {
-    const stack = await stackOf();
-    cloud.faults.push({ method: "POST", path: /\/servers$/, status: 503, times: 40 });
-    expect((await stack.up()).code).not.toBe(0);
-    cloud.faults.length = 0;
-    expectSuccess(await stack.up());
-    expect((await stack.up()).changes).toEqual([]);
-    expectSuccess(await stack.destroy());
-    expect(cloud.leftovers()).toEqual([]);
-  });
+test("a change of every machine: one that does not become ready stops it: the others stay untouched, and the next update goes on", async ({
+  cloud,
+  stackOf,
+}) => {
+  const stack = await stackOf({ masterCount: 3, agentCount: 2 });
+  expectSuccess(await stack.up());
+  const before = new Map(
+    ["master-1", "master-2", "master-3", "agent-1"].map((n) => [n, cloud.server(`demo-${n}`)?.id]),
+  );
 
-  test("the engine is killed while servers are made: recover finds them, and the next run completes", async ({
-    cloud,
-    stackOf,
-  }) => {
-    const stack = await stackOf();
-    const update = stack.start();
-    const made = (): number => cloud.requests.filter((line) => line === "POST /compute/v2.1/servers").length;
-    while (made() < 3) await sleep(100);
-    expect(await stack.killAndRecover(update)).toMatch(/Instance demo-[\w-]+: there \(/);
-    expectSuccess(await stack.up());
-    // A server that nobody saw come up may be made again, but never is there a second one beside it.
-    const there = cloud.leftovers().filter((line) => /^(server|port|volume) ./.test(line) && line !== "port ");
-    expect(there).toEqual([...new Set(there)]);
-    expect((await stack.up()).changes).toEqual([]);
-    expect((await stack.state()).deployment.pending_operations ?? []).toEqual([]);
-    expectSuccess(await stack.destroy());
-    expect(cloud.leftovers()).toEqual([]);
-  });
+  cloud.failsOnceUp.add("demo-master-1");
+  stack.configure({ aptMirror: "http://mirror.example.org/debian" });
+  const failed = await stack.up();
+  expect(failed.code).not.toBe(0);
+  expect(failed.text).toMatch(/demo-master-1\)?:[\s\S]*master-1: /);
+  expect(cloud.server("demo-master-1")?.id).not.toBe(before.get("master-1"));
+  for (const name of ["master-2", "master-3", "agent-1"]) {
+    expect(cloud.server(`demo-${name}`)?.id, name).toBe(before.get(name));
+  }
+  // What people need to find out why is still there.
+  expect((await stack.outputs()).sshConfig).toContain("demo-bastion");
+
+  const next = await stack.up();
+  expectSuccess(next);
+  expect(instances(next).filter((line) => line.startsWith("create-replacement")).length).toBe(3 + 2 + 1);
+  expect((await stack.up()).changes).toEqual([]);
+  expectSuccess(await stack.destroy());
+  expect(cloud.leftovers()).toEqual([]);
+});
+
+// More faults are in the layer `sweep`.
+test("a fault in the middle: Nova is down for a while: the second run completes", async ({ cloud, stackOf }) => {
+  const stack = await stackOf();
+  cloud.faults.push({ method: "POST", path: /\/servers$/, status: 503, times: 40 });
+  expect((await stack.up()).code).not.toBe(0);
+  cloud.faults.length = 0;
+  expectSuccess(await stack.up());
+  expect((await stack.up()).changes).toEqual([]);
+  expectSuccess(await stack.destroy());
+  expect(cloud.leftovers()).toEqual([]);
+});
+
+test("a fault in the middle: the engine is killed while servers are made: recover finds them, and the next run completes", async ({
+  cloud,
+  stackOf,
+}) => {
+  const stack = await stackOf();
+  const update = stack.start();
+  const made = (): number => cloud.requests.filter((line) => line === "POST /compute/v2.1/servers").length;
+  while (made() < 3) await sleep(100);
+  expect(await stack.killAndRecover(update)).toMatch(/Instance demo-[\w-]+: there \(/);
+  expectSuccess(await stack.up());
+  // A server that nobody saw come up may be made again, but never is there a second one beside it.
+  const there = cloud.leftovers().filter((line) => /^(server|port|volume) ./.test(line) && line !== "port ");
+  expect(there).toEqual([...new Set(there)]);
+  expect((await stack.up()).changes).toEqual([]);
+  expect((await stack.state()).deployment.pending_operations ?? []).toEqual([]);
+  expectSuccess(await stack.destroy());
+  expect(cloud.leftovers()).toEqual([]);
 });
 
 test("protected data refuses destroy before anything is touched", async ({ cloud, stackOf }) => {
