@@ -420,14 +420,13 @@ async function checkVolumes(cloud: Cloud, cluster: Cluster, findings: Findings):
   const c = cluster.config;
   if (cluster.quota.volumes === 0) return;
   if (!(await cloud.has("volume"))) {
-    const none = NO_CINDER;
     if (cluster.machines.some((m) => m.volumeGb !== undefined)) {
       const without = "state then lies on the machines' own disks and goes when a machine is replaced";
-      findings.refuse("dataVolumes", true, none, `set dataVolumes to false; ${without}`);
+      findings.refuse("dataVolumes", true, NO_CINDER, `set dataVolumes to false; ${without}`);
     }
     if (c.bootVolumeGb !== undefined) refuseBootVolume(c.bootVolumeGb, findings);
     if (c.scratchGb !== undefined) {
-      findings.refuse("scratchGb", c.scratchGb, none, "remove it, and name an agentFlavor with a larger disk");
+      findings.refuse("scratchGb", c.scratchGb, NO_CINDER, "remove it, and name an agentFlavor with a larger disk");
     }
     return;
   }

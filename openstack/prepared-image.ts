@@ -394,8 +394,8 @@ class Build {
       name: this.#name,
       size: sizeGb,
       imageRef: plan.source.id,
-      ...(type === undefined ? {} : { volume_type: type }),
-      ...(zone === undefined ? {} : { availability_zone: zone }),
+      volume_type: type,
+      availability_zone: zone,
     });
     report(`volume ${this.#name} is made of ${plan.source.name}`);
     await this.#available(id);

@@ -261,11 +261,11 @@ def cancel_jobs(sc: Any) -> None:
 def hint_for(error: BaseException, sc: Any) -> Optional[str]:
     """What to do about an error, where its own text does not say it; None where there is nothing to add."""
     try:
-        # Where Java has no words, the places that it came by say what it was.
         if is_stopped(error):
             return STOPPED
         if sc is None:
             return None
+        # Where Java has no words, the places that it came by say what it was.
         return after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
     except Exception:  # Java's text is Java's to give; without it there is nothing to say
         return None

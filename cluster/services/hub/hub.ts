@@ -158,7 +158,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
         ),
     ),
   );
-  const tls = logins.length > 0 ? guardOfDrivers(ctx) : undefined;
+  const tls = guardOfDrivers(ctx);
   const files = driverFiles({ ...ctx, spark: { ...ctx.spark, conf, env } }, tls?.shown ?? [], conf);
   return {
     name: "hub-guard",

@@ -72,7 +72,7 @@ export const libprocessFiles = (c: Certified, machine: Pick<Machine, "name" | "a
  * Who vouches for drivers of the hub's users: its guard, which alone knows a server's address when it starts it. On a laptop servers are in
  * their block of the network, on a machine they are spoken to at the machine's address.
  */
-export const usersAuthority = ({ config: c, platform, addresses }: Context): Identity =>
+const usersAuthority = ({ config: c, platform, addresses }: Context): Identity =>
   issuerOf(c, "drivers", platform.servers ? (addresses("client")[0] ?? "") : userBlock(c.networkCidr));
 
 /** `libprocessFiles` of a master, which speaks to drivers of the hub's users as well. */
