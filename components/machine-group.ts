@@ -7,6 +7,7 @@ import type { Group, Machine } from "../cluster/types.ts";
 import {
   CLUSTER_KEY,
   CONFIG_KEY,
+  dataVolumeName,
   type ExistingMachine,
   HOST_KEY_KEY,
   IMAGE_ID_KEY,
@@ -160,7 +161,7 @@ export class MachineGroup extends pulumi.ComponentResource {
     return new Volume(
       child,
       {
-        name: `${resourceName(args.clusterName, machine.name)}-data`,
+        name: dataVolumeName(args.clusterName, machine.name),
         size: gigabytes,
         ...(args.volumeType ? { volumeType: args.volumeType } : {}),
         ...(machine.volumeZone ? { availabilityZone: machine.volumeZone } : {}),

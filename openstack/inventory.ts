@@ -43,13 +43,17 @@ export interface ExistingMachine {
   fault?: string;
 }
 
-/** Name of a machine's server, of its port and of its volume. */
+/** Name of a machine's server and of its port. */
 export function resourceName(clusterName: string, machine: string): string {
   return `${clusterName}-${machine}`;
 }
 
+/** Name of a machine's data volume. */
+export const dataVolumeName = (clusterName: string, machine: string): string =>
+  `${resourceName(clusterName, machine)}-data`;
+
 /**
- * The machine that a server, port or volume of this name belongs to. `undefined` where the name belongs to another
+ * The machine that a server or port of this name belongs to. `undefined` where the name belongs to another
  * cluster, also one whose name begins with ours (`lab` and `lab-two`), or where no machine has such a name.
  */
 export function machineOf(clusterName: string, name: string): string | undefined {

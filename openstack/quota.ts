@@ -3,7 +3,7 @@ import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import type { Findings } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
-import { type ExistingMachine, resourceName } from "./inventory.ts";
+import { dataVolumeName, type ExistingMachine, resourceName } from "./inventory.ts";
 import { serverGroups } from "./server-groups.ts";
 
 /**
@@ -184,7 +184,7 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
   const sizes = new Map(volumes.map((v) => [v.name, v.size]));
   let [count, gigabytes] = [0, 0];
   for (const { name, volumeGb, scratchGb } of cluster.machines) {
-    const size = sizes.get(resourceName(cluster.name, name));
+    const size = sizes.get(dataVolumeName(cluster.name, name));
     if (c.bootVolumeGb !== undefined && existing.get(name)?.serverId === undefined) {
       count++;
       gigabytes += c.bootVolumeGb;

@@ -529,7 +529,7 @@ describe("quota", () => {
       const name = `lab-${m.name}`;
       fake.addServer("lab", m.name, { flavor: { id: m.group === "agent" ? "3" : "2" } });
       s.ports.push({ id: `port-${m.name}`, name, project_id: IDS.project });
-      if (m.volumeGb !== undefined) s.volumes.push({ id: name, name, size: m.volumeGb });
+      if (m.volumeGb !== undefined) s.volumes.push({ id: name, name: `${name}-data`, size: m.volumeGb });
     }
     for (const kind of [s.networks, s.subnets, s.routers])
       kind.push({ id: "lab", name: "lab", project_id: IDS.project });
