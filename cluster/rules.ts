@@ -301,7 +301,6 @@ function features(c: Config, refuse: Refuse): void {
   unrepeated(c, "mesosFrameworks", refuse);
   for (const name of c.mesosFrameworks) {
     if (name === c.mesosRole || RESERVED_PRINCIPALS.includes(name)) {
-      members(c, refuse);
       const taken = [...new Set([...RESERVED_PRINCIPALS, c.mesosRole])].join(", ");
       refuse("mesosFrameworks", `other than ${taken}, which this cluster itself uses`, "choose another name", name);
     }

@@ -58,6 +58,15 @@ describe("teams of a config", () => {
     ]);
   });
 
+  test("are said to be wrong once, whatever else is wrong", () => {
+    const hub = { platform: "docker", notebooks: "hub", users: { ada: {} }, mesosFrameworks: ["spark", "agent"] };
+    expect(found({ ...hub, teams: { ml: { ...ml, users: ["eve"] } } })).toEqual([
+      ["mesosFrameworks", "spark", expect.stringContaining("other than")],
+      ["mesosFrameworks", "agent", expect.stringContaining("other than")],
+      ["teams", "ml: eve", "with people of the key users (ada)"],
+    ]);
+  });
+
   test("may have agents of their own, which count for them and for nobody else", () => {
     const own = { count: 1, cpus: 4, memoryMiB: 8192, team: "ml" };
     expect(found({ teams: { ml: { ...ml, cpus: 12 }, bi }, agentGroups: { own } })).toEqual([]);
