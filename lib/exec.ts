@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { EXIT_INTERRUPTED } from "./errors.ts";
+import { EXIT_FAILED, EXIT_INTERRUPTED } from "./errors.ts";
 
 export interface InteractiveOptions {
   /** Ends the program when aborted. */
@@ -26,7 +26,7 @@ export function interactive(
     child.on("error", reject);
     child.on("close", (code, killedBy) => {
       signal?.removeEventListener("abort", stop);
-      resolve(code ?? (killedBy ? EXIT_INTERRUPTED : 1));
+      resolve(code ?? (killedBy ? EXIT_INTERRUPTED : EXIT_FAILED));
     });
   });
 }
@@ -48,17 +48,18 @@ export function captured(
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     let output = "";
-    const add = (chunk: Buffer): void => {
-      output += chunk.toString();
-    };
-    child.stdout.on("data", add);
-    child.stderr.on("data", add);
+    for (const stream of [child.stdout, child.stderr]) {
+      // Not each chunk by itself: a character may begin in one and end in the next.
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+      });
+    }
     const stop = (): void => void child.kill("SIGTERM");
     signal?.addEventListener("abort", stop, { once: true });
     child.on("error", reject);
     child.on("close", (code) => {
       signal?.removeEventListener("abort", stop);
-      resolve({ code: code ?? 1, output });
+      resolve({ code: code ?? EXIT_FAILED, output });
     });
   });
 }

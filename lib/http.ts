@@ -25,7 +25,7 @@ export interface HttpRequest {
   body?: string;
   /** For the whole exchange. Until the connection stands, 10 s at most. */
   timeoutMs: number;
-  /** Redirects that are followed; default 0: they are answers. */
+  /** Redirects that are followed; default 0: they are answers. Another origin is not told `authorization`. */
   redirects?: number;
   /** Whether only status and headers matter: the body is then not read. */
   headersOnly?: boolean;
@@ -38,7 +38,7 @@ export interface HttpRequest {
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;
-  /** At most the first 64 MiB. */
+  /** A longer one than 64 MiB is no answer: `send` rejects. */
   body: string;
 }
 
@@ -79,11 +79,14 @@ export class Http {
     const late = AbortSignal.timeout(options.timeoutMs);
     const signal = options.signal ? AbortSignal.any([late, options.signal]) : late;
     let target = new URL(url);
+    let headers = options.headers ?? {};
     for (let left = options.redirects ?? 0; ; left--) {
-      const answer = await this.#once(target, options, signal);
+      const answer = await this.#once(target, { ...options, headers }, signal);
       const location = answer.headers.location;
       if (left <= 0 || !location || ![301, 302, 303, 307, 308].includes(answer.status)) return answer;
-      target = new URL(location, target);
+      const next = new URL(location, target);
+      if (next.origin !== target.origin) headers = withoutLogin(headers);
+      target = next;
     }
   }
 
@@ -149,6 +152,10 @@ export class Http {
   }
 }
 
+/** A login is meant for who was asked first, and not for whom that one names. */
+const withoutLogin = (headers: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== "authorization"));
+
 /** Node trusts a list of its own; `curl`, Docker and Pulumi's provider trust the system's. Here, both count. */
 function trusted(): string[] {
   trustedOnce ??= [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
@@ -178,6 +185,10 @@ export function explain(error: unknown): string {
   }
 }
 
+/** Whether a host, with or without a port, is this machine, to which nothing is said over a network. */
+export const isLoopback = (host: string): boolean => /^(localhost|127\.[\d.]+)(:|$)/.test(host);
+
+/** Whether a request failed because its server's certificate is not trusted. */
 export function isCertificateError(error: unknown): boolean {
   const code = String((error as { code?: unknown }).code ?? "");
   return /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)/.test(code);

@@ -1,4 +1,4 @@
-import { Http } from "../lib/http.ts";
+import { Http, isLoopback } from "../lib/http.ts";
 
 /** What registries of images say without a login: Docker pulls, and knows the logins. */
 
@@ -34,7 +34,7 @@ function parts(image: string): { host: string; repository: string; tag: string }
 export async function digestOfTag(image: string, signal: AbortSignal): Promise<string | undefined> {
   const { host, repository, tag } = parts(image);
   // As Docker does: without TLS on this machine alone.
-  const scheme = /^(localhost|127\.[\d.]+)(:|$)/.test(host) ? "http" : "https";
+  const scheme = isLoopback(host) ? "http" : "https";
   const http = new Http();
   const ask = (headers: Record<string, string>) =>
     http.send(`${scheme}://${host}/v2/${repository}/manifests/${tag}`, {

@@ -3,7 +3,8 @@ import { architectureOf, hasMesos } from "../cluster/architectures/index.ts";
 import { hasRegistry } from "../cluster/features.ts";
 import { IMAGE_NAMES, imageRecord } from "../cluster/image-catalogue.ts";
 import { type Config, required } from "../config/schema.ts";
-import { explain, Http, type HttpAnswer, isCertificateError } from "../lib/http.ts";
+import { HIDDEN } from "../config/secrets.ts";
+import { explain, Http, type HttpAnswer, isCertificateError, isLoopback } from "../lib/http.ts";
 import type { Findings } from "./findings.ts";
 
 /**
@@ -97,11 +98,16 @@ async function checkRegistry(http: Http, c: Config, findings: Findings, timeoutM
   const [host = ""] = registry.split("/");
   // A bare name is a user of Docker's default registry, which Docker finds by itself.
   if (!/[.:]/.test(host) && host !== "localhost") return;
-  const password = c.registryPassword === "(secret)" ? "" : c.registryPassword;
+  const password = c.registryPassword === HIDDEN ? "" : c.registryPassword;
   const login = Buffer.from(`${c.registryUser}:${password}`).toString("base64");
-  const headers: Record<string, string> = c.registryUser && password ? { authorization: `Basic ${login}` } : {};
-  const ask = (scheme: string): Promise<HttpAnswer> =>
-    http.send(`${scheme}://${host}/v2/`, { timeoutMs, headers, redirects: 5 });
+  const known = Boolean(c.registryUser && password);
+  let shown = false;
+  const ask = (scheme: "http" | "https"): Promise<HttpAnswer> => {
+    // Without TLS a password goes to this machine alone: anybody else on the way would read it.
+    shown = known && (scheme === "https" || isLoopback(host));
+    const headers: Record<string, string> = shown ? { authorization: `Basic ${login}` } : {};
+    return http.send(`${scheme}://${host}/v2/`, { timeoutMs, headers, redirects: 5 });
+  };
   let answer: HttpAnswer;
   try {
     answer = await ask("https").catch((error: unknown) => {
@@ -122,10 +128,10 @@ async function checkRegistry(http: Http, c: Config, findings: Findings, timeoutM
     return;
   }
   const challenge = String(answer.headers["www-authenticate"] ?? "");
-  if (answer.status === 401 && headers.authorization && /^basic/i.test(challenge)) {
+  if (answer.status === 401 && shown && /^basic/i.test(challenge)) {
     findings.refuse(
       "registryPassword",
-      "(secret)",
+      HIDDEN,
       `${host} refuses it for user ${c.registryUser}`,
       "set the right one with pulumi config set --secret registryPassword",
     );

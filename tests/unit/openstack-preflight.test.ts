@@ -734,6 +734,10 @@ describe("sources", () => {
     expect(line).toContain(`registryPassword: got "(secret)"; ${new URL(url).host} refuses it for user me`);
     expect(line).not.toContain('pass"');
     expect(asked.at(-1)).toBe(`GET /v2/ Basic ${Buffer.from("me:pass").toString("base64")}`);
+    // Without TLS a registry elsewhere is not told the password, and so does not refuse it either. This address leads here, too.
+    const elsewhere = `0.0.0.0:${new URL(url).port}/team`;
+    expect((await check({ registry: elsewhere, ...login })).warnings).toEqual([]);
+    expect(asked.at(-1)).toBe("GET /v2/");
     answers = {};
     expect((await problems({ registry }))[0]).toContain("its server answers 404 where a registry says 200 or 401");
     expect((await problems({ registry: "127.0.0.1:1/x" }))[0]).toContain("registry: got");
