@@ -7,7 +7,7 @@ import { pinnedVersions } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
 import { type BackupRequest, restore as readBackup, backup as writeBackup } from "../local/backup.ts";
 import { findDocker } from "../local/docker.ts";
-import { find, projectOf } from "../local/project.ts";
+import { projectOf, runningContainers } from "../local/project.ts";
 import { up as bringUp } from "../local/up.ts";
 import { volumeName } from "../render/compose.ts";
 import { type LocalOptions, localCommand, localConfig } from "./local.ts";
@@ -41,11 +41,14 @@ export function backup(): Command {
     .action(async (folder: string, options: LocalOptions) => {
       const config = localConfig(options, onOpenStack);
       const request = await requestFor(config, folder);
-      const ran = (await find(request.d, request.project)).containers.length > 0;
+      const ran = await runningContainers(request.d, request.project);
       try {
         await writeBackup(request);
       } finally {
-        if (ran) await bringUp({ root: ROOT, environment: options.env, config, smoke: false });
+        // Where it was refused, nothing was stopped.
+        const still = new Set(await runningContainers(request.d, request.project));
+        if (!ran.every((id) => still.has(id)))
+          await bringUp({ root: ROOT, environment: options.env, config, smoke: false });
       }
       say(`Backup written to ${request.folder}. It holds the cluster's secrets.`);
     });

@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileSha256 } from "../lib/digest.ts";
-import { UserError } from "../lib/errors.ts";
+import { messageOf, UserError } from "../lib/errors.ts";
 import { SCRATCH_LABEL } from "../render/compose.ts";
 import { type Docker, docker, dockerLines } from "./docker.ts";
 import { find, type Project, restoreSecrets, secretsFile } from "./project.ts";
@@ -114,6 +114,7 @@ export async function restore({
   replace,
 }: RestoreRequest): Promise<void> {
   const manifest = readManifest(folder);
+  const secrets = readSecrets(folder);
   if (manifest.architecture !== architecture)
     throw new UserError(
       `the backup is of architecture ${manifest.architecture}, and this config has ${architecture}; nothing was changed. Fix: restore it into a cluster of its kind.`,
@@ -147,16 +148,27 @@ export async function restore({
     await inContainer(d, image, `${volume}:/data`, clean + unpack, from);
     say(`  ${name}`);
   }
-  restoreSecrets(project, readFileSync(join(folder, SECRETS), "utf8"));
+  restoreSecrets(project, secrets);
 }
 
 function readManifest(folder: string): Manifest {
-  const path = join(folder, MANIFEST);
-  if (!existsSync(path)) throw new UserError(`${folder} holds no backup: there is no ${MANIFEST}.`);
-  const manifest = JSON.parse(readFileSync(path, "utf8")) as Manifest;
+  if (!existsSync(join(folder, MANIFEST))) throw new UserError(`${folder} holds no backup: there is no ${MANIFEST}.`);
+  const manifest = readJson<Manifest>(folder, MANIFEST);
   if (manifest.format !== 1)
     throw new UserError(`the backup in ${folder} was made by a newer version of this program.`);
   return manifest;
+}
+
+/** The secrets of a backup, by their names. */
+const readSecrets = (folder: string): Record<string, string> => readJson(folder, SECRETS);
+
+/** @throws UserError where the file is not there, or not whole. */
+function readJson<T>(folder: string, file: string): T {
+  try {
+    return JSON.parse(readFileSync(join(folder, file), "utf8")) as T;
+  } catch (error) {
+    throw new UserError(`the backup is damaged: ${file} cannot be read (${messageOf(error)}); nothing was changed.`);
+  }
 }
 
 async function stop(d: Docker, project: Project): Promise<void> {
@@ -177,16 +189,15 @@ async function inContainer(
   const args = [...run, "--entrypoint", "bash", image, "-o", "pipefail", "-ec", script];
   const child = spawn(d.client, args, { stdio: [from ? "pipe" : "ignore", to ? "pipe" : "ignore", "pipe"] });
   let said = "";
-  child.stderr?.on("data", (chunk: Buffer) => {
-    said += chunk.toString();
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
   });
   const ended = once(child, "close");
-  await Promise.all([
+  const cut = await Promise.all([
     from && child.stdin ? pipeline(createReadStream(from), child.stdin) : undefined,
     to && child.stdout ? pipeline(child.stdout, createWriteStream(to, { mode: 0o600 })) : undefined,
-  ]).catch(() => {
-    // The container's own words say why.
-  });
+  ]).then(() => undefined, messageOf);
   const [code] = (await ended) as [number | null];
-  if (code !== 0) throw new UserError(`docker run failed:\n${said}`);
+  // The container's own words say why; where it has none, a full disk, say, is why. It may end well before its last words are written.
+  if (code !== 0 || cut !== undefined) throw new UserError(`docker run failed:\n${said.trim() || cut}`);
 }

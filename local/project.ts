@@ -46,15 +46,17 @@ export function lastUpHere(p: Project): Date {
   return statSync(file).mtime;
 }
 
+/** What the file with the cluster's secrets holds; empty where there is none. */
+const knownSecrets = (p: Project): Record<string, string> =>
+  existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8")) : {};
+
 /** Secrets of the config as they are; the others made on first use and kept as long as the cluster's volumes: data is locked with some of them. */
 function keepSecrets(
   p: Project,
   wanted: readonly Secret[],
   given: Readonly<Record<string, string>>,
 ): Record<string, string> {
-  const known: Record<string, string> = existsSync(secretsFile(p))
-    ? JSON.parse(readFileSync(secretsFile(p), "utf8"))
-    : {};
+  const known = knownSecrets(p);
   const values = Object.fromEntries(
     wanted.map((s) => [s.name, given[s.name] ?? known[s.name] ?? randomText(s.length)]),
   );
@@ -81,26 +83,24 @@ function randomText(length: number): string {
 
 /** The secret by that name, of a cluster that was written. */
 export function readSecret(p: Project, name: string): string | undefined {
-  return existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8"))[name] : undefined;
+  return knownSecrets(p)[name];
 }
 
 /** Forgets secrets of a cluster, so that the next `writeProject` makes new ones. */
 export function renewSecrets(p: Project, names: readonly string[]): void {
   if (!existsSync(secretsFile(p))) return;
-  const known: Record<string, string> = JSON.parse(readFileSync(secretsFile(p), "utf8"));
-  writeSecrets(p, Object.fromEntries(Object.entries(known).filter(([name]) => !names.includes(name))));
+  writeSecrets(p, Object.fromEntries(Object.entries(knownSecrets(p)).filter(([name]) => !names.includes(name))));
 }
 
 /** Takes a cluster's secrets from a backup of it; those that it does not have stay. */
-export function restoreSecrets(p: Project, backup: string): void {
+export function restoreSecrets(p: Project, backup: Readonly<Record<string, string>>): void {
   mkdirSync(p.dir, { recursive: true, mode: 0o700 });
-  const known = existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8")) : {};
-  writeSecrets(p, { ...known, ...JSON.parse(backup) });
+  writeSecrets(p, { ...knownSecrets(p), ...backup });
 }
 
 /** Every secret of a cluster that was written. */
 export function secretsOf(p: Project): string[] {
-  return existsSync(secretsFile(p)) ? Object.values(JSON.parse(readFileSync(secretsFile(p), "utf8"))) : [];
+  return Object.values(knownSecrets(p));
 }
 
 /** Writes the Compose file and everything that it mounts. */
@@ -143,6 +143,10 @@ export async function find(d: Docker, p: Project): Promise<Found> {
   ]);
   return { containers, networks, volumes };
 }
+
+/** Ids of the cluster's containers that run. */
+export const runningContainers = (d: Docker, p: Project): Promise<string[]> =>
+  dockerLines(d, ["ps", "-q", "--no-trunc", "--filter", label(p)]);
 
 /** Folder of the checkout whose cluster of this name is here, if that is another one than ours and is still there. */
 export async function otherHome(d: Docker, p: Project, found: Found): Promise<string | undefined> {

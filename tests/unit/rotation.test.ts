@@ -74,7 +74,7 @@ test("the file of secrets is replaced, never written over: what is cut off in th
   const [file, old] = [join(dir, "secrets.json"), join(dir, "old")];
   const before = JSON.stringify({ a: "1" });
   for (const change of [
-    () => restoreSecrets({ name: "x", dir }, '{"a":"2"}'),
+    () => restoreSecrets({ name: "x", dir }, { a: "2" }),
     () => renewSecrets({ name: "x", dir }, ["a"]),
     () => writeProject({ name: "x", dir }, define({}), pinnedVersions(ROOT)),
   ]) {
