@@ -133,7 +133,9 @@ async function pack({ files, secrets }: Contents, path: string): Promise<string[
       mkdirSync(dirname(file), { recursive: true });
       writeFileSync(file, scrub(text));
     }
-    writeFileSync(path, "", { mode: 0o600 });
+    // One of before that others may read would stay readable.
+    rmSync(path, { force: true });
+    writeFileSync(path, "", { mode: 0o600, flag: "wx" });
     const { code, output } = await captured("tar", ["-czf", path, "-C", folder, "triplewide"]);
     if (code !== 0) throw new UserError(`tar failed: ${output}`);
   } finally {

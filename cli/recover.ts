@@ -5,7 +5,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { loadRaw } from "../config/load.ts";
 import { UserError } from "../lib/errors.ts";
-import { ROOT } from "../lib/root.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { accessKeys } from "../openstack/object-store.ts";
 import {
@@ -52,7 +51,7 @@ async function recoverStack(environment: string, { adopt: takeIn }: Options): Pr
     process.stdout.write("Nothing to recover: no creation was cut off.\n");
     return;
   }
-  await Cloud.with({ folder: ROOT }, async (cloud) => {
+  await Cloud.with({ folder }, async (cloud) => {
     if (cut) await mend(stack, cloud, checkpoint);
     if (takeIn) {
       await adoptUnknown(stack, cloud);

@@ -218,7 +218,7 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSi
 
 /** A cluster of a stack on OpenStack. */
 async function stackSite({ config, environment }: SiteRequest): Promise<WholeSite> {
-  const there = await Cloud.with({ folder: ROOT }, (cloud) => existingMachines(cloud, config.clusterName));
+  const there = await Cloud.with({ folder: projectFolder() }, (cloud) => existingMachines(cloud, config.clusterName));
   if (agentsAmong(config, there.keys()) === 0) {
     throw new NotThere(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
   }

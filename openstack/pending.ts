@@ -1,3 +1,4 @@
+import { UserError } from "../lib/errors.ts";
 import type { Cloud, Service } from "./cloud.ts";
 import { CLUSTER_KEY } from "./inventory.ts";
 
@@ -197,7 +198,7 @@ export interface Found {
  * Looks for what the cloud holds of resources whose creation was cut off.
  *
  * @param known Ids of what the stack has already.
- * @throws Error where several could be meant: which one it is, only a person can say.
+ * @throws UserError where several could be meant: which one it is, only a person can say.
  */
 export async function findPending(
   cloud: Cloud,
@@ -215,7 +216,9 @@ export async function findPending(
       const found = list.filter((candidate) => finder.matches(candidate, inputs) && !known.has(idOf(candidate)));
       const used = found.filter((candidate) => !finder.unused?.(candidate));
       if (used.length > 1)
-        throw new Error(`${urn}: ${used.length} could be meant (${used.map((f) => f.id).join(", ")})`);
+        throw new UserError(
+          `${urn}: ${used.length} could be meant (${used.map((f) => f.id).join(", ")}). Fix: delete in the cloud those that are not this stack's`,
+        );
       const one = used[0] ?? found[0];
       return one ? { urn, id: idOf(one) } : { urn };
     }),

@@ -310,6 +310,8 @@ describe("a bundle", () => {
       const compose = "services:\n  a:\n    environment: {X: PlantedTokenOne, Y: PlantedCloudPassword, Z: kept}\n";
       writeFileSync(join(home, "compose.yaml"), compose);
       vi.stubEnv("OS_PASSWORD", "PlantedCloudPassword");
+      // As an earlier one may be, of a program that was less careful.
+      writeFileSync(join(folder, "bundle.tar.gz"), "earlier", { mode: 0o644 });
       const { text, files } = await bundle("local", [
         `clusterName=${name}`,
         "s3Endpoint=https://s3.example.org",

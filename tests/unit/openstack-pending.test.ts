@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { UserError } from "../../lib/errors.ts";
 import { Cloud } from "../../openstack/cloud.ts";
 import { ACCESS_KEY, adopt, findable, findPending, findTwins, withPending } from "../../openstack/pending.ts";
 import { FakeOpenStack } from "../fakes/openstack.ts";
@@ -91,7 +92,9 @@ describe("server groups, which the provider asks for twice where an answer gets 
     expect(await find([there("a"), there("b", ["server"])])).toEqual([{ urn: "urn:g", id: "b" }]);
     expect(await find([there("a"), there("b")], "a")).toEqual([{ urn: "urn:g", id: "b" }]);
     expect(await find([soft])).toEqual([{ urn: "urn:g" }]);
-    await expect(find([there("a", ["s1"]), there("b", ["s2"])])).rejects.toThrow("2 could be meant (a, b)");
+    await expect(find([there("a", ["s1"]), there("b", ["s2"])])).rejects.toThrow(
+      new UserError("urn:g: 2 could be meant (a, b). Fix: delete in the cloud those that are not this stack's"),
+    );
   });
 
   test("are twins where nothing uses them, of the same policy, and the stack has them not", async () => {
