@@ -5,6 +5,7 @@ Machines send what they have with systemd-journal-upload, by HTTPS and with a ce
 systemd-journal-remote cannot ask for. It writes what each of them sends: to FOLDER/MACHINE.journal, by the certificate's name, whatever
 the records say. To Prometheus it says when each of them was heard last, at the same port of the loopback interface.
 """
+import contextlib
 import json
 import os
 import socket
@@ -75,19 +76,25 @@ class Journal:
 
     def rest(self):
         if self.lock.acquire(blocking=False):
-            if time.monotonic() - self.used > STALL_SECONDS:
-                self.end()
-            self.lock.release()
+            try:
+                if time.monotonic() - self.used > STALL_SECONDS:
+                    self.end()
+            finally:
+                self.lock.release()
 
     def delete(self):
         """Whether nobody was writing to it."""
         if not self.lock.acquire(blocking=False):
             return False
-        resting = self.writer is None
-        if resting:
-            os.unlink(self.path)
-        self.lock.release()
-        return resting
+        try:
+            if self.writer is not None:
+                return False
+            # It may have another name since the folder was read.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            return True
+        finally:
+            self.lock.release()
 
 
 journals = {}
