@@ -110,6 +110,19 @@ def _rule_code(offset: Any) -> str:
 class Resampler(Generic[FrameLike], metaclass=ABCMeta):
 '''
 
+# Arrow's rows come from a thread of the driver's Java, whose end Python waits for also where the cell was interrupted: the cell ended
+# with its job, minutes later, and only then was the job cancelled.
+INTERRUPTED = (
+    "        finally:\n            with unwrap_spark_exception():\n                # Join serving thread and raise any exceptions from"
+    " collectAsArrowToPython\n                jsocket_auth_server.getResult()\n"
+)
+INTERRUPTED_LEAVES = (
+    "        except KeyboardInterrupt:\n            jsocket_auth_server = None\n            raise\n        finally:\n"
+    "            if jsocket_auth_server is not None:\n                with unwrap_spark_exception():\n"
+    "                    # Join serving thread and raise any exceptions from collectAsArrowToPython\n"
+    "                    jsocket_auth_server.getResult()\n"
+)
+
 # A stream's folder goes to executors as it was written: a relative one would be in the folder that each of them runs in.
 QUALIFIED = '''
 
@@ -277,6 +290,7 @@ CHANGES = {
     ],
     "pyspark/sql/pandas/conversion.py": [
         ('pandas_options = {"date_as_object": True}', f'pandas_options = {{"date_as_object": True, "{NANOSECONDS}": True}}', 1),
+        (INTERRUPTED, INTERRUPTED_LEAVES, 1),
         # createDataFrame without a schema: a pandas timestamp without a zone is one of the session's zone, as with Arrow and as
         # documented. Without Arrow, Spark took it for one of the driver's zone.
         (
@@ -290,6 +304,31 @@ CHANGES = {
             "[None if value is pd.NaT else value.to_pytimedelta() for value in ser], index=ser.index",
             1,
         ),
+    ],
+    # How often each entry of an index of several levels is there: by its levels, as pandas has it. They were dictionaries, which no
+    # index holds.
+    "pyspark/pandas/base.py": [
+        (
+            '            sdf = sdf.withColumn("count", F.col("count") / F.lit(drop_sum))\n\n        internal = InternalFrame(\n'
+            "            spark_frame=sdf,\n            index_spark_columns=[scol_for(sdf, index_name)],\n",
+            '            sdf = sdf.withColumn("count", F.col("count") / F.lit(drop_sum))\n\n'
+            "        levels, level_names = [index_name], None\n"
+            "        if isinstance(self, ps.MultiIndex):\n"
+            "            fields = sdf.schema[index_name].dataType.names\n"
+            "            level_names = self._internal.index_names\n"
+            '            levels = [f"__index_level_{i}__" for i in range(len(fields))]\n'
+            "            entry = scol_for(sdf, index_name)\n"
+            "            sdf = sdf.select(\n"
+            '                *[entry.getField(field).alias(level) for field, level in zip(fields, levels)], "count"\n'
+            "            )\n\n"
+            "        internal = InternalFrame(\n            spark_frame=sdf,\n"
+            "            index_spark_columns=[scol_for(sdf, level) for level in levels],\n            index_names=level_names,\n",
+            1,
+        ),
+    ],
+    # Bounds of a histogram: of the columns that it shows.
+    "pyspark/pandas/plot/core.py": [
+        ("get_bins(data._to_spark(), bins)", "get_bins(numeric_data._to_spark(), bins)", 1),
     ],
     # Arguments that pandas 2 no longer has. Without `squeeze`, one column stays a frame, as pandas itself gives it.
     "pyspark/pandas/namespace.py": [

@@ -2,9 +2,12 @@
 error, is written to /tmp/first_day.json. Run twice, it has to give the same: files and tables are there the second time.
 """
 
+import glob
 import json
 import os
+import signal
 import sys
+import threading
 import time
 
 import numpy as np
@@ -70,6 +73,15 @@ def pandas_on_spark_takes_what_pandas_takes():
 def pandas_on_spark_resamples():
     minutes = ps.Series(range(9), index=pd.date_range("2024-01-01", periods=9, freq="min"), name="minutes")
     return [minutes.resample(span).sum().sort_index().astype(int).tolist() for span in ("3T", "h", "ME")]
+
+
+@step
+def pandas_on_spark_counts_and_draws():
+    """Entries of an index of several levels, and a histogram beside a column of text."""
+    entries = ps.MultiIndex.from_tuples([("a", 1), ("a", 1), ("b", 2)], names=["letter", "number"])
+    counts = entries.value_counts().sort_index().to_pandas()
+    bars = ps.DataFrame({"text": ["x", "y"], "number": [1, 3]}).plot.hist(bins=3).data
+    return [[[*entry, count] for entry, count in counts.items()], list(counts.index.names), [sum(bar.y) for bar in bars]]
 
 
 @step
@@ -193,6 +205,22 @@ def stream_in_memory():
 
 
 @step
+def stream_with_state_and_without_a_checkpoint_folder():
+    """Its state is where each executor finds it: the task of a partition comes to another one with most batches."""
+    os.system("rm -rf .stream-*")
+    spark.conf.set("spark.sql.shuffle.partitions", 4)
+    rows = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 40).option("numPartitions", 4).load()
+    counts = rows.groupBy(F.col("value") % 7).count()
+    query = counts.writeStream.outputMode("complete").format("memory").queryName("counts").start()
+    while (query.lastProgress or {"batchId": 0})["batchId"] < 2 and query.isActive:
+        time.sleep(0.2)
+    shared = len(glob.glob(".stream-*/state/0/*/*.delta")) > 0
+    query.stop()
+    spark.conf.unset("spark.sql.shuffle.partitions")
+    return [shared, query.exception(), glob.glob(".stream-*")]
+
+
+@step
 def streams_to_relative_folders():
     os.system("rm -rf arriving checkpoint checkpoint2 arrived arrived2")
     os.makedirs("arriving")
@@ -248,6 +276,29 @@ def broadcast_of_arrays_and_frames():
 def checkpoint():
     sc.setCheckpointDir("checkpoints")
     return spark.range(10).checkpoint().count()
+
+
+@step
+def interrupt_while_rows_are_awaited():
+    """As the square of JupyterLab does it: toPandas() does not wait for its job."""
+
+    def interrupt():
+        while not sc.statusTracker().getActiveJobsIds():
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    @F.udf("long")
+    def slow(x):
+        time.sleep(100)
+        return x
+
+    threading.Thread(target=interrupt).start()
+    try:
+        spark.range(1, numPartitions=1).select(slow("id")).toPandas()
+    except KeyboardInterrupt:
+        return len(sc.statusTracker().getActiveJobsIds())
+    finally:
+        sc.cancelAllJobs()
 
 
 @step

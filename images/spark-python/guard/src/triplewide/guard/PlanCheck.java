@@ -1,9 +1,11 @@
 package triplewide.guard;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.reflect.Field;
 import java.util.List;
+import java.util.UUID;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.DataFrameWriter;
 import org.apache.spark.sql.Dataset;
@@ -22,14 +24,17 @@ import org.apache.spark.sql.catalyst.plans.logical.FlatMapGroupsWithState;
 import org.apache.spark.sql.catalyst.plans.logical.GlobalLimit;
 import org.apache.spark.sql.catalyst.plans.logical.Join;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
+import org.apache.spark.sql.catalyst.rules.Rule;
 import org.apache.spark.sql.catalyst.streaming.WriteToStream;
 import org.apache.spark.sql.execution.datasources.DataSource;
 import org.apache.spark.sql.execution.datasources.FileFormat;
 import org.apache.spark.sql.execution.datasources.InsertIntoHadoopFsRelationCommand;
 import org.apache.spark.sql.execution.datasources.v2.FileDataSourceV2;
+import org.apache.spark.sql.execution.streaming.CheckpointFileManager;
 import org.apache.spark.sql.hive.execution.CreateHiveTableAsSelectCommand;
 import org.apache.spark.sql.hive.execution.InsertIntoHiveDirCommand;
 import org.apache.spark.sql.hive.execution.InsertIntoHiveTable;
+import org.apache.spark.util.ShutdownHookManager;
 import scala.Option;
 import scala.collection.JavaConverters;
 import scala.collection.immutable.Map;
@@ -44,8 +49,49 @@ import scala.runtime.BoxedUnit;
 public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUnit> {
   @Override
   public BoxedUnit apply(SparkSessionExtensions extensions) {
+    extensions.injectResolutionRule(session -> new SharedState(session));
     extensions.injectCheckRule(session -> plan -> check(session, plan));
     return BoxedUnit.UNIT;
+  }
+
+  /**
+   * A streaming query without a checkpoint folder (to `memory`, `console` or a function) gets one of its driver's `/tmp`, where
+   * executors do not find each other's state. One with state gets it in a shared folder; it is removed when the query stops.
+   */
+  private static final class SharedState extends Rule<LogicalPlan> {
+    private final SparkSession session;
+
+    SharedState(SparkSession session) {
+      this.session = session;
+    }
+
+    @Override
+    public LogicalPlan apply(LogicalPlan plan) {
+      if (!(plan instanceof WriteToStream) || !WriteGuard.isOn()) return plan;
+      WriteToStream write = (WriteToStream) plan;
+      Path checkpoint = new Path(write.resolvedCheckpointLocation());
+      if (!write.deleteCheckpointOnStop() || !hasState(write.inputQuery())) return plan;
+      if (!"file".equals(checkpoint.toUri().getScheme())) return plan;
+      try {
+        File folder = WriteGuard.isShared(checkpoint) ? null : WriteGuard.sharedFolder();
+        if (folder == null) return plan;
+        File shared = new File(folder, ".stream-" + UUID.randomUUID());
+        ShutdownHookManager.registerShutdownDeleteDir(shared);
+        return write.copy(
+            write.name(),
+            CheckpointFileManager.create(new Path(shared.toURI()), session.sessionState().newHadoopConf())
+                .createCheckpointDirectory()
+                .toString(),
+            write.sink(),
+            write.outputMode(),
+            true,
+            write.inputQuery(),
+            write.catalogAndIdent(),
+            write.catalogTable());
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
   }
 
   private static BoxedUnit check(SparkSession session, LogicalPlan plan) {
@@ -68,7 +114,7 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
           } else if (node instanceof WriteToStream) {
             // What a query without state has in its checkpoint, its driver alone writes and reads.
             WriteToStream write = (WriteToStream) node;
-            if (!write.deleteCheckpointOnStop() && hasState(write.inputQuery()))
+            if (hasState(write.inputQuery()))
               check(session, new Path(write.resolvedCheckpointLocation()), "The checkpoint folder");
           }
           return BoxedUnit.UNIT;

@@ -2,6 +2,8 @@ package triplewide.guard;
 
 import java.io.File;
 import java.io.IOException;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -103,15 +105,24 @@ public final class WriteGuard {
    * By its name as well as with all symbolic links resolved: a link in a shared folder may lead out of it, and one that leads
    * into it exists on this machine only.
    */
-  private static boolean isShared(Path path) throws IOException {
+  static boolean isShared(Path path) throws IOException {
     File file = new File(path.toUri().getPath());
-    for (String text : conf().get(SHARED_FOLDERS, "").split(",")) {
-      if (text.isBlank()) continue;
-      File folder = new File(text.strip());
+    for (File folder : sharedFolders()) {
       if (file.toPath().normalize().startsWith(folder.toPath().normalize())
           && file.getCanonicalFile().toPath().startsWith(folder.getCanonicalFile().toPath())) return true;
     }
     return false;
+  }
+
+  /** Where this driver may put files that its executors see: its working folder, else the first shared one; null where there is none. */
+  static File sharedFolder() throws IOException {
+    File here = new File("").getAbsoluteFile();
+    return isShared(new Path(here.toURI())) ? here : sharedFolders().stream().findFirst().orElse(null);
+  }
+
+  private static List<File> sharedFolders() {
+    String folders = conf().get(SHARED_FOLDERS, "");
+    return Arrays.stream(folders.split(",")).map(String::strip).filter(text -> !text.isEmpty()).map(File::new).toList();
   }
 
   private static SparkConf conf() {
