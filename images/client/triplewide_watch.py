@@ -9,6 +9,7 @@ After a cell or a script that failed it adds what to do where Spark's trace does
 """
 
 import contextvars
+import functools
 import json
 import os
 import re
@@ -70,7 +71,7 @@ def after_failure(text: str) -> Optional[str]:
         return f"the disk for shuffle and spilled data on {where} is full: raise scratchGb, or free it (spark.stop() in notebooks that are done; `make status`)"
     if re.search(r"Python worker exited unexpectedly|Python worker failed to connect back|EOFException", text):
         return f"a Python process on {where} ended in the middle of a task, most often because its machine or container had no memory left: {RAISE_MEMORY}"
-    found = advice_on_files(text) or advice_on_jars(text) or advice_on_sessions(text)
+    found = advice_on_files(text) or advice_on_jars(text) or advice_on_sessions(text) or advice_on_python(text)
     if found:
         return found
     if "java.lang.OutOfMemoryError" in text:
@@ -124,6 +125,13 @@ def advice_on_files(text: str) -> Optional[str]:
         return f"Spark reads no file with a colon in its name ({colon[1]}), nor patterns like *.csv in its folder: rename it, or let pandas read it"
     if "UNABLE_TO_INFER_SCHEMA" in text:
         return "there is no file with data at that path: Spark passes over empty files, and over those whose names begin with _ or a dot"
+    if "only include the internal corrupt record column" in text or "Did you mean one of the following? [`_corrupt_record`]" in text:
+        return "Spark reads a JSON document from each line: spark.read.json(path, multiLine=True) where one takes several"
+    if re.search(r"(UPDATE|MERGE INTO) TABLE is not supported temporarily|does not support DELETE", text):
+        return (
+            "rows of a table of plain files (Parquet, say) are added, or the table or a partition is written anew (INSERT OVERWRITE). A table of Delta Lake "
+            "has UPDATE, DELETE and MERGE: spark.jars.packages, as docs/NOTEBOOKS.md has it"
+        )
     if re.search(r'No FileSystem for scheme "s3n?"', text):
         return "Spark calls it s3a:// (an object store is s3Endpoint or objectStore in the cluster's config)"
     if "Incomplete HDFS URI, no host" in text:
@@ -169,10 +177,31 @@ def advice_on_sessions(text: str) -> Optional[str]:
     setting = re.search(r'CANNOT_MODIFY_CONFIG\][^"]*"([^"]+)"', text)
     if setting:
         return f'{setting[1]} is decided when a session starts: spark.stop(), then spark = SparkSession.builder.config("{setting[1]}", "…").getOrCreate()'
+    if "INCORRECT_CONF_FOR_PROFILE" in text:
+        return 'spark.stop(), then spark = SparkSession.builder.config("spark.python.profile", "true").getOrCreate(): it is decided when a session starts'
     if "BarrierJobRunWithDynamicAllocation" in text:
         return 'spark.stop(), then spark = SparkSession.builder.config("spark.dynamicAllocation.enabled", "false").getOrCreate()'
+    if "Cannot run multiple SparkContexts at once" in text:
+        return "the session that is there has one: sc = SparkContext.getOrCreate(). Another one with settings of its own: spark.stop() first"
     if "Cannot call methods on a stopped SparkContext" in text:
         return STOPPED
+    return None
+
+
+def advice_on_python(text: str) -> Optional[str]:
+    """What to do where Python has something that Spark cannot take."""
+    if "cannot pickle '_thread." in text:
+        return (
+            "what Spark itself has (a session, a frame, a model of MLlib) is neither pickled nor sent to executors. A model is kept by "
+            "model.write().overwrite().save(folder); functions take values, by collect() or sc.broadcast(value)"
+        )
+    if re.search(r"construction of ClassDict \(for (numpy|pandas)", text):
+        return "a function on executors gave a value of NumPy or pandas where Spark takes Python's own: float(x), x.item(), x.tolist(), or a pandas_udf"
+    if "pandas.core.frame.DataFrame'> was not understood" in text or "pandas.core.series.Series'> was not understood" in text:
+        return (
+            "pandas-on-Spark takes what stands after -> for the types of the result: leave it away, or name them: "
+            '-> pd.DataFrame["id": int, "x": float], -> pd.Series[float]'
+        )
     return None
 
 
@@ -183,12 +212,31 @@ def is_stopped(error: BaseException) -> bool:
     """Was this raised by PySpark because its session was stopped? It says that None has no such attribute."""
     if not isinstance(error, AttributeError) or not str(error).startswith("'NoneType' object has no attribute"):
         return False
+    frame = innermost(error)
+    context = frame.f_locals.get("self") if frame and "/pyspark/" in frame.f_code.co_filename else None
+    context = getattr(context, "_sc", context)
+    return type(context).__name__ == "SparkContext" and getattr(context, "_jsc", 0) is None
+
+
+def innermost(error: BaseException) -> Any:
+    """Where an error was raised; None for one that was not."""
     last = error.__traceback__
     while last and last.tb_next:
         last = last.tb_next
-    context = last.tb_frame.f_locals.get("self") if last and "/pyspark/" in last.tb_frame.f_code.co_filename else None
-    context = getattr(context, "_sc", context)
-    return type(context).__name__ == "SparkContext" and getattr(context, "_jsc", 0) is None
+    return last.tb_frame if last else None
+
+
+def only_in_pandas(error: BaseException) -> Optional[str]:
+    """What to do where a frame of Spark's is taken for one of pandas'."""
+    name = re.fullmatch(r"'DataFrame' object has no attribute '(\w+)'", str(error))
+    if not name or not isinstance(error, AttributeError):
+        return None
+    frame = innermost(error)
+    if not frame or not frame.f_code.co_filename.endswith("/pyspark/sql/dataframe.py") or not hasattr(sys.modules.get("pandas"), "DataFrame"):
+        return None
+    if not hasattr(sys.modules["pandas"].DataFrame, name[1]):
+        return None
+    return f"{name[1]} is of pandas' frames, and this one is Spark's: df.pandas_api() has most of theirs, on executors; df.toPandas() brings all rows here"
 
 
 def check_master(master: str) -> None:
@@ -263,8 +311,9 @@ def hint_for(error: BaseException, sc: Any) -> Optional[str]:
     try:
         if is_stopped(error):
             return STOPPED
-        if sc is None:
-            return None
+        of_pandas = only_in_pandas(error)
+        if of_pandas or sc is None:
+            return of_pandas
         # Where Java has no words, the places that it came by say what it was.
         return after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
     except Exception:  # Java's text is Java's to give; without it there is nothing to say
@@ -305,7 +354,7 @@ class Watcher:
             said = said and bool(waits)
             if waiting and not said and time.monotonic() - waiting_since >= SAY_AFTER - LOOK_EVERY:
                 text = self.waiting_text(sc)
-                if not done.is_set():
+                if text and not done.is_set():
                     say(text)
                     said = True
 
@@ -329,12 +378,15 @@ class Watcher:
         found = [listed.apply(i) for i in range(listed.size())]
         return [executor for executor in found if executor.id() != "driver"]
 
-    def waiting_text(self, sc: Any) -> str:
+    def waiting_text(self, sc: Any) -> Optional[str]:
+        """Why no task runs; None where executors have only just come, and tasks are on their way to them."""
         conf: Dict[str, str] = dict(sc.getConf().getAll())
         here = self.executors(sc, True)
         if here:
+            if time.time() - max(executor.addTime().getTime() for executor in here) / 1000 < SAY_AFTER:
+                return None
             return (
-                f"this {self.what} waits: {len(here)} executors are there and none runs a task of it. They may be busy with another job of this session, or "
+                f"this {self.what} waits: executors are there ({len(here)}) and none runs a task of it. They may be busy with another job of this session, or "
                 "Spark has stopped using agents on which tasks failed (spark.excludeOnFailure): spark.stop() and a new session uses them again"
             )
         memory = mib(conf.get("spark.executor.memory", "1g"))
@@ -396,6 +448,33 @@ class CellWatcher(Watcher):
             say(hint)
 
 
+def share_folder(sc: Any) -> None:
+    """Has Spark read relative paths from the folder that this process is in; its Java stays in the one where it started."""
+    files = sc._jvm.org.apache.hadoop.fs
+    files.FileSystem.getLocal(sc._jsc.hadoopConfiguration()).setWorkingDirectory(files.Path(os.getcwd()))
+
+
+def follow_folder(sc: Any) -> None:
+    """Does so now, and after each os.chdir, by which %cd goes as well."""
+    share_folder(sc)
+    change, process = os.chdir, os.getpid()
+    if hasattr(change, "__wrapped__"):
+        return
+
+    @functools.wraps(change)
+    def chdir(path: Any) -> None:
+        change(path)
+        here = active_context()
+        # A process that was forked has no part in the connection to Java.
+        if here is not None and os.getpid() == process:
+            try:
+                share_folder(here)
+            except Exception:  # the session ends
+                pass
+
+    os.chdir = chdir
+
+
 script: Optional[Watcher] = None
 
 
@@ -405,6 +484,7 @@ def watch_script(master: str) -> None:
     PySpark calls it when a session has begun.
     """
     global script
+    follow_folder(active_context())
     shell = sys.modules.get("IPython")
     if script is not None or master.startswith("local") or (shell is not None and shell.get_ipython() is not None):
         return

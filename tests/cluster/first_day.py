@@ -108,6 +108,23 @@ def relative_paths_in_functions():
 
 
 @step
+def folder_that_is_changed():
+    """By %cd, say: Spark goes with Python."""
+    os.makedirs("deeper", exist_ok=True)
+    here = os.getcwd()
+    os.chdir("deeper")
+    try:
+        pd.DataFrame({"a": [1]}).to_csv("by-pandas.csv", index=False)
+        os.system("rm -rf lines")
+        sc.parallelize(["a"], 1).saveAsTextFile("lines")
+        spark.range(2).write.mode("overwrite").parquet("by-spark.parquet")
+        found = [spark.read.csv("by-pandas.csv").count(), len(pd.read_parquet("by-spark.parquet")), sc.textFile("lines").count()]
+    finally:
+        os.chdir(here)
+    return [*found, os.path.isdir("deeper/by-spark.parquet"), os.path.isdir("by-spark.parquet")]
+
+
+@step
 def file_for_executors():
     with open("told.txt", "w") as file:
         file.write("hello")

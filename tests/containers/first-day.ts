@@ -27,6 +27,7 @@ const FIRST_DAY = {
   ],
   text_files: 20,
   relative_paths_in_functions: ["found", "3"],
+  folder_that_is_changed: [2, 2, 1, true, false],
   file_for_executors: ["hellohello"],
   module_beside_the_notebook: [1, 2, 3],
   module_that_was_edited: [

@@ -75,6 +75,25 @@ test.each([
     'config("spark.dynamicAllocation.enabled", "false")',
   ],
   ["java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext.", "this session was stopped"],
+  ["Cannot run multiple SparkContexts at once; existing SparkContext(app=mine", "SparkContext.getOrCreate()"],
+  ["MERGE INTO TABLE is not supported temporarily.", "Delta Lake"],
+  ["UPDATE TABLE is not supported temporarily.", "INSERT OVERWRITE"],
+  [
+    "The feature is not supported: Table `spark_catalog`.`shop`.`sales` does not support DELETE. Please check",
+    "Delta Lake",
+  ],
+  ["columns only include the internal corrupt record column\n(named _corrupt_record by default)", "multiLine=True"],
+  ["`a` cannot be resolved. Did you mean one of the following? [`_corrupt_record`].; line 1", "multiLine=True"],
+  [
+    "Could not serialize object: TypeError: cannot pickle '_thread.RLock' object",
+    "model.write().overwrite().save(folder)",
+  ],
+  [
+    `${lost}net.razorvine.pickle.PickleException: expected zero arguments for construction of ClassDict (for numpy.dtype).`,
+    "x.tolist()",
+  ],
+  ["Type <class 'pandas.core.frame.DataFrame'> was not understood.", "leave it away, or name them"],
+  ["[INCORRECT_CONF_FOR_PROFILE] `spark.python.profile` or", 'config("spark.python.profile", "true")'],
   [`${lost}OSError: [Errno 28] No space left on device`, "on agent 10.60.0.64 is full: raise scratchGb"],
 ])("a notebook says what to do about: %s", (error, expected) => {
   expect(advice(error)).toContain(expected);
@@ -137,6 +156,19 @@ test.each([
   expect(ask(program)).toBe(expected);
 });
 
+test.each([
+  [0, "None"],
+  [60, "this cell waits: executors are there (1)"],
+])("an executor that came %s s ago and has no task: %s", (seconds, expected) => {
+  const program = `${CONTEXT}
+import time
+added = Of(getTime=lambda: (time.time() - ${seconds}) * 1000)
+watcher = w.Watcher("cell")
+watcher.executors = lambda *_: [Of(addTime=lambda: added)]
+print(watcher.waiting_text(Of(getConf=lambda: Of(getAll=lambda: []))))`;
+  expect(ask(program)).toContain(expected);
+});
+
 test("a session that was stopped says how another is had, and an error of one's own says nothing of it", () => {
   const program = `
 import os, sys, tempfile, importlib
@@ -163,6 +195,48 @@ for ask in (pyspark.Session().range, pyspark.SparkContext().parallelize, lambda:
     "nothing",
     "nothing",
   ]);
+});
+
+test("a frame of Spark's that is taken for one of pandas' says what has it", () => {
+  const program = `
+import os, sys, tempfile
+import triplewide_watch as w
+folder = os.path.join(tempfile.mkdtemp(), "pyspark", "sql")
+os.makedirs(folder)
+with open(os.path.join(folder, "dataframe.py"), "w") as file:
+    file.write("""
+class DataFrame:
+    def __getattr__(self, name): raise AttributeError(f"'DataFrame' object has no attribute '{name}'")
+""")
+sys.path.insert(0, folder)
+import dataframe
+class DataFrame: iloc = None
+sys.modules["pandas"] = type("pandas", (), {"DataFrame": DataFrame})
+for ask in (lambda: dataframe.DataFrame().iloc, lambda: dataframe.DataFrame().typo, lambda: DataFrame().plot):
+    try: ask()
+    except Exception as error: print((w.hint_for(error, None) or "nothing")[:32])`;
+  expect(ask(program).split("\n")).toEqual(["iloc is of pandas' frames, and t", "nothing", "nothing"]);
+});
+
+test("Spark's relative paths follow os.chdir, while there is a session, and in this process alone", () => {
+  const program = `${CONTEXT}
+import os
+told = []
+files = Of(Path=str, FileSystem=Of(getLocal=lambda _: Of(setWorkingDirectory=told.append)))
+sc = Of(_jvm=Of(org=Of(apache=Of(hadoop=Of(fs=files)))), _jsc=Of(hadoopConfiguration=lambda: None))
+w.active_context = lambda: sc
+os.chdir("/")
+w.follow_folder(sc)
+w.follow_folder(sc)
+os.chdir("/usr")
+if os.fork() == 0:
+    os.chdir("/")
+    os._exit(len(told) - 3)
+print(os.wait()[1])
+w.active_context = lambda: None
+os.chdir("/")
+print(told)`;
+  expect(ask(program).split("\n")).toEqual(["0", "['/', '/', '/usr']"]);
 });
 
 test("a cell that is interrupted cancels its jobs, and leaves those of streams", () => {
