@@ -330,6 +330,33 @@ CHANGES = {
     "pyspark/pandas/plot/core.py": [
         ("get_bins(data._to_spark(), bins)", "get_bins(numeric_data._to_spark(), bins)", 1),
     ],
+    # What draws with matplotlib stands on classes of pandas' own, which pandas 2.1 and 2.2 changed.
+    "pyspark/pandas/plot/matplotlib.py": [
+        ("    def _make_plot(self):\n", "    def _make_plot(self, fig):\n", 8),
+        ("super()._make_plot()", "super()._make_plot(fig)", 5),
+        ("            kwds = self._make_plot_keywords(kwds, y)\n", "            self._make_plot_keywords(kwds, y)\n", 2),
+        ("        sort_columns=sort_columns,\n        **kwds,\n", "        **kwds,\n", 1),
+        (
+            "    def _args_adjust(self):\n        if is_list_like(self.bottom):\n            self.bottom = np.array(self.bottom)\n",
+            "    def _ensure_frame(self, data):\n        return data\n\n    def _adjust_bins(self, bins):\n        return bins\n",
+            1,
+        ),
+        (
+            'class PandasOnSparkBoxPlot(PandasBoxPlot, BoxPlotBase):\n    _kind = "box"\n',
+            'class PandasOnSparkBoxPlot(PandasBoxPlot, BoxPlotBase):\n    _kind = "box"\n\n    def _ensure_frame(self, data):\n        return data\n',
+            1,
+        ),
+        (
+            "        self._set_ticklabels(ax, labels)\n",
+            '        axis = ax.xaxis if self.orientation == "vertical" else ax.yaxis\n        axis.set_ticklabels(labels)\n',
+            1,
+        ),
+        (
+            "    def _get_ind(self, y):\n        return KdePlotBase.get_ind(y, self.ind)\n",
+            "    @staticmethod\n    def _get_ind(y, ind):\n        return KdePlotBase.get_ind(y, ind)\n",
+            1,
+        ),
+    ],
     # Arguments that pandas 2 no longer has. Without `squeeze`, one column stays a frame, as pandas itself gives it.
     "pyspark/pandas/namespace.py": [
         ("            squeeze=sq,\n", "", 1),

@@ -85,6 +85,20 @@ def pandas_on_spark_counts_and_draws():
 
 
 @step
+def pandas_on_spark_draws_with_matplotlib():
+    """Each kind, of a frame and of a column; box is for columns alone. How many bars a histogram has."""
+    frame = ps.DataFrame({"a": [1.0, 2.0, 4.0], "b": [3.0, 1.0, 2.0]})
+    with ps.option_context("plotting.backend", "matplotlib"):
+        bars = len(frame.a.plot.hist(bins=3).patches)
+        for data in (frame, frame.a):
+            for kind in ("line", "bar", "barh", "area", "hist", "kde"):
+                data.plot(kind=kind, **({"bw_method": 3} if kind == "kde" else {}))
+        frame.plot.scatter("a", "b")
+        frame.plot.pie(y="a")
+        return [bars, [label.get_text() for label in frame.a.plot.box().get_xticklabels()]]
+
+
+@step
 def text_files():
     os.system("rm -rf lines")
     sc.parallelize(["a", "b"] * 10, 4).saveAsTextFile("lines")

@@ -25,6 +25,7 @@ const FIRST_DAY = {
     ["letter", "number"],
     [2],
   ],
+  pandas_on_spark_draws_with_matplotlib: [3, ["a"]],
   text_files: 20,
   relative_paths_in_functions: ["found", "3"],
   folder_that_is_changed: [2, 2, 1, true, false],
