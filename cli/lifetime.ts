@@ -1,4 +1,4 @@
-import { lifetimeOf, NOTICE_FILES, type Notice, readNotice } from "../cluster/lifetime.ts";
+import { type Lifetime, lifetimeOf, NOTICE_FILES, type Notice, readNotice } from "../cluster/lifetime.ts";
 import type { Cluster, Service } from "../cluster/types.ts";
 import { UserError } from "../lib/errors.ts";
 
@@ -7,6 +7,8 @@ export interface Endable {
   cluster: Pick<Cluster, "name" | "config" | "services">;
   /** When an `up` last ran that was not `triplewide scale`'s own. */
   lastUp: () => Promise<Date>;
+  /** Whether `end` was cut off, or failed, since then: who could be told has been. @default it never is */
+  endBegan?: () => Promise<boolean>;
   /** Runs a command as root in a service's container. */
   asRoot: (service: Service, command: readonly string[]) => Promise<{ code: number; output: string }>;
   /** Removes what runs, and keeps what it knows. */
@@ -48,7 +50,10 @@ export async function applyLifetime(
   const lastUp = await site.lastUp();
   // One of before that `up` may be left where it could not be taken down.
   const given = shown.find((notice) => notice?.lastUp === lastUp.toISOString());
-  const life = lifetimeOf(ttlHours, lastUp, given, now);
+  const begun = (await site.endBegan?.()) ?? false;
+  const life: Lifetime = begun
+    ? { step: "end", notice: { lastUp: lastUp.toISOString(), ends: now.toISOString() } }
+    : lifetimeOf(ttlHours, lastUp, given, now);
   if (life.step === "leave") {
     report(`${name}: ends ${spoken(life.ends)} unless there is an up before (ttlHours is ${ttlHours})`);
     if (shown.some((notice) => notice !== undefined) && !dryRun) await takeDown(site, places);

@@ -4,7 +4,15 @@ import { mesosStartsExecutors } from "../cluster/architectures/index.ts";
 import { agentRange } from "../cluster/features.ts";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
-import { agentsAmong, counted, type Load, scaledAgents, wantedAgents, withAgents } from "../cluster/scaling.ts";
+import {
+  type AgentUse,
+  agentsAmong,
+  counted,
+  type Load,
+  scaledAgents,
+  wantedAgents,
+  withAgents,
+} from "../cluster/scaling.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import type { Config } from "../config/schema.ts";
 import { NotThere, UserError } from "../lib/errors.ts";
@@ -20,7 +28,7 @@ import type { Operator } from "../mesos/leader.ts";
 import { forgotten, leaveMesos, returnToMesos } from "../mesos/leave.ts";
 import { mesosLoad } from "../mesos/load.ts";
 import { Cloud } from "../openstack/cloud.ts";
-import { AGENTS_VARIABLE, existingMachines } from "../openstack/inventory.ts";
+import { AGENTS_VARIABLE, type ExistingMachine, existingMachines } from "../openstack/inventory.ts";
 import { unitName } from "../render/cloud-init/paths.ts";
 import { containerName } from "../render/compose.ts";
 import { driverDemand } from "../spark/demand.ts";
@@ -30,8 +38,8 @@ import type { OnMachines } from "../spark/master.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 import { applyLifetime, type Endable } from "./lifetime.ts";
 import { localCluster } from "./local.ts";
-import { lastUpOfStack, machinesOfStack, OWN_MESSAGE } from "./stack.ts";
-import { refuseOtherChanges, SERVERS_ALONE, update } from "./update.ts";
+import { endBeganIn, historyOfStack, lastUpIn, machinesOfStack, OWN_MESSAGE } from "./stack.ts";
+import { refreshMachines, refuseOtherChanges, SERVERS_ALONE, update } from "./update.ts";
 
 /** A cluster that is there, and what scaling it takes. */
 export interface Site {
@@ -42,6 +50,15 @@ export interface Site {
   sendAway: (agents: readonly Machine[]) => Promise<Machine[]>;
   /** Has agents that were to go get something again. */
   giveBack: (agents: readonly Machine[]) => Promise<void>;
+  /**
+   * Agents that do nothing because the cloud lost them, or could not make them: what is wrong, by their name. They are made anew where
+   * they are wanted.
+   *
+   * @default none
+   */
+  broken?: ReadonlyMap<string, string>;
+  /** Throws where `apply` would change more than agents. It is asked before any agent is troubled. @default it never would */
+  refuse?: (agents: number) => Promise<void>;
   /** Makes the cluster have so many agents. */
   apply: (agents: number) => Promise<void>;
   /** Waits until masters have seen that agents are gone. @default they see it at once, or it does not matter */
@@ -61,7 +78,7 @@ export async function scaleSite(
   { now, dryRun, report }: { now: Date; dryRun: boolean; report: (line: string) => void },
 ): Promise<void> {
   const { config, name } = site.cluster;
-  const load = await site.load();
+  const load = withBroken(await site.load(), site.broken);
   const { agents, reasons } = wantedAgents(config, now, load);
   const there = scaledAgents(site.cluster);
   report(`${name}: ${counted(there.length)}, ${agents === there.length ? "and that is right" : `should be ${agents}`}`);
@@ -70,7 +87,7 @@ export async function scaleSite(
   const back = staying.filter((agent) => {
     const use = load.agents.get(agent.name);
     // What still runs on it would end.
-    return load.leaving.includes(agent.name) && use !== undefined && !("stays" in use);
+    return load.leaving.includes(agent.name) && use !== undefined && "idleMinutes" in use;
   });
   if (back.length > 0) report(`  ${namesOf(back)} was to go, and is given back`);
   if (dryRun) {
@@ -78,7 +95,8 @@ export async function scaleSite(
     return;
   }
   if (back.length > 0) await site.giveBack(back);
-  if (agents === there.length) return;
+  if (agents === there.length && !staying.some(({ name }) => isBroken(load, name))) return;
+  await site.refuse?.(agents);
   try {
     const begun = going.length > 0 ? await site.sendAway(going) : [];
     if (begun.length > 0) {
@@ -95,6 +113,17 @@ export async function scaleSite(
   }
   if (going.length > 0) await site.forgotten?.(going);
 }
+
+/** What masters say, and what the cloud says of agents that they do not know. */
+const withBroken = (load: Load, broken: ReadonlyMap<string, string> = new Map()): Load => ({
+  ...load,
+  agents: new Map<string, AgentUse>([
+    ...[...broken].map(([name, why]) => [name, { broken: why }] as const),
+    ...load.agents,
+  ]),
+});
+
+const isBroken = ({ agents }: Load, name: string): boolean => "broken" in (agents.get(name) ?? {});
 
 const namesOf = (machines: readonly Machine[]): string => machines.map(({ name }) => name).join(", ");
 
@@ -216,23 +245,39 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSi
   };
 }
 
+/** What is wrong with an agent that the cloud has not, or only in name. */
+function brokenAgent(name: string, there: ExistingMachine | undefined): [string, string][] {
+  if (there?.serverId === undefined) return [[name, "is not there: the cloud has no server of that name"]];
+  return there.status === "ERROR" ? [[name, `is broken: ${there.fault ?? "the cloud says ERROR"}`]] : [];
+}
+
 /** A cluster of a stack on OpenStack. */
 async function stackSite({ config, environment }: SiteRequest): Promise<WholeSite> {
   const there = await Cloud.with({ folder: projectFolder() }, (cloud) => existingMachines(cloud, config.clusterName));
-  if (agentsAmong(config, there.keys()) === 0) {
+  // Of a cluster that was ended ports are left.
+  if (agentsAmong(config, there.keys()) === 0 || [...there.values()].every(({ serverId }) => serverId === undefined)) {
     throw new NotThere(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
   }
   const cluster = describeCluster(withAgents(config, agentsAmong(config, there.keys())));
   const { ssh } = await machinesOfStack(cluster, environment);
+  const broken = new Map(scaledAgents(cluster).flatMap(({ name }) => brokenAgent(name, there.get(name))));
+  const told = (agents: number) => ({ [AGENTS_VARIABLE]: String(agents) });
   return {
     cluster,
     ...agentsOnMachines(cluster, ssh),
-    apply: async (agents) => {
-      const env = { [AGENTS_VARIABLE]: String(agents) };
-      await refuseOtherChanges(environment, cluster, "agents", env);
-      await update(environment, "up", [], { message: OWN_MESSAGE, env });
+    broken,
+    refuse: async (agents) => {
+      const gone = [...broken.keys()].filter((name) => there.get(name)?.serverId === undefined);
+      if (gone.length > 0) await refreshMachines(environment, cluster, gone);
+      await refuseOtherChanges(environment, cluster, "agents", told(agents), [...broken.keys()]);
     },
-    lastUp: () => lastUpOfStack(environment),
+    apply: (agents) => update(environment, "up", [], { message: OWN_MESSAGE, env: told(agents) }),
+    lastUp: async () => {
+      const time = lastUpIn(await historyOfStack(environment));
+      if (time !== undefined) return time;
+      throw new UserError(`stack ${environment} knows of no update. Fix: pulumi up --stack ${environment}`);
+    },
+    endBegan: async () => endBeganIn(await historyOfStack(environment)),
     asRoot: (service, command) => {
       const machine = cluster.machines.find(({ name }) => name === service.machine);
       if (!machine) throw new Error(`no machine ${service.machine}`);

@@ -1,6 +1,5 @@
 import { hostKeyAlias } from "../cluster/host-keys.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
-import { UserError } from "../lib/errors.ts";
 import { Ssh } from "../machines/ssh.ts";
 import { projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
@@ -44,17 +43,18 @@ export function lastUpIn(history: readonly StackUpdate[]): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
-/**
- * When an update of a stack that `triplewide scale` did not run last ended.
- *
- * @throws UserError where there is no Pulumi CLI, or no such stack, or no update of it.
- */
-export async function lastUpOfStack(environment: string): Promise<Date> {
+/** Whether `triplewide scale` began to end a stack after the last update in its history that it did not run. */
+export function endBeganIn(history: readonly StackUpdate[]): boolean {
+  const last = history.find(({ kind, message }) =>
+    kind === "update" ? message !== OWN_MESSAGE : kind === "destroy" && message === OWN_MESSAGE,
+  );
+  return last?.kind === "destroy";
+}
+
+/** The last updates of a stack, the newest first. @throws UserError where there is no Pulumi CLI, or no such stack. */
+export async function historyOfStack(environment: string): Promise<StackUpdate[]> {
   const args = ["stack", "history", "--json", "--page-size", String(HISTORY), "--stack", environment];
-  const time = lastUpIn(JSON.parse((await pulumi(projectFolder(), args, "read")) || "[]"));
-  if (time === undefined)
-    throw new UserError(`stack ${environment} knows of no update. Fix: pulumi up --stack ${environment}`);
-  return time;
+  return JSON.parse((await pulumi(projectFolder(), args, "read")) || "[]") as StackUpdate[];
 }
 
 /** @throws UserError where there is no Pulumi CLI, or no such stack. */

@@ -1,5 +1,6 @@
 import type { Cluster } from "../cluster/types.ts";
 import { UserError } from "../lib/errors.ts";
+import { resourceName } from "../openstack/inventory.ts";
 import { projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
 
@@ -32,21 +33,47 @@ export async function update(
   await pulumi(projectFolder(), [verb, ...options, ...args], "show", env);
 }
 
+/**
+ * Reads what the cloud has of some machines into a stack: an update makes only what the stack knows to be gone. The rest of what
+ * differs is left to who looks at it.
+ *
+ * @param machines Their names.
+ * @throws UserError where there is no Pulumi CLI, or it fails.
+ */
+export async function refreshMachines(
+  environment: string,
+  { name }: Pick<Cluster, "name">,
+  machines: readonly string[],
+): Promise<void> {
+  const targets = machines.flatMap((machine) => ["--target", `**::${resourceName(name, machine)}`]);
+  const options = ["--yes", "--skip-preview", "--non-interactive", "--stack", environment];
+  await pulumi(projectFolder(), ["refresh", ...options, ...targets], "show");
+}
+
 /** A step of a preview. */
 interface Step {
   op: string;
   urn: string;
 }
 
-/** What of a preview is no creation and no removal of a machine of ours that scaling is about. Nobody has looked at it. */
-export function otherChanges(steps: readonly Step[], { name }: Pick<Cluster, "name">): string[] {
+/**
+ * What of a preview is no creation and no removal of a machine of ours that scaling is about. Nobody has looked at it.
+ *
+ * @param broken Names of agents that may be made anew as well.
+ */
+export function otherChanges(
+  steps: readonly Step[],
+  { name }: Pick<Cluster, "name">,
+  broken: readonly string[] = [],
+): string[] {
   return steps.flatMap(({ op, urn }) => {
     const [type = "", resource = ""] = urn.split("::").slice(-2);
     const kind = type.split("$").at(-1) ?? type;
     // Components and the stack itself are nothing in the cloud.
     if (op === "same" || op === "read" || !kind.startsWith("openstack:")) return [];
     const agent = new RegExp(`^${name}-agent-[1-9][0-9]*$`).test(resource) && ["create", "delete"].includes(op);
-    return agent ? [] : [`${op} ${resource}`];
+    const anew = /replace/.test(op) && broken.some((machine) => resource === resourceName(name, machine));
+    return agent || anew ? [] : [`${op} ${resource}`];
   });
 }
 
@@ -54,6 +81,7 @@ export function otherChanges(steps: readonly Step[], { name }: Pick<Cluster, "na
  * Sees to it that an update changes nothing that nobody has looked at.
  *
  * @param what What the update is about, in words: more than agents.
+ * @param broken Names of agents that may be made anew as well.
  * @throws UserError where the checkout holds what was not applied yet.
  */
 export async function refuseOtherChanges(
@@ -61,10 +89,11 @@ export async function refuseOtherChanges(
   cluster: Pick<Cluster, "name">,
   what: string,
   env: Readonly<Record<string, string>> = {},
+  broken: readonly string[] = [],
 ): Promise<void> {
   const args = ["preview", "--json", "--stack", environment, "--non-interactive"];
   const { steps = [] } = JSON.parse(await pulumi(projectFolder(), args, "read", env)) as { steps?: Step[] };
-  const others = otherChanges(steps, cluster);
+  const others = otherChanges(steps, cluster, broken);
   if (others.length === 0) return;
   throw new UserError(
     `an update would change more than ${what} (${others.slice(0, 5).join(", ")}); nothing was changed. Fix: pulumi up --stack ${environment}, then run this again`,

@@ -46,8 +46,8 @@ export function agentsAtUp(c: Config, machines: Iterable<string>): number {
   return range === undefined || there === 0 ? c.agentCount : Math.max(there, range.min);
 }
 
-/** What an agent does: why it must stay, or for how many minutes nothing has run on it. */
-export type AgentUse = { stays: string } | { idleMinutes: number };
+/** What an agent does: why it must stay, or for how many minutes nothing has run on it; or what is wrong with it, so that it does nothing. */
+export type AgentUse = { stays: string } | { idleMinutes: number } | { broken: string };
 
 /** Why an agent stays on which nothing runs. Nobody knows whose files they are. Those of sessions that rest are made again when those go on. */
 export const SHUFFLES_STAY = "it has shuffle files, and jobs run that may read them";
@@ -137,24 +137,29 @@ export function wantedAgents(c: Config, now: Date, load: Load): Wanted {
   if (range === undefined) throw new Error("the config gives no range of agents");
   const present = c.agentCount;
   const names = agentNumbers(c).map((number) => machineName("agent", number));
+  const broken = names.flatMap((name) => {
+    const use = load.agents.get(name);
+    return use && "broken" in use ? [`${name} ${use.broken}`] : [];
+  });
   const whyStays = (name: string): string | undefined => {
     const use = load.agents.get(name) ?? UNKNOWN;
     if ("stays" in use) return use.stays;
+    if ("broken" in use) return undefined;
     if (use.idleMinutes >= c.idleMinutes) return undefined;
     return `something ran on it ${Math.floor(use.idleMinutes)} min ago, less than idleMinutes (${c.idleMinutes})`;
   };
   const kept = names.findLastIndex((name) => whyStays(name) !== undefined) + 1;
   const { least, because } = leastAgents(c, now, range.min);
-  const asked = load.lacking > 0 ? present + load.lacking : 0;
+  const asked = load.lacking > 0 ? present - broken.length + load.lacking : 0;
   const agents = Math.max(kept, Math.min(range.max, Math.max(least, asked)));
 
-  const reasons: string[] = [];
+  const reasons: string[] = [...broken];
   if (load.lacking > 0) reasons.push(`jobs wait for executors that ${counted(load.lacking)} more would take`);
   if (agents === range.max && asked > range.max) reasons.push(`agentsMax is ${range.max}`);
   const last = names[kept - 1];
   if (agents === kept && last !== undefined && agents > least) reasons.push(`${last} stays: ${whyStays(last)}`);
   if (agents === least && asked <= least) reasons.push(because);
-  const going = names.slice(agents);
+  const going = names.slice(agents).filter((name) => !("broken" in (load.agents.get(name) ?? UNKNOWN)));
   if (going.length > 0) reasons.push(`${going.join(", ")}: nothing has run there for idleMinutes (${c.idleMinutes})`);
   return { agents, reasons };
 }

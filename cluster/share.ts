@@ -2,6 +2,7 @@ import type { Config } from "../config/schema.ts";
 import { addressAt } from "./addresses.ts";
 import { blocks as addressesOfGroup, agentGroupNames, configOfAgents, firstOffset } from "./agent-groups.ts";
 import { FIRST_AGENT_OFFSET, GROUPS, lastAgent } from "./groups.ts";
+import { mostAgents } from "./scaling.ts";
 
 /** Addresses in the first block of agents: as far as most clusters come. */
 const FIRST_BLOCK = 64;
@@ -16,8 +17,11 @@ export function shareClients(c: Config): string[] {
   const client = GROUPS.client.addresses;
   if (client.from !== "start") throw new Error("the client has no address of its own");
   const blocks = [undefined, ...agentGroupNames(c)].flatMap((name) => {
-    const last = lastAgent(configOfAgents(c, name), name);
-    if (name === undefined) return doubling(FIRST_AGENT_OFFSET, last, FIRST_BLOCK);
+    const agents = configOfAgents(c, name);
+    // As many as there may ever be: `triplewide scale` changes agents alone.
+    if (name === undefined)
+      return doubling(FIRST_AGENT_OFFSET, lastAgent({ ...agents, agentCount: mostAgents(c) }), FIRST_BLOCK);
+    const last = lastAgent(agents, name);
     return doubling(firstOffset(c, name), last, Math.min(FIRST_BLOCK, addressesOfGroup(c.networkCidr).size));
   });
   const single = { offset: client.offset, size: 1 };

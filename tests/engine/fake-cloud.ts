@@ -33,7 +33,8 @@ export interface Guest {
 const PROJECT = "5f705a1c2b3d4e5f8a9b0c1d2e3f4a5b";
 /** The image that the cloud has from the start. */
 export const IMAGE = "11111111-1111-4111-8111-111111111111";
-const EXTERNAL = "22222222-2222-4222-8222-222222222222";
+/** The network that floating IPs come from. */
+export const EXTERNAL = "22222222-2222-4222-8222-222222222222";
 
 /** Collections by their path, with the name that one item has in a body. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -159,6 +160,15 @@ export class FakeCloud {
     return [...this.#of("/compute/v2.1/servers").values()].find((server) => server.name === name);
   }
 
+  /** Servers that run. */
+  up(): { name: string; id: string; address: string }[] {
+    const running = [...this.#of("/compute/v2.1/servers").values()].filter(({ status }) => status === "ACTIVE");
+    return running.map(({ name, id, addresses }) => {
+      const [first] = Object.values(addresses as Record<string, { addr: string }[]>).flat();
+      return { name: String(name), id, address: first?.addr ?? "" };
+    });
+  }
+
   /** Everything with its id, as `kind name id`, sorted: what is still the same afterwards. */
   identities(...kinds: string[]): string[] {
     const made = [...this.#items].flatMap(([path, items]) =>
@@ -174,6 +184,12 @@ export class FakeCloud {
     const item = this.#of(path).get(id);
     // What it is for may stand in it as well.
     if (item && given.device_owner) Object.assign(item, given);
+  }
+
+  /** Deletes a server, as a person does. */
+  removeServer(name: string): void {
+    const server = this.server(name);
+    if (server) this.#delete("/compute/v2.1/servers", server);
   }
 
   /** Removes a key pair, as a person does. */

@@ -14,8 +14,8 @@ interface Fixtures {
   stackOf: (changes?: RawConfig) => Promise<Stack>;
 }
 
-/** Each test has a cloud and a stack of its own. They run side by side: providers spend most of their time waiting. */
-export const test = base.extend<Fixtures>({
+/** Each test has a cloud and a stack of its own. */
+export const onCloud = base.extend<Fixtures>({
   cloud: async ({ task: _ }, use) => {
     const cloud = await FakeCloud.start();
     await use(cloud);
@@ -32,7 +32,10 @@ export const test = base.extend<Fixtures>({
     });
     for (const stack of stacks) stack.remove();
   },
-}).concurrent;
+});
+
+/** They run side by side: providers spend most of their time waiting. */
+export const test = onCloud.concurrent;
 
 export function expectSuccess(outcome: Outcome): void {
   expect(outcome.code, outcome.text).toBe(0);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { applyLifetime, type Endable } from "../../cli/lifetime.ts";
-import { lastUpIn, OWN_MESSAGE } from "../../cli/stack.ts";
+import { endBeganIn, lastUpIn, OWN_MESSAGE } from "../../cli/stack.ts";
 import { lifetimeOf, type Notice, readNotice } from "../../cluster/lifetime.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { RawConfig } from "../../config/validate.ts";
@@ -64,13 +64,18 @@ describe("what is to be done with a cluster", () => {
 
 describe("triplewide scale and a forgotten cluster", () => {
   /** Files in containers, by the service. */
-  async function apply(hours: number, files: Record<string, string>, more: { dryRun?: boolean; down?: boolean } = {}) {
-    const { dryRun = false, down = false } = more;
+  async function apply(
+    hours: number,
+    files: Record<string, string>,
+    more: { dryRun?: boolean; down?: boolean; begun?: boolean } = {},
+  ) {
+    const { dryRun = false, down = false, begun = false } = more;
     const said: string[] = [];
     let gone = false;
     const site: Endable = {
       cluster: describeCluster(validate({ platform: "docker", ttlHours: 72 }, "lab")),
       lastUp: async () => LAST_UP,
+      endBegan: async () => begun,
       asRoot: async ({ name }, [program, , , , , content = ""]) => {
         if (down) return { code: 1, output: "Error: no such container" };
         if (program === "cat") return name in files ? { code: 0, output: files[name] ?? "" } : { code: 1, output: "" };
@@ -127,6 +132,12 @@ describe("triplewide scale and a forgotten cluster", () => {
     });
   });
 
+  test("goes on with an end that was cut off, though nobody is there any more who could be told", async () => {
+    const { gone, result } = await apply(73, {}, { down: true, begun: true });
+    expect(gone).toBe(true);
+    expect(result).toMatchObject({ ended: true, notice: expect.stringContaining("lab was ended") });
+  });
+
   test("ends none whose people cannot be told", async () => {
     const { gone, result } = await apply(500, {}, { down: true });
     expect(gone).toBe(false);
@@ -144,6 +155,13 @@ test("the last up of a stack is the last update that triplewide scale did not ru
   expect(lastUpIn([update("update", 9, OWN_MESSAGE), update("refresh", 8), update("update", 5)])).toEqual(later(5.5));
   expect(lastUpIn([update("update", 9, OWN_MESSAGE), update("update", 7, OWN_MESSAGE)])).toEqual(later(7));
   expect(lastUpIn([update("destroy", 9)])).toBeUndefined();
+
+  const ours = update("destroy", 9, OWN_MESSAGE);
+  expect(endBeganIn([ours, update("update", 5)])).toBe(true);
+  expect(endBeganIn([update("refresh", 10), ours, update("update", 5)])).toBe(true);
+  // A person's removal, or an up afterwards.
+  for (const history of [[update("destroy", 9), update("update", 5)], [update("update", 10), ours], []])
+    expect(endBeganIn(history)).toBe(false);
 });
 
 test("the gateway shows the notice where the config has ttlHours, to who has logged in", () => {

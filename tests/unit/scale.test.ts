@@ -218,7 +218,7 @@ describe("scale", () => {
   async function scaled(
     agents: number,
     load: Partial<Load>,
-    { dryRun = false, begun = [] as string[], fails = false } = {},
+    { dryRun = false, begun = [] as string[], fails = false, refused = false, broken = new Map<string, string>() } = {},
   ) {
     const cluster = clusterOf(agents);
     const done: string[] = [];
@@ -231,6 +231,10 @@ describe("scale", () => {
         return going.filter(({ name }) => begun.includes(name));
       },
       giveBack: async (back) => void done.push(`give back ${names(back)}`),
+      broken,
+      refuse: async () => {
+        if (refused) throw new UserError("something waits for its review");
+      },
       apply: async (number) => {
         done.push(`apply ${number}`);
         if (fails) throw new UserError("the cloud is down");
@@ -273,6 +277,25 @@ describe("scale", () => {
     const { done, said } = await scaled(3, { agents: idle(1, 2, 3) }, { begun: ["agent-2"] });
     expect(done).toEqual(["send away agent-2 agent-3", "give back agent-2 agent-3"]);
     expect(said.at(-1)).toContain("Something began on agent-2 in this moment: nothing was removed.");
+  });
+
+  test("troubles no agent where it may change nothing", async () => {
+    const { done, error } = await scaled(3, { agents: idle(1, 2, 3) }, { refused: true });
+    expect({ done, error }).toEqual({ done: [], error: "something waits for its review" });
+  });
+
+  test("an agent that the cloud lost is made anew where it is wanted, and goes where it is not", async () => {
+    const broken = new Map([["agent-2", "is broken: No valid host was found."]]);
+    const agents = new Map<string, AgentUse>([["agent-1", { stays: "executors run on it" }]]);
+    // What waits is to have the room of one, and there is one already that only has to work.
+    const wanted = await scaled(2, { agents, lacking: 1 }, { broken });
+    expect(wanted.done).toEqual(["apply 2"]);
+    expect(wanted.said).toContain("  agent-2 is broken: No valid host was found.");
+    expect((await scaled(2, { agents, lacking: 2 }, { broken })).done).toEqual(["apply 3"]);
+    expect((await scaled(2, { agents }, { broken })).done).toEqual(["send away agent-2", "apply 1"]);
+    // A server in ERROR that still works counts as what masters say of it.
+    agents.set("agent-2", { stays: "executors run on it" });
+    expect((await scaled(2, { agents }, { broken })).done).toEqual([]);
   });
 
   test("what an update that failed leaves there is given back", async () => {
@@ -322,6 +345,8 @@ describe("scale", () => {
       step("delete", instance, "lab-client"),
       step("create", "openstack:blockstorage/volume:Volume", "other-agent-1"),
     ];
+    expect(otherChanges([step("replace", instance, "lab-agent-1")], { name: "lab" }, ["agent-1"])).toEqual([]);
+    expect(otherChanges([step("update", instance, "lab-agent-1")], { name: "lab" }, ["agent-1"])).toHaveLength(1);
     expect(otherChanges([...agents, ...others], { name: "lab" })).toEqual([
       "replace lab-agent-1",
       "create lab-agent-big-1",

@@ -12,6 +12,8 @@ test.each<[RawConfig, string[]]>([
   [{ agentCount: 1 }, ["10.72.0.64/26"]],
   [{ agentCount: 64 }, ["10.72.0.64/26"]],
   [{ agentCount: 65 }, ["10.72.0.64/26", "10.72.0.128/25"]],
+  // As many as `triplewide scale` may make: it changes agents alone.
+  [{ agentCount: 3, agentsMin: 1, agentsMax: 100 }, ["10.72.0.64/26", "10.72.0.128/25"]],
   [{ agentCount: 1000 }, ["10.72.0.64/26", "10.72.0.128/25", "10.72.1.0/24", "10.72.2.0/23", "10.72.4.0/22"]],
   [
     { agentCount: 3, agentGroups: { gpu: { count: 100, addressBlock: 3 } } },
