@@ -54,7 +54,7 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
       imageId: facts.imageId,
       flavorIds: Object.fromEntries(Object.entries(facts.flavors).map(([name, { id }]) => [name, id])),
       externalNetworkId: facts.externalNetworkId,
-      externalNetwork: c.externalNetwork ?? "",
+      externalNetwork: facts.externalNetworkName,
       objectStore: facts.objectStore,
       share: facts.share,
       dns: facts.dns,

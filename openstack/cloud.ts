@@ -19,6 +19,8 @@ interface ServiceRecord {
   version: (projectId: string) => string;
   /** What it is needed for. */
   why: string;
+  /** Addresses that will do; a catalog may list older versions under the same types. @default every one */
+  only?: RegExp;
   /** @default none but the token */
   headers?: Readonly<Record<string, string>>;
 }
@@ -33,6 +35,7 @@ const SERVICES: Record<Service, ServiceRecord> = {
     types: ["block-storage", "volumev3", "block-store", "volume"],
     version: (projectId) => `/v3/${projectId}`,
     why: "data volumes",
+    only: /\/v3(\/|$)|^(?!.*\/v\d)/,
   },
   "object-store": { types: ["object-store"], version: (projectId) => `/v1/AUTH_${projectId}`, why: "containers" },
   dns: { types: ["dns"], version: () => "/v2", why: "names" },
@@ -156,6 +159,13 @@ export class Cloud {
   /** Seconds by which the cloud's clock is ahead of this machine's (less than 0: behind); undefined where it does not say. */
   async clockAheadSeconds(): Promise<number | undefined> {
     return (await this.#authenticated()).aheadSeconds;
+  }
+
+  /** Minutes until what the credentials are ends, where that is a token: nothing makes another. `undefined` for all others. */
+  async minutesLeft(): Promise<number | undefined> {
+    const { token, password, application_credential_id: id, application_credential_name: name } = this.credentials.auth;
+    if (!token || password || id || name) return undefined;
+    return Math.max(0, Math.floor(((await this.#authenticated()).expires - Date.now()) / 60_000));
   }
 
   /** Whether the catalog lists a service in our region. */
@@ -283,10 +293,15 @@ export class Cloud {
         continue;
       }
       if (answer.status >= 200 && answer.status < 300) return answer;
-      const what = answer.status === 403 ? `project ${token.projectName} may not` : "it did not";
+      const what =
+        answer.status === 403
+          ? `project ${token.projectName} may not`
+          : answer.status === 401
+            ? "it takes no token of these credentials, as where an application credential has access rules without it"
+            : "it did not";
       const asked = change ? `to ${change.method}` : "for";
       throw new CloudError(
-        `the ${service} service at ${endpoint} was asked ${asked} ${path}, but ${what}: ${answer.status} ${saidBy(answer)}`,
+        `the ${service} service at ${endpoint} was asked ${asked} ${path}, but ${what}: ${`${answer.status} ${saidBy(answer)}`.trim()}`,
         answer.status,
       );
     }
@@ -318,21 +333,31 @@ export class Cloud {
       });
     const request = authRequest(c);
     const answer = await post(request);
+    if (answer.status === 401 && answer.headers["openstack-auth-receipt"] !== undefined) {
+      const fix = "make an application credential once by hand, which needs no second factor";
+      throw new CloudError(`the identity service at ${c.auth.auth_url} asks for a second factor as well: ${fix}`, 401);
+    }
     if (answer.status === 401) {
       // Keystone says the same for a wrong password and a wrong project. Without a project, it tells them apart.
       const alone = request.auth.scope ? await post({ auth: { ...request.auth, scope: undefined } }) : answer;
-      throw new CloudError(alone.status === 201 ? refusedProject(c) : refusedUser(c), 401);
+      const words = saidBy(alone);
+      // What it always says tells nothing; that a password has run out, say, is in its words alone.
+      const said =
+        words === "" || /^The request you have made requires authentication/.test(words) ? "" : `. It says: ${words}`;
+      throw new CloudError(alone.status === 201 ? refusedProject(c) : refusedUser(c) + said, 401);
     }
     const id = answer.headers["x-subject-token"];
     if (answer.status === 404 || (answer.status < 400 && typeof id !== "string")) {
+      const { location } = answer.headers;
+      const elsewhere = answer.status >= 300 && location ? `; it sends everybody on to ${location}` : "";
       throw new CloudError(
-        `${c.setting("auth_url")} wrong: no identity service (Keystone v3) at ${c.auth.auth_url}`,
+        `${c.setting("auth_url")} wrong: no identity service (Keystone v3) at ${c.auth.auth_url}${elsewhere}`,
         answer.status,
       );
     }
     if (typeof id !== "string") {
       throw new CloudError(
-        `the identity service at ${c.auth.auth_url} refused: ${answer.status} ${saidBy(answer)}`,
+        `the identity service at ${c.auth.auth_url} refused: ${`${answer.status} ${saidBy(answer)}`.trim()}`,
         answer.status,
       );
     }
@@ -375,7 +400,7 @@ export class Cloud {
       try {
         const answer = await this.#http.send(url, request);
         if (!repeated.statuses.includes(answer.status) || attempt >= this.#retries) return answer;
-        const wanted = Number(answer.headers["retry-after"]) * 1000;
+        const wanted = waitFor(answer.headers["retry-after"]);
         if (wanted > 0) pause = Math.min(LONGEST_PAUSE_MS, wanted);
       } catch (error) {
         const code = String((error as { code?: unknown }).code);
@@ -399,6 +424,12 @@ export class Cloud {
     }
     return new CloudError(`${origin}: ${explain(error)}; ${fix}`);
   }
+}
+
+/** Milliseconds that a `Retry-After` asks for, as seconds or as a date; not a number where it does neither. */
+function waitFor(header: string | undefined): number {
+  const seconds = Number(header);
+  return Number.isNaN(seconds) ? Date.parse(header ?? "") - Date.now() : seconds * 1000;
 }
 
 /** Answers that are asked for again. */
@@ -501,7 +532,7 @@ function checkRegion(token: Token, c: Credentials): void {
 
 /** Address of a service with its version, without a slash at the end. */
 function endpointOf(token: Token, service: Service, c: Credentials): string | undefined {
-  const { types, version } = SERVICES[service];
+  const { types, version, only } = SERVICES[service];
   for (const type of types) {
     for (const entry of token.catalog.filter((e) => e.type === type)) {
       const endpoint = entry.endpoints.find(
@@ -509,6 +540,7 @@ function endpointOf(token: Token, service: Service, c: Credentials): string | un
       );
       if (!endpoint) continue;
       const url = endpoint.url.replace(/\/+$/, "");
+      if (only?.test(new URL(url).pathname) === false) continue;
       return /\/v\d+(\.\d+)?(\/[^/]+)?$/.test(url) ? url : url + version(token.projectId);
     }
   }

@@ -32,6 +32,8 @@ export interface Credentials {
   /** Empty: the cloud's only region. */
   region: string;
   interface: "public" | "internal" | "admin";
+  /** What Pulumi's provider asks for, which reads OS_ENDPOINT_TYPE and nothing else. */
+  engineInterface: Credentials["interface"];
   tls: TlsSettings;
   /** Name of the setting behind a field, for messages: `OS_PASSWORD`, or `auth.password of cloud demo in <file>`. */
   setting(field: AuthField | "region_name" | "interface" | "cacert"): string;
@@ -94,16 +96,20 @@ function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Cre
     if (value) auth[field] = value;
   }
   const setting: Credentials["setting"] = variable;
+  refuseAuthType(env.OS_AUTH_TYPE ?? "", "OS_AUTH_TYPE");
   fillDomains(auth, env.OS_DOMAIN_ID || env.OS_DEFAULT_DOMAIN_ID, env.OS_DOMAIN_NAME || env.OS_DEFAULT_DOMAIN_NAME);
-  const insecure = ["1", "true", "yes"].includes((env.OS_INSECURE ?? "").toLowerCase());
+  const insecure = isTrue(env.OS_INSECURE ?? "");
   return {
     auth,
     region: env.OS_REGION_NAME ?? "",
     interface: interfaceOf(env.OS_INTERFACE ?? env.OS_ENDPOINT_TYPE, setting),
+    engineInterface: interfaceOf(env.OS_ENDPOINT_TYPE, setting),
     tls: tlsOf({ cacert: env.OS_CACERT, cert: env.OS_CERT, key: env.OS_KEY, verify: !insecure }, "", setting),
     setting,
   };
 }
+
+const isTrue = (value: string): boolean => ["1", "true", "yes"].includes(value.toLowerCase());
 
 function variable(field: string): string {
   return `OS_${field.toUpperCase()}`;
@@ -157,34 +163,40 @@ function fromFile(
   const setting: Credentials["setting"] = (field) =>
     `${field in AUTH_FIELDS ? `auth.${field}` : field} of cloud ${name} in ${file}`;
   const type = text(entry.auth_type);
-  const supported = ["", "password", "v3password", "v3applicationcredential", "token", "v3token"];
-  if (!supported.includes(type)) {
-    throw new CloudError(
-      `auth_type ${type} of cloud ${name} in ${file} is not supported: use password or v3applicationcredential`,
-    );
-  }
+  refuseAuthType(type, `auth_type of cloud ${name} in ${file}`);
   // Only one way to authenticate, the one that was named: a left-over variable must not decide.
   if (type.endsWith("password")) for (const f of applicationCredentialFields) delete auth[f];
   if (!type.endsWith("token") && type !== "") delete auth.token;
   const [first] = Array.isArray(entry.regions) ? entry.regions : [];
+  // The environment wins, as it does for Pulumi's provider and the command `openstack`: machines would be elsewhere than what was asked.
   const region =
-    text(entry.region_name) || env.OS_REGION_NAME || text(typeof first === "object" ? tableOf(first).name : first);
+    env.OS_REGION_NAME || text(entry.region_name) || text(typeof first === "object" ? tableOf(first).name : first);
+  const insecure = env.OS_INSECURE || undefined;
   return {
     auth,
     region,
     interface: interfaceOf(text(entry.interface) || text(entry.endpoint_type) || env.OS_INTERFACE, setting),
+    engineInterface: interfaceOf(env.OS_ENDPOINT_TYPE, setting),
     tls: tlsOf(
       {
-        cacert: text(entry.cacert) || env.OS_CACERT,
-        cert: text(entry.cert) || env.OS_CERT,
-        key: text(entry.key) || env.OS_KEY,
-        verify: entry.verify !== false && entry.insecure !== true,
+        cacert: env.OS_CACERT || text(entry.cacert),
+        cert: env.OS_CERT || text(entry.cert),
+        key: env.OS_KEY || text(entry.key),
+        verify: insecure === undefined ? entry.verify !== false && entry.insecure !== true : !isTrue(insecure),
       },
       sources.home ?? homedir(),
       setting,
     ),
     setting,
   };
+}
+
+const AUTH_TYPES = ["", "password", "v3password", "v3applicationcredential", "token", "v3token"];
+
+/** Federated logins open a browser, or ask somebody else than Keystone. */
+function refuseAuthType(type: string, where: string): void {
+  if (!AUTH_TYPES.includes(type))
+    throw new CloudError(`${where}: ${type} is not supported; use password or v3applicationcredential`);
 }
 
 const applicationCredentialFields = [
@@ -219,6 +231,8 @@ function tlsOf(
 ): TlsSettings {
   const read = (path: string | undefined): string | undefined => {
     if (!path) return undefined;
+    // Pulumi's provider takes the text itself as well; and a private key has no place in an error.
+    if (path.includes("-----BEGIN ")) return path;
     const file = path.replace(/^~(?=\/)/, home || homedir());
     try {
       return readFileSync(file, "utf8");

@@ -10,3 +10,13 @@ export class CloudError extends UserError {
     this.status = status;
   }
 }
+
+/** An answer that only tells more where there is one: `otherwise` where the cloud refuses it, or does not know the question. */
+export async function unlessRefused<T>(answer: Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof CloudError) return otherwise;
+    throw error;
+  }
+}

@@ -6,7 +6,7 @@ import type { Cluster, Machine } from "../cluster/types.ts";
 import { type Config, required } from "../config/schema.ts";
 import type { Cloud } from "./cloud.ts";
 import { type DnsFacts, findZone } from "./dns.ts";
-import { CloudError } from "./errors.ts";
+import { CloudError, unlessRefused } from "./errors.ts";
 import { Findings, PreflightError } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
 import { checkGuestSystem, type GuestSystem } from "./guest-system.ts";
@@ -14,6 +14,7 @@ import { checkContents, type Wanted } from "./image-contents.ts";
 import { type ExistingMachine, existingMachines, machineOf } from "./inventory.ts";
 import { findObjectStore, type ObjectStoreFacts } from "./object-store.ts";
 import { checkQuota } from "./quota.ts";
+import { serverGroups } from "./server-groups.ts";
 import { findShare, type ShareFacts } from "./share.ts";
 import { checkSources } from "./sources.ts";
 
@@ -109,10 +110,12 @@ async function checkCloud(
     ),
     guard(findExternalNetwork(cloud, c, findings), undefined),
     machines,
-    guard(findKeyPair(cloud, c, findings), ""),
+    guard(findKeyPair(cloud, c, machines, findings), ""),
     guard(findObjectStore(cloud, cluster, findings), undefined, "objectStore"),
     guard(findShare(cloud, cluster, findings), undefined, "sharedStorage"),
     guard(findZone(cloud, cluster, findings), undefined, "dnsZone"),
+    guard(checkComputeService(cloud, cluster, findings), undefined),
+    guard(checkNetworkService(cloud, c, findings), undefined),
     guard(checkZones(cloud, c, findings), undefined),
     guard(checkVolumes(cloud, cluster, findings), undefined),
     guard(checkExistingNetwork(cloud, cluster, findings), undefined),
@@ -153,6 +156,16 @@ export async function checkProject(cloud: Cloud, findings: Findings): Promise<vo
     const fix = "ask for the role member, or make the application credential with it";
     findings.refuse("credentials", undefined, `their only role in ${await cloud.projectName()} is reader`, fix);
   }
+  const { interface: asked, engineInterface, setting } = cloud.credentials;
+  if (asked !== engineInterface)
+    findings.warn(
+      `credentials: ${setting("interface")} is ${asked}, which Pulumi does not read: it takes ${engineInterface} addresses. Fix: export OS_ENDPOINT_TYPE=${asked}`,
+    );
+  const minutes = await cloud.minutesLeft();
+  if (minutes !== undefined)
+    findings.warn(
+      `credentials: a token that nobody can renew, and it ends in ${minutes} min; an update that takes longer fails in the middle. Fix: make an application credential, or log in anew before`,
+    );
   const ahead = (await cloud.clockAheadSeconds()) ?? 0;
   if (Math.abs(ahead) <= CLOCK_SECONDS) return;
   const where = ahead > 0 ? "behind" : "ahead of";
@@ -170,13 +183,20 @@ export function instead(wanted: string, names: readonly string[]): string {
   return `use ${best}${others.length > 0 ? ` (there are also ${others.join(", ")}${more})` : ""}`;
 }
 
+interface NovaFlavor {
+  id: string;
+  name: string;
+  vcpus: number;
+  ram: number;
+  disk: number;
+  "OS-FLV-DISABLED:disabled"?: boolean;
+}
+
 export async function listFlavors(cloud: Cloud): Promise<Flavor[]> {
-  const found = await cloud.list<{ id: string; name: string; vcpus: number; ram: number; disk: number }>(
-    "compute",
-    "/flavors/detail",
-    "flavors",
-  );
-  return found.map((f) => ({ id: f.id, name: f.name, vcpus: f.vcpus, ramMiB: f.ram, diskGb: f.disk }));
+  const found = await cloud.list<NovaFlavor>("compute", "/flavors/detail", "flavors");
+  // Of one that is disabled no server can be made.
+  const usable = found.filter((f) => f["OS-FLV-DISABLED:disabled"] !== true);
+  return usable.map((f) => ({ id: f.id, name: f.name, vcpus: f.vcpus, ramMiB: f.ram, diskGb: f.disk }));
 }
 
 export function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Findings): Record<string, Flavor> {
@@ -209,6 +229,7 @@ export interface Image extends GuestSystem {
   min_disk?: number;
   size?: number | null;
   disk_format?: string;
+  visibility?: string;
   virtual_size?: number | null;
 }
 
@@ -248,6 +269,9 @@ async function findImage(
   return there;
 }
 
+/** Formats of what no machine boots from as its own disk. */
+const NO_DISKS: ReadonlySet<string> = new Set(["iso", "aki", "ari"]);
+
 /** @param key What named it. */
 export async function lookUpImage(
   cloud: Cloud,
@@ -259,7 +283,16 @@ export async function lookUpImage(
   const [byId] = named.length > 0 ? [] : [await findById<Image>(cloud, "image", "/images", wanted)];
   const active = (byId ? [byId] : named).filter((i) => i.status === "active");
   const [image] = active;
-  if (image && active.length === 1) return image;
+  if (image && active.length === 1) {
+    if (NO_DISKS.has(image.disk_format ?? ""))
+      findings.refuse(
+        key,
+        wanted,
+        `it is no disk (its disk_format is ${image.disk_format})`,
+        "use a cloud image: qcow2 or raw",
+      );
+    return image;
+  }
   if (image) {
     const ids = active.map((i) => i.id).join(", ");
     findings.refuse(key, wanted, `${active.length} images have this name`, `give the id of one: ${ids}`);
@@ -269,9 +302,20 @@ export async function lookUpImage(
   if (other) {
     findings.refuse(key, wanted, `its status is ${other.status}`, "use an image whose status is active");
   } else {
-    const all = await cloud.list<Image>("image", "/images", "images", { status: "active" });
+    const [all, offered] = await Promise.all([
+      cloud.list<Image>("image", "/images", "images", { status: "active" }),
+      // Anybody may offer one, under any name: lists do not show them.
+      unlessRefused(cloud.list<Image>("image", "/images", "images", { name: wanted, visibility: "community" }), []),
+    ]);
+    const ids = offered.filter((i) => i.name === wanted && i.visibility === "community").map((i) => i.id);
     const names = [...new Set(all.map((i) => i.name).filter(Boolean))].sort();
-    findings.refuse(key, wanted, "there is no such image", instead(wanted, names));
+    const trusted = `where you trust whose it is, give its id: ${ids.join(", ")}`;
+    findings.refuse(
+      key,
+      wanted,
+      ids.length > 0 ? "only others of the cloud's users offer one of that name" : "there is no such image",
+      ids.length > 0 ? trusted : instead(wanted, names),
+    );
   }
   return undefined;
 }
@@ -352,12 +396,7 @@ export async function findExternalNetwork(cloud: Cloud, c: Config, findings: Fin
   const external = found.filter((n) => n["router:external"]);
   const [one] = external;
   if (one && external.length === 1) {
-    // Most clouds show no project the subnets of such a network.
-    const subnets = await cloud.list<Subnet>("network", "/subnets", "subnets", { network_id: one.id });
-    if (subnets.length > 0 && subnets.every((subnet) => subnet.ip_version === 6)) {
-      const fix = "name an external network with an IPv4 subnet: addresses of machines are IPv4";
-      findings.refuse("externalNetwork", wanted, "all of its subnets are IPv6", fix);
-    }
+    await checkExternalNetwork(cloud, c, one, findings);
     return one;
   }
   if (external.length > 1) {
@@ -376,9 +415,83 @@ export async function findExternalNetwork(cloud: Cloud, c: Config, findings: Fin
   return undefined;
 }
 
+/** Whether floating IPs can be had of an external network by its name, and whether its addresses are none of the cluster's. */
+async function checkExternalNetwork(cloud: Cloud, c: Config, network: Network, findings: Findings): Promise<void> {
+  const wanted = c.externalNetwork;
+  const [alike, subnets] = await Promise.all([
+    c.bastion ? cloud.list<Network>("network", "/networks", "networks", { name: network.name }) : [],
+    // Most clouds show no project the subnets of such a network.
+    cloud.list<Subnet>("network", "/subnets", "subnets", { network_id: network.id }),
+  ]);
+  const others = alike.filter(({ id, name }) => id !== network.id && name === network.name);
+  if (others.length > 0) {
+    const wrong = `floating IPs are asked for by its name, ${network.name}, which ${others.map(({ id }) => id).join(", ")} has too`;
+    findings.refuse("externalNetwork", wanted, wrong, "give that one another name, or set bastion to false");
+  }
+  if (subnets.length > 0 && subnets.every((subnet) => subnet.ip_version === 6)) {
+    const fix = "name an external network with an IPv4 subnet: addresses of machines are IPv4";
+    findings.refuse("externalNetwork", wanted, "all of its subnets are IPv6", fix);
+  }
+  if (c.existingNetworkId !== undefined) return;
+  const own = new Address4(c.networkCidr);
+  const ipv4 = subnets.filter((subnet) => subnet.ip_version === 4).map(({ cidr }) => cidr);
+  const over = ipv4.filter((cidr) => own.isInSubnet(new Address4(cidr)) || new Address4(cidr).isInSubnet(own));
+  if (over.length === 0) return;
+  const wrong = `externalNetwork ${network.name} has the addresses ${over.join(", ")}`;
+  // Neutron refuses where the router's own address is in one of these.
+  if (over.length < ipv4.length) findings.warn(`networkCidr: ${wrong}, which machines do not reach then`);
+  else {
+    const fix = "use addresses that it does not have";
+    findings.refuse("networkCidr", c.networkCidr, `${wrong}, and no router leads from a network into itself`, fix);
+  }
+}
+
+/** Whether Neutron has what a cluster is made of: some clouds have networks alone. */
+async function checkNetworkService(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
+  const [routers, groups] = await Promise.all(
+    ["routers", "security-groups"].map((kind) => unlessRefused(cloud.find("network", `/${kind}?limit=1`), {})),
+  );
+  if (groups === undefined) {
+    const wrong = "its networks have no security groups, so that nothing would keep others out";
+    findings.refuse("cloud", undefined, wrong, "use a cloud whose Neutron has them (extension security-group)");
+  }
+  if (routers !== undefined) return;
+  const wrong = "this cloud's networks have no routers (extension router)";
+  if (c.existingNetworkId === undefined) {
+    const fix = "set existingNetworkId and existingSubnetId to a network that leads outside, and bastion to false";
+    findings.refuse("existingNetworkId", undefined, wrong, fix);
+  } else if (c.bastion) findings.refuse("bastion", true, `${wrong}, and so no floating IPs`, "set bastion to false");
+}
+
+/** The first of Nova's microversions that has groups whose members need not be apart. */
+const SOFT_GROUPS = 15;
+
+/** Whether Nova knows the kind of server groups that machines are spread in. */
+async function checkComputeService(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
+  if (!serverGroups(cluster).some(({ policy }) => policy.startsWith("soft-"))) return;
+  const found = await unlessRefused(cloud.find<{ version?: { version?: string } }>("compute", "/"), undefined);
+  const [, minor] = /^2\.(\d+)$/.exec(found?.version?.version ?? "") ?? [];
+  if (minor === undefined || Number(minor) >= SOFT_GROUPS) return;
+  const wrong = `agents are spread by soft-anti-affinity, for which Nova has to have API 2.${SOFT_GROUPS}, and this one ends at 2.${minor}`;
+  findings.refuse("antiAffinity", cluster.config.antiAffinity, wrong, "set it to none");
+}
+
 /** @returns Its public key; empty where there is none. */
-async function findKeyPair(cloud: Cloud, c: Config, findings: Findings): Promise<string> {
-  if (c.keyPair === undefined) return "";
+async function findKeyPair(
+  cloud: Cloud,
+  c: Config,
+  existing: Promise<ReadonlyMap<string, ExistingMachine>>,
+  findings: Findings,
+): Promise<string> {
+  if (c.keyPair === undefined) {
+    const path = `/os-keypairs/${encodeURIComponent(c.clusterName)}`;
+    const [there, machines] = await Promise.all([unlessRefused(cloud.find("compute", path), undefined), existing]);
+    if (there && machines.size === 0)
+      findings.warn(
+        `keyPair: this user has a key pair ${c.clusterName} already, in whatever project, and one of that name is to be made. Fix: where this stack did not make it, choose another clusterName`,
+      );
+    return "";
+  }
   const path = `/os-keypairs/${encodeURIComponent(c.keyPair)}`;
   const found = await cloud.find<{ keypair: { public_key?: string } }>("compute", path);
   if (found) return found.keypair.public_key ?? "";
@@ -468,6 +581,15 @@ interface Subnet {
   dns_nameservers?: string[];
 }
 
+interface NetworkPort {
+  name: string;
+  device_owner?: string;
+  fixed_ips?: { ip_address: string; subnet_id?: string }[];
+}
+
+/** What Neutron has as the owner of a router's port, whatever the kind of router. */
+const ROUTER = /^network:(router|ha_router)/;
+
 /** Checks that an existing network contains `networkCidr`, and that none of the machines' addresses is in use. */
 async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
   const c = cluster.config;
@@ -503,10 +625,24 @@ async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findings: Fi
     return;
   }
   await checkForeign(cloud, network.network, subnet.subnet, c, findings);
-  const ports = await cloud.list<{ name: string; fixed_ips?: { ip_address: string }[] }>("network", "/ports", "ports", {
+  const ports = await cloud.list<NetworkPort>("network", "/ports", "ports", {
     network_id: c.existingNetworkId,
-    fields: ["id", "name", "fixed_ips"],
+    fields: ["id", "name", "fixed_ips", "device_owner"],
   });
+  const leadsOut = ports.some(
+    ({ device_owner = "", fixed_ips = [] }) =>
+      ROUTER.test(device_owner) && fixed_ips.some(({ subnet_id }) => subnet_id === subnetId),
+  );
+  // Who does not own a network may not see its router.
+  if (c.bastion && !leadsOut && network.network.project_id === (await cloud.projectId())) {
+    const fix = "openstack router add subnet, with a router to externalNetwork, or set bastion to false";
+    findings.refuse(
+      "existingSubnetId",
+      subnetId,
+      "no router leads out of it, and the bastion's floating IP needs one",
+      fix,
+    );
+  }
   const ours = new Map(cluster.machines.map((m) => [m.address, m.name]));
   const taken = ports.flatMap((port) => {
     const machine = machineOf(cluster.name, port.name);

@@ -1,6 +1,8 @@
+import { GROUPS } from "../cluster/groups.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
+import type { Config } from "../config/schema.ts";
 import type { Cloud } from "./cloud.ts";
-import { CloudError } from "./errors.ts";
+import { CloudError, unlessRefused } from "./errors.ts";
 import type { Findings } from "./findings.ts";
 import type { Flavor } from "./flavor.ts";
 import { dataVolumeName, type ExistingMachine, resourceName } from "./inventory.ts";
@@ -119,8 +121,10 @@ async function networkQuota(subject: QuotaSubject, findings: Findings): Promise<
   const projectId = await cloud.projectId();
   const owned = { project_id: projectId };
   const bastionPort = existing.get("bastion")?.portId;
-  const named = (kind: "networks" | "subnets" | "routers"): Promise<{ id: string }[]> =>
-    cloud.list("network", `/${kind}`, kind, { ...owned, name: cluster.name, fields: ["id"] });
+  const named = async (kind: "networks" | "subnets" | "routers"): Promise<{ id: string }[]> =>
+    c.existingNetworkId === undefined
+      ? cloud.list("network", `/${kind}`, kind, { ...owned, name: cluster.name, fields: ["id"] })
+      : [];
   const [{ quota }, networks, subnets, routers, floatingIps, securityGroups] = await Promise.all([
     cloud.get<NetworkQuota>("network", `/quotas/${projectId}/details`),
     named("networks"),
@@ -177,8 +181,9 @@ async function networkQuota(subject: QuotaSubject, findings: Findings): Promise<
 async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings: Findings): Promise<void> {
   const { config: c, quota: plan } = cluster;
   if (plan.volumes === 0 || !(await cloud.has("volume"))) return;
-  const [{ limits }, volumes] = await Promise.all([
+  const [{ limits }, details, volumes] = await Promise.all([
     cloud.get<ComputeLimits>("volume", "/limits"),
+    volumeQuotaDetails(cloud),
     cloud.list<{ name: string | null; size: number }>("volume", "/volumes/detail", "volumes"),
   ]);
   const sizes = new Map(volumes.map((v) => [v.name, v.size]));
@@ -217,6 +222,61 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
           : "masterVolumeGb";
   const limit = limitOf(a.maxTotalVolumeGigabytes, a.totalGigabytesUsed);
   compare(findings, "GB of volumes", gigabytes, limit, key, c[key], "use smaller volumes");
+  checkSizes(cluster, details.per_volume_gigabytes?.limit ?? -1, findings);
+  const type = Object.keys(details).some((kind) => kind.startsWith("gigabytes_"))
+    ? await volumeTypeName(cloud, c)
+    : undefined;
+  if (type === undefined) return;
+  const ofType = (kind: string): Limit => {
+    const { limit, in_use: used = 0, reserved = 0 } = details[`${kind}_${type}`] ?? {};
+    return limitOf(limit, used + reserved);
+  };
+  const other = "name another type";
+  compare(findings, `volumes of type ${type}`, count, ofType("volumes"), "volumeType", c.volumeType, other);
+  compare(findings, `GB of volumes of type ${type}`, gigabytes, ofType("gigabytes"), "volumeType", c.volumeType, other);
+}
+
+type VolumeQuota = Partial<Record<string, { limit?: number; in_use?: number; reserved?: number }>>;
+
+/** What Cinder's limits do not tell: quotas of each type (`volumes_<type>`), and how large one volume may be. Empty where it does not say. */
+async function volumeQuotaDetails(cloud: Cloud): Promise<VolumeQuota> {
+  const path = `/os-quota-sets/${await cloud.projectId()}`;
+  const asked = cloud.get<{ quota_set?: VolumeQuota }>("volume", path, { usage: "true" });
+  return (await unlessRefused(asked, {})).quota_set ?? {};
+}
+
+/** Name of the type that volumes are made of; `undefined` where the cloud has none of its own. */
+async function volumeTypeName(cloud: Cloud, { volumeType }: Config): Promise<string | undefined> {
+  interface VolumeType {
+    id: string;
+    name: string;
+  }
+  if (volumeType === undefined) {
+    const own = cloud.find<{ volume_type: VolumeType }>("volume", "/types/default");
+    return (await unlessRefused(own, undefined))?.volume_type.name;
+  }
+  const types = await cloud.list<VolumeType>("volume", "/types", "volume_types");
+  return types.find(({ name, id }) => name === volumeType || id === volumeType)?.name;
+}
+
+/** Whether one volume may be as large as each of them. */
+function checkSizes({ config: c, machines }: Cluster, largest: number, findings: Findings): void {
+  if (largest < 0) return;
+  const check = (key: keyof Config, size: number | undefined): void => {
+    if (size !== undefined && size > largest)
+      findings.refuse(
+        key,
+        size,
+        `one volume may have ${largest} GB in this project`,
+        `use ${largest} or less, or ask for more`,
+      );
+  };
+  check("bootVolumeGb", c.bootVolumeGb);
+  for (const { group, volumeGb, scratchGb } of machines) {
+    const { volumeKey } = GROUPS[group];
+    if (volumeKey !== undefined) check(volumeKey, volumeGb);
+    check("scratchGb", scratchGb);
+  }
 }
 
 /** A limit as a service gives it, whose parts may be absent. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { DEMO } from "./demo.ts";
-import { FakeCloud, IMAGE } from "./fake-cloud.ts";
+import { EXTERNAL, FakeCloud, IMAGE } from "./fake-cloud.ts";
 import { Stack } from "./stack.ts";
 
 /** What differs between clouds, on the real engine with the real provider. */
@@ -9,7 +9,8 @@ const NEWER = "77777777-7777-4777-8777-777777777777";
 
 test("an update that meets a rate limit fails, and the next goes on; machines keep the image that its name meant first, also on volumes, and move to another by its id", async () => {
   const cloud = await FakeCloud.start();
-  const settings = { agentCount: 1, dataVolumes: false, bootVolumeGb: 30, configDrive: true };
+  const disks = { dataVolumes: false, bootVolumeGb: 30, configDrive: true };
+  const settings = { ...disks, agentCount: 1, externalNetwork: EXTERNAL };
   const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
   const stack = new Stack({ config: { ...DEMO, ...settings }, env });
   try {

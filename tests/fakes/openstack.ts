@@ -24,6 +24,12 @@ function initialState() {
     /** Services that the catalog lists. */
     services: ["compute", "network", "image", "volumev3"],
     regions: ["RegionOne"],
+    /** Collections of Neutron's that this cloud does not have. */
+    noSuchNetworkParts: [] as string[],
+    /** Nova's newest microversion; empty: it does not say. */
+    novaVersion: "",
+    /** Cinder's quotas of each type and of one volume; none: it does not say. */
+    volumeQuota: undefined as Record<string, { limit: number; in_use?: number; reserved?: number }> | undefined,
     /** Items per page, whatever a client asks for. */
     pageSize: 1000,
     tokenSeconds: 3600,
@@ -117,6 +123,12 @@ export class FakeOpenStack {
   readonly requests: string[] = [];
   /** Headers of each request for the root of the server, where S3 is. */
   readonly rootHeaders: IncomingMessage["headers"][] = [];
+  /** What the catalogue has of Cinder. */
+  volumeVersion = "v3";
+  /** Whether images of others are in no list that does not ask for them. */
+  hideCommunityImages = false;
+  /** Whether nobody may ask for images of others. */
+  refuseCommunityImages = false;
   /** Bodies of the token requests. */
   readonly logins: Item[] = [];
   readonly #server: Server;
@@ -248,7 +260,7 @@ export class FakeOpenStack {
       compute: "/compute/v2.1",
       network: "/network/",
       image: "/image",
-      volumev3: `/volume/v3/${IDS.project}`,
+      volumev3: `/volume/${this.volumeVersion}/${IDS.project}`,
       "object-store": `/object/v1/AUTH_${IDS.project}`,
       s3: "/",
       sharev2: "/share/v2",
@@ -278,7 +290,15 @@ export class FakeOpenStack {
       "/network/v2.0/ports": ["ports", s.ports],
       "/network/v2.0/floatingips": ["floatingips", s.floatingIps],
       "/network/v2.0/security-groups": ["security_groups", s.securityGroups],
-      "/image/v2/images": ["images", s.images],
+      "/image/v2/images": [
+        "images",
+        s.images.filter(
+          (image) =>
+            !this.hideCommunityImages ||
+            image.visibility !== "community" ||
+            url.searchParams.get("visibility") === "community",
+        ),
+      ],
       "/volume/volumes/detail": ["volumes", s.volumes],
       "/volume/types": ["volume_types", s.volumeTypes],
       "/dns/v2/zones": ["zones", s.dnsZones],
@@ -287,6 +307,11 @@ export class FakeOpenStack {
       "/share/v2/shares": ["shares", s.shares],
     };
     const documents: Record<string, Item> = {
+      ...(s.novaVersion === "" ? {} : { "/compute/v2.1/": { version: { version: s.novaVersion } } }),
+      ...(s.volumeQuota === undefined
+        ? {}
+        : { [`/volume/os-quota-sets/${IDS.project}`]: { quota_set: s.volumeQuota } }),
+      "/volume/types/default": { volume_type: s.volumeTypes[0] },
       "/compute/v2.1/limits": { limits: { rate: [], absolute: s.computeLimits } },
       "/volume/os-availability-zone": { availabilityZoneInfo: s.volumeZones },
       ...(s.defaultShareType === ""
@@ -304,7 +329,9 @@ export class FakeOpenStack {
     }
     const list = lists[path];
     const document = documents[path] ?? this.#one(path);
-    if (list) this.#page(url, list, response);
+    if (this.refuseCommunityImages && url.searchParams.get("visibility") === "community")
+      send(response, 400, "Invalid visibility value: community");
+    else if (list && !s.noSuchNetworkParts.includes(list[0])) this.#page(url, list, response);
     else if (document) send(response, 200, document);
     else send(response, 404, { itemNotFound: { code: 404, message: `${path} could not be found.` } });
   }

@@ -87,6 +87,30 @@ describe("credentials", () => {
     expect(auth.user_id).toBeUndefined();
   });
 
+  test("region and certificates of the environment win, as they do for Pulumi's provider", () => {
+    write("ca.pem", "of the environment");
+    write("clouds.yaml", { clouds: { demo: { region_name: "R1", verify: false, cacert: join(folder, "none.pem") } } });
+    const env = { OS_CLOUD: "demo", OS_REGION_NAME: "R2", OS_CACERT: join(folder, "ca.pem"), OS_INSECURE: "false" };
+    const { region, tls } = withFile(env);
+    expect({ region, tls }).toEqual({ region: "R2", tls: { verify: true, ca: "of the environment" } });
+  });
+
+  test("certificates and keys may be texts instead of files", () => {
+    const key = "-----BEGIN EC PRIVATE KEY-----\nmade-up\n-----END EC PRIVATE KEY-----\n";
+    const { tls } = findCredentials({
+      env: { ...fake.env, OS_CACERT: "-----BEGIN CERTIFICATE-----", OS_KEY: key },
+      folder,
+    });
+    expect(tls).toEqual({ verify: true, ca: "-----BEGIN CERTIFICATE-----", key });
+  });
+
+  test("a way to log in that is not supported is refused, wherever it is named", () => {
+    const env = { ...fake.env, OS_AUTH_TYPE: "v3oidcpassword" };
+    expect(() => findCredentials({ env, folder })).toThrow(
+      "OS_AUTH_TYPE: v3oidcpassword is not supported; use password or v3applicationcredential",
+    );
+  });
+
   test("what is missing is named", () => {
     const message = (env: Record<string, string>): string => {
       try {
@@ -101,7 +125,7 @@ describe("credentials", () => {
     write("clouds.yaml", { clouds: { one: {}, two: { auth_type: "v3oidcpassword" } } });
     expect(message({})).toContain("set OS_CLOUD to one of one, two");
     expect(message({ OS_CLOUD: "demo" })).toMatch(/demo, but .*clouds.yaml has only one, two/);
-    expect(message({ OS_CLOUD: "two" })).toContain("auth_type v3oidcpassword");
+    expect(message({ OS_CLOUD: "two" })).toContain("v3oidcpassword is not supported");
     write("clouds.yaml", "clouds: {demo: {auth: {password: secret\n  x");
     expect(message({ OS_CLOUD: "demo" })).toContain("not valid YAML");
     expect(message({ OS_CLOUD: "demo" })).not.toContain("secret");
@@ -190,6 +214,20 @@ describe("authentication", () => {
     expect(await failure(cloudOf({ OS_REGION_NAME: "east" }).projectId())).toContain("no region east");
   });
 
+  test("says what only the cloud knows: a password that has run out, a second factor, another address", async () => {
+    const body = { error: { code: 401, message: "The password is expired and needs to be changed for user: 7." } };
+    fake.fault(/tokens/, { status: 401, body }, 2);
+    expect(await failure(cloudOf().projectId())).toMatch(/^OS_PASSWORD wrong .*\. It says: The password is expired/);
+    fake.fault(/tokens/, { status: 401, headers: { "openstack-auth-receipt": "made-up" } });
+    expect(await failure(cloudOf().projectId())).toMatch(
+      /asks for a second factor as well: make an application credential/,
+    );
+    fake.fault(/tokens/, { status: 301, headers: { location: "https://cloud.example.org/v3/auth/tokens" } });
+    expect(await failure(cloudOf().projectId())).toMatch(
+      /OS_AUTH_URL wrong.*; it sends everybody on to https:\/\/cloud/,
+    );
+  });
+
   test("the setting is named as it stands in clouds.yaml", async () => {
     write("clouds.yaml", {
       clouds: {
@@ -248,6 +286,31 @@ describe("requests", () => {
     const start = performance.now();
     await cloud.list("compute", "/flavors/detail", "flavors");
     expect(performance.now() - start).toBeGreaterThan(140);
+  });
+
+  test("is asked again at the time that the cloud says", async () => {
+    const cloud = cloudOf();
+    await cloud.projectId();
+    const until = Date.now() + 1500;
+    fake.fault(/flavors/, { status: 429, headers: { "retry-after": new Date(until).toUTCString() } });
+    const start = performance.now();
+    await cloud.list("compute", "/flavors/detail", "flavors");
+    // Dates have whole seconds.
+    expect(performance.now() - start).toBeGreaterThan(300);
+  });
+
+  test("of a service that takes no token of ours says so; a proxy's page is not shown", async () => {
+    fake.fault(/flavors/, { status: 401 }, 2);
+    expect(await failure(cloudOf().get("compute", "/flavors/detail"))).toMatch(/access rules without it: 401$/);
+    fake.fault(/flavors/, { status: 503, body: "<html><h1>Busy</h1></html>" }, 100);
+    expect(await failure(cloudOf().get("compute", "/flavors/detail"))).toMatch(/but it did not: 503$/);
+  });
+
+  test("an address of an older version is not taken for the newer one", async () => {
+    fake.volumeVersion = "v2";
+    expect(await cloudOf().has("volume")).toBe(false);
+    fake.volumeVersion = "v3";
+    expect(await cloudOf().has("volume")).toBe(true);
   });
 
   test("is not asked for ever, nor again after an answer that will not change", async () => {

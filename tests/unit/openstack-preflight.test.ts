@@ -268,6 +268,87 @@ test("an external network whose subnets are all IPv6 is refused, one that also h
   expect((await check()).externalNetworkName).toBe("public");
 });
 
+test("an external network is named so that floating IPs are had of it, also by its id", async () => {
+  expect((await check({ externalNetwork: IDS.external })).externalNetworkName).toBe("public");
+  const twin = { id: "66666666-6666-4666-8666-666666666666", name: "public", "router:external": false };
+  fake.state.networks.unshift(twin);
+  for (const externalNetwork of ["public", IDS.external])
+    expect(await problems({ externalNetwork })).toEqual([
+      `  externalNetwork: got "${externalNetwork}"; floating IPs are asked for by its name, public, which ${twin.id} has too. Fix: give that one another name, or set bastion to false.`,
+    ]);
+});
+
+test("a network of the cluster's own has no address of the external one", async () => {
+  fake.state.subnets.push({ id: "out", network_id: IDS.external, cidr: "10.72.128.0/17", ip_version: 4 });
+  expect(await problems()).toEqual([
+    '  networkCidr: got "10.72.0.0/16"; externalNetwork public has the addresses 10.72.128.0/17, and no router leads from a network into itself. Fix: use addresses that it does not have.',
+  ]);
+  expect((await check({ networkCidr: "10.99.0.0/16" })).warnings).toEqual([]);
+  // The router's own address may be in another subnet.
+  fake.state.subnets.push({ id: "out-2", network_id: IDS.external, cidr: "198.51.100.0/24", ip_version: 4 });
+  expect((await check()).warnings).toEqual([
+    "networkCidr: externalNetwork public has the addresses 10.72.128.0/17, which machines do not reach then",
+  ]);
+});
+
+test("what a cloud does not tell hides nothing, and stops nothing", async () => {
+  const odd = { status: 200, body: "<html>Welcome</html>" };
+  for (const path of [/v2.1\/$/, /os-quota-sets/, /os-keypairs/, /types\/default/]) fake.fault(path, odd, 10);
+  expect((await check()).warnings).toEqual([]);
+  // As Glance of before community images.
+  fake.state.images = [];
+  fake.refuseCommunityImages = true;
+  expect(await problems()).toEqual([
+    '  image: got "debian-12"; there is no such image. Fix: there is none that this project may use.',
+  ]);
+});
+
+test("a Neutron without routers, or without security groups, is said before anything is made", async () => {
+  fake.state.noSuchNetworkParts = ["routers", "security_groups"];
+  expect(await problems()).toEqual([
+    "  cloud: its networks have no security groups, so that nothing would keep others out. Fix: use a cloud whose Neutron has them (extension security-group).",
+    "  existingNetworkId: this cloud's networks have no routers (extension router). Fix: set existingNetworkId and existingSubnetId to a network that leads outside, and bastion to false.",
+    "  (warning) quota: the network service does not show this project's quota; it was not checked",
+  ]);
+  fake.state.noSuchNetworkParts = ["routers"];
+  const existing = { existingNetworkId: IDS.network, existingSubnetId: IDS.subnet };
+  expect(await problems(existing)).toEqual([
+    "  bastion: got true; this cloud's networks have no routers (extension router), and so no floating IPs. Fix: set bastion to false.",
+  ]);
+});
+
+test("a Nova that knows no soft groups is said before anything is made", async () => {
+  for (const version of ["2.15", "2.96", "3.0"]) {
+    fake.state.novaVersion = version;
+    expect((await check()).warnings).toEqual([]);
+  }
+  fake.state.novaVersion = "2.1";
+  expect(await problems()).toEqual([
+    '  antiAffinity: got "hard"; agents are spread by soft-anti-affinity, for which Nova has to have API 2.15, and this one ends at 2.1. Fix: set it to none.',
+  ]);
+  expect((await check({ antiAffinity: "none" })).warnings).toEqual([]);
+});
+
+test("a key pair of the cluster's name is doubtful where nothing else of the cluster is there", async () => {
+  fake.state.keyPairs.push({ name: "lab" });
+  expect((await check({ clusterName: "lab" })).warnings).toEqual([
+    expect.stringMatching(/^keyPair: this user has a key pair lab already, in whatever project/),
+  ]);
+  for (const m of clusterOf({ clusterName: "lab" }).machines) fake.addServer("lab", m.name);
+  expect((await check({ clusterName: "lab" })).warnings).toEqual([]);
+});
+
+test("what is told of credentials that Pulumi does not read, or that nobody can renew", async () => {
+  expect((await check({}, { OS_INTERFACE: "internal" })).warnings).toEqual([
+    "credentials: OS_INTERFACE is internal, which Pulumi does not read: it takes public addresses. Fix: export OS_ENDPOINT_TYPE=internal",
+  ]);
+  expect((await check({}, { OS_INTERFACE: "internal", OS_ENDPOINT_TYPE: "internalURL" })).warnings).toEqual([]);
+  const token = { OS_PASSWORD: "", OS_TOKEN: "right", OS_AUTH_TYPE: "v3token" };
+  expect((await check({}, token)).warnings).toEqual([
+    expect.stringMatching(/^credentials: a token that nobody can renew, and it ends in (59|60) min/),
+  ]);
+});
+
 test("what exists is found by name and by id", async () => {
   fake.state.keyPairs.push({ name: "my key" });
   const over = {
@@ -319,6 +400,32 @@ describe("images", () => {
     expect(await problems()).toEqual([
       `  masterFlavor: got "m1.small"; it has 10 GB of disk, and image debian-12 needs 11. Fix: use a larger flavor.`,
       `  masterFlavor: got "m1.small"; it has 2048 MiB of RAM, and image debian-12 needs 4096. Fix: use a larger flavor.`,
+    ]);
+  });
+
+  test("of others, of no disk, and flavors of which no machine can be made are no choice", async () => {
+    const [image] = fake.state.images as [Record<string, unknown>];
+    fake.state.images.push({ ...image, id: "of-others", name: "debian-13", visibility: "community" });
+    // As Glance lists them: not unless they are asked for.
+    fake.hideCommunityImages = true;
+    expect(await problems({ image: "debian-13" })).toEqual([
+      '  image: got "debian-13"; only others of the cloud\'s users offer one of that name. Fix: where you trust whose it is, give its id: of-others.',
+    ]);
+    Object.assign(image, { disk_format: "iso" });
+    expect(await problems()).toEqual([
+      '  image: got "debian-12"; it is no disk (its disk_format is iso). Fix: use a cloud image: qcow2 or raw.',
+    ]);
+    Object.assign(image, { disk_format: "qcow2" });
+    fake.state.flavors.push({
+      id: "4",
+      name: "m1.old",
+      vcpus: 2,
+      ram: 4096,
+      disk: 40,
+      "OS-FLV-DISABLED:disabled": true,
+    });
+    expect(await problems({ clientFlavor: "m1.old" })).toEqual([
+      expect.stringContaining('clientFlavor: got "m1.old"; there is no such flavor. Fix: use m1.'),
     ]);
   });
 
@@ -468,6 +575,20 @@ describe("an existing network", () => {
     ]);
   });
 
+  test("of the project's own needs a router for the bastion's floating IP", async () => {
+    const network = fake.state.networks.find((n) => n.id === IDS.network) as Record<string, unknown>;
+    network.project_id = IDS.project;
+    expect(await problems(existing)).toEqual([
+      expect.stringMatching(/existingSubnetId: got .*; no router leads out of it.*set bastion to false/),
+    ]);
+    expect((await check({ ...existing, bastion: false })).warnings).toEqual([]);
+    for (const device_owner of ["network:router_interface_distributed", "network:ha_router_replicated_interface"]) {
+      const fixed_ips = [{ ip_address: "10.0.0.1", subnet_id: IDS.subnet }];
+      fake.state.ports = [{ id: "p", name: "", network_id: IDS.network, device_owner, fixed_ips }];
+      expect((await check(existing)).warnings).toEqual([]);
+    }
+  });
+
   test("without DHCP needs config drives; of others or without DNS it is doubtful", async () => {
     const [subnet] = fake.state.subnets as [Record<string, unknown>];
     const network = fake.state.networks.find((n) => n.id === IDS.network) as Record<string, unknown>;
@@ -598,6 +719,32 @@ describe("quota", () => {
     fill(clusterOf(over));
     expect((await check(over)).warnings).toEqual([]);
     expect((await problems({ ...over, agentCount: 4 })).join()).toContain("scratchGb: got 7; 1 more volumes needed");
+  });
+
+  test("of a type of volumes, and of one volume, are counted as well", async () => {
+    const over = { agentCount: 2, volumeType: "lvm" };
+    fake.state.volumeQuota = {
+      per_volume_gigabytes: { limit: -1 },
+      gigabytes_lvm: { limit: -1 },
+      volumes_lvm: { limit: 2 },
+    };
+    expect((await check(over)).warnings).toEqual([]);
+    fake.state.volumeQuota = {
+      per_volume_gigabytes: { limit: 10 },
+      gigabytes_lvm: { limit: 100, in_use: 80, reserved: 10 },
+      volumes_lvm: { limit: 1 },
+    };
+    const found = await problems(over);
+    expect(found).toEqual([
+      "  clientVolumeGb: got 20; one volume may have 10 GB in this project. Fix: use 10 or less, or ask for more.",
+      "  registryVolumeGb: got 20; one volume may have 10 GB in this project. Fix: use 10 or less, or ask for more.",
+      expect.stringContaining('volumeType: got "lvm"; 2 more volumes of type lvm needed, but the quota leaves 1'),
+      expect.stringContaining(
+        'volumeType: got "lvm"; 40 more GB of volumes of type lvm needed, but the quota leaves 10',
+      ),
+    ]);
+    // The cloud's own type, where the config names none.
+    expect((await problems({ agentCount: 2 })).filter((line) => line.includes("of type lvm"))).toHaveLength(2);
   });
 
   test("without limits is enough for anything, and one that is not shown is not held against the cluster", async () => {
