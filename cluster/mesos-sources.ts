@@ -263,6 +263,14 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     what: "`vanilla` with `mesosTls`, one master and two agents, booted from user data: nothing readable on the network; drain and `triplewide scale` by SSH; every secret replaced, volumes kept",
     passed: "all 6",
   },
+  {
+    date: "2026-11-27",
+    mesos: LATER,
+    where: ON_GUESTS,
+    test: "machine",
+    what: "tasks of two drivers on one agent against each other, an agent restarted under tasks, drain; by hand an agent in a container that is no machine, which keeps its task over a restart",
+    passed: "all of these steps, and that",
+  },
 ];
 
 /** What nobody has run so far. */
@@ -325,9 +333,10 @@ export function mesosReference(): string {
     "",
     "`check` unpacks the source beside this project's worker image (Debian 12, Java 17), installs the Debian packages that it names,",
     "and asks the programs themselves: which version they are, whether an agent logs in to its master by a password, whether Java",
-    "loads libmesos and a driver gets a task done, which containerizers and isolators the agent knows, for which control groups it",
-    "has code, and what it is linked with that is neither in Debian nor, for an image, came along with it. It needs Docker and a",
-    "mirror of Debian, and takes a few minutes; asked again, it remembers.",
+    "loads libmesos and a driver gets a task done, which containerizers and isolators the agent knows, with which of those it crashes",
+    "here, for which control groups it has code, and what it is linked with that is neither in Debian nor, for an image, came along",
+    "with it. It needs Docker and a mirror of Debian, and takes a few minutes; asked again, it remembers. A source is refused whose agent",
+    "has not the isolators `namespaces/pid` and `namespaces/ipc`, by which tasks on machines are kept apart: Mesos has them from 1.2 on.",
     "",
     "| Name | Source | Form | Mesos | For | Control groups | Holds | Publisher | Licence | Tried | Note |",
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",

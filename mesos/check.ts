@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MesosPart } from "../cluster/mesos-sources.ts";
+import { TASK_NAMESPACES } from "../cluster/services/mesos/mesos.ts";
 import { withoutLogins } from "../config/redact.ts";
 import { UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
@@ -47,7 +48,10 @@ export interface MesosFacts {
   /** Versions of control groups that there is code for. */
   controlGroups: number[];
   containerizers: string[] | null;
+  /** Those that its agent knows and starts with. */
   isolators: string[] | null;
+  /** Those that it knows and crashes with, on this machine's kernel. */
+  crashes: string[] | null;
   libraries: {
     /** Libraries that are not there, the file that wants them, and Debian's package with them, if there is one. */
     missing: { name: string; of: string; package: string | null }[];
@@ -187,6 +191,12 @@ export function problemsOf(facts: MesosFacts, parts: readonly MesosPart[]): Meso
       });
     else if (linked && !facts.daemons.works)
       problems.push({ what: `master or agent does not start: ${facts.daemons.says}`, fix: "name another build" });
+    const apart = TASK_NAMESPACES.filter((name) => facts.isolators && !facts.isolators.includes(name));
+    if (apart.length > 0)
+      problems.push({
+        what: `its agent does not start with what keeps tasks of a machine apart: ${list(apart)}`,
+        fix: "name a build of Mesos 1.2 or newer, for Linux",
+      });
   }
   if (parts.includes("java")) {
     if (facts.bindings === 0)
@@ -263,7 +273,8 @@ export function reportText(report: MesosReport): string {
     ["with", pairText(facts)],
     ["control groups", `version ${groups} (this machine's Docker has ${docker}${unfit})`],
     ["containerizers", facts.containerizers?.join(", ") ?? "not known"],
-    ["isolators", facts.isolators?.join(", ") ?? "not known"],
+    ["isolators", facts.isolators ? list(facts.isolators) : "not known"],
+    ["crashes with", list(facts.crashes ?? [])],
     ["libraries", `${missing.length > 0 ? `missing: ${list(missing)}` : "all there"}${carried}`],
     ["packages", list(facts.packages.wanted)],
     ["size", `${megabytes(report.archiveBytes)} packed, ${megabytes(facts.bytes)} installed`],

@@ -111,17 +111,22 @@ def machine_of(path):
 
 
 def agent(*flags):
-    """What a Mesos agent says that is given resources which it cannot read: it ends where it has made its containerizers, or sooner."""
+    """How a Mesos agent ends, and what it says, that is given resources which it cannot read: once it has made its containerizers, or sooner."""
     with tempfile.TemporaryDirectory() as work:
         common = ["--ip=127.0.0.1", "--hostname=probe", "--port=0", "--master=127.0.0.1:5050", f"--work_dir={work}", "--launcher=posix"]
-        return run(f"{HOME}/sbin/mesos-agent", *common, "--no-systemd_enable_support", "--resources=none", *flags, seconds=30)[1]
+        return run(f"{HOME}/sbin/mesos-agent", *common, "--no-systemd_enable_support", "--resources=none", *flags, seconds=30)
 
 
 def known(flag, names, *more):
-    """Of these names, those that a flag of the agent knows; None where it does not refuse a name that nothing has."""
-    said = {name: agent(f"--{flag}={name}", *more) for name in [*names, "none/such"]}
-    refused = [name for name, text in said.items() if "Unknown or unsupported" in text]
-    return [name for name in names if name not in refused] if "none/such" in refused else None
+    """Of these names, those that a flag of the agent knows, and those of them with which it crashes; None where it refuses no made-up name."""
+    ends = {name: agent(f"--{flag}={name}", *more) for name in [*names, "none/such"]}
+    refused = [name for name, (_, text) in ends.items() if "Unknown or unsupported" in text]
+    if "none/such" not in refused:
+        return None, None
+    there = [name for name in names if name not in refused]
+    # A program that a signal ends has the negative of its number.
+    crashes = [name for name in there if (ends[name][0] or 0) < 0]
+    return [name for name in there if name not in crashes], crashes
 
 
 def control_groups():
@@ -251,6 +256,8 @@ def main():
     version = re.search(r"^mesos (\S+)", run(f"{HOME}/sbin/mesos-agent", "--version")[1], re.M)
     with open(LIBRARY, "rb") as file:
         bindings = len(set(re.findall(rb"Java_org_apache_mesos_\w+", file.read())))
+    containerizers, _ = known("containerizers", ["mesos", "docker"]) if daemons["works"] else (None, None)
+    isolators, crashes = known("isolation", ISOLATORS, "--containerizers=mesos") if daemons["works"] else (None, None)
     carried = f"{HOME}/lib/carried"
     facts = {
         "version": version[1] if version else None,
@@ -265,8 +272,9 @@ def main():
         "trial": trial(java["works"]) if daemons["works"] else None,
         "pair": pair() if daemons["works"] else None,
         "controlGroups": control_groups(),
-        "containerizers": known("containerizers", ["mesos", "docker"]) if daemons["works"] else None,
-        "isolators": known("isolation", ISOLATORS, "--containerizers=mesos") if daemons["works"] else None,
+        "containerizers": containerizers,
+        "isolators": isolators,
+        "crashes": crashes,
         "libraries": {
             "missing": [
                 {"name": n, "of": of, "package": candidates[n] if candidates[n] in names and candidates[n] not in gone else None}

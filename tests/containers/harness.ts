@@ -9,7 +9,8 @@ import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 /** A program that is talked to. */
 export interface Conversation {
   /** Resolves when it has printed that word. */
-  until: (word: string) => Promise<void>;
+  /** Waits for a word. @returns All that was said so far. */
+  until: (word: string) => Promise<string>;
   /** Gives it a line. */
   say: (line: string) => void;
   /** Ends its input, and waits until it has ended. */
@@ -148,9 +149,9 @@ export function conversation(program: string, words: readonly string[]): Convers
     said += chunk.toString();
   });
   const until = (word: string) =>
-    new Promise<void>((resolve, reject) => {
+    new Promise<string>((resolve, reject) => {
       const look = (): void => {
-        if (said.includes(word)) resolve();
+        if (said.includes(word)) resolve(said);
       };
       look();
       child.stdout.on("data", look);

@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { agentsOnMachines, scaleSite } from "../../cli/scale.ts";
+import { PROCESSES } from "../../cluster/limits.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { withAgents } from "../../cluster/scaling.ts";
-import { libprocessTrust } from "../../cluster/services/mesos/libprocess.ts";
+import { EXECUTORS, libprocessEnv, libprocessTrust } from "../../cluster/services/mesos/libprocess.ts";
 import { ADMIN_LOGIN } from "../../cluster/services/mesos/mesos.ts";
 import { shellQuote } from "../../lib/quote.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -120,6 +121,141 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     );
   });
 
+  describe("tasks of two drivers on one agent", () => {
+    const program = readFileSync(join(ROOT, "tests/cluster/task_shell.py"), "utf8");
+    const sessions: Conversation[] = [];
+    /** A session with executors that run commands. @returns Its number, and what a command says, by machine. */
+    const open = async (name: string, cores: number) => {
+      const one = conversation("docker", [
+        ...["exec", "-i", guests.container("client"), "docker", "exec", "-i", JUPYTER, "python3", "-c", program],
+        ...[name, String(cores)],
+      ]);
+      sessions.push(one);
+      let lines = 0;
+      const tasks = async (command: string): Promise<Map<string, string>> => {
+        lines += 1;
+        one.say(command);
+        const said = await one.until(`${name} ${lines} ends`);
+        const found = said.matchAll(new RegExp(`^${name} ${lines}: (\\S+) (.*)$`, "gm"));
+        return new Map([...found].map(([, host = "", text = ""]) => [host.replace(`${cluster.name}-`, ""), text]));
+      };
+      const id = new RegExp(`^${name} is (\\S+)$`, "m").exec(await one.until(`${name} begins`))?.[1] ?? "";
+      return { id, tasks };
+    };
+    let first: Awaited<ReturnType<typeof open>>;
+    let second: Awaited<ReturnType<typeof open>>;
+    /** Machine that has an executor of each. */
+    let both = "";
+    /** What a task of the second driver says there. */
+    const attack = async (command: string): Promise<string> => (await second.tasks(command)).get(both) ?? "nothing";
+    /** Number of an executor of the first there, as the machine has it. */
+    const victim = () => at(both).out(`pgrep -nu 1000 -f -- '--app-id ${first.id}'`);
+
+    beforeAll(async () => {
+      first = await open("first", 1);
+      both = [...(await first.tasks("true")).keys()][0] ?? "";
+      second = await open("second", 3);
+    }, 10 * MINUTES);
+    afterAll(() => Promise.all(sessions.map((one) => one.end())));
+
+    test("see no process of each other, and signal none", async () => {
+      const pid = await victim();
+      const seen = await attack("cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+      expect(seen).toContain(second.id);
+      expect(seen).not.toContain(first.id);
+      // All that root sees is the machine's: there they both are.
+      const all = await at(both).out("cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+      for (const { id } of [first, second]) expect(all).toContain(id);
+      expect(await attack(`kill -9 ${pid}`)).toMatch(/No such process/);
+      expect(await attack(`ls /proc/${pid}`)).toMatch(/No such file/);
+      expect((await at(both).sh(`kill -0 ${pid}`, "", "1000")).code).toBe(0);
+    });
+
+    test("have no memory of System V in common", async () => {
+      await first.tasks("ipcmk -M 1000");
+      expect((await first.tasks("ipcs -m")).get(both)).toMatch(/ 1000 /);
+      expect(await attack("ipcs -m")).not.toMatch(/ 1000 /);
+    });
+
+    test("have no capability, and no program gives them one", async () => {
+      const rights = await attack("grep -E '^(Uid|Cap|NoNewPrivs)' /proc/self/status");
+      for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) expect(rights).toContain(`${set}:\t0000000000000000`);
+      expect(rights).toContain("NoNewPrivs:\t1");
+      const program = "/usr/local/bin/who-is-root";
+      await at(both).out(`cp /usr/bin/id ${program} && chmod 4755 ${program}`);
+      // Whoever may gain rights gains them by it.
+      expect((await at(both).sh(`${program} -u`, "", "1000")).output).toBe("0");
+      expect(await attack(`${program} -u`)).toBe("1000");
+    });
+
+    test("leave the machine processes, however many they start", async () => {
+      const limit = "/sys/fs/cgroup/pids/mesos/pids.max";
+      expect(await at(both).out(`cat ${limit}`)).toBe(String(PROCESSES));
+      // What it starts ends with it.
+      const starts =
+        "perl -e 'for (1..100) { my $p = fork // last; sleep 60 unless $p; push @p, $p } kill 9, @p; print scalar @p, qq( started: $!)'";
+      await at(both).out(`echo $(($(cat ${limit.replace("max", "current")}) + 30)) >${limit}`);
+      try {
+        expect(await attack(starts)).toMatch(/^[0-9]{1,2} started: Resource temporarily unavailable/);
+        expect(await at(both).out(starts)).toMatch(/^100 started/);
+      } finally {
+        await at(both).out(`echo ${PROCESSES} >${limit}`);
+      }
+    });
+
+    test("come back to an agent that restarts under them", async () => {
+      await at(both).out("systemctl restart triplewide-mesos-agent");
+      await at(both).ready(300, true);
+      expect([...(await first.tasks("echo here")).values()]).toEqual(["here"]);
+    });
+  });
+
+  /** Runs a task of Spark's principal by Mesos' own framework, on agent-1: as the user who may have it, with the key that such tasks have. */
+  const execute = (...flags: string[]) => {
+    const environment = Object.entries(libprocessEnv(cluster.config, EXECUTORS)).map((pair) => pair.join("="));
+    const words = [
+      ...["env", ...environment, "timeout", "300", "/opt/mesos/bin/mesos-execute", "--principal=spark"],
+      `--master=${master.address}:${cluster.config.mesosMasterPort}`,
+      `--secret=${guests.secrets.get("mesos-spark")}`,
+      `--role=${cluster.config.mesosRole}`,
+      ...flags,
+    ];
+    return at("agent-1").sh(words.map(shellQuote).join(" "), "", "1000");
+  };
+
+  test("a task that asks for the agent's processes is refused", async () => {
+    const task = {
+      ...{ name: "shares", task_id: { value: "shares" }, agent_id: { value: "" }, command: { value: "ps -e" } },
+      resources: ["cpus", "mem"].map((name, i) => ({ name, type: "SCALAR", scalar: { value: [0.1, 32][i] } })),
+      container: { type: "MESOS", linux_info: { share_pid_namespace: true } },
+    };
+    const said = await execute(`--task=${JSON.stringify(task)}`);
+    expect(said.output).toContain("Sharing agent pid namespace with top-level container is not allowed");
+  });
+
+  test("a task of a framework that has agents write its tasks down outlives its agent", async () => {
+    const command = "sleep 987";
+    const done = execute("--checkpoint", "--name=lasts", "--resources=cpus:0.1;mem:32", `--command=${command}`);
+    /** Where it runs, and as which process. */
+    const find = async () => {
+      for (const name of ["agent-1", "agent-2"]) {
+        const { output } = await at(name).sh(`pgrep -u 1000 -fx '${command}'`);
+        if (output !== "") return { name, pid: output };
+      }
+      return undefined;
+    };
+    const before = await eventually("it runs", 60, find, (found) => found !== undefined);
+    const agent = at(before?.name ?? "");
+    await agent.out("systemctl restart triplewide-mesos-agent");
+    await agent.ready(300, true);
+    expect(await activeAgents()).toHaveLength(2);
+    expect(await find()).toEqual(before);
+    // Mesos ends it with its framework.
+    await at("agent-1").out("pkill -u 1000 -x mesos-execute");
+    await done;
+    await eventually("it is gone", 60, find, (found) => found === undefined);
+  });
+
   test("the operator drains an agent by SSH, and gives it back", async () => {
     const said: string[] = [];
     const options = { agent: "agent-2", graceSeconds: 5, timeoutSeconds: 120, report: (s: string) => said.push(s) };
@@ -180,7 +316,8 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     );
     expect(said).toContain("1 agent, should be 2");
     await session.until(`again: ${RESULT}`);
-    expect(await activeAgents()).toHaveLength(2);
+    // One agent may have been enough for that.
+    await eventually("both agents", 60, activeAgents, (found) => found.length === 2);
   });
 
   test.skipIf(!volumes)(

@@ -2,6 +2,7 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { TASK_NAMESPACES } from "../../cluster/services/mesos/mesos.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -55,6 +56,9 @@ test("its programs and its library say what they are", async () => {
   expect([1, 2]).toContain(dockerControlGroups);
   expect(facts.containerizers).toEqual(["mesos", "docker"]);
   expect(facts.isolators).toEqual(expect.arrayContaining(["posix/cpu", "posix/mem", "cgroups/cpu", "docker/runtime"]));
+  expect(facts.isolators).toEqual(expect.arrayContaining([...TASK_NAMESPACES]));
+  // It starts with it, or it crashes: which it is depends on the kernel.
+  expect([facts.isolators, facts.crashes].flat()).toContain("linux/capabilities");
 });
 
 test("an image of it that names no packages brings its libraries along, and works as well", async () => {

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -231,7 +231,7 @@ test("an agent of Mesos starts once its machine's shuffle service listens", asyn
 
   const script = join(ROOT, "cluster/services/mesos/agent.sh");
   const env = { PATH: `${bin}:${process.env.PATH}` };
-  const child = spawn("bash", [script, `127.0.0.1/${port}`, "", agent, bin], { env });
+  const child = spawn("bash", [script, `127.0.0.1/${port}`, "", "", agent, bin], { env });
   let said = "";
   child.stdout.on("data", (chunk: Buffer) => {
     said += chunk.toString();
@@ -241,8 +241,25 @@ test("an agent of Mesos starts once its machine's shuffle service listens", asyn
   server.close();
   expect(said).toMatch(/^(waits\n)+agent\n$/);
   // Where there is none, it waits for none.
-  const other = spawnSync("bash", [script, "", "", agent, bin], { encoding: "utf8" });
+  const other = spawnSync("bash", [script, "", "", "", agent, bin], { encoding: "utf8" });
   expect(other.stdout).toBe("agent\n");
+});
+
+test.each([
+  ["of version 1 bound all tasks together", "300", "pids", "cpu,cgroups/pids", "300\n"],
+  ["of version 2 have no isolator for that", "300", "", "cpu", undefined],
+  ["of a laptop are not the agent's", "", "pids", "cpu", undefined],
+])("an agent's control groups %s", (_, processes, there, isolation, bound) => {
+  const groups = mkdtempSync(join(folder, "groups-"));
+  mkdirSync(join(groups, there), { recursive: true });
+  const agent = join(groups, "mesos-agent");
+  writeFileSync(agent, '#!/bin/bash\necho "$MESOS_isolation"\n', { mode: 0o755 });
+  const script = join(ROOT, "cluster/services/mesos/agent.sh");
+  const env = { ...process.env, CGROUPS: groups, MESOS_isolation: "cpu" };
+  const { stdout } = spawnSync("bash", [script, "", "", processes, agent, groups], { encoding: "utf8", env });
+  expect(stdout).toBe(`${isolation}\n`);
+  const limit = join(groups, "pids/mesos/pids.max");
+  expect(existsSync(limit) ? readFileSync(limit, "utf8") : undefined).toBe(bound);
 });
 
 test("what stopped a first boot is said, however much the log says after it", () => {

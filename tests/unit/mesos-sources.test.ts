@@ -134,7 +134,8 @@ describe("what keeps a Mesos from being used", () => {
     pair: null,
     controlGroups: [1],
     containerizers: ["mesos", "docker"],
-    isolators: ["posix/cpu"],
+    isolators: ["posix/cpu", "namespaces/ipc", "namespaces/pid"],
+    crashes: [],
     libraries: { missing: [], symbols: [], carried: [] },
     packages: { wanted: ["libapr1"], unknown: [] },
     bytes: 2e8,
@@ -178,6 +179,23 @@ describe("what keeps a Mesos from being used", () => {
       "a driver with the other source's libmesos does not log in to its master and run a task: refused: Authentication failed";
     expect(problemsOf({ ...SOUND, pair }, ["daemons"]).map(({ what: text }) => text)).toEqual([said]);
     expect(problemsOf({ ...SOUND, pair: { works: true, says: "TASK_FINISHED" } }, ["daemons"])).toEqual([]);
+  });
+
+  test("an agent that cannot keep tasks apart, for who has agents", () => {
+    const isolators = ["posix/cpu", "namespaces/ipc"];
+    expect(what({ isolators })).toEqual([
+      "its agent does not start with what keeps tasks of a machine apart: namespaces/pid",
+    ]);
+    expect(problemsOf({ ...SOUND, isolators }, ["java"])).toEqual([]);
+    // It may refuse no name at all, so that nobody knows.
+    expect(what({ isolators: null, crashes: null })).toEqual([]);
+  });
+
+  test("what its agent crashes with is said, and is no reason where agents do without it", () => {
+    const facts = { ...SOUND, crashes: ["linux/capabilities"] };
+    const report = { source: SOURCE, digest: DIGEST, archiveBytes: 5e7, facts, dockerControlGroups: 1 };
+    expect(reportText({ ...report, problems: [] })).toMatch(/^ {2}crashes with +linux\/capabilities$/m);
+    expect(what(facts)).toEqual([]);
   });
 
   test("control groups are no reason, but it is said who cannot start containers here", () => {

@@ -266,11 +266,23 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
 }
 
 /**
+ * What gives a task that Mesos starts itself processes of its own, and System V's shared memory. Not `linux/capabilities`: with it the agent
+ * of every release so far, 1.11.0 too, crashes on a kernel that knows more capabilities than it (from 5.8 on). Tasks have none without it.
+ */
+export const TASK_NAMESPACES: readonly string[] = ["namespaces/ipc", "namespaces/pid"];
+
+/**
  * What keeps tasks apart on a machine. When a container ends that shares the machine's processes, Docker kills all that is in
  * its control group for devices: tasks have to be in one of their own to outlive an agent in a container.
  */
-function isolation(inContainer: boolean): string {
-  return ["cgroups/cpu", "cgroups/mem", ...(inContainer ? ["cgroups/devices"] : []), "filesystem/linux"].join(",");
+function isolation(inContainer: boolean): Readonly<Record<string, string>> {
+  const groups = ["cgroups/cpu", "cgroups/mem", ...(inContainer ? ["cgroups/devices"] : [])];
+  return {
+    isolation: [...groups, "filesystem/linux", ...TASK_NAMESPACES].join(","),
+    // Otherwise a task has its agent's where it asks for them.
+    disallow_sharing_agent_ipc_namespace: "true",
+    disallow_sharing_agent_pid_namespace: "true",
+  };
 }
 
 /** Folders of an agent's machine that tasks write to. */
@@ -341,6 +353,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       START_AGENT,
       ownShuffleService(ctx) ? `${machine.address}/${c.shuffleServicePort}` : "",
       docker ? LAUNCHER : "",
+      nested ? "" : String(PROCESSES),
       `${MESOS_HOME}/sbin/mesos-agent`,
       LIBEXEC,
       ...c.mesosFrameworks.map(taskUser),
@@ -364,9 +377,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
           ...(docker ? KNOWN_PEERS : libprocessEnv(c, EXECUTORS)),
         }),
         // Containers on a laptop have no control groups of their own to hand on.
-        ...(nested
-          ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" }
-          : { isolation: isolation(inContainer) }),
+        ...(nested ? { launcher: "posix", isolation: "posix/cpu,posix/mem,filesystem/posix" } : isolation(inContainer)),
         ...(feedsExecutors(ctx) ? { hadoop_home: FETCHER_HOME } : {}),
         // The tarball of executors, once for all of them, beside their sandboxes; and not in /tmp, which may be small.
         ...(ctx.architecture.fetchesSpark ? { fetcher_cache_dir: "/var/lib/mesos/fetched" } : {}),
