@@ -14,7 +14,7 @@ import { fetchArchives, placeArchives } from "../mesos/archive.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { CloudError } from "../openstack/errors.ts";
 import { PreflightError, preflight } from "../openstack/preflight.ts";
-import { machinePackages } from "../render/cloud-init.ts";
+import { machinePackages } from "../render/cloud-init/software.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { baseImage } from "./base-image.ts";
 import { ApiOnlyOperations, LiveOperations } from "./live-operations.ts";

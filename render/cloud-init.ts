@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto";
-import { Scalar, stringify } from "yaml";
 import { addressAt } from "../cluster/addresses.ts";
 import { GROUPS } from "../cluster/groups.ts";
 import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET } from "../cluster/host-keys.ts";
-import { proxyEnv } from "../cluster/outside.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
 import { SPARK_UID } from "../cluster/services/spark/spark.ts";
 import { SHARED_FOLDER, sharedSource } from "../cluster/shared-storage.ts";
@@ -12,11 +10,13 @@ import { fill, image, type LookUp, placeholder, references, secret } from "../cl
 import type { Config } from "../config/schema.ts";
 import { SECRET_KEYS } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
-import { pem } from "../lib/pem.ts";
 import { shellQuote, shellWord, shellWords } from "../lib/quote.ts";
+import { cloudConfig, type WrittenFile } from "./cloud-init/document.ts";
 import { packLock } from "./cloud-init/lock.ts";
+import { aptMirror, outside } from "./cloud-init/outside.ts";
 import { MAX_PACKED_BYTES, packUserData } from "./cloud-init/pack.ts";
 import { CONF, envFile, fromElsewhere, hostFile, hostPath, unitName, volumeOf } from "./cloud-init/paths.ts";
+import { machinePackages, mountsShared, type Software, softwareOf } from "./cloud-init/software.ts";
 import { dockerEnvFile, environmentFile, type Unit, unitFile } from "./cloud-init/systemd.ts";
 import {
   bootUnit,
@@ -69,12 +69,6 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestP
     runcmd: [["/usr/local/sbin/triplewide-boot"]],
   };
   return cloudConfig(document, files);
-}
-
-/** A document of cloud-init that also writes files. */
-function cloudConfig(document: object, files: readonly WrittenFile[]): string {
-  const written = files.map((file) => `-\n${yaml(writtenFile(file)).replace(/^(?=.)/gm, " ")}`);
-  return `#cloud-config\n${yaml(document)}write_files:\n${written.join("")}`;
 }
 
 /**
@@ -185,32 +179,7 @@ export function renderGates(cluster: Cluster, group: Group): string {
   return [...files, ...gates].join("");
 }
 
-interface WrittenFile {
-  path: string;
-  mode: string;
-  content: string;
-}
-
 const LOGIN_UID = 2000;
-
-/**
- * Characters that do not stay what they are between lines of YAML 1.1: control characters are refused there, and U+0085, U+2028
- * and U+2029 end a line. White space in front of the first line counts as indentation.
- */
-const UNLIKE_TEXT =
-  /^[ \t\n]|[^\t\n\x20-\x7e\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/u;
-
-/** cloud-init reads YAML 1.1, in which `yes` and 0600 are no text. Little indentation: there are a thousand lines. */
-const yaml = (data: object): string => stringify(data, { version: "1.1", lineWidth: 0, indent: 1 });
-
-/** A file in YAML: line by line, so that people can read it; in base64 where it is not plain text. */
-function writtenFile({ path, mode, content }: WrittenFile): object {
-  const file = { path, permissions: mode };
-  if (UNLIKE_TEXT.test(content)) return { ...file, encoding: "b64", content: Buffer.from(content).toString("base64") };
-  const scalar = new Scalar(content);
-  scalar.type = "BLOCK_LITERAL";
-  return { ...file, content: scalar };
-}
 
 function tooLarge(machine: Machine, bytes: number, files: readonly WrittenFile[]): string {
   const largest = files
@@ -341,79 +310,6 @@ function sshd(machine: Machine): string {
   ].join("\n");
 }
 
-/** What is installed on a machine before its services start. */
-interface Software {
-  docker: boolean;
-  /** Images that tasks run in. */
-  images: string[];
-  /** Where Mesos comes from; `undefined` where no process of the machine needs it. */
-  mesosSource: string | undefined;
-  /** The agent's program, or the image that holds it; `undefined` where there is no agent. */
-  mesosAgent: string | undefined;
-  /** Version of Python for which the image's packages are needed on the machine itself; `undefined` where they are not. */
-  python: string | undefined;
-  /** Needed before anything can be fetched. */
-  firstPackages: string[];
-  packages: string[];
-  maskedUnits: string[];
-}
-
-/** Units that a .deb of Mesos would start by themselves. */
-const DEB_UNITS = ["mesos-master.service", "mesos-slave.service", "mesos-agent.service", "zookeeper.service"];
-
-/** Units that the package for NFS would start: version 4 needs none of them. */
-const RPC_UNITS = ["rpcbind.service", "rpcbind.socket"];
-
-function softwareOf(
-  cluster: Cluster,
-  machine: Machine,
-  services: readonly RenderedService[],
-  parts: Pick<GuestParts, "versions">,
-  imageOf: ImageOf,
-): Software {
-  const c = cluster.config;
-  const agent = services.find((s) => s.agentProgram !== undefined);
-  const onMachine = services.filter((s) => s.runtime === "systemd");
-  const mesosSource = onMachine.some((s) => s.software?.mesos) ? c.mesosSource : undefined;
-  const docker = services.some((s) => pullsImages(c, s));
-  const shared = mountsShared(machine, services);
-  const python = onMachine.some((s) => s.software?.python) ? parts.versions.PYTHON_VERSION : undefined;
-  return {
-    docker,
-    // Every executor starts in one, so it should not be the first job that waits for it.
-    images: [...new Set(services.flatMap((s) => s.startsContainers ?? []))].map(imageOf),
-    mesosSource,
-    mesosAgent: agent?.runtime === "docker" && agent.image !== undefined ? imageOf(agent.image) : agent?.agentProgram,
-    python,
-    firstPackages: [
-      ...(docker ? ["docker.io", "apparmor"] : []),
-      ...(mesosSource !== undefined ? ["ca-certificates", "curl"] : []),
-      ...(shared ? ["nfs-common"] : []),
-    ],
-    packages: [
-      ...services.flatMap((s) => s.software?.packages ?? []),
-      ...(python ? [`openjdk-${parts.versions.JAVA_VERSION}-jre-headless`, `python${python}-venv`] : []),
-    ],
-    maskedUnits: [
-      ...services.flatMap((s) => s.software?.maskedUnits ?? []),
-      ...(shared ? RPC_UNITS : []),
-      ...(/^deb\+|\.deb(#|$)/.test(mesosSource ?? "") ? DEB_UNITS : []),
-    ],
-  };
-}
-
-/** Debian packages that the cluster's machines install, sorted. */
-export function machinePackages(cluster: Cluster, parts: Pick<GuestParts, "versions">): string[] {
-  const all = cluster.machines.flatMap((machine) => {
-    const services = cluster.services
-      .filter((s) => s.machine === machine.name)
-      .map((s) => renderService(s, placeholder));
-    const software = softwareOf(cluster, machine, services, parts, () => "");
-    return [...software.firstPackages, ...software.packages];
-  });
-  return [...new Set(all)].sort();
-}
-
 /** Version of Python that drivers have: the client's, where that is an image of ours. */
 const driversPython = (c: Config, parts: GuestParts): string | undefined =>
   "client" in c.prebuiltImages ? undefined : parts.versions.PYTHON_VERSION;
@@ -421,10 +317,6 @@ const driversPython = (c: Config, parts: GuestParts): string | undefined =>
 /** A program's path, or an image's reference, which stands between quotes whatever it is. */
 const imageOrProgram = (value: string | undefined): string =>
   value === undefined ? "" : value.startsWith("/") ? shellWord(value) : shellQuote(value);
-
-/** Whether a machine mounts the folder that another one keeps for the cluster. */
-const mountsShared = (machine: Machine, services: readonly Pick<RenderedService, "dirs">[]): boolean =>
-  services.some((s) => s.dirs.some((dir) => fromElsewhere(machine, dir)));
 
 /** What the guest's scripts need to know of their machine: a file of shell variables. */
 function machineEnv(
@@ -481,59 +373,12 @@ function machineEnv(
   ].join("");
 }
 
-/** Where packages come from; empty: from where the guest image has them. */
-const aptMirror = (c: Config): string => c.aptMirror?.replace(/\/+$/, "") ?? "";
-
 /** Users of processes of the machine that it does not have by itself: systemd starts nothing for a number without a name. */
 const usersOf = (services: readonly RenderedService[]): number[] => [
   ...new Set(
     services.filter(({ runtime, uid }) => runtime === "systemd" && ![0, SPARK_UID].includes(uid)).map((s) => s.uid),
   ),
 ];
-
-/** How a machine reaches what lies outside: the proxy, whom it trusts there, and what time it is. */
-function outside(cluster: Cluster, docker: boolean): WrittenFile[] {
-  const c = cluster.config;
-  const text = (path: string, content: string): WrittenFile => ({ path, mode: "0644", content });
-  const lasting = cluster.machines.filter((m) => GROUPS[m.group].lasting).map((m) => m.address);
-  const env = proxyEnv(c, lasting);
-  const proxy =
-    c.httpProxy === undefined
-      ? []
-      : [
-          text("/etc/apt/apt.conf.d/90triplewide-proxy", aptProxy(c)),
-          text(`${CONF}/proxy.env`, environmentFile(env)),
-          ...(docker
-            ? [
-                text(
-                  "/etc/systemd/system/docker.service.d/triplewide.conf",
-                  `[Service]\nEnvironmentFile=${CONF}/proxy.env\n`,
-                ),
-              ]
-            : []),
-        ];
-  const trusted = c.trustedCertificates.map((certificate, i) =>
-    text(`/usr/local/share/ca-certificates/triplewide-${i + 1}.crt`, pem(certificate)),
-  );
-  const time =
-    c.ntpServers.length === 0
-      ? []
-      : [
-          text("/etc/systemd/timesyncd.conf.d/triplewide.conf", `[Time]\nNTP=${c.ntpServers.join(" ")}\n`),
-          text("/etc/chrony/sources.d/triplewide.sources", c.ntpServers.map((s) => `server ${s} iburst\n`).join("")),
-        ];
-  return [...proxy, ...trusted, ...time];
-}
-
-/** Not by the environment alone: upgrades that run by themselves have none. */
-function aptProxy(c: Config): string {
-  const proxy = c.httpProxy?.replace(/\/$/, "");
-  const direct = c.noProxy.filter((entry) => !/[./]$|^\.|\//.test(entry));
-  return [
-    `Acquire::http::Proxy "${proxy}";\nAcquire::https::Proxy "${proxy}";\n`,
-    ...direct.map((host) => `Acquire::http::Proxy::${host} "DIRECT";\nAcquire::https::Proxy::${host} "DIRECT";\n`),
-  ].join("");
-}
 
 /** What Docker takes for its bridge where it is not told. */
 const DOCKERS_OWN = "172.17.0.0/16";

@@ -6,7 +6,7 @@ import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { withoutLogins } from "../config/redact.ts";
 import type { Checkout } from "../lib/checkout.ts";
-import { machinePackages } from "./cloud-init.ts";
+import { machinePackages } from "./cloud-init/software.ts";
 
 /** What a network without a way out has to mirror, made from the config. */
 

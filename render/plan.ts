@@ -14,7 +14,7 @@ import type { Cluster, Port, Service } from "../cluster/types.ts";
 import { type Filled, fill, type LookUp, placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
 import { SPARK_VERSION } from "../config/versions.ts";
-import { machinePackages } from "./cloud-init.ts";
+import { machinePackages } from "./cloud-init/software.ts";
 import { type RenderedContent, renderService } from "./content.ts";
 import { type MarathonApp, renderApps } from "./marathon-apps.ts";
 import { probeCommand } from "./probe.ts";
