@@ -1,5 +1,6 @@
 import type { Config, ConfigKey } from "../config/schema.ts";
 import type { ArchitectureFacts } from "./architectures/facts.ts";
+import { startedByMesos } from "./architectures/facts.ts";
 
 /**
  * Who reads which property of `sparkConf`. Spark has one name space for all of its programs, but each reads its own file, so a
@@ -115,7 +116,7 @@ export function refusedProperty(
   const refused = (why: string, fix = "remove it"): RefusedProperty => ({ rule: `without ${property}: ${why}`, fix });
   const key = BY_KEY.find(([prefix]) => below(property, prefix))?.[1];
   const owned = OWNED.find(([prefix]) => below(property, prefix))?.[1];
-  const mesos = architecture.executorsStartedBy === "mesos";
+  const mesos = startedByMesos(architecture);
   const none = `no effect in architecture ${c.architecture}`;
 
   if (!property.startsWith("spark.")) return refused("Spark reads no property whose name does not begin with `spark.`");

@@ -22,3 +22,7 @@ export interface ArchitectureFacts {
   /** What every agent runs. */
   agentRoles: readonly Role[];
 }
+
+/** Whether Mesos starts the executors, and not workers of Spark's own. */
+export const startedByMesos = ({ executorsStartedBy }: Pick<ArchitectureFacts, "executorsStartedBy">): boolean =>
+  executorsStartedBy === "mesos";

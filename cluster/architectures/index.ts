@@ -1,5 +1,6 @@
 import type { Architecture, Config } from "../../config/schema.ts";
 import { dockerExecutors } from "./docker-executors.ts";
+import { startedByMesos } from "./facts.ts";
 import { marathonStandalone } from "./marathon-standalone.ts";
 import { mesosInDocker } from "./mesos-in-docker.ts";
 import type { ArchitectureRecord } from "./record.ts";
@@ -22,5 +23,4 @@ export const architectureOf = (c: Pick<Config, "architecture">): ArchitectureRec
 export const hasMesos = (c: Pick<Config, "architecture">): boolean => architectureOf(c).mesos !== "none";
 
 /** Whether Mesos starts the executors, and not workers of Spark's own. */
-export const mesosStartsExecutors = (c: Pick<Config, "architecture">): boolean =>
-  architectureOf(c).executorsStartedBy === "mesos";
+export const mesosStartsExecutors = (c: Pick<Config, "architecture">): boolean => startedByMesos(architectureOf(c));

@@ -1,4 +1,5 @@
 import { teamOf, totalAgents } from "../../agent-groups.ts";
+import { startedByMesos } from "../../architectures/facts.ts";
 import { type Context, scriptFile } from "../../context.ts";
 import { hasHub, scrapers } from "../../features.ts";
 import { PROCESSES } from "../../limits.ts";
@@ -114,7 +115,7 @@ export const userLogins = ({
   config: c,
   architecture,
 }: Context): { user: string; principal: string; role: string }[] =>
-  hasHub(c) && architecture.executorsStartedBy === "mesos"
+  hasHub(c) && startedByMesos(architecture)
     ? userNames(c).map((user) => ({ user, principal: userPrincipal(user), role: roleOf(c, user) }))
     : [];
 
@@ -294,14 +295,13 @@ export const taskFolders = (ctx: Context): Directory[] => [
 /** What an agent that starts containers calls instead of Docker and of Mesos' executor, and what tasks may have. */
 function containerFiles(ctx: Context): File[] {
   const c = ctx.config;
-  const mesosStartsExecutors = ctx.architecture.executorsStartedBy === "mesos";
   const volumes = {
     ...Object.fromEntries(taskFolders(ctx).map(({ path, at }) => [path, { mode: "rw", ...(at ? { at } : {}) }])),
     ...Object.fromEntries(c.taskVolumes.map((path) => [path, { mode: "rw" }])),
     // They hold secrets.
     ...(ctx.architecture.sparkMaster === "marathon" ? { [SPARK_CONF]: { mode: "ro", role: MARATHON_ROLE } } : {}),
     // Not the roles that may have it, Spark's and its teams': a new team changes no agent.
-    ...(mesosStartsExecutors ? { [EXECUTOR_SECRET]: { mode: "ro", notRoles: c.mesosFrameworks } } : {}),
+    ...(startedByMesos(ctx.architecture) ? { [EXECUTOR_SECRET]: { mode: "ro", notRoles: c.mesosFrameworks } } : {}),
   };
   return [
     scriptFile(ctx, AGENT_DOCKER, `${SCRIPTS}/agent-docker.sh`),
@@ -410,7 +410,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
       }),
       ...(sparkOnMarathon ? [marathonSparkFile(ctx)] : []),
-      ...(ctx.architecture.executorsStartedBy === "mesos" ? [executorSecretFile()] : []),
+      ...(startedByMesos(ctx.architecture) ? [executorSecretFile()] : []),
       ...(feedsExecutors(ctx) ? [fetcherClient(ctx)] : []),
     ],
     ports: [

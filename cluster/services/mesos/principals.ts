@@ -19,3 +19,6 @@ export const SPARK_TASK_USER = "spark";
 
 /** User of the machines that the tasks of a framework of the config run as: its own, and no name that a machine has already. */
 export const taskUser = (framework: string): string => `task-${framework}`;
+
+/** Principals of Mesos' own parts, of Spark and of Marathon, and what else has a secret in Mesos' name. */
+export const RESERVED_PRINCIPALS = [...Object.values<string>(PRINCIPALS), ...OTHER_LOGINS].sort();

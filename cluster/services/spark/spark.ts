@@ -1,5 +1,6 @@
 import type { Config } from "../../../config/schema.ts";
 import { devicesOf } from "../../agent-groups.ts";
+import { startedByMesos } from "../../architectures/facts.ts";
 import { type Context, endpoints } from "../../context.ts";
 import { agentRange } from "../../features.ts";
 import { agentSize, heapIn, SHM_MIB } from "../../memory.ts";
@@ -24,7 +25,7 @@ const MASTER_SERVES = '"status" : "(ALIVE|STANDBY|RECOVERING|COMPLETING_RECOVERY
 /** Where a worker reads which GPUs its machine has. */
 const GPU_LIST = `${SPARK_CONF_DIR}/gpus.json`;
 /** Heap of Spark's own daemons in MiB; they only keep books. */
-const DAEMON_MIB = 512;
+const DAEMON_HEAP_MIB = 512;
 
 /** What both ends of a connection between Spark's processes must agree on before the first message, and that is no secret. */
 export function connectionProperties({ encryption }: Pick<Config, "encryption">): Record<string, string> {
@@ -67,7 +68,7 @@ export function sparkMasterUrl(ctx: Context): string {
 export const daemonEnv = ({ config }: Context): Record<string, string> => ({
   SPARK_CONF_DIR,
   TZ: config.timeZone,
-  SPARK_DAEMON_MEMORY: `${DAEMON_MIB}m`,
+  SPARK_DAEMON_MEMORY: `${DAEMON_HEAP_MIB}m`,
   SPARK_NO_DAEMONIZE: "1",
 });
 
@@ -138,7 +139,7 @@ export function sparkMaster(ctx: Context, machine: Machine): Service {
     health: healthOf(http(machine.address, c.sparkMasterUiPort, "/json/", MASTER_SERVES)),
     uid: SPARK_UID,
     dirs: [{ path: "/var/lib/spark", lasts: "data" }],
-    memoryMiB: 2 * DAEMON_MIB,
+    memoryMiB: 2 * DAEMON_HEAP_MIB,
     after: ["zookeeper"],
   };
 }
@@ -286,7 +287,7 @@ export const EPHEMERAL_PORTS = { port: 32768, last: 60999 } as const;
 export function executorPorts(ctx: Context): Port[] {
   const from: Port["from"] = ["self", "client"];
   // Whatever port the system gives them: see the wiring.
-  if (ctx.architecture.executorsStartedBy === "mesos") return [{ name: "blocks", ...EPHEMERAL_PORTS, from }];
+  if (startedByMesos(ctx.architecture)) return [{ name: "blocks", ...EPHEMERAL_PORTS, from }];
   const first = ctx.config.blockManagerPort;
   return [{ name: "blocks", key: "blockManagerPort", port: first, last: first + SPARK_PORT_RANGE - 1, from }];
 }
@@ -301,11 +302,11 @@ export function shufflePorts(ctx: Context): Port[] {
 
 /** Whether agents need a shuffle service of their own: a Spark worker, where there is one, is one as well. */
 export const ownShuffleService = ({ config, architecture }: Context): boolean =>
-  config.dynamicAllocation && architecture.executorsStartedBy === "mesos";
+  config.dynamicAllocation && startedByMesos(architecture);
 
 /** Whether executors that Mesos starts have a folder outside of their sandboxes for what they leave on disks. */
 export const outsideSandbox = ({ config, architecture }: Context): boolean =>
-  architecture.executorsStartedBy === "mesos" && (config.dynamicAllocation || config.scratchGb !== undefined);
+  startedByMesos(architecture) && (config.dynamicAllocation || config.scratchGb !== undefined);
 
 /**
  * Where executors leave their shuffle files and the agent's shuffle service finds them, on whatever each of them runs. The
@@ -337,7 +338,7 @@ export function shuffleService(ctx: Context, machine: Machine): Service {
     health: healthOf(tcp(machine.address, c.shuffleServicePort)),
     uid: SPARK_UID,
     dirs: [SHUFFLE_DIR],
-    memoryMiB: 2 * DAEMON_MIB,
+    memoryMiB: 2 * DAEMON_HEAP_MIB,
     after: [],
   };
 }
