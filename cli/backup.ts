@@ -5,14 +5,13 @@ import { describeCluster } from "../cluster/load.ts";
 import type { Config } from "../config/schema.ts";
 import { pinnedVersions } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
+import { say } from "../lib/terminal.ts";
 import { type BackupRequest, restore as readBackup, backup as writeBackup } from "../local/backup.ts";
 import { findDocker } from "../local/docker.ts";
 import { projectOf, runningContainers } from "../local/project.ts";
 import { up as bringUp } from "../local/up.ts";
 import { volumeName } from "../render/compose.ts";
 import { type LocalOptions, localCommand, localConfig } from "./local.ts";
-
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** What to do for a cluster of OpenStack. */
 const onOpenStack = (cluster: string): string =>

@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { checkToday, describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { certificateEnd, dayOf } from "../cluster/services/gateway/rules.ts";
@@ -8,12 +8,13 @@ import { readCheckout } from "../lib/checkout.ts";
 import { type Check, checksText, ok, problem, warning } from "../lib/checks.ts";
 import { EXIT_FAILED } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
-import { checkDocker, checkNode, checkPackages, checkPulumi, checkSsh } from "../local/checks.ts";
+import { checkNode, checkPackages, checkPulumi, checkSsh } from "../local/checks.ts";
+import { checkDocker } from "../local/docker-checks.ts";
 import { checkCloud } from "../openstack/checks.ts";
-import { machinePackages } from "../render/cloud-init.ts";
+import { machinePackages } from "../render/cloud-init/software.ts";
 import { missingBeforeUp } from "../render/plan.ts";
 import { writeBundle } from "./bundle.ts";
-import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
+import { type ConfigOptions, commandOf, envOption, projectFolder, setOption } from "./common.ts";
 
 interface Options extends ConfigOptions {
   env: string;
@@ -65,7 +66,7 @@ export function doctor(): Command {
     "Looks at Node, Docker and the config; for OpenStack also at Pulumi, SSH, credentials, clocks, quota, image, flavors and networks. Changes nothing. Exit code 1 where there is a problem.",
     ["triplewide doctor", "triplewide doctor --env production --json", "triplewide doctor --bundle report.tar.gz"],
   )
-    .addOption(new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local"))
+    .addOption(envOption())
     .option("--json", "print it for programs", false)
     .option("--bundle <file>", "also write a tar.gz of versions, plan, states and logs without secrets (default: none)")
     .addOption(setOption())

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Cluster } from "../cluster/types.ts";
+import { say } from "../lib/terminal.ts";
 import { findDocker } from "../local/docker.ts";
 import { onDocker } from "../local/operator.ts";
 import { onMachines } from "../machines/operator.ts";
@@ -45,9 +46,8 @@ export function drain(): Command {
       const { operator, close } = platformOf(cluster.config).machinesAreContainers
         ? { operator: onDocker(await findDocker(), cluster), close: async () => {} }
         : await onStack(cluster, environment);
-      const report = (line: string): void => void process.stdout.write(`${line}\n`);
       const { grace: graceSeconds, timeout: timeoutSeconds } = options;
-      const drainOptions: DrainOptions = { ...operator, agent, graceSeconds, timeoutSeconds, report };
+      const drainOptions: DrainOptions = { ...operator, agent, graceSeconds, timeoutSeconds, report: say };
       try {
         await (options.back ? reactivate(drainOptions) : drainAgent(drainOptions));
       } finally {

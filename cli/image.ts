@@ -3,10 +3,12 @@ import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { readCheckout } from "../lib/checkout.ts";
 import { EXIT_INTERRUPTED, UserError } from "../lib/errors.ts";
+import { abortOnInterrupt, say } from "../lib/terminal.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { type ImagePlan, makeImage, planImage } from "../openstack/prepared-image.ts";
 import { packUserData } from "../render/cloud-init/pack.ts";
-import { machinePackages, renderImageUserData } from "../render/cloud-init.ts";
+import { machinePackages } from "../render/cloud-init/software.ts";
+import { renderImageUserData } from "../render/cloud-init.ts";
 import { type ConfigOptions, commandOf, projectFolder, seconds, setOption } from "./common.ts";
 
 interface Options extends ConfigOptions {
@@ -17,8 +19,6 @@ interface Options extends ConfigOptions {
   again: boolean;
   dryRun: boolean;
 }
-
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** `triplewide image`. */
 export function image(): Command {
@@ -94,19 +94,14 @@ function sayHow(environment: string, name: string, id: string): void {
 
 /** Has Ctrl-C end the work, which then cleans up; a second one must not end that. @returns `undefined` where it was ended. */
 async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
-  const abort = new AbortController();
-  const onSignal = (): void => {
-    if (!abort.signal.aborted) say("\nInterrupted: deleting what was made for the image.");
-    abort.abort();
-  };
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  const interruption = abortOnInterrupt(() => say("\nInterrupted: deleting what was made for the image."));
   try {
-    return await work(abort.signal);
+    return await work(interruption.signal);
   } catch (error) {
-    if (!abort.signal.aborted) throw error;
+    if (!interruption.signal.aborted) throw error;
     process.exitCode = EXIT_INTERRUPTED;
     return undefined;
   } finally {
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    interruption.stop();
   }
 }

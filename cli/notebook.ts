@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import { interactive } from "../lib/exec.ts";
 import { xmlText } from "../lib/quote.ts";
-import { notebookLink } from "../local/up.ts";
+import { notebookLink } from "../local/summary.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
 /** What opens an address in a browser here; none where there is no screen. */

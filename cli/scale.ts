@@ -18,6 +18,7 @@ import type { Config } from "../config/schema.ts";
 import { NotThere, UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
 import { ROOT } from "../lib/root.ts";
+import { say } from "../lib/terminal.ts";
 import { configHere } from "../local/agents.ts";
 import { onDocker } from "../local/operator.ts";
 import { lastUpHere, remove } from "../local/project.ts";
@@ -191,7 +192,6 @@ export function scale(): Command {
           `environment "${environment}" has a number of agents (agentCount) and no range, and no ttlHours. Fix: set agentsMin and agentsMax, or ttlHours`,
         );
       }
-      const report = (line: string): void => void process.stdout.write(`${line}\n`);
       const tell = (notice: string): void => {
         if (options.notice !== undefined) writeFileSync(options.notice, notice === "" ? "" : `${notice}\n`);
       };
@@ -199,11 +199,11 @@ export function scale(): Command {
       const make = platformOf(config).machinesAreContainers ? dockerSite : stackSite;
       const site = await make(request).catch((error) => {
         if (!(error instanceof NotThere) || config.ttlHours === undefined) throw error;
-        report(`${config.clusterName}: nothing of it runs, so there is nothing to do`);
+        say(`${config.clusterName}: nothing of it runs, so there is nothing to do`);
       });
       if (site === undefined) return tell("");
       try {
-        const how = { now: new Date(), dryRun: options.dryRun, report };
+        const how = { now: new Date(), dryRun: options.dryRun, report: say };
         const { ended, notice } = await applyLifetime(site, how);
         tell(notice);
         if (!ended && agentRange(config) !== undefined) await scaleSite(site, how);

@@ -1,54 +1,35 @@
-import { join } from "node:path";
 import { hasMesos } from "../cluster/architectures/index.ts";
-import { hasHub } from "../cluster/features.ts";
 import { GROUPS } from "../cluster/groups.ts";
-import type { ImageName } from "../cluster/image-catalogue.ts";
-import { imagesOf, layerArguments, localReference, mesosIn, mesosParts } from "../cluster/images.ts";
+import { localReference } from "../cluster/images.ts";
 import { checkToday, describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
 import { counted, withAgents } from "../cluster/scaling.ts";
-import { jupyterBase } from "../cluster/services/client/client.ts";
-import { gatewayOrigin } from "../cluster/services/gateway/entrance.ts";
-import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
-import { pageTitles } from "../cluster/services/gateway/pages.ts";
-import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster, Gate, Service } from "../cluster/types.ts";
 import { placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
 import { pinnedVersions } from "../lib/checkout.ts";
 import { EXIT_INTERRUPTED, UserError } from "../lib/errors.ts";
-import { captured, interactive } from "../lib/exec.ts";
+import { abortOnInterrupt, say } from "../lib/terminal.ts";
 import { applyApps } from "../marathon/apply.ts";
 import { direct } from "../marathon/direct.ts";
-import { fetchArchives, type MesosArchive } from "../mesos/archive.ts";
+import { fetchArchives } from "../mesos/archive.ts";
 import { applyQuotas } from "../mesos/quotas.ts";
-import { containerName, type Link, publishedLinks, volumeName } from "../render/compose.ts";
-import { containerImage } from "../render/container.ts";
+import { containerName, type Link, publishedLinks } from "../render/compose.ts";
 import { renderApps } from "../render/marathon-apps.ts";
 import { missingBeforeUp } from "../render/plan.ts";
-import { type Opened, summary, type Typed } from "../render/summary.ts";
 import { configHere } from "./agents.ts";
+import { type Run, startContainers } from "./containers.ts";
 import { checkAskedFor, checkControlGroups } from "./control-groups.ts";
 import { checkDevices } from "./devices.ts";
-import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
-import { containerStates, cutOff, waitGate, waitHealthy } from "./health.ts";
+import { findDocker } from "./docker.ts";
+import { containerStates, waitGate, waitHealthy } from "./health.ts";
+import { buildImages } from "./images.ts";
 import { onDocker } from "./operator.ts";
 import { takenPorts } from "./ports.ts";
-import {
-  composeFile,
-  find,
-  keepLastUp,
-  otherHome,
-  type Project,
-  projectOf,
-  readSecret,
-  remove,
-  renewSecrets,
-  scratchVolumes,
-  writeProject,
-} from "./project.ts";
+import { find, keepLastUp, otherHome, type Project, projectOf, readSecret, remove, renewSecrets } from "./project.ts";
 import { SmokeFailed, smoke } from "./smoke.ts";
+import { printSummary } from "./summary.ts";
 import { trustingThisMachine } from "./trust.ts";
 
 /** What `up` works with. */
@@ -65,8 +46,6 @@ export interface UpOptions {
   /** Agents that there are to be, where the config gives a range of them. @default those that there are */
   agents?: number;
 }
-
-const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /**
  * Brings the cluster up on this machine's Docker, or finds that it is up already.
@@ -96,10 +75,7 @@ export async function up(options: UpOptions): Promise<void> {
   const links = publishedLinks(cluster);
   if (fresh) await checkPorts(links);
 
-  const abort = new AbortController();
-  const onSignal = (): void => abort.abort();
-  // Not once: a second Ctrl-C must not end the cleaning up that the first one began.
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  const { signal, stop } = abortOnInterrupt();
   let begun = false;
   try {
     say(`${cluster.name}: ${cluster.architecture}, ${cluster.machines.length} machines as containers`);
@@ -108,8 +84,8 @@ export async function up(options: UpOptions): Promise<void> {
     const inContainers = hasMesos(config) && cluster.services.some((s) => s.needs?.includes("docker-socket"));
     checkDevices(config, environment);
     if (inContainers) await checkAskedFor(d, config, environment);
-    const mesos = await fetchArchives({ config, environment, root, docker: d.client, signal: abort.signal });
-    await buildImages(root, cluster, mesos, abort.signal);
+    const mesos = await fetchArchives({ config, environment, root, docker: d.client, signal });
+    await buildImages(root, cluster, mesos, signal);
     if (inContainers) {
       const image = localReference("spark-python", config, pinnedVersions(root));
       await checkControlGroups(d, image, config, environment);
@@ -117,9 +93,9 @@ export async function up(options: UpOptions): Promise<void> {
     begun = true;
     if (renew.length > 0) renewSecrets(project, renew);
     const statesBefore = await containerStates(d, before.containers);
-    const run: Run = { d, project, cluster, root, say: (line) => say(`  ${line}`), signal: abort.signal };
+    const run: Run = { d, project, cluster, root, say: (line) => say(`  ${line}`), signal };
     const containers = await startContainers(run);
-    await waitHealthy(d, containers, config.readyTimeoutSeconds, run.say, abort.signal);
+    await waitHealthy(d, containers, config.readyTimeoutSeconds, run.say, signal);
     await passGates(
       run,
       cluster.gates.filter((gate) => !GROUPS[gate.group].gatedLast),
@@ -128,7 +104,7 @@ export async function up(options: UpOptions): Promise<void> {
       ...onDocker(d, cluster),
       timeoutSeconds: config.readyTimeoutSeconds,
     });
-    const apps = await runApps(root, cluster, project, abort.signal);
+    const apps = await runApps(root, cluster, project, signal);
     await passGates(
       run,
       cluster.gates.filter((gate) => GROUPS[gate.group].gatedLast),
@@ -142,8 +118,8 @@ export async function up(options: UpOptions): Promise<void> {
       say("Nothing to change: the cluster is as the config says.");
     else if (!fresh) say(`Changed: ${names.join(", ") || "containers removed"}`);
     if (withSmoke) {
-      const code = await smoke({ docker: d, cluster, json: false, signal: abort.signal });
-      abort.signal.throwIfAborted();
+      const code = await smoke({ docker: d, cluster, json: false, signal });
+      signal.throwIfAborted();
       if (code !== 0)
         throw new SmokeFailed(
           "the cluster is up, but the smoke job failed (see above). It is left running: make logs, make smoke, make down",
@@ -152,7 +128,7 @@ export async function up(options: UpOptions): Promise<void> {
     if (agents === undefined) keepLastUp(project);
     printSummary(cluster, links, project, environment);
   } catch (error) {
-    const interrupted = abort.signal.aborted;
+    const interrupted = signal.aborted;
     const cleaning = begun && removesOnFailure(fresh, error);
     if (interrupted) say(`\n${interruption(begun, cleaning)}`);
     else if (cleaning) say("Removing what this run started.");
@@ -160,7 +136,7 @@ export async function up(options: UpOptions): Promise<void> {
     if (interrupted) process.exitCode = EXIT_INTERRUPTED;
     else throw error;
   } finally {
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    stop();
   }
 }
 
@@ -194,133 +170,12 @@ async function checkPorts(links: readonly Link[]): Promise<void> {
   );
 }
 
-/** Images that the cluster's services run, built where something changed. */
-export async function buildImages(
-  root: string,
-  cluster: Cluster,
-  mesos: ReadonlyMap<string, MesosArchive>,
-  signal: AbortSignal,
-): Promise<void> {
-  const wanted = imagesOf(cluster.services);
-  const build = async (names: readonly ImageName[], env: Record<string, string> = {}): Promise<void> => {
-    const all = { ...env, ...layerArguments(cluster.config) };
-    const code = await interactive(join(root, "images", "build.sh"), names, { signal, env: all });
-    signal.throwIfAborted();
-    if (code !== 0) throw new UserError("the images were not built (see above); nothing was started.");
-  };
-  // A client that holds another Mesos than the daemons' image, or none, stands on another image than theirs.
-  const byMesos = Map.groupBy(wanted, (name) => mesosIn(name, cluster.config));
-  const plain = byMesos.get(undefined) ?? [];
-  if (plain.length > 0) await build(plain);
-  for (const [source, { path, sha256, id }] of mesos) {
-    const names = byMesos.get(source) ?? [];
-    const parts = mesosParts(source, cluster.config);
-    if (names.length === 0) continue;
-    await build(names, { MESOS_ARCHIVE: path, MESOS_SHA256: sha256, MESOS_ID: id, MESOS_PARTS: parts });
-  }
-}
-
-/** What bringing a cluster up works on. */
-export interface Run {
-  d: Docker;
-  project: Project;
-  cluster: Cluster;
-  /** Folder of the checkout. */
-  root: string;
-  say: (line: string) => void;
-  signal: AbortSignal;
-}
-
-/** Starts the cluster's containers, and anew those whose definition changed. @returns Their ids; they need not be healthy yet. */
-export async function startContainers({ d, project, cluster, root, signal }: Run): Promise<string[]> {
-  writeProject(project, cluster, pinnedVersions(root));
-  await handOver({ d, project, cluster, root });
-  const [program, ...first] = d.compose;
-  const args = [...first, "-p", project.name, "-f", composeFile(project), "up", "-d", "--remove-orphans"];
-  let { code, output } = await captured(program, args, signal);
-  signal.throwIfAborted();
-  // As when a machine's own container was killed: Compose starts that one, and leaves those be that ran on its network.
-  const lost = await cutOff(d, (await find(d, project)).containers);
-  if (lost.length > 0) {
-    await docker(d, ["rm", "--force", ...lost]);
-    ({ code, output } = await captured(program, args, signal));
-    signal.throwIfAborted();
-  }
-  if (code !== 0) throw new UserError(`Docker Compose did not start the cluster:\n${explain(output)}`);
-  await removeScratch(d, project, cluster);
-  return (await find(d, project)).containers;
-}
-
-/** Removes what agents that went have left: a new one of that name begins with nothing. */
-async function removeScratch(d: Docker, project: Project, cluster: Cluster): Promise<void> {
-  const wanted = new Set(
-    cluster.services.flatMap((service) => service.dirs.map((dir) => `${project.name}_${volumeName(service, dir)}`)),
-  );
-  const left = (await scratchVolumes(d, project)).filter((name) => !wanted.has(name));
-  if (left.length > 0) await docker(d, ["volume", "rm", "--force", ...left]);
-}
-
-/**
- * Gives data of an older release to the users that services have now, before one of them starts: a volume keeps the owner that
- * it was made with.
- */
-async function handOver({ d, project, cluster, root }: Pick<Run, "d" | "project" | "cluster" | "root">): Promise<void> {
-  const there = new Set((await find(d, project)).volumes);
-  const folders = cluster.services.flatMap((service) =>
-    service.dirs.flatMap((dir) => {
-      const volume = `${project.name}_${volumeName(service, dir)}`;
-      return dir.formerly !== undefined && there.has(volume) ? [{ volume, from: dir.formerly, service }] : [];
-    }),
-  );
-  const [first] = folders;
-  if (!first) return;
-  const mounts = folders.flatMap(({ volume }, i) => ["--volume", `${volume}:/folders/${i}`]);
-  const rights = [
-    "--cap-drop",
-    "ALL",
-    "--cap-add",
-    "CHOWN",
-    "--cap-add",
-    "DAC_OVERRIDE",
-    "--user",
-    "0",
-    "--network",
-    "none",
-  ];
-  const image = localReference(containerImage(first.service), cluster.config, pinnedVersions(root));
-  const asRoot = (script: string) =>
-    docker(d, ["run", "--rm", ...rights, ...mounts, "--entrypoint", "bash", image, "-euc", script]);
-  const owners = await asRoot("for ((i = 0; ; i++)); do [[ -d /folders/$i ]] || break; stat -c %u /folders/$i; done");
-  const old = folders
-    .map((folder, i) => ({ ...folder, i }))
-    .filter(({ from, i }) => +(owners.split("\n")[i] ?? "") === from);
-  if (old.length === 0) return;
-  // Whoever still writes there has rights that end now.
-  const running = new Set(await dockerLines(d, ["ps", "--format", "{{.Names}}"]));
-  const writers = old.map(({ service }) => containerName(cluster, service)).filter((name) => running.has(name));
-  if (writers.length > 0) await docker(d, ["stop", ...writers]);
-  await asRoot(old.map(({ service: { uid }, i }) => `chown -R ${uid}:${uid} /folders/${i}`).join("\n"));
-}
-
 /** Waits for gates, one after the other. */
 export async function passGates({ d, cluster, say: report, signal }: Run, gates: readonly Gate[]): Promise<void> {
   for (const gate of gates) {
     await waitGate(d, gateContainer(cluster, gate), gate, cluster.config.readyTimeoutSeconds, signal);
     report(gate.what);
   }
-}
-
-/** Docker's message, preceded by the setting to change where the cause is a common one. */
-function explain(output: string): string {
-  const text = output.trim();
-  if (/overlaps with other one|Pool overlaps/.test(text)) {
-    return `networkCidr overlaps another Docker network of this machine. Choose another: make up SET="networkCidr=10.73.0.0/16"\n${text}`;
-  }
-  if (/no space left on device/.test(text))
-    return `the disk is full. Free some space (docker system df), then run make up again.\n${text}`;
-  if (/address already in use|port is already allocated/.test(text))
-    return `a port is taken by another program.\n${text}`;
-  return text.split("\n").slice(-15).join("\n");
 }
 
 /** Has Marathon run the cluster's apps. @returns Those that were changed. */
@@ -349,65 +204,4 @@ function gateContainer(cluster: Cluster, gate: Gate): string {
   const service = services.find(reads) ?? services[0];
   if (!service) throw new Error(`no service on a machine of group ${gate.group}`);
   return containerName(cluster, service);
-}
-
-/** The gateway's link that logs in by itself: what follows `#` stays in the browser. @param to A page to open then. */
-export function gatewayLink(c: Config, project: Project, to?: string): string {
-  const query = to === undefined ? "" : `?to=${to}`;
-  return `${gatewayOrigin(c, "")}/login${query}#${readSecret(project, GATEWAY_PASSWORD)}`;
-}
-
-/** JupyterLab's address, which logs in by itself. */
-export function notebookLink(c: Config, project: Project): string {
-  const path = `${jupyterBase(c)}lab`;
-  if (c.gateway) return gatewayLink(c, project, path);
-  return `http://${publishedAddress(c)}:${c.jupyterPort}${path}?token=${readSecret(project, "jupyter-token")}`;
-}
-
-/** Prints the addresses of the cluster's pages, and the commands that are useful next. */
-export function printSummary(cluster: Cluster, links: readonly Link[], project: Project, environment: string): void {
-  const env = environment === "local" ? "" : ` ENV=${environment}`;
-  const typed: Typed[] = [
-    [`make shell${env}`, "IPython with spark ready"],
-    [`make notebook${env}`, "JupyterLab's address, with its login"],
-    ...(hasHub(cluster.config)
-      ? ([[`npx triplewide users --env ${environment}`, "the hub's address, and its users' first passwords"]] as const)
-      : []),
-    ...(cluster.config.sparkConnect
-      ? ([[`npx triplewide connect --env ${environment}`, "how Python on this machine uses the cluster"]] as const)
-      : []),
-    ...(authorityOf(cluster)
-      ? ([[`npx triplewide certificate --env ${environment}`, "whom a browser has to trust"]] as const)
-      : []),
-    [`make smoke${env}`, "run the smoke job again"],
-    [`make status${env}`, "this screen, and what runs"],
-    [`make logs${env}`, "what the services say"],
-    [`make down${env}`, "stop and remove it; data stays (VOLUMES=1: its data too)"],
-  ];
-  say(`\n${summary(cluster, opened(cluster, links, project), typed)}`);
-}
-
-/** What a browser opens: the gateway, where there is one; else each page. */
-function opened(cluster: Cluster, links: readonly Link[], project: Project): Opened[] {
-  const c = cluster.config;
-  if (c.gateway) {
-    const pages = pageTitles(cluster).join(", ");
-    return [
-      {
-        name: "Open",
-        url: gatewayLink(c, project),
-        note: `${pages}. The link logs in; the password is what follows #`,
-      },
-    ];
-  }
-  const jupyter: Opened = { name: "JupyterLab", url: notebookLink(c, project) };
-  return [
-    jupyter,
-    ...links
-      .filter(({ kind, port }) => kind === "http" && port !== c.jupyterPort)
-      .map(({ service, name, https, address, port }) => ({
-        name: name === "ui" || name === "http" ? service : name,
-        url: `${https ? "https" : "http"}://${address}:${port}`,
-      })),
-  ];
 }

@@ -12,7 +12,7 @@ import type { Cluster, Machine } from "../../cluster/types.ts";
 import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 import { findDocker } from "../../local/docker.ts";
-import { buildImages } from "../../local/up.ts";
+import { buildImages } from "../../local/images.ts";
 import { Ssh } from "../../machines/ssh.ts";
 import type { MesosArchive } from "../../mesos/archive.ts";
 import { packUserData } from "../../render/cloud-init/pack.ts";
