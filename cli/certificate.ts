@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
@@ -6,7 +6,7 @@ import type { Cluster } from "../cluster/types.ts";
 import { fill, type Value } from "../cluster/values.ts";
 import { UsageError, UserError } from "../lib/errors.ts";
 import { readSecret } from "../local/project.ts";
-import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
+import { type ConfigOptions, commandOf, envOption, projectFolder, setOption } from "./common.ts";
 import { localCluster } from "./local.ts";
 import { stackOutput } from "./stack.ts";
 
@@ -39,7 +39,7 @@ export function certificate(): Command {
     "It vouches for the names and addresses of this cluster's gateway and for no others. Needs `tls: own`.",
     ["triplewide certificate > cluster.pem", "triplewide certificate --env production > cluster.pem"],
   )
-    .addOption(new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local"))
+    .addOption(envOption())
     .addOption(setOption())
     .action(async ({ env, set }: Options) => {
       const config = loadConfig(projectFolder(), env, set);

@@ -25,6 +25,10 @@ export function commandOf(name: string, summary: string, more: string, examples:
     .addHelpText("after", `\n${examples.length === 1 ? "Example" : "Examples"}:\n${lines}`);
 }
 
+/** Which environment is meant. @default local */
+export const envOption = (): Option =>
+  new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local");
+
 export const setOption = (): Option =>
   new Option("--set <key=value>", "a setting of the config (docs/CONFIG.md) in place of the file's; may be repeated")
     .argParser((value: string, before: string[]) => [...before, value])

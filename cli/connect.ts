@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
@@ -12,7 +12,7 @@ import { SPARK_VERSION } from "../config/versions.ts";
 import { readCheckout } from "../lib/checkout.ts";
 import { UsageError, UserError } from "../lib/errors.ts";
 import { readSecret } from "../local/project.ts";
-import { type ConfigOptions, commandOf, portNumber, projectFolder, setOption } from "./common.ts";
+import { type ConfigOptions, commandOf, envOption, portNumber, projectFolder, setOption } from "./common.ts";
 import { localCluster } from "./local.ts";
 import { machinesOfStack, stackOutput } from "./stack.ts";
 
@@ -112,7 +112,7 @@ export function connect(): Command {
     "On OpenStack without `userCidrs` it opens a tunnel through the bastion, and keeps it open. Needs `sparkConnect: true`.",
     ["triplewide connect", "triplewide connect --env production"],
   )
-    .addOption(new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local"))
+    .addOption(envOption())
     .option("--port <number>", "port of this computer for the tunnel, on OpenStack (default: the server's)", portNumber)
     .addOption(setOption())
     .action(async (options: Options) => {

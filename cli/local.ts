@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import type { Config } from "../config/schema.ts";
@@ -6,7 +6,7 @@ import { NotThere, UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { type Docker, findDocker } from "../local/docker.ts";
 import { find, type Project, projectOf } from "../local/project.ts";
-import { type ConfigOptions, commandOf, setOption } from "./common.ts";
+import { type ConfigOptions, commandOf, envOption, setOption } from "./common.ts";
 
 /** What the commands for the cluster on this machine's Docker have in common. */
 
@@ -16,9 +16,7 @@ export interface LocalOptions extends ConfigOptions {
 
 /** A command for the cluster on this machine's Docker. */
 export function localCommand(name: string, summary: string, more: string, examples: readonly string[]): Command {
-  return commandOf(name, summary, more, examples)
-    .addOption(new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local"))
-    .addOption(setOption());
+  return commandOf(name, summary, more, examples).addOption(envOption()).addOption(setOption());
 }
 
 /**

@@ -10,7 +10,7 @@ import { findDocker } from "../local/docker.ts";
 import type { SourceKey } from "../mesos/archive.ts";
 import { checkMesos, type MesosReport, reportText } from "../mesos/check.ts";
 import { writeSource } from "../mesos/pin.ts";
-import { commandOf, projectFolder } from "./common.ts";
+import { commandOf, envOption, projectFolder } from "./common.ts";
 
 interface CheckOptions {
   as: SourceKey | "both";
@@ -86,7 +86,7 @@ export function mesos(): Command {
       "Nothing is written where it cannot be used.",
       ["triplewide mesos use docker://mesosphere/marathon:v1.11.24 --env docker-executors"],
     )
-      .option("-e, --env <name>", "the environment: Pulumi.<name>.yaml", "local")
+      .addOption(envOption())
       .action(async (value: string, { as, json, env }: UseOptions) => {
         const report = await use(value, as, env, projectFolder());
         show(report, json);

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { describeCluster } from "../cluster/load.ts";
 import { configHere } from "../local/agents.ts";
 import { dockerLines } from "../local/docker.ts";
-import { printSummary } from "../local/up.ts";
+import { projectFilter } from "../local/project.ts";
+import { printSummary } from "../local/summary.ts";
 import { publishedLinks } from "../render/compose.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
@@ -22,7 +23,7 @@ export function status(): Command {
       "ps",
       "-a",
       "--filter",
-      `label=com.docker.compose.project=${project.name}`,
+      projectFilter(project),
       "--format",
       "{{.Names}}\t{{.Status}}",
     ]);

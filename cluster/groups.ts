@@ -88,6 +88,9 @@ const KEEPS_STATE: Readonly<Record<Role, boolean>> = {
   datanode: true,
 };
 
+/** Offset of the first agent's address; what lies below is for every other group but the datanodes. */
+export const FIRST_AGENT_OFFSET = 64;
+
 /** Every group. The order is the one in which groups have their machines replaced. */
 export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
   bastion: {
@@ -171,7 +174,7 @@ export const GROUPS: Readonly<Record<Group, GroupRecord>> = {
   },
   agent: {
     names: "several",
-    addresses: { from: "start", offset: 64 },
+    addresses: { from: "start", offset: FIRST_AGENT_OFFSET },
     numbers: (c) => agentNumbers(c),
     subgroups: (c) =>
       agentGroupNames(c).map((name) => {
@@ -227,9 +230,6 @@ export const isForPeople = (machine: Pick<Machine, "group" | "number"> | undefin
 
 /** Every group, in the order in which groups have their machines replaced: each after those that it depends on. */
 export const GROUP_NAMES = Object.keys(GROUPS) as Group[];
-
-/** Offset of the first agent's address; what lies below is for every other group but the datanodes. */
-export const FIRST_AGENT_OFFSET = 64;
 
 /** Whether a machine with these roles keeps state that must outlive it. */
 export const keepsState = (roles: readonly Role[]): boolean => roles.some((role) => KEEPS_STATE[role]);

@@ -320,7 +320,7 @@ export interface FirewallRule {
   group: Group;
   /** For names and descriptions: `spark-master/ui`. */
   what: string;
-  protocol: "tcp" | "icmp";
+  protocol: "tcp";
   first: number;
   last: number;
   fromGroup?: Group;

@@ -623,10 +623,10 @@ export class SparkCluster extends pulumi.ComponentResource {
   }
 }
 
-/** What every group of machines is made with. */
 const imageNames = (reference: Reference): ImageName[] => (reference.kind === "image" ? [reference.name] : []);
 const appImage = (app: App): Reference => ({ kind: "image", name: app.image });
 
+/** What every group of machines is made with. */
 interface Base {
   network: Network;
   firewall: Firewall;

@@ -21,3 +21,12 @@ const codePoint = (character: string): string =>
 /** Text in which every such character is written out: it stays on its line, and shows what it holds. */
 export const printable = (text: string): string =>
   text.replace(EVERY_UNFIT, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+
+/** Names that are written out; with hundreds of machines the first few tell as much. */
+const SHOWN = 8;
+
+/** A list of names for people, of which many are cut: `a, b and 7 more`. */
+export function someNames(names: readonly string[]): string {
+  const shown = names.slice(0, SHOWN).join(", ");
+  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown;
+}

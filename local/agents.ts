@@ -2,11 +2,11 @@ import { agentRange } from "../cluster/features.ts";
 import { agentsAtUp, withAgents } from "../cluster/scaling.ts";
 import type { Config } from "../config/schema.ts";
 import { type Docker, dockerLines } from "./docker.ts";
-import type { Project } from "./project.ts";
+import { type Project, projectFilter } from "./project.ts";
 
 /** Names of the agents whose containers are on this machine's Docker, running or not. */
-export async function agentsHere(d: Docker, { name }: Pick<Project, "name">): Promise<string[]> {
-  const filter = ["--filter", `label=com.docker.compose.project=${name}`];
+export async function agentsHere(d: Docker, project: Pick<Project, "name">): Promise<string[]> {
+  const filter = ["--filter", projectFilter(project)];
   const services = await dockerLines(d, ["ps", "-a", ...filter, "--format", '{{.Label "com.docker.compose.service"}}']);
   // A machine's container, or `machine-service` where it has several.
   return [...new Set(services.flatMap((service) => /^agent-([a-z][a-z0-9]*-)?[1-9][0-9]*/.exec(service)?.[0] ?? []))];

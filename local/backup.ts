@@ -15,7 +15,7 @@ import { fileSha256 } from "../lib/digest.ts";
 import { messageOf, UserError } from "../lib/errors.ts";
 import { SCRATCH_LABEL } from "../render/compose.ts";
 import { type Docker, docker, dockerLines } from "./docker.ts";
-import { find, type Project, restoreSecrets, secretsFile } from "./project.ts";
+import { find, type Project, projectFilter, restoreSecrets, secretsFile } from "./project.ts";
 
 /**
  * Backups of a cluster on this machine's Docker: every volume with data as an archive, and the secrets that its data is
@@ -47,9 +47,8 @@ export interface BackupRequest {
 
 /** Volumes of a cluster that hold data, by their names without the cluster's. */
 async function dataVolumes(d: Docker, project: Project): Promise<string[]> {
-  const label = `label=com.docker.compose.project=${project.name}`;
   const list = (...more: string[]): Promise<string[]> =>
-    dockerLines(d, ["volume", "ls", "-q", "--filter", label, ...more]);
+    dockerLines(d, ["volume", "ls", "-q", "--filter", projectFilter(project), ...more]);
   const scratch = new Set(await list("--filter", `label=${SCRATCH_LABEL}`));
   return (await list())
     .filter((name) => !scratch.has(name))

@@ -125,7 +125,8 @@ export function writeProject(p: Project, cluster: Cluster, versions: Readonly<Re
   writeFileSync(composeFile(p), rendered.compose, { mode: 0o600 });
 }
 
-const label = (p: Project): string => `label=com.docker.compose.project=${p.name}`;
+/** Docker's filter of what Compose has made for a cluster. */
+export const projectFilter = (p: Pick<Project, "name">): string => `label=com.docker.compose.project=${p.name}`;
 
 /** What of a cluster there is in Docker, by kind. */
 export interface Found {
@@ -137,16 +138,16 @@ export interface Found {
 /** Ids of what there is, found by Compose's label, so that it works without the Compose file too. */
 export async function find(d: Docker, p: Project): Promise<Found> {
   const [containers, networks, volumes] = await Promise.all([
-    dockerLines(d, ["ps", "-aq", "--no-trunc", "--filter", label(p)]),
-    dockerLines(d, ["network", "ls", "-q", "--filter", label(p)]),
-    dockerLines(d, ["volume", "ls", "-q", "--filter", label(p)]),
+    dockerLines(d, ["ps", "-aq", "--no-trunc", "--filter", projectFilter(p)]),
+    dockerLines(d, ["network", "ls", "-q", "--filter", projectFilter(p)]),
+    dockerLines(d, ["volume", "ls", "-q", "--filter", projectFilter(p)]),
   ]);
   return { containers, networks, volumes };
 }
 
 /** Ids of the cluster's containers that run. */
 export const runningContainers = (d: Docker, p: Project): Promise<string[]> =>
-  dockerLines(d, ["ps", "-q", "--no-trunc", "--filter", label(p)]);
+  dockerLines(d, ["ps", "-q", "--no-trunc", "--filter", projectFilter(p)]);
 
 /** Folder of the checkout whose cluster of this name is here, if that is another one than ours and is still there. */
 export async function otherHome(d: Docker, p: Project, found: Found): Promise<string | undefined> {
@@ -159,7 +160,7 @@ export async function otherHome(d: Docker, p: Project, found: Found): Promise<st
 
 /** Names of the cluster's volumes that hold no data worth keeping. */
 export function scratchVolumes(d: Docker, p: Project): Promise<string[]> {
-  return dockerLines(d, ["volume", "ls", "-q", "--filter", label(p), "--filter", `label=${SCRATCH_LABEL}`]);
+  return dockerLines(d, ["volume", "ls", "-q", "--filter", projectFilter(p), "--filter", `label=${SCRATCH_LABEL}`]);
 }
 
 /** Containers that the cluster's agents started, running or not. */
@@ -190,7 +191,7 @@ async function containersGone(d: Docker, p: Project): Promise<void> {
  * Marathon takes their tasks for running.
  */
 async function leave(d: Docker, p: Project): Promise<void> {
-  const search = ["ps", "--no-trunc", "--filter", label(p), "--filter", `label=${LEAVE_LABEL}`];
+  const search = ["ps", "--no-trunc", "--filter", projectFilter(p), "--filter", `label=${LEAVE_LABEL}`];
   const leaving = await dockerLines(d, [...search, "--format", `{{.ID}} {{.Label "${LEAVE_LABEL}"}}`]);
   for (const line of leaving) {
     const [id = "", signal = ""] = line.split(" ");

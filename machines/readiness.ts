@@ -1,4 +1,5 @@
 import { UserError } from "../lib/errors.ts";
+import { someNames } from "../lib/text.ts";
 import { type Ssh, type SshResult, type SshTarget, UNREACHABLE } from "./ssh.ts";
 
 /**
@@ -197,12 +198,7 @@ function formatNotReady(reason: string, machines: readonly NotReady[]): string {
   return out.join("\n");
 }
 
-function namesOf(machines: readonly { name: string }[]): string {
-  const names = machines.slice(0, 8).map((m) => m.name);
-  return machines.length > names.length
-    ? `${names.join(", ")} and ${machines.length - names.length} more`
-    : names.join(", ");
-}
+const namesOf = (machines: readonly { name: string }[]): string => someNames(machines.map(({ name }) => name));
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((done) => {

@@ -1,4 +1,5 @@
 import { messageOf, UserError } from "../lib/errors.ts";
+import { someNames } from "../lib/text.ts";
 
 /**
  * In which order machines of one group are replaced, and when the next replacement may begin. The Pulumi program acquires
@@ -175,17 +176,9 @@ export class Rollout {
   #stop(reason: string): void {
     if (this.#failure) return;
     const notes: string[] = [];
-    if (this.#queue.length > 0) notes.push(`Left untouched: ${namesOf(this.#queue)}.`);
-    if (this.#inFlight.size > 0) notes.push(`Still being replaced: ${namesOf([...this.#inFlight])}.`);
+    if (this.#queue.length > 0) notes.push(`Left untouched: ${someNames(this.#queue)}.`);
+    if (this.#inFlight.size > 0) notes.push(`Still being replaced: ${someNames([...this.#inFlight])}.`);
     this.#failure = new RolloutError([`${this.#options.group}: ${reason}.`, ...notes].join(" "));
     for (const name of this.#queue) this.#permits.get(name)?.reject(this.#failure);
   }
-}
-
-/** Names that are written out; with hundreds of agents the first few tell as much. */
-const SHOWN = 8;
-
-function namesOf(names: readonly string[]): string {
-  const shown = names.slice(0, SHOWN).join(", ");
-  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown;
 }

@@ -211,7 +211,7 @@ describe("against a stand-in of Marathon", () => {
     applyApps({
       http: direct(`127.0.0.1:${marathon.port}`, marathon.login),
       apps: WANTED,
-      timeoutSeconds: 5,
+      timeoutSeconds: 60,
       pauseMs: 5,
       ...more,
     });
