@@ -144,11 +144,17 @@ describe("the part of a job, asked for when it starts", () => {
     folders.push(folder);
     writeFileSync(join(folder, "spark-defaults.conf"), "spark.mesos.principal spark\nspark.mesos.secret s3cret\n");
     const login = `Basic ${Buffer.from("spark:s3cret").toString("base64")}`;
+    let inactive = 0.0;
     const metrics = (elected: number, tls?: object) =>
       master(
         ({ url, headers }) =>
           url === "/metrics/snapshot" && headers.authorization === login
-            ? { "master.cpus_total": 24.0, "master.elected": elected, "master.slaves_active": 3.0 }
+            ? {
+                "master.cpus_total": 24.0,
+                "master.elected": elected,
+                "master.slaves_active": 3.0,
+                "master.slaves_inactive": inactive,
+              }
             : undefined,
         tls,
       );
@@ -162,6 +168,12 @@ describe("the part of a job, asked for when it starts", () => {
     const asked = readFileSync(join(folder, "asked"), "utf8");
     expect(asked.split("\n")).toHaveLength(3);
     expect(asked).not.toMatch(new RegExp(`${login.slice(6)}|Authorization|s3cret`));
+
+    // What an agent that went had is part of the total until the master gives it up.
+    inactive = 1.0;
+    expect(await ask("mesos", 1, at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=9");
+    expect(await ask("mesos", "1/4", at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=12");
+    inactive = 0.0;
 
     // By TLS, to masters whom the authority vouches for and nobody else.
     const authority = join(folder, "authority.pem");
