@@ -132,11 +132,11 @@ export interface Metrics {
   optional?: true;
   /**
    * What the program says there where that is not Prometheus' format: Mesos' JSON, or the lines of ZooKeeper's `mntr`, which
-   * `images/prometheus/translate` makes metrics of; `any`: that it answers at all is what is measured; `tls`: until when the certificate
-   * is good that it shows.
+   * `images/prometheus/translate` makes metrics of; `any`: that it answers at all is what is measured; `tcp`: that it takes
+   * connections; `tls`: until when the certificate is good that it shows.
    * @default Prometheus' format
    */
-  format?: "mesos" | "zookeeper" | "any" | "tls";
+  format?: "mesos" | "zookeeper" | "any" | "tcp" | "tls";
 }
 
 /** A TCP port, or a range of them, that a service listens on. */

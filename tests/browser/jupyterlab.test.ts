@@ -49,6 +49,11 @@ describe("a new user's browser", () => {
     const cards = page.locator("#pages a");
     await expect.poll(() => cards.locator(".dot.good").count(), { timeout: MINUTES }).toBe(await cards.count());
     await page.getByText("No job.").waitFor();
+    // The health of every service is in the picture, and of how many machines.
+    const dots = page.locator("#picture circle");
+    expect(await dots.count()).toBeGreaterThan(3);
+    await expect.poll(() => page.locator("#picture circle.bad").count(), { timeout: MINUTES }).toBe(0);
+    await expect.poll(() => page.locator("#picture text").allTextContents()).toContain("spark-worker 2");
     await shoot("0-landing");
   });
 
@@ -109,5 +114,14 @@ describe("a new user's browser", () => {
       await shown.close();
       await job.end();
     }
+  });
+
+  test("an agent that is lost is missing in the picture", async () => {
+    await cluster.kill("agent-2");
+    await page.goto(new URL("/", link).href);
+    const worker = page.locator("#picture text", { hasText: "spark-worker" });
+    await expect.poll(() => worker.textContent(), { timeout: 2 * MINUTES }).toBe("spark-worker 1 of 2");
+    expect(await page.locator("#picture circle.bad").count()).toBe(1);
+    await shoot("6-agent-lost");
   });
 });

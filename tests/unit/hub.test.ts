@@ -195,6 +195,7 @@ print(g.trust() == ["/host/state/trust:" + work + "/.trust:ro"])`;
         title: "Notebooks of users",
         kind: "hub",
         path: "hub",
+        service: "hub",
         status: "/hub/api/",
       });
     }

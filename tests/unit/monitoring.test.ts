@@ -71,6 +71,20 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     for (const job of ["machine", "spark-driver", "spark-executor", "prometheus"]) expect(jobs).toContain(job);
   });
 
+  test("the landing page finds every service among what is measured, but the door itself and what has no port", () => {
+    const file = serviceOf(cluster, "gateway")?.files.find(({ path }) => path.endsWith("/cluster.json"));
+    if (file?.content.format !== "json") throw new Error("no cluster.json");
+    const { groups } = file.content.value as unknown as {
+      groups: { name: string; services: { name: string; job?: string }[] }[];
+    };
+    const measured = new Set(targetsOf(cluster).map(({ labels }) => `${labels.group} ${labels.job}`));
+    const shown = groups.flatMap(({ name, services }) => services.map((one) => ({ group: name, ...one })));
+    expect(shown.filter(({ group, job }) => job !== undefined && !measured.has(`${group} ${job}`))).toEqual([]);
+    // What takes images listens on its own machine alone, what sends logs nowhere, and the client may not reach what moves namenodes.
+    const unmeasured = new Set(shown.filter(({ job }) => job === undefined).map(({ name }) => name));
+    expect([...unmeasured].sort()).toEqual(["log-sender", "registry", "zkfc"]);
+  });
+
   test("tells no two places apart by their path alone: their series would be the same", () => {
     const series = targetsOf(cluster).flatMap(({ targets, labels }) =>
       targets.map((at) => `${labels.job} ${labels.instance ?? at}`),

@@ -271,7 +271,13 @@ describe("the team of a driver", () => {
     ]);
     const login = `Basic ${Buffer.from(`${principal}:secret-${principal}`).toString("base64")}`;
     const server = createServer(({ headers }, response) => {
-      const body = { "master.elected": 1, "master.slaves_active": 2, "master.slaves_inactive": 0, "master.cpus_total": 16, ...metrics };
+      const body = {
+        "master.elected": 1,
+        "master.slaves_active": 2,
+        "master.slaves_inactive": 0,
+        "master.cpus_total": 16,
+        ...metrics,
+      };
       if (headers.authorization === login) response.end(JSON.stringify(body));
       else response.writeHead(401).end();
     });

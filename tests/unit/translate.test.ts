@@ -56,6 +56,8 @@ const LISTED: readonly (readonly [format: string, name: string, path: string, sc
   ["any", "gone", "/health"],
   ["mesos", "encrypted", "/metrics/snapshot", "https"],
   ["mesos", "foreign", "/metrics/snapshot", "https"],
+  ["tcp", "agent", "connection"],
+  ["tcp", "gone", "connection"],
   ["tls", "year", "certificate"],
   ["tls", "century", "certificate"],
   ["tls", "agent", "certificate"],
@@ -147,6 +149,11 @@ test("what asks for a login is there, and who does not answer is not", async () 
   expect((await ask("any", at.gone ?? "", "/health")).status).toBe(503);
 });
 
+test("what has no metrics takes connections, or does not", async () => {
+  expect(await ask("tcp", at.agent ?? "", "connection")).toEqual({ status: 200, text: "" });
+  expect((await ask("tcp", at.gone ?? "", "connection")).status).toBe(503);
+});
+
 test("from when until when a certificate is good is read off it, whoever issued it", async () => {
   for (const name of ["year", "century"]) {
     const [from, until] = good[name] ?? [];
@@ -157,7 +164,7 @@ test("from when until when a certificate is good is read off it, whoever issued 
 });
 
 test("nobody is asked, and sent the login, who is not among the targets", async () => {
-  for (const format of ["mesos", "any", "zookeeper", "tls"]) {
+  for (const format of ["mesos", "any", "zookeeper", "tcp", "tls"]) {
     expect((await ask(format, at.stranger ?? "", "/metrics/snapshot")).status).toBe(404);
   }
   expect((await ask("mesos", at.master ?? "", "/teardown")).status).toBe(404);

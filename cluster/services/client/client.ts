@@ -15,6 +15,7 @@ import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, ha
 import { userBlock } from "../hub/addresses.ts";
 import { libprocessFiles } from "../mesos/libprocess.ts";
 import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
+import { CONNECTION } from "../prometheus/targets.ts";
 import { DRIVER_METRICS } from "../spark/metrics.ts";
 import {
   EPHEMERAL_PORTS,
@@ -277,7 +278,9 @@ export function executorHttp(ctx: Context, machine: Machine): Service {
     ],
     env: {},
     files: [],
-    ports: [{ name: "http", key: "executorHttpPort", port: c.executorHttpPort, from: ["agent"] }],
+    ports: [
+      { name: "http", key: "executorHttpPort", port: c.executorHttpPort, from: ["agent"], metrics: [CONNECTION] },
+    ],
     health: healthOf(http(machine.address, c.executorHttpPort, "/", "^HTTP/1.[01] 200")),
     uid: SPARK_UID,
     dirs: [],

@@ -6,6 +6,7 @@ import { clientFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { driverEnv, driverFiles, operatorLogins } from "../client/client.ts";
+import { CONNECTION } from "../prometheus/targets.ts";
 import { DRIVER_METRICS } from "../spark/metrics.ts";
 import { SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
@@ -54,7 +55,15 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
     ],
     // What executors connect to is among the ports of drivers on this machine.
     ports: [
-      { name: "grpc", key: "sparkConnectPort", port: c.sparkConnectPort, from: [], link: "sc", login: true },
+      {
+        name: "grpc",
+        key: "sparkConnectPort",
+        port: c.sparkConnectPort,
+        from: [],
+        link: "sc",
+        login: true,
+        metrics: [CONNECTION],
+      },
       {
         name: "ui",
         key: "sparkConnectUiPort",

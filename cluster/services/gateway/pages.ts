@@ -5,6 +5,8 @@ import type { Cluster, Page, Service } from "../../types.ts";
 
 /** A page, and where it is. */
 export interface ShownPage extends Page {
+  /** Name of the service whose page it is. */
+  service: string;
   /** `host:port` of each machine that has it. */
   at: string[];
   /** Whether it is there by HTTPS, by a certificate of the cluster's own authority. */
@@ -15,10 +17,10 @@ export interface ShownPage extends Page {
 export function shownPages({ machines }: Pick<WiredContext, "machines">, services: readonly Service[]): ShownPage[] {
   const addresses = new Map(machines.map(({ name, address }) => [name, address]));
   const pages = new Map<string, ShownPage>();
-  for (const { machine, ports } of services) {
+  for (const { name, machine, ports } of services) {
     for (const { page, port, https } of ports) {
       if (page === undefined) continue;
-      const shown = pages.get(page.path) ?? { ...page, at: [], ...(https ? { https } : {}) };
+      const shown = pages.get(page.path) ?? { ...page, service: name, at: [], ...(https ? { https } : {}) };
       pages.set(page.path, { ...shown, at: [...shown.at, `${addresses.get(machine)}:${port}`] });
     }
   }

@@ -6,6 +6,7 @@ import { clientFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import type { Value } from "../../values.ts";
 import { HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
+import { CONNECTION } from "../prometheus/targets.ts";
 import { SPARK_CONF_DIR, SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
 /**
@@ -90,7 +91,15 @@ export function metastore(ctx: WiredContext, machine: Machine): Service {
       },
       ...(hasHdfs(c) ? hadoopConf(ctx) : []),
     ],
-    ports: [{ name: "thrift", key: "metastorePort", port: c.metastorePort, from: [] }],
+    ports: [
+      {
+        name: "thrift",
+        key: "metastorePort",
+        port: c.metastorePort,
+        from: [],
+        metrics: [{ ...CONNECTION, loopback: true }],
+      },
+    ],
     health: healthOf(tcp(HOST, c.metastorePort)),
     uid: SPARK_UID,
     memoryMiB: METASTORE_MIB,

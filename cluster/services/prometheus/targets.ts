@@ -7,6 +7,9 @@ export interface Target {
   labels: Readonly<Record<string, string>>;
 }
 
+/** What is measured of a port whose program has no metrics: that it takes connections. */
+export const CONNECTION = { path: "connection", format: "tcp" } as const satisfies Metrics;
+
 /** What is measured of a port that speaks TLS: from when until when its certificate is good. */
 export const CERTIFICATE = { path: "certificate", format: "tls" } as const satisfies Metrics;
 

@@ -2,6 +2,7 @@ import type { Context } from "../../context.ts";
 import { healthOf, tcp } from "../../probe.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
+import { CONNECTION } from "../prometheus/targets.ts";
 import { SPARK_UID } from "../spark/spark.ts";
 
 /** NFS' own port; version 4 needs no other. */
@@ -57,7 +58,7 @@ ${folders
     command: ["/usr/bin/ganesha.nfsd", "-F", "-L", "STDOUT", "-f", CONF],
     env: {},
     files: [{ path: CONF, content: { format: "text", text }, mode: "0644" }],
-    ports: [{ name: "nfs", port: NFS_PORT, from: ["agent"] }],
+    ports: [{ name: "nfs", port: NFS_PORT, from: ["agent"], metrics: [CONNECTION] }],
     health: healthOf(tcp(machine.address, NFS_PORT)),
     uid: 0,
     dirs: [...sharedFolder(ctx.config), { path: "/run/ganesha", lasts: "machine" }],

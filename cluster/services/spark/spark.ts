@@ -9,6 +9,7 @@ import { sharedFolder } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Gate, Group, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, type Value } from "../../values.ts";
+import { CONNECTION } from "../prometheus/targets.ts";
 import { SPARK_ZNODE } from "../zookeeper/znodes.ts";
 import { MASTER_METRICS, metricsProperties, WORKER_METRICS } from "./metrics.ts";
 
@@ -334,7 +335,7 @@ export function shuffleService(ctx: Context, machine: Machine): Service {
         "spark.shuffle.service.port": String(c.shuffleServicePort),
       }),
     ],
-    ports: shufflePorts(ctx),
+    ports: shufflePorts(ctx).map((port) => ({ ...port, metrics: [CONNECTION] })),
     health: healthOf(tcp(machine.address, c.shuffleServicePort)),
     uid: SPARK_UID,
     dirs: [SHUFFLE_DIR],

@@ -27,7 +27,7 @@ const since = (ms) => (ms > 0 ? new Date(ms).toLocaleString() : "");
 /** How full: what it is, used and there, and how both are written. */
 const full = (what, used, total, unit) => ({ what, used, total, said: `${unit(used)} of ${unit(total)}` });
 
-/** By kind of page: a sentence on how it is, how full it is, and what runs there. */
+/** By kind of page: a sentence on how it is, how full it is, what runs there, and how many of other services answer or are lost. */
 const READERS = {
   jupyter: async (path) => {
     const { kernels } = await ask(`${path}api/status`);
@@ -42,6 +42,7 @@ const READERS = {
     return {
       says: `${count(all.aliveworkers, "worker")}, ${all.status.toLowerCase()}`,
       well: all.status === "ALIVE" && all.aliveworkers > 0,
+      services: { "spark-worker": { up: all.aliveworkers, down: lostWorkers(all.workers) } },
       full: [
         full("Cores", all.coresused, all.cores, whole),
         full("Memory", all.memoryused * 1024 ** 2, all.memory * 1024 ** 2, gib),
@@ -65,6 +66,7 @@ const READERS = {
     return {
       says: `${count(of("slaves_active"), "agent")}, ${count(of("frameworks_active"), "framework")}`,
       well: of("elected") === 1 && of("slaves_active") > 0,
+      services: { "mesos-agent": { up: of("slaves_active"), down: of("slaves_disconnected") } },
       full: [
         full("Cores", of("cpus_used"), of("cpus_total"), whole),
         full("Memory", of("mem_used") * 1024 ** 2, of("mem_total") * 1024 ** 2, gib),
@@ -81,9 +83,15 @@ const READERS = {
     };
   },
   metrics: async (path) => {
-    const { data } = await ask(`${path}api/v1/alerts`);
-    const firing = data.alerts.filter(({ state }) => state === "firing");
-    return { says: firing.length === 0 ? "no alert" : count(firing.length, "alert"), well: firing.length === 0 };
+    const query = encodeURIComponent(ANSWERING);
+    const [alerts, answering] = await Promise.all([ask(`${path}api/v1/alerts`), ask(`${path}api/v1/query?query=${query}`)]);
+    const firing = alerts.data.alerts.filter(({ state }) => state === "firing");
+    const measured = {};
+    for (const { metric, value } of answering.data.result) {
+      const found = (measured[`${metric.group} ${metric.job}`] ??= { up: 0, down: 0 });
+      found[metric.up === "1" ? "up" : "down"] += Number(value[1]);
+    }
+    return { says: firing.length === 0 ? "no alert" : count(firing.length, "alert"), well: firing.length === 0, measured };
   },
   marathon: async (path) => {
     const { apps } = await ask(`${path}v2/apps`);
@@ -97,10 +105,21 @@ const READERS = {
     return {
       says: `${count(state.NumLiveDataNodes, "datanode")}${info.Safemode ? ", in safe mode" : ""}${missing}`,
       well: state.NumLiveDataNodes > 0 && !info.Safemode,
+      services: { datanode: { up: state.NumLiveDataNodes, down: state.NumDeadDataNodes } },
       full: [full("HDFS", state.CapacityTotal - state.CapacityRemaining, state.CapacityTotal, gib)],
     };
   },
 };
+
+/** On how many machines of each group each job of Prometheus answers, and on how many it does not. */
+const ANSWERING = 'count_values by (group, job) ("up", min by (group, job, machine) (up{optional=""}))';
+
+/** Workers that went without another in their place. Where agents come and go, one that was sent away is listed the same for a while. */
+function lostWorkers(workers) {
+  if (cluster.agentsComeAndGo) return 0;
+  const alive = new Set(workers.filter(({ state }) => state === "ALIVE").map(({ host }) => host));
+  return new Set(workers.filter(({ state, host }) => state === "DEAD" && !alive.has(host)).map(({ host }) => host)).size;
+}
 
 /** Where Jupyter shows a driver's page: browsers do not reach the driver. */
 function driverPage(address) {
@@ -129,11 +148,11 @@ async function look(page) {
     const found = await READERS[page.kind](`/${page.path}/`, page.status);
     page.dot.className = found.well === false ? "dot bad" : "dot good";
     page.says.textContent = found.says;
-    return found;
+    return { ...found, services: { [page.service]: { up: 1, down: 0 }, ...found.services } };
   } catch (error) {
     page.dot.className = "dot bad";
     page.says.textContent = error.name === "TimeoutError" ? "does not answer" : error.message;
-    return {};
+    return { services: { [page.service]: { up: 0, down: 1 } } };
   }
 }
 
@@ -180,9 +199,10 @@ async function refresh() {
   // Where Marathon keeps Spark, Mesos and Spark both have cores: Mesos' are the machines', and come first in the pages' order.
   showFull(first(found.flatMap((one) => one.full ?? []), "what"));
   showRunning(found.flatMap((one) => one.running ?? []));
+  showHealth(found);
 }
 
-// ---- The picture: a box for each group of machines, a line for those that connect to each other ------------------------------------
+// ---- The picture: a box for each group of machines with the health of its services, a line for those that connect to each other -----
 
 const COLUMNS = { bastion: 0, client: 0, master: 1, zookeeper: 1, registry: 1, agent: 2, datanode: 2 };
 const [WIDTH, GAP, LINE, PAD] = [230, 110, 19, 12];
@@ -223,10 +243,36 @@ function showPicture() {
     picture.append(svg("rect", { x: box.x, y: box.y, width: WIDTH, height: box.height, rx: 8 }));
     picture.append(svg("text", { x: box.x + PAD, y: box.y + PAD + 13, class: "title" }, name));
     box.services.forEach((service, i) => {
-      picture.append(svg("text", { x: box.x + PAD + 8, y: box.y + PAD + 13 + (i + 1) * LINE }, service));
+      const y = box.y + PAD + 13 + (i + 1) * LINE;
+      const [dot, text] = [svg("circle", { cx: box.x + PAD + 5, cy: y - 4, r: 4 }), svg("text", { x: box.x + PAD + 16, y }, service.name)];
+      const health = svg("title", {}, NOT_KNOWN);
+      dot.append(health);
+      picture.append(dot, text);
+      drawnServices.push({ ...service, group: name, dot, text, health });
     });
   }
   at("picture").append(picture);
+}
+
+const NOT_KNOWN = "not measured";
+const drawnServices = [];
+
+/** How each service of the picture is: as Prometheus measured it, else as pages say. */
+function showHealth(found) {
+  const said = Object.assign({}, ...found.map(({ services }) => services));
+  const measured = Object.assign({}, ...found.map((one) => one.measured));
+  for (const { name, group, job, dot, text, health } of drawnServices) {
+    // What Prometheus has seen is some seconds old, and pages do not know of all: what is lost to one of them is.
+    const seen = [measured[`${group} ${job}`], said[name]].filter(Boolean);
+    const known = seen.length > 0;
+    const most = (number) => Math.max(0, ...seen.map(number));
+    const [all, down] = [most((one) => one.up + one.down), most((one) => one.down)];
+    const up = all - down;
+    const number = all > 1 ? ` ${down > 0 ? `${up} of ` : ""}${all}` : "";
+    dot.setAttribute("class", !known ? "" : up > 0 && down === 0 ? "good" : "bad");
+    health.textContent = !known ? NOT_KNOWN : down === 0 ? "answers" : up === 0 ? "does not answer" : `${down} of ${all} do not answer`;
+    text.textContent = `${name}${number}`;
+  }
 }
 
 /** From the edge of one box to that of another. */
@@ -245,8 +291,11 @@ function line(a, b) {
   return `M${x1} ${middle(a)} C${half} ${middle(a) + bend} ${half} ${middle(b) + bend} ${x2} ${middle(b)}`;
 }
 
+/** A text, with what stands in backquotes as code. */
+const words = (text) => text.split("`").map((part, i) => (i % 2 === 0 ? part : make("code", part)));
+
 function showConnect() {
-  const row = (command, what) => at("connect").append(make("tr", undefined, make("td", undefined, make("code", command)), make("td", what)));
+  const row = (command, what) => at("connect").append(make("tr", undefined, make("td", undefined, make("code", command)), make("td", undefined, ...words(what))));
   row("spark", "in every notebook of JupyterLab: the session is there from the first cell");
   row(`MASTER=${cluster.master}`, "what drivers on the client connect to");
   for (const [command, what] of cluster.connect) row(command, what);
