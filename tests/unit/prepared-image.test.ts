@@ -258,6 +258,13 @@ describe("nothing is left, and no half image", () => {
       { becomes: "SHUTOFF", console: `${CONSOLE}once more\r\n` },
       "server lab.image was stopped before it was done",
     ],
+  ] as const)("where the server %s", async (_, guest, message) => {
+    fake.guests.set(NAME, guest);
+    expect(await failure(made())).toContain(message);
+    expectNothing();
+  });
+
+  test.each([
     [
       "never powers off",
       { becomes: "ACTIVE", console: "login: " },
