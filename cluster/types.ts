@@ -109,6 +109,8 @@ export interface Page {
   showsDrivers?: true;
   /** Whether it is shown, and nothing is done through it: GET and HEAD alone. */
   readOnly?: true;
+  /** What its paths begin with that do something for a GET, below its path: not shown. @default none */
+  acts?: readonly string[];
   /**
    * Port at which people open it, which is another origin to browsers than the gateway's own, and `status`, which the landing page reads.
    * For pages of many people's making, with a login of their own: the gateway leads there, and asks for no password before.

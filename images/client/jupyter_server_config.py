@@ -83,9 +83,9 @@ if idle > 0:
     if hub:
         c.ServerApp.shutdown_no_activity_timeout = idle
 
-# Pages of drivers and of the cluster's services by /proxy/<host>:<port>/, behind Jupyter's own login. Only the client's own addresses
-# and those of JUPYTER_PROXY_HOSTS (names, addresses or networks such as 10.72.0.0/16, separated by commas): what is shown this way is
-# shown under Jupyter's name.
+# Pages of drivers by /proxy/<host>:<port>/, behind Jupyter's own login: what is shown this way is shown under Jupyter's name, and acts
+# for who looks at it. So these are the client's own addresses, and those of JUPYTER_PROXY_HOSTS (names, addresses or networks such as
+# 10.72.0.0/16, separated by commas), without the ports of JUPYTER_PROXY_EXCEPT (one, or the first and the last: 8000-8003).
 proxied = {"localhost", "127.0.0.1", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")}
 networks = []
 for entry in filter(None, (part.strip() for part in os.environ.get("JUPYTER_PROXY_HOSTS", "").split(","))):
@@ -95,21 +95,40 @@ for entry in filter(None, (part.strip() for part in os.environ.get("JUPYTER_PROX
         proxied.add(entry)
 
 
-# Machines of others than the cluster's services: what they show is never shown here.
-others = ipaddress.ip_network(os.environ.get("JUPYTER_PROXY_EXCEPT") or "0.0.0.0/32")
-
-
 def may_be_proxied(handler, host):
     if host in proxied:
         return True
     try:
         address = ipaddress.ip_address(host)
-        return address not in others and any(address in network for network in networks)
+        return any(address in network for network in networks)
     except ValueError:
         return False
 
 
 c.ServerProxy.host_allowlist = may_be_proxied
+
+
+def keep_ports_from_people(ports: str) -> None:
+    """Behind these ports of the client are pages of other people's making."""
+    from jupyter_server_proxy.handlers import ProxyHandler
+    from tornado.web import HTTPError
+
+    first, _, last = ports.partition("-")
+
+    def checked(shows):
+        async def shows_others(self, host, port, *path):
+            if int(first) <= int(port) <= int(last or first):
+                raise HTTPError(403, f"Port {port} is not shown here.")
+            return await shows(self, host, port, *path)
+
+        return shows_others
+
+    ProxyHandler.proxy = checked(ProxyHandler.proxy)
+    ProxyHandler.proxy_open = checked(ProxyHandler.proxy_open)
+
+
+if os.environ.get("JUPYTER_PROXY_EXCEPT"):
+    keep_ports_from_people(os.environ["JUPYTER_PROXY_EXCEPT"])
 
 
 def keep_logins_from_pages() -> None:

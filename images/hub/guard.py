@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 import urllib.parse
 
 DOCKER = "/var/run/docker.sock"
@@ -254,7 +255,8 @@ class Guard:
         for folder in (homes, shared):
             make(folder, 0, 0, 0o711)
         make(f"{homes}/{user}", uid, uid, 0o700)
-        make(f"{shared}/{user}", uid, self.policy["sparkGid"], 0o770)
+        # Sticky: executors put files into it, and replace none of its owner's. What programs are started from is not theirs to make.
+        make(f"{shared}/{user}", uid, self.policy["sparkGid"], 0o1770, [".python", ".ivy2"])
         return self.host_path(f"{homes}/{user}"), self.host_path(f"{shared}/{user}")
 
     def host_path(self, path):
@@ -392,18 +394,33 @@ def put(tar, path, text, uid, mode):
     tar.addfile(info, io.BytesIO(data))
 
 
-def make(folder, uid, gid, mode):
-    """Makes a folder, and gives it to its owner. One that is a link was put there by somebody who would like another one to be given away."""
+def make(folder, uid, gid, mode, own=()):
+    """Makes a folder, and gives it to its owner, with folders in it that nobody else writes to (`own`). One that is a link was put there by
+    somebody who would like another one to be given away."""
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
         pass
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
+        for name in own:
+            make_own(handle, name, uid)
         os.fchown(handle, uid, gid)
         os.fchmod(handle, mode)
     finally:
         os.close(handle)
+
+
+def make_own(parent, name, uid):
+    """Makes a folder in one that others write to as well. What others have put in its place is set aside."""
+    try:
+        if os.stat(name, dir_fd=parent, follow_symlinks=False).st_uid == uid:
+            return
+        os.rename(name, f"{name}-of-others-{time.time_ns()}", src_dir_fd=parent, dst_dir_fd=parent)
+    except FileNotFoundError:
+        pass
+    os.mkdir(name, 0o755, dir_fd=parent)
+    os.chown(name, uid, uid, dir_fd=parent, follow_symlinks=False)
 
 
 def be_healthy(port):

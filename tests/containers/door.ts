@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { type IncomingMessage, request as plainRequest } from "node:http";
+import { request as tlsRequest } from "node:https";
 import { connect, getCACertificates, setDefaultCACertificates } from "node:tls";
 import { expect, test } from "vitest";
 import { certificateOf } from "../../cluster/services/gateway/authority.ts";
@@ -60,6 +63,23 @@ export class Door {
 
   get(path: string, init: RequestInit = {}): Promise<Response> {
     return fetch(new URL(path, this.address), { ...init, headers: { ...init.headers, Cookie: this.#cookie } });
+  }
+
+  /**
+   * Asks for a path as it is written, which `fetch` would tidy.
+   *
+   * @param fetched What browsers say of a request: whose page asks, and what for. @default nothing
+   * @returns Its status, and where it leads.
+   */
+  async raw(path: string, fetched?: [site: string, mode: string, dest: string]): Promise<[number, string | undefined]> {
+    const { hostname, port } = new URL(this.address);
+    const [site = [], mode = [], dest = []] = fetched ?? [];
+    const said = { "Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest };
+    const headers = { Cookie: this.#cookie, ...(fetched ? said : {}) };
+    const request = (this.encrypted ? tlsRequest : plainRequest)({ hostname, port, path, headers, agent: false }).end();
+    const [answer] = (await once(request, "response")) as [IncomingMessage];
+    answer.destroy();
+    return [answer.statusCode ?? 0, answer.headers.location];
   }
 
   /** A page with all that it needs to be shown. @returns Files of it that do not open. */
@@ -224,6 +244,12 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
       expect(await said({ "Sec-Fetch-Site": "cross-site" }), path).toContain("Asked for by another site");
       expect(await said({ "Sec-Fetch-Site": "same-origin" }), path).not.toContain("Asked for by another site");
     }
+    // What it fetches, runs or frames, which browsers send the cookie with where only the port is another; a link is no harm.
+    for (const site of ["cross-site", "same-site"]) {
+      expect(await door.raw("/jupyter/api/status", [site, "no-cors", "script"]), site).toEqual([403, undefined]);
+      expect(await door.raw("/jupyter/api/status", [site, "navigate", "iframe"]), site).toEqual([403, undefined]);
+      expect(await door.raw("/jupyter/api/status", [site, "navigate", "document"]), site).toEqual([200, undefined]);
+    }
     const made = await door.get(kernels, { method: "POST", headers: { Origin: door.address } });
     expect(made.status).toBe(201);
     const { id } = (await made.json()) as { id: string };
@@ -232,6 +258,17 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     // Behind the door Jupyter asks for no token, and its kernel knows nobody's cookie.
     expect(await door.socket(channels, door.address, executeRequest("print(6 * 7)"))).toBe("42\n");
     expect((await door.get(`${kernels}/${id}`, { method: "DELETE" })).status).toBe(204);
+  });
+
+  test("no way of writing a path leads around the gateway's rules, or to another site", async () => {
+    const link: [string, string, string] = ["cross-site", "navigate", "document"];
+    for (const path of ["/jupyter/proxy/4040/jobs/job/kill;/?id=0", "/spark/proxy;x/app-1/jobs/job/kill/?id=0"])
+      expect(await door.raw(path, link), path).toEqual([400, undefined]);
+    expect(await door.raw("/jupyter/proxy/4040/jobs/job/%256bill/?id=0", link)).toEqual([400, undefined]);
+    for (const path of ["//evil.example/..%2fjupyter", "/%5cevil.example/..%2fjupyter", "//jupyter", "/jupyter"])
+      expect(await door.raw(path), path).toEqual([308, "/jupyter/"]);
+    // What people type after the path is theirs.
+    expect(await door.raw("/jupyter/api/status?a=b;c%25")).toEqual([200, undefined]);
   });
 
   test("a terminal of JupyterLab has Spark and its Python", async () => {

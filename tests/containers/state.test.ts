@@ -280,6 +280,14 @@ describe("a cluster that keeps state", () => {
     const made = await door.get("/hdfs/webhdfs/v1/planted?op=MKDIRS&user.name=spark", { method: "PUT" });
     expect(made.status).toBe(405);
     expect((await hdfs("-test", "-e", "/planted")).code).not.toBe(0);
+    // By GET, which these take for whoever says who they are.
+    for (const path of [
+      "fsck?ugi=hdfs&path=/&delete=1",
+      "%66sck?path=/",
+      "x/..%2ffsck?path=/",
+      "logLevel?log=x&level=OFF",
+    ])
+      expect(await door.raw(`/hdfs/${path}`), path).toEqual([403, undefined]);
     const leads = (path: string, mark: string) =>
       eventually(
         path,

@@ -190,6 +190,60 @@ test("two users' jobs run at the same time, and each has what theirs wrote", asy
   for (const said of await Promise.all(jobs)) expect(said).toMatch(/^ROWS 1000 spark:/m);
 });
 
+test("a job of one user replaces nothing of another's folder, and none of the programs that start there", async () => {
+  const hers = "/home/spark/work/users/alice";
+  const PLANT = `
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.config("spark.cores.max", "1").getOrCreate()
+def plant(_):
+    import os
+    os.chdir("${hers}")
+    said = []
+    site = ".python/lib/python3.11/site-packages"
+    for what in (
+        lambda: os.rename(".python", "moved"),
+        lambda: open(site + "/planted.pth", "w").write("import os; open(os.path.expanduser('~/planted'), 'w')\\n"),
+        lambda: os.rename(".ivy2", "moved"),
+        lambda: os.makedirs(".ivy2/jars"),
+        lambda: os.rename("hers.ipynb", "moved"),
+        lambda: open("hers.ipynb", "w"),
+        lambda: open("written", "w").write("x"),
+    ):
+        try:
+            what()
+            said.append("done")
+        except OSError as error:
+            said.append(type(error).__name__)
+    return said
+print("PLANTED", spark.sparkContext.parallelize([0], 1).flatMap(plant).collect())
+spark.stop()`;
+  expect(await kernels.alice?.("open('hers.ipynb', 'w').write('x')")).toBe("");
+  const refused = Array(6).fill("'PermissionError'").join(", ");
+  // What jobs write is there all the same.
+  expect(await kernels.bob?.(PLANT)).toContain(`PLANTED [${refused}, 'done']`);
+});
+
+test("the operator's Jupyter and the gateway show no page of a user's, nor of what runs on an agent, under their own name", async () => {
+  await door.logIn();
+  const { workers } = (await (await door.get("/spark/json/")).json()) as { workers: { id: string; host: string }[] };
+  const [worker] = workers;
+  const client = cluster.gateway.replace(/\.1$/, ".11");
+  const hub = `${HUB_PORT + 3}/user/bob/lab`;
+  for (const at of [
+    `${worker?.host}:8081/`,
+    hub,
+    `0${hub}`,
+    `localhost:${hub}`,
+    `127.0.0.1:${hub}`,
+    `${client}:${hub}`,
+  ])
+    expect(await door.raw(`/jupyter/proxy/${at}`), at).toEqual([403, undefined]);
+  expect((await door.raw(`/spark/proxy/${worker?.id}/`))[0]).toBe(404);
+  expect((await door.raw(`/spark/proxy;x/${worker?.id}/`))[0]).toBe(400);
+  // What is the operator's own is shown.
+  expect(await door.raw(`/jupyter/proxy/${client}:9090/-/healthy`)).toEqual([200, undefined]);
+});
+
 test("a user reads nothing of another's, stops nothing of theirs, and is not taken for them", async () => {
   expect(await kernels.alice?.("open('secret', 'w').write('x'); open('/home/alice/secret', 'w').write('x')")).toBe("");
   const attacks = readFileSync(join(ROOT, "tests/cluster/hub_attacks.py"), "utf8");

@@ -86,6 +86,21 @@ test("ends no job for another site's link, whatever page shows the driver", () =
   expect(caddy.indexOf(refused)).toBeLessThan(caddy.indexOf('"reverse_proxy"'));
 });
 
+test("knows a path by all ways of writing it that servers behind it know", () => {
+  const caddy = JSON.stringify(gatewayOf(inCloud({ datanodeCount: 1 })));
+  const [, pattern = ""] = /"\{http\.request\.uri\}":\{"pattern":"([^"]*)"/.exec(caddy) ?? [];
+  const refused = new RegExp(JSON.parse(`"${pattern}"`));
+  for (const uri of ["/spark/proxy;x/app-1/jobs/", "/jupyter/proxy/4040/jobs/job/%256bill/"])
+    expect(uri).toMatch(refused);
+  for (const uri of ["/jupyter/lab/tree/100%25.ipynb", "/spark/?a=b;c", "/jupyter/proxy/4040/SQL/?a=%25"])
+    expect(uri).not.toMatch(refused);
+  // Before any page, as what does something for a GET.
+  for (const rule of [`"${pattern}"`, '"path":["/hdfs/fsck*","/hdfs/logLevel*"]']) {
+    expect(caddy).toContain(rule);
+    expect(caddy.indexOf(rule)).toBeLessThan(caddy.indexOf('"reverse_proxy"'));
+  }
+});
+
 test("sends no page the cookie of any cluster's gateway", () => {
   const [, pattern = ""] =
     /"search_regexp":"([^"]*triplewide[^"]*)"/.exec(JSON.stringify(gatewayOf(inCloud({})))) ?? [];

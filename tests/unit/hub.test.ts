@@ -713,6 +713,30 @@ except OSError as error:
     print(type(error).__name__, [path for method, path, body in docker.asked])`;
     expect(withGuard(code)).toBe("NotADirectoryError []");
   });
+
+  test("makes of a user's folder one in which executors replace nothing, and folders for programs that are the user's alone", () => {
+    const code = `
+import os
+given = []
+guard.os.fchown = lambda handle, uid, gid: given.append((uid, gid))
+guard.os.chown = lambda name, uid, gid, **_: given.append((name, uid, gid))
+of = guard.os.stat
+owner = 1000
+guard.os.stat = lambda path, **how: type("There", (), {"st_uid": owner}) if how.get("dir_fd") and of(path, **how) else of(path, **how)
+os.makedirs(work + "/users/bob/.python/planted")
+g.folders("bob", 1)
+print(oct(os.stat(work + "/users/bob").st_mode), given[-3:])
+print(sorted(name.split("-2")[0].split("-1")[0] for name in os.listdir(work + "/users/bob")), os.listdir(work + "/users/bob/.python"))
+owner = 2001
+os.makedirs(work + "/users/bob/.python/hers")
+g.folders("bob", 1)
+print(os.listdir(work + "/users/bob/.python"))`;
+    expect(withGuard(code).split("\n")).toEqual([
+      "0o41770 [('.python', 2001, 2001), ('.ivy2', 2001, 2001), (2001, 1000)]",
+      "['.ivy2', '.python', '.python-of-others'] []",
+      "['hers']",
+    ]);
+  });
 });
 
 test("a password that a user chose holds until it is changed, or the operator makes another first one", () => {
@@ -750,7 +774,11 @@ print(renewed("second", False), renewed("third", False), renewed("third", True),
 
 test("pages of users' servers and drivers are shown neither by the gateway nor by the operator's Jupyter", () => {
   const cluster = define(HUB);
-  expect(serviceOf(cluster, "jupyter").env.JUPYTER_PROXY_EXCEPT).toBe(userBlock(cluster.config.networkCidr));
+  expect(serviceOf(cluster, "jupyter").env).toMatchObject({ JUPYTER_PROXY_EXCEPT: "8000-8003" });
+  const hub = define({ ...HUB, tls: "own" }).services.filter(({ name }) => name.startsWith("hub"));
+  for (const { port } of hub.flatMap(({ ports }) => ports)) expect([8001, 8002, 8003]).toContain(port);
+  // Of other machines it shows nothing.
+  expect(serviceOf(cluster, "jupyter").env).not.toHaveProperty("JUPYTER_PROXY_HOSTS");
   const { addressesAbove } = jsonOf(serviceOf(cluster, "hub-guard"), "/etc/hub/guard.json") as {
     addressesAbove: string;
   };

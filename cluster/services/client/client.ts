@@ -12,7 +12,7 @@ import { CHOOSE_TEAM, hasTeams } from "../../teams.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
-import { userBlock } from "../hub/addresses.ts";
+import { hubPorts } from "../hub/addresses.ts";
 import { libprocessFiles } from "../mesos/libprocess.ts";
 import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
 import { CONNECTION } from "../prometheus/targets.ts";
@@ -119,10 +119,8 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       ...(c.gateway ? { JUPYTER_BASE_URL: jupyterBase(c) } : {}),
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
       JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
-      // Whose pages Jupyter may show.
-      JUPYTER_PROXY_HOSTS: c.networkCidr,
       // Pages of the hub's users are of their making, and would act in the name of who looks at them.
-      ...(hasHub(c) ? { JUPYTER_PROXY_EXCEPT: userBlock(c.networkCidr) } : {}),
+      ...(hasHub(c) ? { JUPYTER_PROXY_EXCEPT: hubPorts(c) } : {}),
       // Who has the cores, for a cell that waits for some.
       SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
       // Packages that a notebook installs lie in the shared folder: executors of our images find them there.

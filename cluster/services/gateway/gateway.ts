@@ -242,6 +242,14 @@ function beforeLogin(ctx: WiredContext): Json[] {
       { header: { Origin: [] }, not: [{ vars: { "{http.request.header.Origin}": [own] } }] },
       answer(403, "Asked for by another site.\n"),
     ),
+    // And of what such a page fetches, frames or runs, where they come by HTTPS or from this machine: it may link here, and no more.
+    route(
+      {
+        header: { "Sec-Fetch-Site": ["cross-site", "same-site"] },
+        not: [{ header: { "Sec-Fetch-Mode": ["navigate"], "Sec-Fetch-Dest": ["document"] } }],
+      },
+      answer(403, "Asked for by another site.\n"),
+    ),
     route({ path: ["/health"] }, answer(200, "ok\n")),
     route({ path: ["/login"] }, ...file(LOGIN_PAGE)),
     route({ path: ["/door/*"], method: ["GET", "HEAD"] }, { handler: "file_server" }),
@@ -267,7 +275,15 @@ function beforeLogin(ctx: WiredContext): Json[] {
 /** What holds for all pages: addresses without their last slash, and what is only shown. */
 function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
   const shown = pages.filter(({ readOnly }) => readOnly).map(({ path }) => `/${path}/*`);
+  const bare = pages.flatMap(({ path, ownOrigin }) => (ownOrigin === undefined ? [path] : []));
+  const acting = pages.flatMap(({ path, acts }) => (acts ?? []).map((one) => `/${path}/${one}*`));
   return [
+    // Rules here are for paths, which servers written in Java read without what follows a semicolon. A page that another page shows is
+    // asked for by a path that both have decoded.
+    route(
+      { vars_regexp: { "{http.request.uri}": { pattern: "^[^?]*(;|/proxy/[^?]*%25)" } } },
+      answer(400, "No path here has such characters.\n"),
+    ),
     ...pages
       .filter(({ showsDrivers }) => showsDrivers)
       .flatMap(({ path }) => (hasHub(ctx.config) ? noDrivers(`/${path}`) : driverLinks(`/${path}`))),
@@ -276,9 +292,10 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
         ? []
         : [route({ path: [`/${path}`, `/${path}/`] }, answer(307, "", { Location: [`/${path}/${first}`] }))],
     ),
+    // Not to what was asked for, in which two slashes would begin with the name of another host.
     route(
-      { path: pages.flatMap(({ path, ownOrigin }) => (ownOrigin === undefined ? [`/${path}`] : [])) },
-      answer(308, "", { Location: ["{http.request.uri.path}/"] }),
+      { path_regexp: { name: "bare", pattern: `^/(${bare.join("|")})$` } },
+      answer(308, "", { Location: ["/{http.regexp.bare.1}/"] }),
     ),
     // Spark ends jobs and stages for whoever follows a link to that: one on another site's page is none of the user's will.
     route(
@@ -293,6 +310,7 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
           ),
         ]
       : []),
+    ...(acting.length > 0 ? [route({ path: acting }, answer(403, "Shown only.\n"))] : []),
     {
       handle: [
         {

@@ -157,6 +157,8 @@ export function namenode(ctx: Context, machine: Machine): Service {
         kind: "hdfs",
         path: "hdfs",
         readOnly: true,
+        // fsck deletes files whose blocks are lost, for whoever says that they are the superuser.
+        acts: ["fsck", "logLevel"],
         leader: { path: "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus", match: '"State" : "active"' },
       },
       metrics: METRICS,
