@@ -194,7 +194,7 @@ export const shape = {
     fix: "give a price by the hour, as a number, for each flavor name",
   }),
   currency: machine.text("EUR", { doc: "Currency of `prices`." }, /^[A-Z]{3}$/, "three capital letters such as EUR"),
-  availabilityZones: machine.list(IDENTIFIER, "availability zone names", {
+  availabilityZones: machine.list(text.cloudName.pattern, "availability zone names", {
     doc: "Availability zones over which each group of machines is spread evenly. With several masters and `antiAffinity: hard`, two zones are refused: the loss of one could take the majority.",
     derived: "the cloud's default zone",
   }),
@@ -369,7 +369,7 @@ export const shape = {
     text.cloudName.pattern,
     text.cloudName.rule,
   ),
-  volumeZones: storage.list(IDENTIFIER, "availability zone names", {
+  volumeZones: storage.list(text.cloudName.pattern, "availability zone names", {
     doc: "Availability zones of Cinder for the data volumes, one for each of `availabilityZones` in their order: for clouds where a machine can have volumes of its own zone only. A volume stays in the zone that it was made in.",
     derived: "Cinder's default zone",
   }),

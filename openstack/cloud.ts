@@ -202,10 +202,12 @@ export class Cloud {
   async get<T>(service: Service, path: string, query: Query = {}): Promise<T> {
     const answer = await this.#ask(service, path, query);
     try {
-      return JSON.parse(answer.body) as T;
+      const document: unknown = JSON.parse(answer.body);
+      if (typeof document === "object" && document !== null && !Array.isArray(document)) return document as T;
     } catch {
-      throw new CloudError(`the ${service} service answered ${path} with something other than JSON`, answer.status);
+      // A page, say.
     }
+    throw new CloudError(`the ${service} service answered ${path} with something other than JSON`, answer.status);
   }
 
   /** As `get`; `undefined` where there is no such thing (404), or where its name is not even an id (400). */
@@ -229,7 +231,11 @@ export class Cloud {
     const seen = new Set<string>();
     while (next) {
       const page: Record<string, unknown> = await this.get(service, path, next);
-      items.push(...((page[key] as T[] | undefined) ?? []));
+      const found = page[key];
+      // Some services write an empty list as null.
+      if (found !== null && !Array.isArray(found))
+        throw new CloudError(`the ${service} service answered ${path} with no list of ${key}`);
+      items.push(...((found as T[] | null) ?? []));
       next = nextPage(page, key);
       // A cloud that sends us in circles would otherwise fill the memory.
       const mark = JSON.stringify(next);
@@ -361,15 +367,12 @@ export class Cloud {
         answer.status,
       );
     }
-    const { token } = JSON.parse(answer.body) as {
-      token: {
-        expires_at: string;
-        catalog?: CatalogEntry[];
-        project?: { id: string; name: string };
-        user?: { id: string };
-        roles?: { name: string }[];
-      };
-    };
+    const token = tokenIn(answer.body);
+    if (!token)
+      throw new CloudError(
+        `${c.setting("auth_url")} wrong: what answers at ${c.auth.auth_url} is no Keystone v3, though it gives tokens`,
+        answer.status,
+      );
     if (!token.project) {
       throw new CloudError(`the credentials name no project: set ${c.setting("project_name")}`);
     }
@@ -430,6 +433,23 @@ export class Cloud {
 function waitFor(header: string | undefined): number {
   const seconds = Number(header);
   return Number.isNaN(seconds) ? Date.parse(header ?? "") - Date.now() : seconds * 1000;
+}
+
+/** What Keystone says of a token that it gives. */
+interface TokenBody {
+  expires_at: string;
+  catalog?: CatalogEntry[];
+  project?: { id: string; name: string };
+  user?: { id: string };
+  roles?: { name: string }[];
+}
+
+function tokenIn(body: string): TokenBody | undefined {
+  try {
+    return (JSON.parse(body) as { token?: TokenBody } | null)?.token;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Answers that are asked for again. */
@@ -524,6 +544,9 @@ function checkRegion(token: Token, c: Credentials): void {
   const regions = regionsOf(token);
   if (c.region === "" && regions.length > 1) {
     throw new CloudError(`${c.setting("region_name")} is not set, and the cloud has several: ${regions.join(", ")}`);
+  }
+  if (regions.length === 0) {
+    throw new CloudError(`the cloud at ${c.auth.auth_url} lists no services for project ${token.projectName}`);
   }
   if (c.region !== "" && !regions.includes(c.region)) {
     throw new CloudError(`${c.setting("region_name")}: no region ${c.region}; the cloud has ${regions.join(", ")}`);

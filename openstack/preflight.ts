@@ -103,7 +103,7 @@ async function checkCloud(
 
   const machines = guard(existingMachines(cloud, cluster.name), new Map<string, ExistingMachine>());
   const [flavors, image, externalNetwork, existing, publicKey, objectStore, share, dns] = await Promise.all([
-    guard(listFlavors(cloud), []),
+    guard(listFlavors(cloud), undefined),
     guard(
       machines.then((there) => findImage(cloud, cluster, there, findings)),
       undefined,
@@ -129,7 +129,7 @@ async function checkCloud(
     cloud,
     existing,
     flavorOf: (machine: Machine) => used[machine.flavor ?? ""],
-    flavorsById: new Map(flavors.map((f) => [f.id, f])),
+    flavorsById: new Map((flavors ?? []).map((f) => [f.id, f])),
   };
   await guard(checkQuota(subject, findings), undefined);
   return {
@@ -199,10 +199,14 @@ export async function listFlavors(cloud: Cloud): Promise<Flavor[]> {
   return usable.map((f) => ({ id: f.id, name: f.name, vcpus: f.vcpus, ramMiB: f.ram, diskGb: f.disk }));
 }
 
-export function usedFlavors(cluster: Cluster, flavors: readonly Flavor[], findings: Findings): Record<string, Flavor> {
+/** @param flavors Those that the cloud has; `undefined` where it did not tell, which has been said. */
+export function usedFlavors(
+  cluster: Cluster,
+  flavors: readonly Flavor[] | undefined,
+  findings: Findings,
+): Record<string, Flavor> {
   const used: Record<string, Flavor> = {};
-  // Without a list there is nothing to compare with; why there is none has been said.
-  if (flavors.length === 0) return used;
+  if (flavors === undefined) return used;
   const names = flavors.map((f) => f.name).sort();
   for (const { flavor: wanted = "", group, subgroup } of cluster.machines) {
     const found = flavors.find((f) => f.name === wanted) ?? flavors.find((f) => f.id === wanted);

@@ -65,8 +65,8 @@ export function compare(
   );
 }
 
-interface ComputeLimits {
-  limits: { absolute: Partial<Record<string, number>> };
+interface Limits {
+  limits?: { absolute?: Partial<Record<string, number>> };
 }
 
 async function computeQuota(subject: QuotaSubject, findings: Findings): Promise<void> {
@@ -74,10 +74,10 @@ async function computeQuota(subject: QuotaSubject, findings: Findings): Promise<
   const c = cluster.config;
   const groups = serverGroups(cluster);
   const [{ limits }, groupsThere] = await Promise.all([
-    cloud.get<ComputeLimits>("compute", "/limits"),
+    cloud.get<Limits>("compute", "/limits"),
     groups.length > 0 ? cloud.list<{ name: string }>("compute", "/os-server-groups", "server_groups") : [],
   ]);
-  const a = limits.absolute;
+  const a = limits?.absolute ?? {};
   const of = (max: string, used: string): Limit => limitOf(a[max], a[used]);
   const check = (
     what: string,
@@ -112,7 +112,7 @@ async function computeQuota(subject: QuotaSubject, findings: Findings): Promise<
 }
 
 interface NetworkQuota {
-  quota: Partial<Record<string, Limit>>;
+  quota?: Partial<Record<string, Limit>>;
 }
 
 async function networkQuota(subject: QuotaSubject, findings: Findings): Promise<void> {
@@ -139,7 +139,7 @@ async function networkQuota(subject: QuotaSubject, findings: Findings): Promise<
     }),
   ]);
   const check = (kind: string, what: string, adding: number, key: string, value: unknown, less: string): void =>
-    compare(findings, what, adding, quota[kind] ?? {}, key, value, less);
+    compare(findings, what, adding, quota?.[kind] ?? {}, key, value, less);
 
   const portsThere = cluster.machines.filter((m) => existing.get(m.name)?.portId).length;
   const routerAndDhcp = plan.ports - cluster.machines.length;
@@ -182,7 +182,7 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
   const { config: c, quota: plan } = cluster;
   if (plan.volumes === 0 || !(await cloud.has("volume"))) return;
   const [{ limits }, details, volumes] = await Promise.all([
-    cloud.get<ComputeLimits>("volume", "/limits"),
+    cloud.get<Limits>("volume", "/limits"),
     volumeQuotaDetails(cloud),
     cloud.list<{ name: string | null; size: number }>("volume", "/volumes/detail", "volumes"),
   ]);
@@ -203,7 +203,7 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
     if (size === undefined) count++;
     gigabytes += Math.max(0, volumeGb - (size ?? 0));
   }
-  const a = limits.absolute;
+  const a = limits?.absolute ?? {};
   const [volumesKey, none] =
     c.bootVolumeGb !== undefined
       ? (["bootVolumeGb", "remove it, and use flavors with a disk"] as const)

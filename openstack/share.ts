@@ -51,11 +51,11 @@ async function checkQuota(cloud: Cloud, cluster: Cluster, findings: Findings): P
   const c = cluster.config;
   try {
     const [{ limits }, there] = await Promise.all([
-      cloud.get<{ limits: { absolute: Partial<Record<string, number>> } }>("share", "/limits"),
+      cloud.get<{ limits?: { absolute?: Partial<Record<string, number>> } }>("share", "/limits"),
       cloud.list<{ name: string | null }>("share", "/shares", "shares", { name: `${cluster.name}-work` }),
     ]);
     if (there.some(({ name }) => name === `${cluster.name}-work`)) return;
-    const a = limits.absolute;
+    const a = limits?.absolute ?? {};
     const other = "set sharedStorage to nfs";
     const shares = limitOf(a.maxTotalShares, a.totalSharesUsed);
     compare(findings, "shares", 1, shares, "sharedStorage", c.sharedStorage, other);

@@ -228,6 +228,22 @@ describe("authentication", () => {
     );
   });
 
+  test("of what is not quite a cloud is said what it lacks", async () => {
+    fake.fault(/tokens/, { status: 201, headers: { "x-subject-token": "t" }, body: "<html>Log in</html>" });
+    expect(await failure(cloudOf().projectId())).toMatch(/^OS_AUTH_URL wrong: what answers at .* is no Keystone v3/);
+    for (const body of [[], {}, "<html>"]) {
+      fake.fault(/flavors/, { status: 200, body });
+      const said = await failure(cloudOf().list("compute", "/flavors/detail", "flavors"));
+      expect(said).toMatch(
+        /^the compute service answered \/flavors\/detail with (something other than JSON|no list of flavors)$/,
+      );
+    }
+    fake.fault(/flavors/, { status: 200, body: { flavors: null } });
+    expect(await cloudOf().list("compute", "/flavors/detail", "flavors")).toEqual([]);
+    fake.state.services = [];
+    expect(await failure(cloudOf().projectId())).toMatch(/lists no services for project demo$/);
+  });
+
   test("the setting is named as it stands in clouds.yaml", async () => {
     write("clouds.yaml", {
       clouds: {

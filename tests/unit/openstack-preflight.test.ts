@@ -291,6 +291,22 @@ test("a network of the cluster's own has no address of the external one", async 
   ]);
 });
 
+test("a project without flavors is told so, and a cloud without limits has none", async () => {
+  fake.fault(/limits/, { status: 200, body: {} }, 10);
+  fake.fault(/quotas/, { status: 200, body: {} }, 10);
+  expect((await check()).warnings).toEqual([]);
+  fake.state.flavors = [];
+  expect((await problems())[0]).toBe(
+    '  agentFlavor: got "m1.large"; there is no such flavor. Fix: there is none that this project may use.',
+  );
+});
+
+test("zones may be called what clouds call them", async () => {
+  const zone = "AZ 1 (Süd)";
+  fake.state.zones = [{ zoneName: zone, zoneState: { available: true } }];
+  expect((await check({ availabilityZones: [zone] })).warnings).toEqual([]);
+});
+
 test("what a cloud does not tell hides nothing, and stops nothing", async () => {
   const odd = { status: 200, body: "<html>Welcome</html>" };
   for (const path of [/v2.1\/$/, /os-quota-sets/, /os-keypairs/, /types\/default/]) fake.fault(path, odd, 10);
