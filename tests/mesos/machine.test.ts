@@ -247,8 +247,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     const before = await eventually("it runs", 60, find, (found) => found !== undefined);
     const agent = at(before?.name ?? "");
     await agent.out("systemctl restart triplewide-mesos-agent");
-    await agent.ready(300, true);
-    expect(await activeAgents()).toHaveLength(2);
+    await eventually("the master has both again", 60, activeAgents, (found) => found.length === 2);
     expect(await find()).toEqual(before);
     // Mesos ends it with its framework.
     await at("agent-1").out("pkill -u 1000 -x mesos-execute");
