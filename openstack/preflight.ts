@@ -506,11 +506,24 @@ async function findKeyPair(
   return "";
 }
 
+interface Zone {
+  zoneName: string;
+  zoneState: { available: boolean };
+}
+
+/** Zones of a service; `undefined` where it does not show them, as some clouds' policies have it. */
+async function zonesOf(cloud: Cloud, service: "compute" | "volume"): Promise<Zone[] | undefined> {
+  const asked = cloud.get<{ availabilityZoneInfo?: Zone[] }>(service, "/os-availability-zone");
+  return (await unlessRefused(asked, undefined))?.availabilityZoneInfo;
+}
+
 async function checkZones(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
   if (c.availabilityZones.length === 0) return;
-  const { availabilityZoneInfo } = await cloud.get<{
-    availabilityZoneInfo: { zoneName: string; zoneState: { available: boolean } }[];
-  }>("compute", "/os-availability-zone");
+  const availabilityZoneInfo = await zonesOf(cloud, "compute");
+  if (availabilityZoneInfo === undefined) {
+    findings.warn("availabilityZones: Nova does not show its zones; they were not checked");
+    return;
+  }
   const names = availabilityZoneInfo.filter((z) => z.zoneState.available).map((z) => z.zoneName);
   for (const zone of c.availabilityZones) {
     if (names.includes(zone)) continue;
@@ -562,12 +575,12 @@ export async function checkVolumeType(cloud: Cloud, c: Config, findings: Finding
 /** Whether the zones of data volumes are there; which of them a zone's machines can have, no cloud tells. */
 async function checkVolumeZones(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
   if (c.availabilityZones.length === 0 && c.volumeZones.length === 0) return;
-  const answer = await cloud.find<{ availabilityZoneInfo: { zoneName: string; zoneState: { available: boolean } }[] }>(
-    "volume",
-    "/os-availability-zone",
-  );
-  if (!answer) return;
-  const names = answer.availabilityZoneInfo.filter((z) => z.zoneState.available).map((z) => z.zoneName);
+  const zones = await zonesOf(cloud, "volume");
+  if (!zones) {
+    if (c.volumeZones.length > 0) findings.warn("volumeZones: Cinder does not show its zones; they were not checked");
+    return;
+  }
+  const names = zones.filter((z) => z.zoneState.available).map((z) => z.zoneName);
   for (const zone of c.volumeZones.filter((z) => !names.includes(z)))
     findings.refuse("volumeZones", zone, "Cinder has no such zone now", instead(zone, names));
   if (c.volumeZones.length === 0 && names.length > 1)

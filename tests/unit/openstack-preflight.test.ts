@@ -301,6 +301,14 @@ test("a project without flavors is told so, and a cloud without limits has none"
   );
 });
 
+test("zones that a cloud shows nobody are not held against it", async () => {
+  fake.fault(/os-availability-zone/, { status: 403 }, 10);
+  expect((await check({ availabilityZones: ["nova"], volumeZones: ["nova"] })).warnings.sort()).toEqual([
+    "availabilityZones: Nova does not show its zones; they were not checked",
+    "volumeZones: Cinder does not show its zones; they were not checked",
+  ]);
+});
+
 test("zones may be called what clouds call them", async () => {
   const zone = "AZ 1 (Süd)";
   fake.state.zones = [{ zoneName: zone, zoneState: { available: true } }];
