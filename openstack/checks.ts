@@ -5,7 +5,8 @@ import { keyProblem } from "../machines/keys.ts";
 import { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import type { Wanted } from "./image-contents.ts";
-import { CLOCK_SECONDS, PreflightError, preflight } from "./preflight.ts";
+import { PreflightError, preflight } from "./preflight.ts";
+import { CLOCK_SECONDS } from "./project.ts";
 
 /** What of a cloud would stop an `up`: the preflight, as a list that also says what holds. Changes nothing. */
 

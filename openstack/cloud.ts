@@ -1,5 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { explain, Http, type HttpAnswer, type HttpRequest, isCertificateError } from "../lib/http.ts";
+import { authRequest, identityUrl, refusedProject, refusedUser } from "./authentication.ts";
+import {
+  type CatalogEntry,
+  checkRegion,
+  endpointOf,
+  missingService,
+  SERVICES,
+  type Service,
+  type Token,
+} from "./catalog.ts";
 import { type CredentialSources, type Credentials, findCredentials } from "./credentials.ts";
 import { CloudError } from "./errors.ts";
 
@@ -8,64 +18,9 @@ export { CloudError } from "./errors.ts";
 /**
  * A small client of OpenStack's REST APIs. Pulumi makes and changes everything that a cluster is; what is left for this
  * program is to look, before anything is created and while machines start, and to make an image for machines
- * (`prepared-image.ts`). The clients that npm has are unmaintained (`pkgcloud` and `openstack-wrapper` both stand on
+ * (`image-build.ts`). The clients that npm has are unmaintained (`pkgcloud` and `openstack-wrapper` both stand on
  * the abandoned `request` package).
  */
-
-export type Service = "identity" | "compute" | "network" | "image" | "volume" | "object-store" | "s3" | "share" | "dns";
-
-interface ServiceRecord {
-  types: string[];
-  version: (projectId: string) => string;
-  /** What it is needed for. */
-  why: string;
-  /** Addresses that will do; a catalog may list older versions under the same types. @default every one */
-  only?: RegExp;
-  /** @default none but the token */
-  headers?: Readonly<Record<string, string>>;
-}
-
-/** Types under which catalogs list a service, best first, and the version that is put behind an address without one. */
-const SERVICES: Record<Service, ServiceRecord> = {
-  identity: { types: ["identity"], version: () => "/v3", why: "keys for S3" },
-  compute: { types: ["compute"], version: () => "/v2.1", why: "machines" },
-  network: { types: ["network"], version: () => "/v2.0", why: "networks" },
-  image: { types: ["image"], version: () => "/v2", why: "guest images" },
-  volume: {
-    types: ["block-storage", "volumev3", "block-store", "volume"],
-    version: (projectId) => `/v3/${projectId}`,
-    why: "data volumes",
-    only: /\/v3(\/|$)|^(?!.*\/v\d)/,
-  },
-  "object-store": { types: ["object-store"], version: (projectId) => `/v1/AUTH_${projectId}`, why: "containers" },
-  dns: { types: ["dns"], version: () => "/v2", why: "names" },
-  // Access rules have a list of their own from OpenStack's release Stein on.
-  share: {
-    types: ["shared-file-system", "sharev2"],
-    version: () => "/v2",
-    why: "shares",
-    headers: { "x-openstack-manila-api-version": "2.45" },
-  },
-  s3: { types: ["s3"], version: () => "", why: "containers, as S3 has them" },
-};
-
-interface CatalogEntry {
-  type: string;
-  endpoints: { interface: string; region?: string; region_id?: string; url: string }[];
-}
-
-interface Token {
-  id: string;
-  expires: number;
-  projectId: string;
-  projectName: string;
-  userId: string;
-  /** Names of the roles that the credentials have in the project. */
-  roles: readonly string[];
-  /** Seconds by which the cloud's clock is ahead of this machine's; undefined where it does not say. */
-  aheadSeconds: number | undefined;
-  catalog: CatalogEntry[];
-}
 
 export interface CloudOptions {
   /** For one request; default 60 000: a busy cloud takes long to list 1,000 ports. */
@@ -467,118 +422,6 @@ function changing(request: HttpRequest, { method, body }: Change): HttpRequest {
   if (body === undefined) return { ...request, method };
   const type = method === "PATCH" ? JSON_PATCH : "application/json";
   return { ...request, method, headers: { ...request.headers, "content-type": type }, body: JSON.stringify(body) };
-}
-
-interface AuthRequest {
-  auth: { identity: Record<string, unknown>; scope?: { project: Record<string, unknown> } };
-}
-
-function authRequest(c: Credentials): AuthRequest {
-  const a = c.auth;
-  const need = (field: Parameters<Credentials["setting"]>[0], or = ""): never => {
-    throw new CloudError(`${c.setting(field)} is not set${or}`);
-  };
-  if (!a.auth_url) need("auth_url");
-  if (!URL.canParse(a.auth_url ?? "")) throw new CloudError(`${c.setting("auth_url")}: ${a.auth_url} is no address`);
-  const domain = (owner: "user" | "project"): Record<string, unknown> =>
-    a[`${owner}_domain_id`] ? { id: a[`${owner}_domain_id`] } : { name: a[`${owner}_domain_name`] };
-  const user = a.user_id ? { id: a.user_id } : { name: a.username, domain: domain("user") };
-
-  if (a.application_credential_id || a.application_credential_name) {
-    if (!a.application_credential_secret) need("application_credential_secret");
-    if (!a.application_credential_id && !a.user_id && !a.username) need("application_credential_id");
-    const named = a.application_credential_id
-      ? { id: a.application_credential_id }
-      : { name: a.application_credential_name, user };
-    return {
-      auth: {
-        identity: {
-          methods: ["application_credential"],
-          application_credential: { ...named, secret: a.application_credential_secret },
-        },
-      },
-    };
-  }
-  if (!a.project_id && !a.project_name) need("project_name");
-  const scope = {
-    project: a.project_id ? { id: a.project_id } : { name: a.project_name, domain: domain("project") },
-  };
-  if (a.token && !a.password) return { auth: { identity: { methods: ["token"], token: { id: a.token } }, scope } };
-  if (!a.user_id && !a.username) need("username", `, nor ${c.setting("application_credential_id")}`);
-  if (!a.password) need("password");
-  return {
-    auth: { identity: { methods: ["password"], password: { user: { ...user, password: a.password } } }, scope },
-  };
-}
-
-function identityUrl(c: Credentials): string {
-  const base = (c.auth.auth_url ?? "").replace(/\/+$/, "").replace(/\/v2\.0$/, "");
-  return /\/v3$/.test(base) ? base : `${base}/v3`;
-}
-
-function refusedUser(c: Credentials): string {
-  const a = c.auth;
-  if (a.application_credential_id || a.application_credential_name) {
-    return `${c.setting("application_credential_secret")} wrong for application credential ${a.application_credential_id ?? a.application_credential_name} at ${a.auth_url}, or it has expired`;
-  }
-  if (a.token && !a.password) return `${c.setting("token")} is not valid (any more) at ${a.auth_url}`;
-  const domain = a.user_domain_id ?? a.user_domain_name;
-  return `${c.setting("password")} wrong for user ${a.username ?? a.user_id} (domain ${domain}) at ${a.auth_url}, or there is no such user`;
-}
-
-function refusedProject(c: Credentials): string {
-  const a = c.auth;
-  const user = a.username ?? a.user_id ?? "the token's user";
-  const field = a.project_id ? "project_id" : "project_name";
-  const domain = a.project_id ? "" : ` (domain ${a.project_domain_id ?? a.project_domain_name})`;
-  return `${c.setting(field)} wrong: user ${user} has no role in project ${a[field]}${domain} at ${a.auth_url}, or there is no such project`;
-}
-
-const regionOf = (endpoint: CatalogEntry["endpoints"][number]): string => endpoint.region_id ?? endpoint.region ?? "";
-
-function regionsOf(token: Token): string[] {
-  return [...new Set(token.catalog.flatMap((entry) => entry.endpoints.map(regionOf)))].sort();
-}
-
-function checkRegion(token: Token, c: Credentials): void {
-  const regions = regionsOf(token);
-  if (c.region === "" && regions.length > 1) {
-    throw new CloudError(`${c.setting("region_name")} is not set, and the cloud has several: ${regions.join(", ")}`);
-  }
-  if (regions.length === 0) {
-    throw new CloudError(`the cloud at ${c.auth.auth_url} lists no services for project ${token.projectName}`);
-  }
-  if (c.region !== "" && !regions.includes(c.region)) {
-    throw new CloudError(`${c.setting("region_name")}: no region ${c.region}; the cloud has ${regions.join(", ")}`);
-  }
-}
-
-/** Address of a service with its version, without a slash at the end. */
-function endpointOf(token: Token, service: Service, c: Credentials): string | undefined {
-  const { types, version, only } = SERVICES[service];
-  for (const type of types) {
-    for (const entry of token.catalog.filter((e) => e.type === type)) {
-      const endpoint = entry.endpoints.find(
-        (e) => e.interface === c.interface && (c.region === "" || regionOf(e) === c.region),
-      );
-      if (!endpoint) continue;
-      const url = endpoint.url.replace(/\/+$/, "");
-      if (only?.test(new URL(url).pathname) === false) continue;
-      return /\/v\d+(\.\d+)?(\/[^/]+)?$/.test(url) ? url : url + version(token.projectId);
-    }
-  }
-  return undefined;
-}
-
-function missingService(token: Token, service: Service, c: Credentials): string {
-  const { types, why } = SERVICES[service];
-  const elsewhere = token.catalog
-    .filter((entry) => types.includes(entry.type))
-    .flatMap((entry) => entry.endpoints.map((e) => `${e.interface} in ${regionOf(e)}`));
-  const where = `interface ${c.interface}${c.region ? ` in region ${c.region}` : ""}`;
-  return elsewhere.length > 0
-    ? `the cloud lists no ${service} service (${why}) for ${where}, only ${[...new Set(elsewhere)].join(", ")}: change ${c.setting("interface")} or ${c.setting("region_name")}`
-    : `the cloud at ${c.auth.auth_url} has no ${service} service (${why})`;
 }
 
 /** Where the next page is: Glance gives a path, the others a link. Only the query counts: proxies break the rest. */

@@ -1,3 +1,4 @@
+import { closest } from "fastest-levenshtein";
 import { redacted, withoutLogins } from "../config/redact.ts";
 import { UserError } from "../lib/errors.ts";
 
@@ -59,4 +60,13 @@ function formatProblems(what: string, problems: readonly PreflightProblem[], war
   return [`${what}: ${count}, nothing was changed.`, ...lines, ...warnings.map((text) => `  (warning) ${text}`)].join(
     "\n",
   );
+}
+
+/** Names offered in place of one that does not exist, the most alike first. */
+export function instead(wanted: string, names: readonly string[]): string {
+  if (names.length === 0) return "there is none that this project may use";
+  const best = closest(wanted, names);
+  const others = names.filter((name) => name !== best).slice(0, 7);
+  const more = names.length > others.length + 1 ? ", …" : "";
+  return `use ${best}${others.length > 0 ? ` (there are also ${others.join(", ")}${more})` : ""}`;
 }

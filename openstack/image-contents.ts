@@ -1,12 +1,23 @@
 import { createHash } from "node:crypto";
 import type { Findings } from "./findings.ts";
+import type { Image } from "./guest-images.ts";
 
-/** What an image that `triplewide image` made says of the packages in it. */
+/** What an image that `triplewide image` made says of itself: of what it was made, and which packages are in it. */
+
+/** Property with the id of the image that it was made of. */
+export const SOURCE_KEY = "triplewide_source_image";
+/** Property with the name that this had. */
+export const SOURCE_NAME_KEY = "triplewide_source_name";
+/** Property with the version of this program that made it. */
+export const VERSION_KEY = "triplewide_version";
 
 /** Property with a hash of their names: by it a run knows whether another image is needed. */
 export const PACKAGES_KEY = "triplewide_packages";
 /** Property with their names, sorted, with spaces between. */
 const NAMES_KEY = "triplewide_package_names";
+
+/** A property of an image; `undefined` where it has none of that name. */
+export const property = (image: Image, key: string): unknown => (image as unknown as Record<string, unknown>)[key];
 
 /** Debian packages that machines install, and the environment that they are of. */
 export interface Wanted {
@@ -14,6 +25,7 @@ export interface Wanted {
   environment: string;
 }
 
+/** Hash of names of packages, in whatever order. */
 export const hashOf = (packages: readonly string[]): string =>
   createHash("sha256")
     .update([...packages].sort().join("\n"))

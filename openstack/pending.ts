@@ -1,5 +1,6 @@
 import { UserError } from "../lib/errors.ts";
-import type { Cloud, Service } from "./cloud.ts";
+import type { Service } from "./catalog.ts";
+import type { Cloud } from "./cloud.ts";
 import { CLUSTER_KEY } from "./inventory.ts";
 
 /**

@@ -4,7 +4,7 @@ import type { Config } from "../config/schema.ts";
 import type { Cloud } from "./cloud.ts";
 import { CloudError, unlessRefused } from "./errors.ts";
 import type { Findings } from "./findings.ts";
-import type { Flavor } from "./flavor.ts";
+import type { Flavor } from "./flavors.ts";
 import { dataVolumeName, type ExistingMachine, resourceName } from "./inventory.ts";
 import { serverGroups } from "./server-groups.ts";
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
-import { Cloud, type CloudOptions, type Service } from "../../openstack/cloud.ts";
+import type { Service } from "../../openstack/catalog.ts";
+import { Cloud, type CloudOptions } from "../../openstack/cloud.ts";
 
 /**
  * A real OpenStack: the one that OS_CLOUD or OS_AUTH_URL names (with TRIPLEWIDE_TEST_IMAGE, TRIPLEWIDE_TEST_FLAVOR and
