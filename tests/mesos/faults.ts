@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { Door } from "../containers/door.ts";
 import { eventually } from "../containers/harness.ts";
 import { type MesosCluster, measured } from "./mesos-cluster.ts";
 
@@ -60,6 +61,21 @@ export function survivesFaults(cluster: MesosCluster): void {
     expect(agent.code).not.toBe(0);
     const { mesosMasterPort } = cluster.cluster.config;
     expect((await fetch(`http://127.0.0.1:${mesosMasterPort}/state`)).status).toBe(401);
+  });
+
+  test("neither another framework nor people at the gateway change what masters log, which Mesos does for a GET", async () => {
+    const toggle = "/logging/toggle?level=9&duration=1hrs";
+    const { output: login } = await cluster.onClient(["cat", `/etc/mesos/frameworks/${OTHER}.json`]);
+    const { principal, secret } = JSON.parse(login) as { principal: string; secret: string };
+    const [leader = 0] = await cluster.leadingMasters();
+    const master = `http://${cluster.address(`master-${leader}`)}:${cluster.cluster.config.mesosMasterPort}`;
+    const status = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-u", `${principal}:${secret}`];
+    expect((await cluster.onClient([...status, master + toggle])).output).toBe("403");
+    expect((await cluster.onClient([...status, `${master}/metrics/snapshot`])).output).toBe("200");
+    const door = new Door(cluster);
+    await door.trust();
+    await door.logIn();
+    expect(await door.raw(`/mesos${toggle}`)).toEqual([403, undefined]);
   });
 
   test("strangers write nothing where Mesos and Marathon keep what they know in ZooKeeper", async () => {

@@ -351,14 +351,17 @@ describe("what tasks may have", () => {
     (architecture) => {
       const cluster = inCloud({ architecture, masterCount: 3, mesosFrameworks: ["flink"] });
       const master = cluster.services.find((s) => s.name === "mesos-master");
-      const rules: { principals: object; users: { values?: string[] } }[] = JSON.parse(
-        contentOf(master, "/etc/mesos/acls.json"),
-      ).run_tasks;
+      const acls = JSON.parse(contentOf(master, "/etc/mesos/acls.json"));
+      const rules: { principals: object; users: { values?: string[] } }[] = acls.run_tasks;
       expect(rules.at(-1)).toEqual({ principals: { type: "ANY" }, users: { type: "NONE" } });
       expect(rules).toContainEqual({ principals: { values: ["spark"] }, users: { values: ["spark"] } });
       expect(rules).toContainEqual({ principals: { values: ["flink"] }, users: { values: ["task-flink"] } });
       expect(rules.flatMap(({ users }) => users.values ?? [])).not.toContain("root");
       expect(cluster.services.find((s) => s.name === "mesos-agent")?.command.at(-1)).toBe("task-flink");
+      // By GET the log level is changed too.
+      expect(acls.get_endpoints.filter(({ paths }: { paths: object }) => "type" in paths)).toEqual([
+        { principals: { values: ["admin"] }, paths: { type: "ANY" } },
+      ]);
     },
   );
 

@@ -189,7 +189,8 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
     view_frameworks: [{ principals: ANY, users: ANY }],
     view_tasks: [{ principals: ANY, users: ANY }],
     view_executors: [{ principals: ANY, users: ANY }],
-    get_endpoints: [{ principals: ANY, paths: ANY }],
+    // The log level among them, which a GET changes.
+    get_endpoints: [adminMay({ paths: ANY }), { principals: ANY, paths: { values: ["/metrics/snapshot"] } }],
   };
   return {
     name: "mesos-master",
