@@ -14,6 +14,7 @@ import shutil
 import socket
 import sys
 import threading
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from triplewide_cluster import defaults
@@ -419,6 +420,8 @@ def pip_magic(shell: Any) -> Callable[[str], None]:
 def load_ipython_extension(shell: Any) -> None:
     shell.register_magic_function(pip_magic(shell), magic_kind="line", magic_name="pip")
     CellWatcher(shell)
+    # scikit-learn hands Python's filters of warnings to its workers (with joblib-spark, executors), and these have no IPython.
+    warnings.filters[:] = [entry for entry in warnings.filters if not entry[2].__module__.startswith("IPython.")]
     in_notebook = is_kernel(shell)
     gateway = Gateway(progress(shell) if in_notebook else {}, ahead=in_notebook)
     gateway.start()

@@ -190,6 +190,12 @@ def advice_on_sessions(text: str) -> Optional[str]:
 
 def advice_on_python(text: str) -> Optional[str]:
     """What to do where Python has something that Spark cannot take."""
+    missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", text)
+    if missing:
+        return (
+            f"executors have no {missing[1]}: %pip install where the notebooks' folder is shared, sc.addPyFile for a module of your own, or a line in "
+            "images/spark-python/requirements.in"
+        )
     if "cannot pickle '_thread." in text:
         return (
             "what Spark itself has (a session, a frame, a model of MLlib) is neither pickled nor sent to executors. A model is kept by "

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,13 @@ def module_beside_the_notebook():
     import beside_me
 
     return [row[0] for row in spark.range(3).select(F.udf(beside_me.more, "long")("id")).collect()]
+
+
+@step
+def filters_of_warnings_on_executors():
+    """joblib-spark sends them there with each task of scikit-learn's."""
+    filters = list(warnings.filters)
+    return sc.parallelize([1], 1).map(lambda _: len(filters)).first() == len(filters)
 
 
 @step

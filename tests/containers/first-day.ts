@@ -31,6 +31,7 @@ const FIRST_DAY = {
   folder_that_is_changed: [2, 2, 1, true, false],
   file_for_executors: ["hellohello"],
   module_beside_the_notebook: [1, 2, 3],
+  filters_of_warnings_on_executors: true,
   module_that_was_edited: [
     [1, 2],
     [100, 200],

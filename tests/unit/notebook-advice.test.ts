@@ -92,6 +92,10 @@ test.each([
     `${lost}net.razorvine.pickle.PickleException: expected zero arguments for construction of ClassDict (for numpy.dtype).`,
     "x.tolist()",
   ],
+  [
+    `${lost}PythonException: Traceback\nModuleNotFoundError: No module named 'xgboost.core'`,
+    "executors have no xgboost: %pip install",
+  ],
   ["Type <class 'pandas.core.frame.DataFrame'> was not understood.", "leave it away, or name them"],
   ["[INCORRECT_CONF_FOR_PROFILE] `spark.python.profile` or", 'config("spark.python.profile", "true")'],
   [`${lost}OSError: [Errno 28] No space left on device`, "on agent 10.60.0.64 is full: raise scratchGb"],
@@ -102,6 +106,7 @@ test.each([
 test.each([
   "[PATH_NOT_FOUND] Path does not exist: file:/home/spark/work/nosuch.csv.",
   "ZeroDivisionError: division by zero",
+  "No module named 'seaborn'",
   `${lost}org.apache.spark.SparkFileNotFoundException: File file:/home/spark/work/gone.parquet does not exist`,
 ])("and adds nothing where Spark says enough: %s", (error) => {
   expect(advice(error)).toBe("None");
