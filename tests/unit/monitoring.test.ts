@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Target } from "../../cluster/services/prometheus/targets.ts";
+import { SPARK_UID } from "../../cluster/services/spark/spark.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { placeholder, secretsIn } from "../../cluster/values.ts";
 import { ARCHITECTURES } from "../../config/schema.ts";
@@ -30,6 +31,22 @@ test("a hub is measured where nobody but the client is let in", () => {
   const [target, ...others] = targetsOf(define(hub)).filter(({ labels }) => labels.job === "hub");
   expect(others).toEqual([]);
   expect(target).toMatchObject({ targets: ["127.0.0.1:8101"], labels: { __metrics_path__: "/hub/metrics" } });
+});
+
+test("programs of different images have different users, but for those that run as Spark's", () => {
+  const raw = { notebooks: "hub", users: { alice: {} }, monitoring: true, hubPort: 8100, datanodeCount: 1 };
+  const imagesOf = new Map<number, Set<string>>();
+  for (const { uid, image } of define({ platform: "docker", ...raw }).services)
+    if (uid !== 0 && uid !== SPARK_UID && image !== undefined)
+      imagesOf.set(uid, (imagesOf.get(uid) ?? new Set()).add(image));
+  const shared = [...imagesOf.values()].map((images) => [...images]).filter(({ length }) => length > 1);
+  expect(shared).toEqual([]);
+  expect([...imagesOf.values()].flatMap((images) => [...images]).sort()).toEqual([
+    "gateway",
+    "hdfs",
+    "hub",
+    "prometheus",
+  ]);
 });
 
 test("whatever shows a certificate says until when that is good", () => {

@@ -10,7 +10,9 @@ import { targetList, targetsOf } from "./targets.ts";
 /** Prometheus, which measures the cluster, and the exporter of each machine's own metrics. */
 
 /** User of both: nobody else's, because users' programs must not write to what is measured. */
-const METRICS_UID = 1002;
+const METRICS_UID = 1004;
+/** Whose data it was at first: the hub's user, by mistake. */
+const FORMER_UID = 1002;
 const DATA = "/var/lib/prometheus";
 /** What Prometheus reads. It holds all machines, so it is no part of the client, and is read again every few seconds. */
 const TARGETS = "/etc/prometheus/targets.json";
@@ -55,7 +57,7 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
     ],
     health: healthOf(http(machine.address, c.prometheusPort, "/-/ready", "^HTTP/1.[01] 200")),
     uid: METRICS_UID,
-    dirs: [{ path: DATA, lasts: "data" }],
+    dirs: [{ path: DATA, lasts: "data", formerly: FORMER_UID }],
     memoryMiB: 1024,
     after: [],
   };
