@@ -33,8 +33,13 @@ fetch("/hub", { method: "HEAD", redirect: "manual" }).then(
   () => {},
 );
 
-const given = location.pathname === "/login" ? location.hash.slice(1) : "";
-if (/^[\x21-\x7e]+$/.test(given)) {
+function logInByLink() {
+  const given = location.pathname === "/login" ? location.hash.slice(1) : "";
+  if (!/^[\x21-\x7e]+$/.test(given)) return;
   history.replaceState(null, "", location.pathname + location.search);
   logIn(given).catch(failed);
 }
+
+logInByLink();
+// To a browser that shows this page already, the link is another place in it.
+addEventListener("hashchange", logInByLink);
