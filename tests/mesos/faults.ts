@@ -78,6 +78,24 @@ export function survivesFaults(cluster: MesosCluster): void {
     expect(await door.raw(`/mesos${toggle}`)).toEqual([403, undefined]);
   });
 
+  test("an agent's own login, which tasks on a laptop can read, starts no program there", async () => {
+    const program = `
+import base64, json, sys, urllib.error, urllib.request
+login = json.load(open("/etc/mesos/http-credentials.json"))["credentials"][0]
+known = base64.b64encode(f"{login['principal']}:{login['secret']}".encode()).decode()
+headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": f"Basic {known}"}
+def status(call):
+    try:
+        return urllib.request.urlopen(urllib.request.Request(f"http://{sys.argv[1]}/api/v1", json.dumps(call).encode(), headers)).status
+    except urllib.error.HTTPError as refused:
+        return refused.code
+container = {"container_id": {"value": "planted"}, "command": {"value": "true", "user": "root"}}
+print(status({"type": "LAUNCH_CONTAINER", "launch_container": container}), status({"type": "GET_CONTAINERS"}))`;
+    const agent = `${cluster.address("agent-1")}:${cluster.cluster.config.mesosAgentPort}`;
+    const { output } = await cluster.exec(cluster.part("agent-1", "mesos-agent"), ["python3", "-c", program, agent]);
+    expect(output).toBe("403 200\n");
+  });
+
   test("strangers write nothing where Mesos and Marathon keep what they know in ZooKeeper", async () => {
     const kept = cluster.cluster.apps.length > 0 ? ["/mesos", "/marathon"] : ["/mesos"];
     for (const path of kept) {

@@ -392,6 +392,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         authenticate_http_readonly: "true",
         authenticate_http_readwrite: "true",
         http_credentials: `file://${CONF}/http-credentials.json`,
+        acls: `file://${CONF}/agent-acls.json`,
         resources: resources.join(";"),
         ...(attributes.length > 0 ? { attributes: attributes.join(";") } : {}),
         // All that this agent has is of this role, and offered to no other.
@@ -409,6 +410,20 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       json("credential.json", credential(PRINCIPALS.agent)),
       json("http-credentials.json", {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
+      }),
+      // Whom the masters send tasks of, they have asked about already. By an agent's own HTTP interface people look, and start nothing:
+      // it would start containers as any user.
+      json("agent-acls.json", {
+        permissive: false,
+        run_tasks: [{ principals: ANY, users: ANY }],
+        view_frameworks: [{ principals: ANY, users: ANY }],
+        view_tasks: [{ principals: ANY, users: ANY }],
+        view_executors: [{ principals: ANY, users: ANY }],
+        view_containers: [{ principals: ANY, users: ANY }],
+        view_flags: [{ principals: ANY, flags: ANY }],
+        access_sandboxes: [{ principals: ANY, users: ANY }],
+        access_mesos_logs: [{ principals: ANY, logs: ANY }],
+        get_endpoints: [{ principals: ANY, paths: ANY }],
       }),
       ...(sparkOnMarathon ? [marathonSparkFile(ctx)] : []),
       ...(startedByMesos(ctx.architecture) ? [executorSecretFile()] : []),
