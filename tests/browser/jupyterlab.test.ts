@@ -30,7 +30,9 @@ describe("a new user's browser", () => {
     link = /Open +(http:\S+)/.exec(output)?.[1] ?? "";
     // Root may not use Chromium's sandbox; the pages are this cluster's own.
     browser = await chromium.launch({ executablePath: findChromium() ?? "", args: ["--no-sandbox"] });
-    page = await browser.newPage({ viewport: { width: 1400, height: 1600 } });
+    // Other tabs share its login.
+    const context = await browser.newContext({ viewport: { width: 1400, height: 1600 } });
+    page = await context.newPage();
     page.setDefaultTimeout(3 * MINUTES);
   });
   afterAll(async () => {
