@@ -227,7 +227,7 @@ describe("make up, on the embedded default", () => {
     await metrics.well();
     const found = (await metrics.vector('up{optional=""} == 1')).map(({ metric }) => `${metric.machine} ${metric.job}`);
     const workers = ["agent-1 spark-worker", "agent-2 spark-worker"];
-    const ofClient = ["client gateway", "client jupyter", "client machine", "client prometheus"];
+    const ofClient = ["client gateway", "client jupyter", "client machine", "client metastore", "client prometheus"];
     expect(found.sort()).toEqual([...workers, ...ofClient, "master-1 spark-master"]);
     expect(await metrics.vector("metrics_master_aliveWorkers_Value")).toMatchObject([
       { value: [expect.anything(), "2"] },
