@@ -21,7 +21,7 @@ if [[ -n $launcher ]]; then
 fi
 # Its isolator is for control groups version 1.
 groups=${CGROUPS:-/sys/fs/cgroup}/pids
-if [[ -n $processes && -d $groups ]]; then
+if [[ -n $processes && -w $groups ]]; then
   mkdir -p "$groups/mesos"
   echo "$processes" >"$groups/mesos/pids.max"
   export MESOS_isolation=$MESOS_isolation,cgroups/pids
