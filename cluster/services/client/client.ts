@@ -12,7 +12,7 @@ import { CHOOSE_TEAM, hasTeams } from "../../teams.ts";
 import type { File, Machine, Port, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { defaultFs, FETCHER_HOME, fetcherClient, fileInHdfs, HADOOP_CONF_DIR, hadoopConf } from "../hdfs/hdfs.ts";
-import { hubPorts } from "../hub/addresses.ts";
+import { hubPorts } from "../hub/ports.ts";
 import { libprocessFiles } from "../mesos/libprocess.ts";
 import { frameworkLogins, teamLogins } from "../mesos/mesos.ts";
 import { CONNECTION } from "../prometheus/targets.ts";

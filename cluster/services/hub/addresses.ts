@@ -1,5 +1,4 @@
 import { Address4 } from "ip-address";
-import type { Config } from "../../../config/schema.ts";
 import { BLOCKS, blocks } from "../../agent-groups.ts";
 import { SPARK_PORT_RANGE } from "../spark/spark.ts";
 
@@ -41,6 +40,3 @@ export function mostUsers(networkCidr: string, servers: boolean): number {
   const { size } = userAddresses(networkCidr);
   return servers ? Math.min(MOST_ON_MACHINE, Math.floor((size + 1) / NETWORK) - 1) : size;
 }
-
-/** The ports of the client that are the hub's: by some of them users' servers are shown. */
-export const hubPorts = ({ hubPort }: Pick<Config, "hubPort">): string => `${hubPort}-${hubPort + 3}`;

@@ -2,13 +2,15 @@ import type { Config } from "../../../config/schema.ts";
 import { platformOf } from "../../platforms.ts";
 import { publishedAddress } from "../../publishing.ts";
 import { gatewayOrigin, isEncrypted } from "../gateway/entrance.ts";
+import { HUB_PORTS } from "./ports.ts";
 
 /** Where people come to the hub. */
 
 export const LOOPBACK = "127.0.0.1";
 
 /** Where the hub's proxy listens: behind the gateway where that is encrypted, for which it is at `LOOPBACK`. */
-export const hubProxyPort = (c: Pick<Config, "hubPort" | "tls">): number => c.hubPort + (isEncrypted(c) ? 3 : 0);
+export const hubProxyPort = (c: Pick<Config, "hubPort" | "tls">): number =>
+  c.hubPort + (isEncrypted(c) ? HUB_PORTS.behindTls : 0);
 
 /**
  * Where people open the hub: the gateway's address, and a port of its own.

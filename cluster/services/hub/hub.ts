@@ -23,6 +23,7 @@ import { SPARK_TASK_USER } from "../mesos/principals.ts";
 import { outsideSandbox, SPARK_CONF_DIR, SPARK_PORT_RANGE, SPARK_UID } from "../spark/spark.ts";
 import { mostUsers, portsOfUser, userAddresses } from "./addresses.ts";
 import { hubProxyPort, LOOPBACK } from "./entrance.ts";
+import { HUB_PORTS } from "./ports.ts";
 
 /**
  * JupyterHub: a notebook server for each of many people, in a container of its own. The hub, which everybody talks to, starts none
@@ -32,9 +33,6 @@ import { hubProxyPort, LOOPBACK } from "./entrance.ts";
  * users' making, and must not act in the name of who is logged in there. Where the gateway speaks TLS it does so at that port too, and the
  * gateway's own `/hub` leads there.
  */
-
-/** Ports that follow `hubPort`, on the loopback interface: the hub's own behind its proxy, and that of the guard's health. */
-const [OWN, HEALTH] = [1, 2];
 
 /** User of the hub: another than Spark's, whose programs must not read people's passwords. */
 const HUB_UID = 1002;
@@ -95,7 +93,7 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
           value: {
             address: machine.address,
             port,
-            ownPort: c.hubPort + OWN,
+            ownPort: c.hubPort + HUB_PORTS.own,
             behind: isEncrypted(c) ? [LOOPBACK] : [],
             guard: SOCKET,
             names,
@@ -127,11 +125,11 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
       {
         name: "own",
         key: "hubPort",
-        port: c.hubPort + OWN,
+        port: c.hubPort + HUB_PORTS.own,
         from: [],
         metrics: [{ path: "/hub/metrics", loopback: true }],
       },
-      { name: "health", key: "hubPort", port: c.hubPort + HEALTH, from: [] },
+      { name: "health", key: "hubPort", port: c.hubPort + HUB_PORTS.health, from: [] },
     ],
     health: healthOf(http(machine.address, port, "/hub/api/", '"version"')),
     uid: HUB_UID,
@@ -176,7 +174,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
           format: "json",
           value: {
             socket: SOCKET,
-            healthPort: c.hubPort + HEALTH,
+            healthPort: c.hubPort + HUB_PORTS.health,
             users: userNames(c),
             most,
             addressesAbove: usersAbove(c.networkCidr),
@@ -229,7 +227,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
       },
     ],
     ports: servers ? [userPorts(c, most * each)] : [],
-    health: healthOf(tcp(LOOPBACK, c.hubPort + HEALTH)),
+    health: healthOf(tcp(LOOPBACK, c.hubPort + HUB_PORTS.health)),
     uid: 0,
     dirs: [{ path: STATE, lasts: "data" }, RUN, usersFolder],
     memoryMiB: 256,
