@@ -262,6 +262,11 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
   const { ssh } = await machinesOfStack(cluster, environment);
   const broken = new Map(scaledAgents(cluster).flatMap(({ name }) => brokenAgent(name, there.get(name))));
   const told = (agents: number) => ({ [AGENTS_VARIABLE]: String(agents) });
+  let read: ReturnType<typeof historyOfStack> | undefined;
+  const history = () => {
+    read ??= historyOfStack(environment);
+    return read;
+  };
   return {
     cluster,
     ...agentsOnMachines(cluster, ssh),
@@ -273,11 +278,11 @@ async function stackSite({ config, environment }: SiteRequest): Promise<WholeSit
     },
     apply: (agents) => update(environment, "up", [], { message: OWN_MESSAGE, env: told(agents) }),
     lastUp: async () => {
-      const time = lastUpIn(await historyOfStack(environment));
+      const time = lastUpIn(await history());
       if (time !== undefined) return time;
       throw new UserError(`stack ${environment} knows of no update. Fix: pulumi up --stack ${environment}`);
     },
-    endBegan: async () => endBeganIn(await historyOfStack(environment)),
+    endBegan: async () => endBeganIn(await history()),
     asRoot: (service, command) => {
       const machine = cluster.machines.find(({ name }) => name === service.machine);
       if (!machine) throw new Error(`no machine ${service.machine}`);
