@@ -3,7 +3,8 @@ import type { Command } from "commander";
 import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
-import { CONNECT_TOKEN, encryptedRemote, sparkRemote } from "../cluster/services/connect/connect.ts";
+import { SECRET_NAMES } from "../cluster/secret-names.ts";
+import { encryptedRemote, sparkRemote } from "../cluster/services/connect/connect.ts";
 import { gatewayOrigin, isNamed, isPublic } from "../cluster/services/gateway/entrance.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster } from "../cluster/types.ts";
@@ -64,7 +65,7 @@ async function onThisDocker(cluster: Cluster, options: Options): Promise<void> {
     throw new UsageError("--port is for OpenStack: here the config's sparkConnectPort is the port");
   const { project } = await localCluster(config, env);
   const host = publishedAddress(config) === "127.0.0.1" ? "localhost" : publishedAddress(config);
-  const token = readSecret(project, CONNECT_TOKEN);
+  const token = readSecret(project, SECRET_NAMES.connectToken);
   if (token === undefined) throw new UserError("this cluster was brought up without Spark Connect. Fix: make up again");
   if (isNamed(config)) show(encryptedRemote(gatewayOrigin(config, ""), token), certificateOf(cluster, options));
   else show(sparkRemote(config.sparkConnectPort, token, host));

@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
+import { firstPassword } from "../cluster/secret-names.ts";
 import { hubOrigin } from "../cluster/services/hub/entrance.ts";
-import { firstPassword, hubPasswords, logins } from "../cluster/services/hub/hub.ts";
+import { hubPasswords, logins } from "../cluster/services/hub/hub.ts";
 import { userNames } from "../cluster/teams.ts";
 import type { Config } from "../config/schema.ts";
 import { UsageError, UserError } from "../lib/errors.ts";

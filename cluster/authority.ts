@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.ts";
 import { authorityCertificate, certificate, type Owner, type Use } from "./certificates.ts";
 import { type DerivedKey, derivedKey } from "./derived-keys.ts";
+import { SECRET_NAMES } from "./secret-names.ts";
 import type { Machine } from "./types.ts";
 import { derivedAs, secret, type Value } from "./values.ts";
 
@@ -11,9 +12,7 @@ import { derivedAs, secret, type Value } from "./values.ts";
  */
 
 /** Secret of the stack that the authority's key, and those of all whom it vouches for, are made of. */
-export const AUTHORITY_SEED = "service-authority";
-
-const SEED = secret(AUTHORITY_SEED);
+const SEED = secret(SECRET_NAMES.serviceAuthority);
 
 const authorityOf = (seed: string, clusterName: string): Owner => ({
   key: derivedKey(seed, "triplewide service authority"),
@@ -49,7 +48,7 @@ const certificatePem = (
 
 /** The authority's certificate, in PEM: whom clients of the cluster's services trust. */
 export const serviceAuthority = ({ clusterName, networkCidr }: Pick<Config, "clusterName" | "networkCidr">): Value =>
-  derivedAs({ kind: "certificate", name: AUTHORITY_SEED }, authorityPem, SEED, clusterName, networkCidr);
+  derivedAs({ kind: "certificate", name: SECRET_NAMES.serviceAuthority }, authorityPem, SEED, clusterName, networkCidr);
 
 const issuerPem = (seed: string, clusterName: string, issuer: string, permitted: string): string =>
   authorityCertificate(

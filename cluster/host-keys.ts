@@ -1,4 +1,5 @@
 import { derivedKey } from "./derived-keys.ts";
+import { SECRET_NAMES } from "./secret-names.ts";
 import type { Cluster, Machine } from "./types.ts";
 import type { LookUp } from "./values.ts";
 
@@ -10,9 +11,7 @@ import type { LookUp } from "./values.ts";
  * the format that older ones read has random bytes in it, which would replace the machine in each update.
  */
 
-/** Secret of the stack that all host keys are made from. */
-export const HOST_KEY_SECRET = "ssh-host-keys";
-/** Letters and digits of it: more than 380 bits. */
+/** Letters and digits of the secret that all host keys are made of: more than 380 bits. */
 export const HOST_KEY_SECRET_LENGTH = 64;
 /** Secret in a machine's user data: the private key that is derived for it. */
 export const HOST_KEY = "ssh-host-key";
@@ -51,7 +50,7 @@ export const withHostKey =
   (machine: string, lookUp: LookUp): LookUp =>
   (reference) =>
     reference.kind === "secret" && reference.name === HOST_KEY
-      ? hostKey(lookUp({ kind: "secret", name: HOST_KEY_SECRET }), machine).privateKey
+      ? hostKey(lookUp({ kind: "secret", name: SECRET_NAMES.hostKeys }), machine).privateKey
       : lookUp(reference);
 
 /** Lines of `known_hosts` for every machine, by name and by address in the cluster's network. */

@@ -1,9 +1,7 @@
 import type { Config } from "../config/schema.ts";
-import { AUTHORITY_SEED } from "./authority.ts";
-import { HOST_KEY_SECRET } from "./host-keys.ts";
+import { mesosSecret, SECRET_NAMES } from "./secret-names.ts";
 import { keyPairResource, secretResource, secretsComponent } from "./secrets.ts";
-import { CONNECT_TOKEN } from "./services/connect/connect.ts";
-import { GATEWAY_PASSWORD } from "./services/gateway/gateway.ts";
+import { PRINCIPALS } from "./services/mesos/principals.ts";
 import type { Cluster, Service } from "./types.ts";
 import { secretsFor } from "./values.ts";
 
@@ -12,7 +10,7 @@ const KEY_PAIR = "ssh-key-pair";
 
 /** What of a stack can be replaced beside the secrets of its services: every machine is known by it, or knows somebody by it. */
 export const machineSecrets = ({ keyPair }: Pick<Config, "keyPair">): string[] => [
-  HOST_KEY_SECRET,
+  SECRET_NAMES.hostKeys,
   ...(keyPair === undefined ? [KEY_PAIR] : []),
 ];
 
@@ -24,45 +22,48 @@ export const secretUrn = (clusterName: string, secret: string): string =>
 
 const LOGIN = "who logs in with it needs the new one";
 const FEW_SECONDS = "all that hold it start anew together; who comes first tries again until the other side has it";
+const REGISTRY = "machines pull, and the next update pushes, by the new login";
 
 /**
- * What people notice, or have to do, when a secret gets another value: by its name, the first that matches. What the config gives is
- * not here: the config is where it changes.
+ * What people notice, or have to do, when a secret gets another value: by its name or a pattern of names, the first that matches. What
+ * the config gives is not here: the config is where it changes.
  */
-const NOTES: readonly (readonly [name: RegExp, note: string])[] = [
-  [/^spark-auth$/, "every part of Spark starts anew at once: running jobs end"],
-  [/^zookeeper-super$/, "the ensemble starts anew, with its data"],
+const NOTES: readonly (readonly [name: string | RegExp, note: string])[] = [
+  [SECRET_NAMES.spark, "every part of Spark starts anew at once: running jobs end"],
+  [SECRET_NAMES.zookeeperSuper, "the ensemble starts anew, with its data"],
   [/^zookeeper-(mesos|marathon|spark|hdfs)$/, "ZooKeeper gives all that the owner keeps there to the new login"],
-  [/^mesos-agent-http$/, LOGIN],
-  [/^mesos-agent$/, `${FEW_SECONDS}. Running jobs end with their agents`],
-  [/^mesos-spark$/, `${FEW_SECONDS}. Notebooks' running jobs end`],
-  [/^mesos-(marathon|viewer|admin)$/, FEW_SECONDS],
+  [SECRET_NAMES.mesosAgentHttp, LOGIN],
+  [mesosSecret(PRINCIPALS.agent), `${FEW_SECONDS}. Running jobs end with their agents`],
+  [mesosSecret(PRINCIPALS.spark), `${FEW_SECONDS}. Notebooks' running jobs end`],
+  [mesosSecret(PRINCIPALS.marathon), FEW_SECONDS],
+  [mesosSecret(PRINCIPALS.viewer), FEW_SECONDS],
+  [mesosSecret(PRINCIPALS.admin), FEW_SECONDS],
   [
     /^mesos-user\./,
     "drivers of the user that start from now on need a new server: end theirs in JupyterHub's admin page",
   ],
   // Of a framework that the config adds.
   [/^mesos-[a-z0-9-]+$/, "start the framework anew with the new login"],
-  [/^marathon-http$/, LOGIN],
-  [new RegExp(`^(jupyter-token|${CONNECT_TOKEN})$`), LOGIN],
+  [SECRET_NAMES.marathon, LOGIN],
+  [SECRET_NAMES.jupyterToken, LOGIN],
+  [SECRET_NAMES.connectToken, LOGIN],
   [
-    new RegExp(`^${GATEWAY_PASSWORD}$`),
-    "people log in with the new one the next time; rotate gateway-session to end logins",
+    SECRET_NAMES.gatewayPassword,
+    `people log in with the new one the next time; rotate ${SECRET_NAMES.gatewaySession} to end logins`,
   ],
-  [/^gateway-session$/, "every login at the gateway ends"],
-  [/^gateway-authority$/, "people trust the new certificate: triplewide certificate"],
-  [new RegExp(`^${AUTHORITY_SEED}$`), FEW_SECONDS],
-  [/^registry(-push)?$/, "machines pull, and the next update pushes, by the new login"],
-  [
-    new RegExp(`^${HOST_KEY_SECRET}$`),
-    "machines show other SSH host keys: write ~/.ssh/<cluster>.config anew (Pulumi.README.md)",
-  ],
-  [new RegExp(`^${KEY_PAIR}$`), "machines take no other key: write ~/.ssh/<cluster> anew (Pulumi.README.md)"],
+  [SECRET_NAMES.gatewaySession, "every login at the gateway ends"],
+  [SECRET_NAMES.gatewayAuthority, "people trust the new certificate: triplewide certificate"],
+  [SECRET_NAMES.serviceAuthority, FEW_SECONDS],
+  [SECRET_NAMES.registryPull, REGISTRY],
+  [SECRET_NAMES.registryPush, REGISTRY],
+  [SECRET_NAMES.hostKeys, "machines show other SSH host keys: write ~/.ssh/<cluster>.config anew (Pulumi.README.md)"],
+  [KEY_PAIR, "machines take no other key: write ~/.ssh/<cluster> anew (Pulumi.README.md)"],
   [/^hub-password-/, "the user's chosen password is void, and the new first one is asked for: triplewide users"],
 ];
 
 /** What people notice of another value of a secret that was made; `undefined` for one that nobody has thought of. */
-export const rotationNote = (name: string): string | undefined => NOTES.find(([of]) => of.test(name))?.[1];
+export const rotationNote = (name: string): string | undefined =>
+  NOTES.find(([of]) => (typeof of === "string" ? of === name : of.test(name)))?.[1];
 
 /** Services that hold a secret, or what is made of it. */
 const servicesWith = ({ services }: Pick<Cluster, "services">, secret: string): Service[] =>

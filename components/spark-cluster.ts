@@ -4,14 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { hasMesos } from "../cluster/architectures/index.ts";
 import { egressOf } from "../cluster/firewall.ts";
 import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
-import {
-  HOST_KEY_SECRET,
-  HOST_KEY_SECRET_LENGTH,
-  hostKey,
-  hostKeyAlias,
-  knownHosts,
-  withHostKey,
-} from "../cluster/host-keys.ts";
+import { HOST_KEY_SECRET_LENGTH, hostKey, hostKeyAlias, knownHosts, withHostKey } from "../cluster/host-keys.ts";
 import type { ImageName } from "../cluster/image-catalogue.ts";
 import {
   layerArguments,
@@ -23,11 +16,10 @@ import {
   mesosTag,
 } from "../cluster/images.ts";
 import { containerName, containerUrl, makesContainer, segmentsName } from "../cluster/object-store.ts";
+import { SECRET_NAMES } from "../cluster/secret-names.ts";
 import { keyPairResource, secretsComponent } from "../cluster/secrets.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
-import { CONNECT_TOKEN } from "../cluster/services/connect/connect.ts";
 import { isPublic } from "../cluster/services/gateway/entrance.ts";
-import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import { hubPasswords } from "../cluster/services/hub/hub.ts";
 import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
@@ -187,7 +179,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const forBastion = { network, firewall, keyPair, secrets, cloud };
     const bastion = this.#bastion(name, forBastion);
     const base = { ...forBastion, cloud: { ...cloud, ...(bastion ? { "public-address": bastion.address } : {}) } };
-    this.sshKnownHosts = pulumi.unsecret(secrets.of(HOST_KEY_SECRET).apply((seed) => knownHosts(cluster, seed)));
+    this.sshKnownHosts = pulumi.unsecret(secrets.of(SECRET_NAMES.hostKeys).apply((seed) => knownHosts(cluster, seed)));
     this.#connect(keyPair, bastion);
     if (bastion) this.#record(name, bastion);
 
@@ -210,7 +202,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     const address = isPublic(cluster.config) ? this.bastionAddress : pulumi.output("");
     this.uis = address.apply((at) => Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p, at)])));
     this.jupyterUrl = this.uis.apply((uis) => `${uis.gateway ?? uis.jupyter}${jupyterBase(cluster.config)}lab`);
-    this.gatewayPassword = cluster.config.gateway ? secrets.of(GATEWAY_PASSWORD) : pulumi.secret("");
+    this.gatewayPassword = cluster.config.gateway ? secrets.of(SECRET_NAMES.gatewayPassword) : pulumi.secret("");
     const authority = authorityOf(cluster);
     this.gatewayCertificate = pulumi.unsecret(
       valuesOf(references(authority), secrets, base.cloud).apply((lookUp) =>
@@ -218,10 +210,12 @@ export class SparkCluster extends pulumi.ComponentResource {
       ),
     );
     this.summary = address.apply((at) => accessSummary(cluster, pulumi.getStack(), at));
-    this.jupyterToken = secrets.of("jupyter-token");
+    this.jupyterToken = secrets.of(SECRET_NAMES.jupyterToken);
     const connect = connectServer(cluster);
     this.sparkRemote = connect
-      ? secrets.of(CONNECT_TOKEN).apply((token) => address.apply((at) => remoteOf(cluster, connect, token, at)))
+      ? secrets
+          .of(SECRET_NAMES.connectToken)
+          .apply((token) => address.apply((at) => remoteOf(cluster, connect, token, at)))
       : pulumi.output("");
     const passwords = hubPasswords(cluster.config).map(({ user, name }) => [user, secrets.of(name)] as const);
     this.hubPasswords = pulumi.secret(pulumi.all(Object.fromEntries(passwords)));
@@ -339,7 +333,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     return new ClusterSecrets(
       secretsComponent(name),
       {
-        make: [...cluster.secrets, { name: HOST_KEY_SECRET, length: HOST_KEY_SECRET_LENGTH }],
+        make: [...cluster.secrets, { name: SECRET_NAMES.hostKeys, length: HOST_KEY_SECRET_LENGTH }],
         given: {
           ...givenSecrets<pulumi.Input<string>>(secrets),
           ...(store ? { [SECRET_KEYS.s3SecretKey]: store.secretKey } : {}),
@@ -484,7 +478,7 @@ export class SparkCluster extends pulumi.ComponentResource {
             const { bootVolumeGb = 0, configDrive } = c;
             const disks = { volumeGb, scratchGb, bootVolumeGb, configDrive };
             const settings = { imageId, flavor, keyName, availabilityZone, ...disks, antiAffinity };
-            const { publicKey } = hostKey(fill(secret(HOST_KEY_SECRET), lookUp), machine.name);
+            const { publicKey } = hostKey(fill(secret(SECRET_NAMES.hostKeys), lookUp), machine.name);
             const userData = renderUserData(cluster, machine, this.#checkout, withHostKey(machine.name, lookUp));
             return [machine.name, configure(userData, publicKey, settings)];
           }),

@@ -1,8 +1,8 @@
 import { hasHub } from "../cluster/features.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
+import { SECRET_NAMES } from "../cluster/secret-names.ts";
 import { jupyterBase } from "../cluster/services/client/client.ts";
 import { gatewayOrigin } from "../cluster/services/gateway/entrance.ts";
-import { GATEWAY_PASSWORD } from "../cluster/services/gateway/gateway.ts";
 import { pageTitles } from "../cluster/services/gateway/pages.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster } from "../cluster/types.ts";
@@ -15,14 +15,14 @@ import { type Project, readSecret } from "./project.ts";
 /** The gateway's link that logs in by itself: what follows `#` stays in the browser. @param to A page to open then. */
 export function gatewayLink(c: Config, project: Project, to?: string): string {
   const query = to === undefined ? "" : `?to=${to}`;
-  return `${gatewayOrigin(c, "")}/login${query}#${readSecret(project, GATEWAY_PASSWORD)}`;
+  return `${gatewayOrigin(c, "")}/login${query}#${readSecret(project, SECRET_NAMES.gatewayPassword)}`;
 }
 
 /** JupyterLab's address, which logs in by itself. */
 export function notebookLink(c: Config, project: Project): string {
   const path = `${jupyterBase(c)}lab`;
   if (c.gateway) return gatewayLink(c, project, path);
-  return `http://${publishedAddress(c)}:${c.jupyterPort}${path}?token=${readSecret(project, "jupyter-token")}`;
+  return `http://${publishedAddress(c)}:${c.jupyterPort}${path}?token=${readSecret(project, SECRET_NAMES.jupyterToken)}`;
 }
 
 /** Prints the addresses of the cluster's pages, and the commands that are useful next. */

@@ -5,6 +5,7 @@ import { checkToday, describeCluster } from "../cluster/load.ts";
 import { loginFiles } from "../cluster/probe.ts";
 import { publishedAddress } from "../cluster/publishing.ts";
 import { counted, withAgents } from "../cluster/scaling.ts";
+import { SECRET_NAMES } from "../cluster/secret-names.ts";
 import type { Cluster, Gate, Service } from "../cluster/types.ts";
 import { placeholder } from "../cluster/values.ts";
 import type { Config } from "../config/schema.ts";
@@ -183,7 +184,7 @@ async function runApps(root: string, cluster: Cluster, project: Project, signal:
   const c = cluster.config;
   if (cluster.apps.length === 0) return [];
   const versions = pinnedVersions(root);
-  const login = `marathon:${readSecret(project, "marathon-http")}`;
+  const login = `marathon:${readSecret(project, SECRET_NAMES.marathon)}`;
   const { put, remove } = await applyApps({
     http: direct(`${publishedAddress(c)}:${c.marathonPort}`, login, signal),
     apps: renderApps(cluster, (ref) =>

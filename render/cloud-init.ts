@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { addressAt } from "../cluster/addresses.ts";
 import { GROUPS } from "../cluster/groups.ts";
-import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET } from "../cluster/host-keys.ts";
+import { HOST_KEY, HOST_KEY_BYTES } from "../cluster/host-keys.ts";
+import { SECRET_NAMES } from "../cluster/secret-names.ts";
 import { type PullLogin, pullLogin, pullsImages } from "../cluster/services/registry/registry.ts";
 import { SPARK_UID } from "../cluster/services/spark/spark.ts";
 import { SHARED_FOLDER, sharedSource } from "../cluster/shared-storage.ts";
@@ -124,7 +125,7 @@ export function userDataReferences(cluster: Cluster, machine: Machine): ReturnTy
     images,
     mounted,
     login ? [secret(login.secret), login.authority] : [],
-    secret(HOST_KEY_SECRET),
+    secret(SECRET_NAMES.hostKeys),
   ]);
 }
 

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { agentRange } from "../features.ts";
 import { overheadMiB } from "../memory.ts";
+import { mesosSecret } from "../secret-names.ts";
 import { libprocessEnv } from "../services/mesos/libprocess.ts";
 import { LIBMESOS, mesosZk } from "../services/mesos/mesos.ts";
 import { PRINCIPALS } from "../services/mesos/principals.ts";
@@ -52,7 +53,7 @@ export function registersWithMesos(
         : {
             "spark.mesos.role": c.mesosRole,
             "spark.mesos.principal": PRINCIPALS.spark,
-            "spark.mesos.secret": secret(`mesos-${PRINCIPALS.spark}`),
+            "spark.mesos.secret": secret(mesosSecret(PRINCIPALS.spark)),
           }),
       ...conf,
     },

@@ -4,11 +4,12 @@ import * as http from "node:http";
 import * as https from "node:https";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { identityOf } from "../../cluster/authority.ts";
-import { HOST_KEY_SECRET, hostKey, knownHosts } from "../../cluster/host-keys.ts";
+import { hostKey, knownHosts } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
+import { SECRET_NAMES } from "../../cluster/secret-names.ts";
 import { authorityOf } from "../../cluster/services/gateway/tls.ts";
-import { PUSH_SECRET, PUSH_USER, REGISTRY_USER } from "../../cluster/services/registry/registry.ts";
+import { PUSH_USER, REGISTRY_USER } from "../../cluster/services/registry/registry.ts";
 import { fill } from "../../cluster/values.ts";
 import { shellQuote } from "../../lib/quote.ts";
 import { Ssh } from "../../machines/ssh.ts";
@@ -214,7 +215,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       "out = open('/root/wire', 'wb', 0)",
       "while True: out.write(wire.recv(65535))",
     ].join("\n");
-    const logins = Object.entries({ [REGISTRY_USER]: "registry", [PUSH_USER]: PUSH_SECRET }).map(
+    const logins = Object.entries({ [REGISTRY_USER]: "registry", [PUSH_USER]: SECRET_NAMES.registryPush }).map(
       ([user, name]) => `${user}:${guests.secrets.get(name)}`,
     );
     const heard = async (guest: Guest, text: string) =>
@@ -474,7 +475,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   });
 
   test("machines show the SSH host key that the stack gave them, and whoever expects another runs nothing", async () => {
-    const seed = guests.secrets.get(HOST_KEY_SECRET) ?? "";
+    const seed = guests.secrets.get(SECRET_NAMES.hostKeys) ?? "";
     for (const { machine } of [bastion, registry, master, agent, client]) {
       const shown = execFileSync("ssh-keyscan", [machine.address], {
         encoding: "utf8",

@@ -4,10 +4,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { HOST_KEY_SECRET, hostKeyAlias, knownHosts, withHostKey } from "../../cluster/host-keys.ts";
+import { hostKeyAlias, knownHosts, withHostKey } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { localReference } from "../../cluster/images.ts";
-import { ownRegistry, PUSH_ADDRESS, PUSH_SECRET, PUSH_USER } from "../../cluster/services/registry/registry.ts";
+import { SECRET_NAMES } from "../../cluster/secret-names.ts";
+import { ownRegistry, PUSH_ADDRESS, PUSH_USER } from "../../cluster/services/registry/registry.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { pinnedVersions, readCheckout } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
@@ -158,7 +159,7 @@ export class Guests {
     return new Ssh({
       user: config.sshUser,
       privateKey: readFileSync(this.keyFile, "utf8"),
-      knownHosts: knownHosts(this.cluster, this.secrets.get(HOST_KEY_SECRET) ?? ""),
+      knownHosts: knownHosts(this.cluster, this.secrets.get(SECRET_NAMES.hostKeys) ?? ""),
       bastion: { ...bastion, hostKeyAlias: hostKeyAlias(this.cluster, bastion) },
     });
   }
@@ -177,7 +178,7 @@ export class Guests {
       const login = execFile(this.client, ["login", "--username", PUSH_USER, "--password-stdin", place], {
         env: this.env(),
       });
-      login.stdin?.end(this.secrets.get(PUSH_SECRET));
+      login.stdin?.end(this.secrets.get(SECRET_NAMES.registryPush));
       const [code] = await once(login, "exit");
       if (code !== 0) throw new Error(`docker login at the registry ended with ${code}`);
       return await work(place);

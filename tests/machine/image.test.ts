@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { HOST_KEY_SECRET, hostKey } from "../../cluster/host-keys.ts";
+import { hostKey } from "../../cluster/host-keys.ts";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
+import { SECRET_NAMES } from "../../cluster/secret-names.ts";
 import { readCheckout } from "../../lib/checkout.ts";
 import { machinePackages } from "../../render/cloud-init/software.ts";
 import { renderImageUserData } from "../../render/cloud-init.ts";
@@ -143,7 +144,7 @@ describe.skipIf(reason !== "")(`an image with a cluster's packages${reason && ` 
       expect(await guest.out("ls /etc/ssh/ssh_host_*")).toBe(
         "/etc/ssh/ssh_host_ecdsa_key\n/etc/ssh/ssh_host_ecdsa_key.pub",
       );
-      const { publicKey } = hostKey(guests.secrets.get(HOST_KEY_SECRET) ?? "", guest.machine.name);
+      const { publicKey } = hostKey(guests.secrets.get(SECRET_NAMES.hostKeys) ?? "", guest.machine.name);
       expect(publicKey).toContain((await guest.out("cut -d' ' -f2 /etc/ssh/ssh_host_ecdsa_key.pub")).trim());
     }
   });

@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { AUTHORITY_SEED, identityOf, serviceAuthority } from "../../cluster/authority.ts";
+import { identityOf, serviceAuthority } from "../../cluster/authority.ts";
 import { certificate, type Use } from "../../cluster/certificates.ts";
 import { derivedKey } from "../../cluster/derived-keys.ts";
+import { SECRET_NAMES } from "../../cluster/secret-names.ts";
 import { certificateOf } from "../../cluster/services/gateway/authority.ts";
 import { base64, fill, placeholder, secretsFor, secretsIn, type Value } from "../../cluster/values.ts";
 
@@ -85,7 +86,7 @@ describe("the authority of the cluster's services", () => {
   test("keeps its secret in the stack: a machine holds what is made of it, and a plan names that", () => {
     const all = [registry.certificate, registry.key, serviceAuthority(LAB)];
     expect(secretsIn(all)).toEqual([]);
-    expect(secretsFor(all)).toEqual([AUTHORITY_SEED]);
+    expect(secretsFor(all)).toEqual([SECRET_NAMES.serviceAuthority]);
     expect(all.map((value) => fill(value, placeholder))).toEqual([
       "{{certificate:registry-registry}}",
       "{{key:registry-registry}}",

@@ -7,9 +7,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { hasMesos } from "../../cluster/architectures/index.ts";
-import { AUTHORITY_SEED } from "../../cluster/authority.ts";
-import { HOST_KEY, HOST_KEY_BYTES, HOST_KEY_SECRET, hostKey, withHostKey } from "../../cluster/host-keys.ts";
+import { HOST_KEY, HOST_KEY_BYTES, hostKey, withHostKey } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
+import { SECRET_NAMES } from "../../cluster/secret-names.ts";
 import type { Cluster, Machine } from "../../cluster/types.ts";
 import { type LookUp, placeholder } from "../../cluster/values.ts";
 import { ARCHITECTURES, type Architecture } from "../../config/schema.ts";
@@ -223,16 +223,16 @@ describe("secrets", () => {
   test("of a machine are those of its group, and agents have none of a master's", () => {
     for (const { cluster, machine, text } of rendered) {
       const shared = cluster.secrets.filter((s) => s.groups.includes(machine.group)).map((s) => s.name);
-      const held = [...shared, HOST_KEY_SECRET];
+      const held = [...shared, SECRET_NAMES.hostKeys];
       const found = new Set(secretsIn(text));
       expect(found.delete(HOST_KEY)).toBe(true);
-      found.add(HOST_KEY_SECRET);
+      found.add(SECRET_NAMES.hostKeys);
       expect([...found].filter((name) => !held.includes(name))).toEqual([]);
       const asked = userDataReferences(cluster, machine).flatMap((r) => (r.kind === "secret" ? [r.name] : []));
       // What the authority of services is made of gives a certificate, and is not on the machine itself.
-      if (cluster.secrets.some((s) => s.name === AUTHORITY_SEED)) {
-        expect(found.has(AUTHORITY_SEED)).toBe(false);
-        if (text.includes("{{certificate:")) found.add(AUTHORITY_SEED);
+      if (cluster.secrets.some((s) => s.name === SECRET_NAMES.serviceAuthority)) {
+        expect(found.has(SECRET_NAMES.serviceAuthority)).toBe(false);
+        if (text.includes("{{certificate:")) found.add(SECRET_NAMES.serviceAuthority);
       }
       expect(asked.toSorted()).toEqual([...found].sort());
       if (machine.group !== "agent") continue;

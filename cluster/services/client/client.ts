@@ -6,6 +6,7 @@ import { SHM_MIB } from "../../memory.ts";
 import { proxyEnv } from "../../outside.ts";
 import { packageFiles, trustEnv, trusting } from "../../packages.ts";
 import { healthOf, http } from "../../probe.ts";
+import { SECRET_NAMES } from "../../secret-names.ts";
 import { clientFolder, hasSharedStorage, SHARED_FOLDER } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import { CHOOSE_TEAM, hasTeams } from "../../teams.ts";
@@ -28,7 +29,7 @@ import {
 
 /** Where the scripts of these services lie in the repository. */
 const SCRIPTS = "cluster/services/client";
-const TOKEN_FILE = "/run/secrets/jupyter-token";
+const TOKEN_FILE = `/run/secrets/${SECRET_NAMES.jupyterToken}`;
 
 const JUPYTER_PATH = "jupyter";
 
@@ -130,7 +131,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
     },
     files: [
       ...driverFiles(ctx, operatorLogins(ctx, machine)),
-      { path: TOKEN_FILE, content: { format: "text", text: secret("jupyter-token") }, mode: "0600" },
+      { path: TOKEN_FILE, content: { format: "text", text: secret(SECRET_NAMES.jupyterToken) }, mode: "0600" },
     ],
     ports: [
       {
@@ -145,7 +146,7 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
           kind: "jupyter",
           path: JUPYTER_PATH,
           keepsPath: true,
-          authorization: text`token ${secret("jupyter-token")}`,
+          authorization: text`token ${secret(SECRET_NAMES.jupyterToken)}`,
         },
         metrics: [{ path: `${jupyterBase(c)}api`, format: "any" }],
       },

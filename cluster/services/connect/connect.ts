@@ -2,6 +2,7 @@ import type { WiredContext } from "../../context.ts";
 import { SHM_MIB } from "../../memory.ts";
 import { trusting } from "../../packages.ts";
 import { healthOf, tcp } from "../../probe.ts";
+import { SECRET_NAMES } from "../../secret-names.ts";
 import { clientFolder } from "../../shared-storage.ts";
 import type { Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
@@ -10,10 +11,7 @@ import { CONNECTION } from "../prometheus/targets.ts";
 import { DRIVER_METRICS } from "../spark/metrics.ts";
 import { SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
-/** Name of the secret that clients show. */
-export const CONNECT_TOKEN = "spark-connect-token";
-
-const TOKEN_FILE = `/run/secrets/${CONNECT_TOKEN}`;
+const TOKEN_FILE = `/run/secrets/${SECRET_NAMES.connectToken}`;
 
 /** What the image has for it: Spark's server, and what asks for the token. Executors load classes of the server. */
 const JARS = ["/opt/spark-connect/spark-connect.jar", "/opt/spark-connect/triplewide-connect.jar"];
@@ -51,7 +49,7 @@ export function sparkConnect(ctx: WiredContext, machine: Machine): Service {
     },
     files: [
       ...driverFiles(ctx, operatorLogins(ctx, machine), properties(ctx)),
-      { path: TOKEN_FILE, content: { format: "text", text: secret(CONNECT_TOKEN) }, mode: "0600" },
+      { path: TOKEN_FILE, content: { format: "text", text: secret(SECRET_NAMES.connectToken) }, mode: "0600" },
     ],
     // What executors connect to is among the ports of drivers on this machine.
     ports: [

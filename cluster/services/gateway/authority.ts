@@ -1,5 +1,6 @@
 import { authorityCertificate } from "../../certificates.ts";
 import { derivedKey } from "../../derived-keys.ts";
+import { SECRET_NAMES } from "../../secret-names.ts";
 import { derived, secret, text, type Value } from "../../values.ts";
 
 /**
@@ -8,7 +9,7 @@ import { derived, secret, text, type Value } from "../../values.ts";
  */
 
 /** Secret of the stack that the authority's key is made of. */
-const SEED = secret("gateway-authority");
+const SEED = secret(SECRET_NAMES.gatewayAuthority);
 
 const keyOf = (seed: string) => derivedKey(seed, "triplewide certificate authority");
 const privateKeyOf = (seed: string): string => keyOf(seed).pem;

@@ -4,6 +4,7 @@ import type { WiredContext } from "../../context.ts";
 import { hasHub } from "../../features.ts";
 import { NOTICE_FILE } from "../../lifetime.ts";
 import { healthOf, http } from "../../probe.ts";
+import { SECRET_NAMES } from "../../secret-names.ts";
 import type { Group, Json, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { CONNECT_PATHS } from "../connect/connect.ts";
@@ -32,10 +33,8 @@ const LOGIN_PAGE = "/door/login.html";
 /** Seconds that a login lasts. */
 const SESSION_SECONDS = 7 * 24 * 3600;
 
-/** Secret by which people log in. */
-export const GATEWAY_PASSWORD = "gateway-password";
-/** What their browser has from then on. */
-const SESSION = secret("gateway-session");
+/** Signs the cookie that people's browsers have once they have logged in. */
+const SESSION = secret(SECRET_NAMES.gatewaySession);
 
 /** Name of the cookie: browsers send those of one cluster on this machine to all others. */
 const sessionCookie = ({ clusterName }: Pick<Config, "clusterName">): string => `triplewide-${clusterName}`;
@@ -254,7 +253,11 @@ function beforeLogin(ctx: WiredContext): Json[] {
     route({ path: ["/login"] }, ...file(LOGIN_PAGE)),
     route({ path: ["/door/*"], method: ["GET", "HEAD"] }, { handler: "file_server" }),
     route(
-      { path: ["/session"], method: ["POST"], header: { Authorization: [text`Bearer ${secret(GATEWAY_PASSWORD)}`] } },
+      {
+        path: ["/session"],
+        method: ["POST"],
+        header: { Authorization: [text`Bearer ${secret(SECRET_NAMES.gatewayPassword)}`] },
+      },
       answer(204, "", { "Set-Cookie": [cookie(ctx, SESSION, SESSION_SECONDS)] }),
     ),
     route({ path: ["/session"], method: ["POST"] }, answer(401, "Wrong password.\n")),

@@ -9,6 +9,7 @@ import { SHM_MIB } from "../../memory.ts";
 import { proxyEnv } from "../../outside.ts";
 import { TRUST_FOLDER, trustEnv, trustedFiles, trusting } from "../../packages.ts";
 import { healthOf, http, tcp } from "../../probe.ts";
+import { firstPassword, mesosSecret } from "../../secret-names.ts";
 import { hasSharedStorage, SHARED_FOLDER, usersFolder } from "../../shared-storage.ts";
 import { hasTeams, userNames } from "../../teams.ts";
 import type { Directory, Json, Machine, Port, Service } from "../../types.ts";
@@ -46,9 +47,6 @@ const STATE = "/var/lib/notebooks";
 /** Folder of the guard's socket. */
 const RUN: Directory = { path: "/run/hub", lasts: "machine", shared: "machine" };
 const SOCKET = `${RUN.path}/guard.sock`;
-
-/** Secret by which a user logs in first. */
-export const firstPassword = (user: string): string => `hub-password-${user}`;
 
 /** The secrets by which users log in first; none where an OpenID provider knows them. */
 export const hubPasswords = (c: Pick<Config, "users" | "oidcIssuer">): { user: string; name: string }[] =>
@@ -245,7 +243,7 @@ const CONTAINER = { MACHINE: "triplewide", SELF: "triplewide-hub-guard", PROJECT
 /** How each user's drivers register with Mesos: in the container of that user, and in no other. */
 const loginsByUser = (logins: ReturnType<typeof userLogins>): Json =>
   Object.fromEntries(
-    logins.map(({ user, principal, role }) => [user, { role, principal, secret: secret(`mesos-${principal}`) }]),
+    logins.map(({ user, principal, role }) => [user, { role, principal, secret: secret(mesosSecret(principal)) }]),
   );
 
 /** Address that those of users' servers follow. */

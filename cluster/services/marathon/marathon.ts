@@ -4,6 +4,7 @@ import { type Context, endpoints } from "../../context.ts";
 import { agentSize, DAEMON_MIB, executorMiB, heapIn, SHM_MIB } from "../../memory.ts";
 import { platformOf } from "../../platforms.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
+import { mesosSecret, SECRET_NAMES } from "../../secret-names.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import type { App, Gate, Machine, Service } from "../../types.ts";
 import { base64, secret, text } from "../../values.ts";
@@ -57,15 +58,19 @@ export function marathon(ctx: Context, machine: Machine): Service {
     env: {
       MARATHON_MASTER: zkUrlOfOwner(ctx, MESOS_ZNODE),
       MARATHON_ZK: zkUrlOfOwner(ctx, MARATHON_ZNODE),
-      MARATHON_HTTP_CREDENTIALS: text`marathon:${secret("marathon-http")}`,
+      MARATHON_HTTP_CREDENTIALS: text`marathon:${secret(SECRET_NAMES.marathon)}`,
       LIBPROCESS_IP: machine.address,
       ...KNOWN_PEERS,
     },
     files: [
-      { path: `${CONF}/mesos-secret`, content: { format: "text", text: secret("mesos-marathon") }, mode: "0600" },
+      {
+        path: `${CONF}/mesos-secret`,
+        content: { format: "text", text: secret(mesosSecret(PRINCIPALS.marathon)) },
+        mode: "0600",
+      },
       {
         path: MARATHON_LOGIN,
-        content: { format: "text", text: text`marathon:${secret("marathon-http")}` },
+        content: { format: "text", text: text`marathon:${secret(SECRET_NAMES.marathon)}` },
         mode: "0600",
       },
     ],
@@ -81,7 +86,7 @@ export function marathon(ctx: Context, machine: Machine): Service {
           title: "Marathon",
           kind: "marathon",
           path: "marathon",
-          authorization: text`Basic ${base64(text`marathon:${secret("marathon-http")}`)}`,
+          authorization: text`Basic ${base64(text`marathon:${secret(SECRET_NAMES.marathon)}`)}`,
           readOnly: true,
         },
         metrics: [{ path: "/ping", format: "any" }],

@@ -5,6 +5,7 @@ import { hasHub, scrapers } from "../../features.ts";
 import { PROCESSES } from "../../limits.ts";
 import { agentSize, SHM_MIB } from "../../memory.ts";
 import { anyOf, healthOf, http } from "../../probe.ts";
+import { mesosSecret, SECRET_NAMES } from "../../secret-names.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import { hasTeams, roleOf, TEAM_LOGINS, teamNames, userNames } from "../../teams.ts";
 import type { Directory, File, Gate, Json, Machine, Service } from "../../types.ts";
@@ -87,7 +88,7 @@ const json = (path: string, value: Json): File => ({
 /** Everyone, or everything, in an access rule. */
 const ANY = { type: "ANY" };
 
-const credential = (principal: string) => ({ principal, secret: secret(`mesos-${principal}`) });
+const credential = (principal: string) => ({ principal, secret: secret(mesosSecret(principal)) });
 
 /** Mesos reads every flag from its environment as MESOS_<flag>, so no flag and no secret is on a command line. */
 function flags(values: Readonly<Record<string, string>>): Record<string, Value> {
@@ -106,7 +107,7 @@ export const frameworkLogins = (ctx: Context): File[] =>
 export const teamLogins = (ctx: Context): File[] =>
   (hasTeams(ctx.config) ? [PRINCIPALS.spark, ...teamNames(ctx.config)] : []).map((name) => ({
     path: `${TEAM_LOGINS}/${name}`,
-    content: { format: "text", text: secret(`mesos-${name}`) },
+    content: { format: "text", text: secret(mesosSecret(name)) },
     mode: "0600",
   }));
 
@@ -120,7 +121,7 @@ export const userLogins = ({
     : [];
 
 /** `user:password` of the principal that may only look. */
-const VIEWER = text`${PRINCIPALS.viewer}:${secret(`mesos-${PRINCIPALS.viewer}`)}`;
+const VIEWER = text`${PRINCIPALS.viewer}:${secret(mesosSecret(PRINCIPALS.viewer))}`;
 
 /** The same as a file of the service's user. */
 export const viewerLogin = (path: string): File => ({ path, content: { format: "text", text: VIEWER }, mode: "0600" });
@@ -234,7 +235,7 @@ export function mesosMaster(ctx: Context, machine: Machine): Service {
       json("acls.json", acls),
       {
         path: ADMIN_LOGIN,
-        content: { format: "text", text: text`${PRINCIPALS.admin}:${secret("mesos-admin")}` },
+        content: { format: "text", text: text`${PRINCIPALS.admin}:${secret(mesosSecret(PRINCIPALS.admin))}` },
         mode: "0600",
       },
     ],
@@ -409,7 +410,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       ...(docker ? [] : executorIdentity(c, machine)),
       json("credential.json", credential(PRINCIPALS.agent)),
       json("http-credentials.json", {
-        credentials: [{ principal: PRINCIPALS.admin, secret: secret("mesos-agent-http") }],
+        credentials: [{ principal: PRINCIPALS.admin, secret: secret(SECRET_NAMES.mesosAgentHttp) }],
       }),
       // Whom the masters send tasks of, they have asked about already. By an agent's own HTTP interface people look, and start nothing:
       // it would start containers as any user.

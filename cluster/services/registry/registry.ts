@@ -1,9 +1,11 @@
 import type { Config } from "../../../config/schema.ts";
+import { SECRET_KEYS } from "../../../config/secrets.ts";
 import { identityOf, serviceAuthority } from "../../authority.ts";
 import type { Context } from "../../context.ts";
 import { hasRegistry } from "../../features.ts";
 import { platformOf } from "../../platforms.ts";
 import { healthOf, tcp } from "../../probe.ts";
+import { SECRET_NAMES } from "../../secret-names.ts";
 import type { Cluster, Machine, Service } from "../../types.ts";
 import { secret, text, type Value } from "../../values.ts";
 import { CERTIFICATE } from "../prometheus/targets.ts";
@@ -13,10 +15,6 @@ export const REGISTRY_USER = "triplewide";
 /** User who pushes them: whoever runs `pulumi up`. */
 export const PUSH_USER = "triplewide-push";
 
-/** Secrets that are the passwords of both. */
-const PULL_SECRET = "registry";
-export const PUSH_SECRET = "registry-push";
-
 /**
  * The cluster's own image registry, Debian's `docker-registry`, as two processes over the same images, each with a password of its
  * own: distribution knows users but no rights. This one takes images, on its machine's loopback interface: whoever pushes comes there by
@@ -25,7 +23,14 @@ export const PUSH_SECRET = "registry-push";
 export function registry(ctx: Context, machine: Machine): Service {
   const { registryPushPort } = ctx.config;
   return {
-    ...process(machine, "registry", PUSH_USER, PUSH_SECRET, { address: PUSH_ADDRESS, port: registryPushPort }, []),
+    ...process(
+      machine,
+      "registry",
+      PUSH_USER,
+      SECRET_NAMES.registryPush,
+      { address: PUSH_ADDRESS, port: registryPushPort },
+      [],
+    ),
     ports: [{ name: "push", key: "registryPushPort", port: registryPushPort, from: [] }],
     dirs: [{ path: STORAGE, lasts: "data" }],
   };
@@ -40,7 +45,7 @@ export function registryReader(ctx: Context, machine: Machine): Service {
   const { certificate, key } = identityOf(ctx.config, machine, "registry", ["server"]);
   const [certificateFile, keyFile] = [`${CONF}/registry.crt`, `${CONF}/registry.key`];
   const tls = [`  tls: {certificate: ${certificateFile}, key: ${keyFile}}`];
-  const reader = process(machine, "registry-reader", REGISTRY_USER, PULL_SECRET, at, readOnly, tls);
+  const reader = process(machine, "registry-reader", REGISTRY_USER, SECRET_NAMES.registryPull, at, readOnly, tls);
   return {
     ...reader,
     files: [
@@ -124,8 +129,8 @@ function process(
 /** Name of the secret by which machines pull images; none where they need no password. */
 export function pullSecret(c: Config): string | undefined {
   if (!platformOf(c).pullsImages) return undefined;
-  if (hasRegistry(c)) return PULL_SECRET;
-  return c.registryUser === undefined ? undefined : "registry-password";
+  if (hasRegistry(c)) return SECRET_NAMES.registryPull;
+  return c.registryUser === undefined ? undefined : SECRET_KEYS.registryPassword;
 }
 
 /** How machines log in to a registry. */
@@ -156,7 +161,9 @@ export function pullLogin(cluster: Cluster): PullLogin | undefined {
 
 /** How whoever runs `pulumi up` logs in to the registry that images are pushed to; `undefined` where that needs no password. */
 export function pushLogin(cluster: Cluster): Pick<PullLogin, "user" | "secret"> | undefined {
-  return ownRegistry(cluster) === undefined ? pullLogin(cluster) : { user: PUSH_USER, secret: PUSH_SECRET };
+  return ownRegistry(cluster) === undefined
+    ? pullLogin(cluster)
+    : { user: PUSH_USER, secret: SECRET_NAMES.registryPush };
 }
 
 /** Whether a machine with this service pulls images: for itself, for its tasks, or to take Mesos out of one. */

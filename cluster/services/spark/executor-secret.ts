@@ -1,3 +1,4 @@
+import { SECRET_NAMES } from "../../secret-names.ts";
 import type { File } from "../../types.ts";
 import { derived, secret } from "../../values.ts";
 import { SPARK_CONF_DIR, SPARK_UID } from "./spark.ts";
@@ -16,7 +17,7 @@ export const FINDS_SECRET = { "spark.executorEnv.HADOOP_TOKEN_FILE_LOCATION": EX
 /** The file, for Spark's user alone: teams' executors run as that as well, and tasks of other frameworks as users of their own. */
 export const executorSecretFile = (): File => ({
   path: EXECUTOR_SECRET,
-  content: { format: "text", text: derived(credentials, secret("spark-auth")) },
+  content: { format: "text", text: derived(credentials, secret(SECRET_NAMES.spark)) },
   mode: "0600",
   uid: SPARK_UID,
 });

@@ -5,6 +5,7 @@ import { type Context, endpoints } from "../../context.ts";
 import { agentRange } from "../../features.ts";
 import { agentSize, heapIn, SHM_MIB } from "../../memory.ts";
 import { allOf, anyOf, healthOf, http, tcp } from "../../probe.ts";
+import { SECRET_NAMES } from "../../secret-names.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import { propertiesFor } from "../../spark-properties.ts";
 import type { File, Gate, Group, Machine, Page, Port, Service } from "../../types.ts";
@@ -48,7 +49,7 @@ export function connectionProperties({ encryption }: Pick<Config, "encryption">)
 /** The properties without which two Spark processes of this cluster do not talk to each other. */
 export const sharedSecret = (c: Pick<Config, "encryption">): Record<string, Value> => ({
   ...connectionProperties(c),
-  "spark.authenticate.secret": secret("spark-auth"),
+  "spark.authenticate.secret": secret(SECRET_NAMES.spark),
 });
 
 /** `spark-defaults.conf`. Only the user of the service may read it: it holds secrets. */

@@ -1,3 +1,4 @@
+import { zookeeperSecret } from "../../secret-names.ts";
 import { secret, type Template, text } from "../../values.ts";
 
 /** What the cluster keeps in ZooKeeper: each part below a znode of its own, which only who logs in as its owner writes. */
@@ -14,7 +15,7 @@ export interface Znode {
 const znode = (path: string, user: string, readable: boolean): Znode => ({
   path,
   user,
-  password: secret(`zookeeper-${user}`),
+  password: secret(zookeeperSecret(user)),
   readable,
 });
 

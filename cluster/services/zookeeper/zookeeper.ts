@@ -1,6 +1,7 @@
 import type { Context } from "../../context.ts";
 import { hasStandbyNamenode } from "../../features.ts";
 import { healthOf, line } from "../../probe.ts";
+import { SECRET_NAMES } from "../../secret-names.ts";
 import type { File, Machine, Service } from "../../types.ts";
 import { secret, type Template, text } from "../../values.ts";
 import { HDFS_ZNODE, loginOf, MARATHON_ZNODE, MESOS_ZNODE, SPARK_ZNODE, type Znode } from "./znodes.ts";
@@ -30,7 +31,7 @@ function owners(ctx: Context): File {
     path: `${CONF}/owners`,
     content: {
       format: "text",
-      text: lines.reduce((all, one) => text`${all}${one}`, text`super ${secret("zookeeper-super")}\n`),
+      text: lines.reduce((all, one) => text`${all}${one}`, text`super ${secret(SECRET_NAMES.zookeeperSuper)}\n`),
     },
     mode: "0600",
   };
