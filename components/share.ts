@@ -2,7 +2,7 @@ import { Share as ManilaShare } from "@pulumi/openstack/sharedfilesystem/share.j
 import { ShareAccess } from "@pulumi/openstack/sharedfilesystem/shareAccess.js";
 import { ShareNetwork } from "@pulumi/openstack/sharedfilesystem/shareNetwork.js";
 import * as pulumi from "@pulumi/pulumi";
-import { CLUSTER_KEY } from "../openstack/inventory.ts";
+import { CLUSTER_KEY, shareName } from "../openstack/inventory.ts";
 
 export interface ShareArgs {
   /** Prefix of the cluster's names in OpenStack. */
@@ -43,7 +43,7 @@ export class Share extends pulumi.ComponentResource {
   constructor(name: string, args: ShareArgs, opts?: pulumi.ComponentResourceOptions) {
     super("triplewide:index:Share", name, {}, opts);
 
-    const called = `${args.clusterName}-work`;
+    const called = shareName(args.clusterName);
     const network = args.ownServer
       ? new ShareNetwork(
           name,

@@ -48,7 +48,7 @@ export const shape = {
       derived: "the environment's name",
       fix: "use lower-case letters, digits and dashes, starting with a letter, at most 20 characters",
     },
-    /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/,
+    NAME,
     "a name of lower-case letters, digits and dashes, at most 20 characters",
   ),
 

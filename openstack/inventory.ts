@@ -48,6 +48,9 @@ export function resourceName(clusterName: string, machine: string): string {
   return `${clusterName}-${machine}`;
 }
 
+/** Name of the share with the shared folder, and of its share network. */
+export const shareName = (clusterName: string): string => `${clusterName}-work`;
+
 /** Name of a machine's data volume. */
 export const dataVolumeName = (clusterName: string, machine: string): string =>
   `${resourceName(clusterName, machine)}-data`;

@@ -124,7 +124,7 @@ async function checkCloud(
     guard(checkExistingNetwork(cloud, cluster, findings), undefined),
   ]);
   const used = usedFlavors(cluster, flavors, findings);
-  checkSizes(cluster, used, image, findings);
+  checkFlavorSizes(cluster, used, image, findings);
   if (image) checkGuestSystem(cluster, image, findings);
   if (image && wanted) checkContents(image, wanted, findings);
   const subject = {
@@ -150,7 +150,7 @@ async function checkCloud(
 }
 
 /** Whether the flavors are large enough for the image and for what the config promises of them. */
-function checkSizes(
+function checkFlavorSizes(
   cluster: Cluster,
   flavors: Record<string, Flavor>,
   image: Image | undefined,

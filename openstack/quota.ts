@@ -222,7 +222,7 @@ async function volumeQuota({ cluster, cloud, existing }: QuotaSubject, findings:
           : "masterVolumeGb";
   const limit = limitOf(a.maxTotalVolumeGigabytes, a.totalGigabytesUsed);
   compare(findings, "GB of volumes", gigabytes, limit, key, c[key], "use smaller volumes");
-  checkSizes(cluster, details.per_volume_gigabytes?.limit ?? -1, findings);
+  checkVolumeSizes(cluster, details.per_volume_gigabytes?.limit ?? -1, findings);
   const type = Object.keys(details).some((kind) => kind.startsWith("gigabytes_"))
     ? await volumeTypeName(cloud, c)
     : undefined;
@@ -260,7 +260,7 @@ async function volumeTypeName(cloud: Cloud, { volumeType }: Config): Promise<str
 }
 
 /** Whether one volume may be as large as each of them. */
-function checkSizes({ config: c, machines }: Cluster, largest: number, findings: Findings): void {
+function checkVolumeSizes({ config: c, machines }: Cluster, largest: number, findings: Findings): void {
   if (largest < 0) return;
   const check = (key: keyof Config, size: number | undefined): void => {
     if (size !== undefined && size > largest)

@@ -3,6 +3,7 @@ import type { Cluster } from "../cluster/types.ts";
 import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import type { Findings } from "./findings.ts";
+import { shareName } from "./inventory.ts";
 import { compare, limitOf } from "./quota.ts";
 
 /** The cloud's shares: whether it has any, and what kind of them the config names. */
@@ -29,7 +30,7 @@ export async function findShare(cloud: Cloud, cluster: Cluster, findings: Findin
     findings.refuse("sharedStorage", c.sharedStorage, "this cloud has no service for shares (Manila)", fix);
     return undefined;
   }
-  await checkQuota(cloud, cluster, findings);
+  await checkShareQuota(cloud, cluster, findings);
   const types = await cloud.list<ShareType>("share", "/types", "share_types");
   const names = types.map(({ name }) => name).sort();
   const type =
@@ -47,14 +48,15 @@ export async function findShare(cloud: Cloud, cluster: Cluster, findings: Findin
 }
 
 /** Room for the share, unless it is there already. */
-async function checkQuota(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
+async function checkShareQuota(cloud: Cloud, cluster: Cluster, findings: Findings): Promise<void> {
   const c = cluster.config;
+  const name = shareName(cluster.name);
   try {
     const [{ limits }, there] = await Promise.all([
       cloud.get<{ limits?: { absolute?: Partial<Record<string, number>> } }>("share", "/limits"),
-      cloud.list<{ name: string | null }>("share", "/shares", "shares", { name: `${cluster.name}-work` }),
+      cloud.list<{ name: string | null }>("share", "/shares", "shares", { name }),
     ]);
-    if (there.some(({ name }) => name === `${cluster.name}-work`)) return;
+    if (there.some((share) => share.name === name)) return;
     const a = limits?.absolute ?? {};
     const other = "set sharedStorage to nfs";
     const shares = limitOf(a.maxTotalShares, a.totalSharesUsed);
