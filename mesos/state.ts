@@ -169,8 +169,6 @@ function readResources(resources: readonly Resource[] = []): Room {
 /** An agent that an operator takes out of service. */
 export interface AgentState {
   id: string;
-  /** Whether it is connected and may get tasks. */
-  active: boolean;
   drain: "none" | "draining" | "drained";
 }
 
@@ -181,7 +179,6 @@ export function agentAt(body: unknown, address: string): AgentState | undefined 
   const state = found.drain_info?.state;
   return {
     id: found.agent_info.id.value,
-    active: found.active,
     drain: state === "DRAINED" ? "drained" : state === "DRAINING" ? "draining" : "none",
   };
 }

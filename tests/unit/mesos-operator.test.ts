@@ -55,7 +55,7 @@ describe("the operator interface", () => {
       ...(state ? { drain_info: { state } } : {}),
     });
     const body = { get_agents: { agents: [agent("A", "10.0.0.1"), agent("B", "10.0.0.2", "DRAINING")] } };
-    expect(agentAt(body, "10.0.0.1")).toEqual({ id: "A", active: true, drain: "none" });
+    expect(agentAt(body, "10.0.0.1")).toEqual({ id: "A", drain: "none" });
     expect(agentAt(body, "10.0.0.2")?.drain).toBe("draining");
     expect(agentAt(body, "10.0.0.3")).toBeUndefined();
     expect(agentAt({ get_agents: {} }, "10.0.0.1")).toBeUndefined();
