@@ -36,7 +36,8 @@ export function interactive(
  *
  * @param signal Ends the program when aborted.
  * @param env Further variables of its environment.
- * @returns Exit code (1 where a signal ended it), and standard output and standard error as they came.
+ * @returns Exit code (1 where a signal ended it), standard output and standard error as they came, and standard output alone, which
+ * is what to parse.
  * @throws Error when the program cannot be started (`code` is `ENOENT` where there is none of that name).
  */
 export function captured(
@@ -44,22 +45,24 @@ export function captured(
   args: readonly string[],
   signal?: AbortSignal,
   env: Readonly<Record<string, string>> = {},
-): Promise<{ code: number; output: string }> {
+): Promise<{ code: number; output: string; stdout: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      // Not each chunk by itself: a character may begin in one and end in the next.
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        output += text;
-      });
-    }
+    let [output, stdout] = ["", ""];
+    // Not each chunk by itself: a character may begin in one and end in the next.
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
     const stop = (): void => void child.kill("SIGTERM");
     signal?.addEventListener("abort", stop, { once: true });
     child.on("error", reject);
     child.on("close", (code) => {
       signal?.removeEventListener("abort", stop);
-      resolve({ code: code ?? EXIT_FAILED, output });
+      resolve({ code: code ?? EXIT_FAILED, output, stdout });
     });
   });
 }

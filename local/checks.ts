@@ -12,11 +12,14 @@ export function checkNode(root: string, version = process.versions.node): Check 
   return problem("Node", `${version}, and ${engines.node} is needed`, "make packages installs one for this checkout");
 }
 
+/** Has Pulumi not say that there is a newer one. */
+const QUIET = { PULUMI_SKIP_UPDATE_CHECK: "true" };
+
 /** Whether Pulumi and the plugins that the packages need are here, and where states go. */
 export async function checkPulumi(root: string, environment: string): Promise<Check[]> {
   const ask = async (...args: string[]): Promise<string | undefined> => {
-    const { code, output } = await captured("pulumi", args, undefined, { PULUMI_SKIP_UPDATE_CHECK: "true" });
-    return code === 0 ? output.trim() : undefined;
+    const { code, stdout } = await captured("pulumi", args, undefined, QUIET);
+    return code === 0 ? stdout.trim() : undefined;
   };
   let version: string | undefined;
   try {
@@ -45,10 +48,10 @@ export async function checkPulumi(root: string, environment: string): Promise<Ch
           ),
     );
   }
-  const state = await captured("pulumi", ["stack", "ls", "--json"], undefined, { PULUMI_SKIP_UPDATE_CHECK: "true" });
+  const state = await captured("pulumi", ["stack", "ls", "--json"], undefined, QUIET);
   if (state.code !== 0)
     checks.push(problem("state", (state.output.trim().split("\n")[0] ?? "").replace(/^error: /, ""), "pulumi login"));
-  else if (!new RegExp(`"name": "(.*/)?${environment}"`).test(state.output))
+  else if (!new RegExp(`"name": "(.*/)?${environment}"`).test(state.stdout))
     checks.push(warning("state", `there is no stack ${environment} yet`, `pulumi stack init ${environment}`));
   else checks.push(ok("state", `stack ${environment} is there`));
   return checks;

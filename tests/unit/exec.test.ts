@@ -11,7 +11,8 @@ test("what a program says arrives whole, wherever the pipe cuts it", async () =>
 });
 
 test("a program that ends by itself says how, and one that a signal ends has failed", async () => {
-  expect(await captured("sh", ["-c", "echo said; exit 7"])).toEqual({ code: 7, output: "said\n" });
+  expect(await captured("sh", ["-c", "echo said; exit 7"])).toEqual({ code: 7, output: "said\n", stdout: "said\n" });
+  expect(await captured("sh", ["-c", "echo warned >&2"])).toEqual({ code: 0, output: "warned\n", stdout: "" });
   expect((await captured("sh", ["-c", "kill $$"])).code).toBe(1);
   await expect(captured("/nowhere/at-all", [])).rejects.toMatchObject({ code: "ENOENT" });
 });
