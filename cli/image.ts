@@ -95,7 +95,9 @@ function sayHow(environment: string, name: string, id: string): void {
 
 /** Has Ctrl-C end the work, which then cleans up; a second one must not end that. @returns `undefined` where it was ended. */
 async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
-  const interruption = abortOnInterrupt(() => say("\nInterrupted: deleting what was made for the image."));
+  const interruption = abortOnInterrupt({
+    first: () => say("\nInterrupted: deleting what was made for the image."),
+  });
   try {
     return await work(interruption.signal);
   } catch (error) {

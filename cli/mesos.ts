@@ -5,6 +5,7 @@ import { loadRaw } from "../config/load.ts";
 import { withoutLogins } from "../config/redact.ts";
 import { EXIT_FAILED, UsageError, UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
+import { abortOnInterrupt } from "../lib/terminal.ts";
 import { printable } from "../lib/text.ts";
 import { findDocker } from "../local/docker.ts";
 import type { SourceKey } from "../mesos/archive.ts";
@@ -105,13 +106,11 @@ async function checked(source: string, parts: readonly MesosPart[], libmesos?: s
       `${printable(withoutLogins(wrong))}: must be ${unpinnedSource.rule}. Fix: write it like that; triplewide mesos list has examples.`,
     );
   const { client } = await findDocker();
-  const abort = new AbortController();
-  const onSignal = (): void => abort.abort(new UserError("Interrupted; nothing was changed."));
-  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  const { signal, stop } = abortOnInterrupt({ reason: new UserError("Interrupted; nothing was changed.") });
   try {
-    return await checkMesos(source, { root: ROOT, docker: client, signal: abort.signal, parts, say, libmesos });
+    return await checkMesos(source, { root: ROOT, docker: client, signal, parts, say, libmesos });
   } finally {
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    stop();
   }
 }
 

@@ -8,8 +8,7 @@ import { ROOT } from "../lib/root.ts";
 import { configHere } from "../local/agents.ts";
 import { findDocker } from "../local/docker.ts";
 import { projectOf } from "../local/project.ts";
-import { projectFolder } from "./common.ts";
-import { pulumi } from "./pulumi.ts";
+import { stackOutputs } from "./stack.ts";
 
 /**
  * The cluster with the agents that there are, where the config gives a range of them: as the stack says since its last update, or
@@ -22,8 +21,7 @@ export async function presentCluster(config: Config, environment: string): Promi
   if (platformOf(config).machinesAreContainers) {
     return describeCluster(await configHere(await findDocker(), projectOf(ROOT, config.clusterName), config));
   }
-  const said = await pulumi(projectFolder(), ["stack", "output", "--json", "--stack", environment], "read");
-  const { agents } = JSON.parse(said) as { agents?: unknown };
+  const { agents } = await stackOutputs(environment, "hide");
   // A stack whose last update was by an older release says nothing of it.
   return describeCluster(typeof agents === "number" ? withAgents(config, agents) : config);
 }

@@ -1,5 +1,6 @@
 import { hostKeyAlias } from "../cluster/host-keys.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
+import { EXIT_FAILED } from "../lib/errors.ts";
 import { Ssh } from "../machines/ssh.ts";
 import { projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
@@ -10,6 +11,18 @@ export interface StackMachines {
   ssh: Ssh;
   /** Every output of the stack, secrets too. */
   outputs: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Every output of a stack, by name.
+ *
+ * @param secrets `"show"` also gives the values of secret ones, `"hide"` gives `[secret]` in their place.
+ * @throws UserError where there is no Pulumi CLI, or no such stack.
+ */
+export async function stackOutputs(environment: string, secrets: "show" | "hide"): Promise<Record<string, unknown>> {
+  const shown = secrets === "show" ? ["--show-secrets"] : [];
+  const args = ["stack", "output", "--json", ...shown, "--stack", environment];
+  return JSON.parse(await pulumi(projectFolder(), args, "read")) as Record<string, unknown>;
 }
 
 /** One output of a stack, as text. @throws UserError where there is no Pulumi CLI, or no such stack or output. */
@@ -59,8 +72,7 @@ export async function historyOfStack(environment: string): Promise<StackUpdate[]
 
 /** @throws UserError where there is no Pulumi CLI, or no such stack. */
 export async function machinesOfStack(cluster: Cluster, environment: string): Promise<StackMachines> {
-  const args = ["stack", "output", "--json", "--show-secrets", "--stack", environment];
-  const outputs = JSON.parse(await pulumi(projectFolder(), args, "read")) as Record<string, unknown>;
+  const outputs = await stackOutputs(environment, "show");
   // Without keys, as a stack of an older release has none, every machine is refused by name.
   const { bastionAddress, privateKey, sshKnownHosts } = outputs as {
     bastionAddress?: string;
@@ -101,7 +113,7 @@ export async function askMachines<T>(
         process.stderr.write(
           `${machine.name}: ${stderr.trim() || (failed ? `exit code ${code}` : "it has no such records")}\n`,
         );
-        process.exitCode = 1;
+        process.exitCode = EXIT_FAILED;
       }
       return found;
     });

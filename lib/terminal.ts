@@ -10,16 +10,19 @@ export interface Interruption {
   stop(): void;
 }
 
-/**
- * Has Ctrl-C, or SIGTERM, abort work that then cleans up. A second one does not end the cleaning up.
- *
- * @param first Called at the first one. @default nothing
- */
-export function abortOnInterrupt(first: () => void = () => {}): Interruption {
+export interface InterruptOptions {
+  /** Called at the first Ctrl-C. @default nothing */
+  first?: () => void;
+  /** What work that is aborted throws. @default an `AbortError` */
+  reason?: Error;
+}
+
+/** Has Ctrl-C, or SIGTERM, abort work that then cleans up. A second one does not end the cleaning up. */
+export function abortOnInterrupt({ first, reason }: InterruptOptions = {}): Interruption {
   const abort = new AbortController();
   const onSignal = (): void => {
-    if (!abort.signal.aborted) first();
-    abort.abort();
+    if (!abort.signal.aborted) first?.();
+    abort.abort(reason);
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   return { signal: abort.signal, stop: () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal) };
