@@ -10,7 +10,7 @@ import type { Machine } from "./types.ts";
 const HOURS = 24;
 
 /** What machines cost by the day with their volumes; `undefined` where a flavor of theirs has no price. */
-export function machinesByDay(c: Config, machines: readonly Machine[]): number | undefined {
+function machinesByDay(c: Config, machines: readonly Machine[]): number | undefined {
   const byHour = machines.map(({ flavor = "", volumeGb = 0, scratchGb = 0 }) => {
     const price = c.prices[flavor];
     return price === undefined

@@ -13,11 +13,11 @@ export interface Limits {
 }
 
 /** Files and sockets that one service may have open. Spark's shuffle opens thousands. */
-export const OPEN_FILES = 65_536;
+const OPEN_FILES = 65_536;
 /** Processes and threads of one service: enough for a full machine, not enough to take the machine with it. */
 export const PROCESSES = 32_768;
 /** MiB of `/tmp` where a container writes nowhere else. Programs are run there: Java's native libraries are unpacked to it. */
-export const TMP_MIB = 256;
+const TMP_MIB = 256;
 
 /** Options of the file system that is `/tmp` there. */
 export const TMP_OPTIONS = ["rw", "exec", "nosuid", "nodev", "mode=1777", `size=${TMP_MIB}m`].join(",");

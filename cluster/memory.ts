@@ -69,7 +69,7 @@ export const agentFlavorSize = (c: Agent): Config["flavorSizes"][string] | undef
   c.agentFlavor === undefined ? undefined : c.flavorSizes[c.agentFlavor];
 
 /** Executors that an agent has memory for at a time; `undefined` where its memory is not known. */
-export function executorsPerAgent(c: Agent & Executor, facts: Facts): number | undefined {
+function executorsPerAgent(c: Agent & Executor, facts: Facts): number | undefined {
   const { memoryMiB } = agentSize(c, facts);
   return memoryMiB === undefined ? undefined : Math.floor(memoryMiB / executorMiB(c));
 }

@@ -179,7 +179,7 @@ export function knownText(): string {
 }
 
 /** What of this project was run on which Mesos, and where; the oldest first. A test that changes much is to be run anew. */
-export const MESOS_RUNS: readonly MesosRun[] = [
+const MESOS_RUNS: readonly MesosRun[] = [
   {
     date: "2026-11-26",
     ...OWN_BUILD,

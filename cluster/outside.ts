@@ -11,7 +11,7 @@ const NEVER = ["localhost", "127.0.0.1", "169.254.169.254"];
  * @param addresses Machines that are named one by one, because not every program understands networks. None that comes and
  * goes: who has them in an environment would be replaced.
  */
-export function noProxyOf(c: Pick<Config, "networkCidr" | "noProxy">, addresses: readonly string[]): string[] {
+function noProxyOf(c: Pick<Config, "networkCidr" | "noProxy">, addresses: readonly string[]): string[] {
   return [...new Set([...NEVER, c.networkCidr, ...addresses, ...c.noProxy])];
 }
 

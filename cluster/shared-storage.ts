@@ -12,7 +12,7 @@ import { cloud, type Value } from "./values.ts";
 export const SHARED_FOLDER = "/home/spark/work";
 
 /** The service, and its machine, whose data the folder is: notebooks were there before others could see them. */
-export const SHARED_KEEPER = { machine: "client", service: "jupyter" } as const;
+const SHARED_KEEPER = { machine: "client", service: "jupyter" } as const;
 
 type Keys = Pick<Config, "sharedStorage" | "notebooks">;
 

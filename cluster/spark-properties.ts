@@ -39,7 +39,7 @@ const below = (property: string, prefix: string): boolean =>
   prefix.endsWith(".") ? property.startsWith(prefix) : property === prefix;
 
 /** Programs that read a property; what is not known is the drivers', who hand it to their executors. */
-export function readersOf(property: string): readonly SparkProgram[] {
+function readersOf(property: string): readonly SparkProgram[] {
   return READERS.find(([prefix]) => below(property, prefix))?.[1] ?? ["driver"];
 }
 

@@ -5,7 +5,7 @@ import { type Docker, dockerLines } from "./docker.ts";
 import { type Project, projectFilter } from "./project.ts";
 
 /** Names of the agents whose containers are on this machine's Docker, running or not. */
-export async function agentsHere(d: Docker, project: Pick<Project, "name">): Promise<string[]> {
+async function agentsHere(d: Docker, project: Pick<Project, "name">): Promise<string[]> {
   const filter = ["--filter", projectFilter(project)];
   const services = await dockerLines(d, ["ps", "-a", ...filter, "--format", '{{.Label "com.docker.compose.service"}}']);
   // A machine's container, or `machine-service` where it has several.

@@ -17,7 +17,7 @@ function fixFor(here: number): string {
 }
 
 /** Version of control groups that this machine's Docker has. */
-export const dockersControlGroups = async (d: Docker): Promise<number> =>
+const dockersControlGroups = async (d: Docker): Promise<number> =>
   Number(await docker(d, ["info", "--format", "{{.CgroupVersion}}"]));
 
 /**

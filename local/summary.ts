@@ -13,7 +13,7 @@ import { type Opened, summary, type Typed } from "../render/summary.ts";
 import { type Project, readSecret } from "./project.ts";
 
 /** The gateway's link that logs in by itself: what follows `#` stays in the browser. @param to A page to open then. */
-export function gatewayLink(c: Config, project: Project, to?: string): string {
+function gatewayLink(c: Config, project: Project, to?: string): string {
   const query = to === undefined ? "" : `?to=${to}`;
   return `${gatewayOrigin(c, "")}/login${query}#${readSecret(project, SECRET_NAMES.gatewayPassword)}`;
 }

@@ -19,7 +19,7 @@ export interface OwnSettings {
 }
 
 /** Thrown where OpenSSH does not understand the user's own settings. */
-export class SshSettingsError extends UserError {
+class SshSettingsError extends UserError {
   override name = "SshSettingsError";
 }
 

@@ -36,7 +36,7 @@ export interface Changes {
  * Label with a hash of the definition that an app was made from. Marathon answers with defaults filled in and fields moved,
  * differently from release to release, so that its answer cannot be compared with what was sent.
  */
-export const DEFINITION_LABEL = "triplewide-definition";
+const DEFINITION_LABEL = "triplewide-definition";
 
 /** Groups whose apps are ours. Everything else in the same Marathon belongs to someone else. */
 const OWNED = ["/spark/"];

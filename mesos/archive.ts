@@ -55,7 +55,7 @@ export interface FetchOptions extends SourceOptions {
 }
 
 /** A source that cannot be had: what it must be, why it is not, and what to do. */
-export class SourceError extends UserError {
+class SourceError extends UserError {
   override name = "SourceError";
   readonly rule: string;
   readonly fix: string;

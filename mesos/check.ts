@@ -224,7 +224,7 @@ export function problemsOf(facts: MesosFacts, parts: readonly MesosPart[]): Meso
 const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
 
 /** What is said of a tag that names another image by now; empty where it names the same. */
-export function movedText({ source, moved }: Pinned): string {
+function movedText({ source, moved }: Pinned): string {
   if (moved === undefined) return "";
   if (moved === null) return "its registry does not say whether the tag still names this digest";
   const image = source.replace(/@.*$/, "");

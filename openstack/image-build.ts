@@ -22,7 +22,7 @@ const UNFINISHED_KEY = "triplewide_unfinished";
 const KEPT = /^(hw_|os_(?!hash_|hidden$|glance_)|img_|architecture$)/;
 
 /** Name of all that is made for an image's sake. No cluster can have it, nor any of its parts: their names have no dot. */
-export const buildName = (clusterName: string): string => `${clusterName}.image`;
+const buildName = (clusterName: string): string => `${clusterName}.image`;
 
 /** How long is waited, and how often is asked. */
 export interface ImageLimits {

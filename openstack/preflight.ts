@@ -21,7 +21,7 @@ import { checkSources } from "./sources.ts";
 import { checkBootVolume, checkVolumes } from "./volumes.ts";
 import { checkZones } from "./zones.ts";
 
-export { PreflightError, type PreflightProblem } from "./findings.ts";
+export { PreflightError } from "./findings.ts";
 
 /**
  * What is looked at before anything is created. The engine would find most of this too, one thing at a time and after

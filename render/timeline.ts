@@ -10,7 +10,7 @@ const STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5";
 const STARTED = "39f53479d3a045ac8e11786248231fbf";
 
 /** Files that a machine's own check makes when it first passes; `--cluster` is the one that also asks for the group's gates. */
-export const READY_MARKS = "/run/triplewide-ready";
+const READY_MARKS = "/run/triplewide-ready";
 
 /** Shell script that prints a machine's records of this boot. Needs root. */
 export const RECORDS_SCRIPT = `set -u

@@ -7,7 +7,7 @@ import type { RenderedContent, RenderedService } from "../content.ts";
 export const CONF = "/etc/triplewide";
 const STATE = "/var/lib/triplewide";
 /** Where the data volume is mounted. */
-export const DATA_MOUNT = `${STATE}/data`;
+const DATA_MOUNT = `${STATE}/data`;
 
 /** Name of a service's systemd unit, without its suffix. */
 export const unitName = (service: string): string => `triplewide-${service}`;
@@ -60,7 +60,7 @@ export function volumeBelow(machine: Machine, dir: Directory): string | undefine
 }
 
 /** Whether a directory lies on the machine's data volume. */
-export function onVolume(machine: Machine, dir: Directory): boolean {
+function onVolume(machine: Machine, dir: Directory): boolean {
   return dir.lasts === "data" && machine.volumeGb !== undefined && !fromElsewhere(machine, dir);
 }
 

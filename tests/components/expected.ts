@@ -12,7 +12,7 @@ import { IMAGE_ID, type Registration, SECRET_MARK } from "./monitor.ts";
  */
 
 /** Stands for what other tests compare: user data, and the hash of what a machine is made from. */
-export const ELSEWHERE = "(compared elsewhere)";
+const ELSEWHERE = "(compared elsewhere)";
 
 const VERSIONS = pinnedVersions(ROOT);
 /** Id that the mocks give to a resource. */

@@ -222,7 +222,7 @@ export function historyServer(ctx: WiredContext, machine: Machine): Service {
 }
 
 /** Where the tarball that executors fetch lies in the client image. */
-export const EXECUTOR_TARBALL_DIR = "/opt/spark-dist";
+const EXECUTOR_TARBALL_DIR = "/opt/spark-dist";
 
 /** Name of the tarball that holds Spark for executors, made from the same files as the image. */
 export const EXECUTOR_TARBALL = `spark-${SPARK_VERSION}.tgz`;

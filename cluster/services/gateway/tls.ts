@@ -11,7 +11,7 @@ import { gatewayOrigin, PUBLIC_PORTS, shownAddress, typedNames } from "./entranc
 /** How the gateway is encrypted: who issues its certificates, and for which names. */
 
 /** Where certificates come from that need no one to ask for them. */
-export const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
+const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
 
 const ownAuthority = (c: Config, own: string): Value => gatewayAuthority(c.clusterName, typedNames(c, own));
 

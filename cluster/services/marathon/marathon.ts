@@ -125,7 +125,7 @@ interface WorkerSize {
  * where Mesos by itself would take what is there: the config's, else those of a flavor whose size the config tells, else as
  * much as one executor needs.
  */
-export function workerSize({ config: c, architecture }: Context): WorkerSize {
+function workerSize({ config: c, architecture }: Context): WorkerSize {
   const agent = agentSize(c, architecture);
   const cores = agent.cores ?? c.executorCores ?? 1;
   const cpus = agent.cores === undefined ? 0.5 : Math.max(0.1, cores - MASTER.cpus);

@@ -12,7 +12,7 @@ export const PRINCIPALS = {
 export const userPrincipal = (user: string): string => `user.${user}`;
 
 /** Names of secrets in Mesos' name that are no principal's. */
-export const OTHER_LOGINS = ["agent-http"] as const;
+const OTHER_LOGINS = ["agent-http"] as const;
 
 /** User of the machines that Spark's tasks, and those of Marathon, run as. */
 export const SPARK_TASK_USER = "spark";

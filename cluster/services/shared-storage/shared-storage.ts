@@ -6,7 +6,7 @@ import { CONNECTION } from "../prometheus/targets.ts";
 import { SPARK_UID } from "../spark/spark.ts";
 
 /** NFS' own port; version 4 needs no other. */
-export const NFS_PORT = 2049;
+const NFS_PORT = 2049;
 
 const CONF = "/etc/triplewide/ganesha.conf";
 
