@@ -417,8 +417,27 @@ def pip_magic(shell: Any) -> Callable[[str], None]:
     return pip
 
 
+def sql_magic(shell: Any) -> Callable[..., Any]:
+    from IPython.core.magic import no_var_expand
+
+    # IPython would put a frame's text in place of its name.
+    @no_var_expand
+    def sql(line: str, cell: Optional[str] = None) -> Any:
+        """SQL: `%sql SELECT …`, or `%%sql [name] [--rows n]` as the first line of a cell with SQL below it.
+
+        `{df}` is a frame of the notebook and `:value` a value of it. `name` becomes the frame of the result.
+        """
+        # It imports PySpark, which a kernel does beside its start.
+        from triplewide_sql import sql as run
+
+        return run(shell, line, cell)
+
+    return sql
+
+
 def load_ipython_extension(shell: Any) -> None:
     shell.register_magic_function(pip_magic(shell), magic_kind="line", magic_name="pip")
+    shell.register_magic_function(sql_magic(shell), magic_kind="line_cell", magic_name="sql")
     CellWatcher(shell)
     # scikit-learn hands Python's filters of warnings to its workers (with joblib-spark, executors), and these have no IPython.
     warnings.filters[:] = [entry for entry in warnings.filters if not entry[2].__module__.startswith("IPython.")]

@@ -181,6 +181,8 @@ def advice_on_sessions(text: str) -> Optional[str]:
         return 'spark.stop(), then spark = SparkSession.builder.config("spark.python.profile", "true").getOrCreate(): it is decided when a session starts'
     if "BarrierJobRunWithDynamicAllocation" in text:
         return 'spark.stop(), then spark = SparkSession.builder.config("spark.dynamicAllocation.enabled", "false").getOrCreate()'
+    if re.search(r"table or view `_pyspark_\w+` cannot be found", text):
+        return 'a view does not keep a frame that SQL has by {its name}: df.createOrReplaceTempView("a_name") first, then the view of FROM a_name'
     if "Cannot run multiple SparkContexts at once" in text:
         return "the session that is there has one: sc = SparkContext.getOrCreate(). Another one with settings of its own: spark.stop() first"
     if "Cannot call methods on a stopped SparkContext" in text:

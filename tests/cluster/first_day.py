@@ -294,6 +294,28 @@ def table_by_sql():
 
 
 @step
+def cells_of_sql():
+    """%%sql: several statements, a frame and values of the notebook, and a table of what comes out; %sql in one line."""
+    shell = get_ipython()  # noqa: F821
+    shell.user_ns.update(numbers=spark.range(5), least=2, word="a;b <i>")
+    cell = """-- Statements end with a semicolon; here is one in a comment.
+        CREATE OR REPLACE TEMP VIEW words AS SELECT 'k;' AS k;
+        SELECT id, :word AS word, k, '{"a": ":no"}' AS json, NULL AS nothing FROM {numbers}, words WHERE id >= :least ORDER BY id;
+        -- The end.
+    """
+    shell.run_cell_magic("sql", "found --rows 2", cell)
+    shown = shell.user_ns["found"]._repr_mimebundle_()
+    line = shell.run_line_magic("sql", "SELECT sum(id) AS total FROM {numbers}")
+    failed = []
+    for line_of_cell, text in (("", "SELECT raise_error('shown')"), ("SELECT 1", "FROM x"), ("", "-- nothing")):
+        try:
+            shell.run_cell_magic("sql", line_of_cell, text)
+        except Exception as error:
+            failed.append(type(error).__name__)
+    return [shown["text/plain"], shown["text/html"].count("&lt;i&gt;"), shell.user_ns["found"].count(), line.first()[0], failed]
+
+
+@step
 def table_by_frame():
     spark.range(5).write.mode("overwrite").saveAsTable("by_frame")
     spark.range(5).write.mode("append").saveAsTable("by_frame")

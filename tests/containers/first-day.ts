@@ -47,6 +47,18 @@ const FIRST_DAY = {
   formats: [10, 10, 10, 10],
   other_alphabets: "ü😀",
   table_by_sql: [1, 1],
+  cells_of_sql: [
+    [
+      "id  word     k   json          nothing",
+      '2   a;b <i>  k;  {"a": ":no"}  NULL',
+      '3   a;b <i>  k;  {"a": ":no"}  NULL',
+      "the first 2 rows",
+    ].join("\n"),
+    2,
+    3,
+    10,
+    ["Py4JJavaError", "UsageError", "UsageError"],
+  ],
   table_by_frame: 10,
   broadcast_of_arrays_and_frames: [100, 103, 106],
   checkpoint: 10,

@@ -46,6 +46,10 @@ test.each([
     "[LOCATION_ALREADY_EXISTS] Cannot name the managed table as `t`, as its associated location 'hdfs://cluster/user/spark/warehouse/t' already exists.",
     "!hdfs dfs -rm -r /user/spark/warehouse/t",
   ],
+  [
+    "[TABLE_OR_VIEW_NOT_FOUND] The table or view `_pyspark_d9c63a7d` cannot be found.",
+    'df.createOrReplaceTempView("a_name") first',
+  ],
   ["java.io.IOException: Incomplete HDFS URI, no host: hdfs:///x.csv", "datanodeCount"],
   ["java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found", "s3Endpoint"],
   [
