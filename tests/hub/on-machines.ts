@@ -172,7 +172,7 @@ except Exception as error:
     expect(await run("bob", 'import os\nprint(os.access("/home/spark/work/users/alice", os.R_OK))')).toBe("False\n");
     expect(
       await at("client").out(`stat -c '%a %u %g' /var/lib/triplewide/hub-guard${SHARED_FOLDER}/users{,/alice}`),
-    ).toBe("711 0 0\n770 2001 1000");
+    ).toBe("711 0 0\n1770 2001 1000");
   });
 
   test("a user reaches no other's server or driver, nothing of the client but the hub, and no metadata", async () => {
