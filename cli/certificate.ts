@@ -14,7 +14,7 @@ interface Options extends ConfigOptions {
   env: string;
 }
 
-/** Of the cluster on this machine's Docker. */
+/** The certificate of the cluster on this machine's Docker. */
 async function here({ config }: Cluster, certificate: Value, env: string): Promise<string> {
   const { project } = await localCluster(config, env);
   return fill(certificate, ({ name }) => {

@@ -25,7 +25,7 @@ interface Options extends ConfigOptions {
 /** Where gRPC reads whom it trusts. */
 const GRPC_ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH";
 
-/** Packages that a client shares data with the cluster by: other versions than its may read it otherwise. */
+/** Packages through which a client exchanges data with the cluster: versions other than the cluster's may read it differently. */
 const SHARED_PACKAGES = ["pandas", "pyarrow", "numpy"];
 
 /**
@@ -74,7 +74,7 @@ async function onThisDocker(cluster: Cluster, options: Options): Promise<void> {
 const notThere = (env: string): UserError =>
   new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
 
-/** Through the gateway, which people reach without a tunnel. */
+/** Shows how to connect through the gateway, which people reach without a tunnel. */
 async function byGateway(cluster: Cluster, options: Options): Promise<void> {
   const { env } = options;
   const remote = await stackOutput(env, "sparkRemote");
@@ -82,7 +82,7 @@ async function byGateway(cluster: Cluster, options: Options): Promise<void> {
   show(remote, certificateOf(cluster, options));
 }
 
-/** Through the bastion, until the person or the connection ends it. */
+/** Connects through the bastion, until the person or the connection ends it. */
 async function byTunnel(cluster: Cluster, { env, port }: Options): Promise<void> {
   const server = connectServer(cluster);
   const machine = cluster.machines.find(({ address }) => address === server?.address);

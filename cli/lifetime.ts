@@ -2,12 +2,12 @@ import { type Lifetime, lifetimeOf, NOTICE_FILES, type Notice, readNotice } from
 import type { Cluster, Service } from "../cluster/types.ts";
 import { UserError } from "../lib/errors.ts";
 
-/** A cluster that is there, and what its end takes. */
+/** A cluster that exists, and how it is ended. */
 export interface Endable {
   cluster: Pick<Cluster, "name" | "config" | "services">;
   /** When an `up` last ran that was not `triplewide scale`'s own. */
   lastUp: () => Promise<Date>;
-  /** Whether `end` was cut off, or failed, since then: who could be told has been. @default it never is */
+  /** Whether `end` was interrupted, or failed, since then. It then runs again without another warning. @default it never is */
   endBegan?: () => Promise<boolean>;
   /** Runs a command as root in a service's container. */
   asRoot: (service: Service, command: readonly string[]) => Promise<{ code: number; output: string }>;
@@ -48,7 +48,7 @@ export async function applyLifetime(
     }),
   );
   const lastUp = await site.lastUp();
-  // One of before that `up` may be left where it could not be taken down.
+  // A notice of an earlier `up` may still be there, where it could not be removed.
   const given = shown.find((notice) => notice?.lastUp === lastUp.toISOString());
   const begun = (await site.endBegan?.()) ?? false;
   const life: Lifetime = begun

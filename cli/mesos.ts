@@ -75,7 +75,7 @@ export function mesos(): Command {
         "another source, for libmesosSource: has a driver with its libmesos log in and run a task (default: its own)",
       )
       .action(async (value: string, { as, json, with: libmesos }: PairOptions) => {
-        // Of a pair, the first one is master and agent.
+        // With `--with`, the first source is for master and agent.
         const parts = partsOf(libmesos !== undefined && as === "both" ? "mesosSource" : as);
         show(await checked(value, parts, libmesos), json);
       }),
@@ -144,7 +144,7 @@ export async function useFirst(sources: readonly string[], environment: string):
       if (problems.length === 0) return;
       wrong.push(...problems.map(({ what, fix }) => `${source}: ${what}. Fix: ${fix}.`));
     } catch (error) {
-      // A source that cannot be had may be followed by one that can; what is wrong with the command line stays wrong.
+      // Another source may still do. A wrong command line is wrong for all of them.
       if (!(error instanceof UserError) || error instanceof UsageError) throw error;
       wrong.push(error.message);
     }

@@ -74,11 +74,11 @@ interface Stack {
 const readState = async ({ folder, flags }: Stack): Promise<Checkpoint> =>
   JSON.parse(await pulumi(folder, ["stack", "export", ...flags], "read"));
 
-/** Ids of what the state has, in the cloud's words. */
+/** Ids that the resources in the state have in the cloud. */
 const idsIn = ({ deployment }: Checkpoint): ReadonlySet<string> =>
   new Set((deployment.resources ?? []).flatMap(({ id }) => (id === undefined ? [] : [id])));
 
-/** Puts into the state what the cloud has of the creations that the state says had begun. */
+/** Puts into the state those resources that the cloud has and whose creation the state lists as begun. */
 async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoint): Promise<void> {
   const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");
   const found = await findPending(
@@ -102,8 +102,8 @@ async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoi
 }
 
 /**
- * Takes into the stack what its next update would make and the cloud has already: answers to creations got lost. In rounds, for what
- * stands on it is known only then.
+ * Adopts resources that the next update would make and that the cloud has already, because the answer to their creation got lost. In
+ * rounds: a resource that depends on an adopted one can be looked for only after that.
  */
 async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
   for (let first = true; ; first = false) {
@@ -122,7 +122,7 @@ async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
   }
 }
 
-/** Removes what was made twice of what the stack has: nothing uses it, and no other update would take it in. */
+/** Removes duplicates of the stack's resources. Nothing uses them, and no later update would adopt them. */
 async function removeTwins(stack: Stack, cloud: Cloud): Promise<void> {
   const state = await readState(stack);
   for (const twin of await findTwins(cloud, state.deployment.resources ?? [], idsIn(state))) {
@@ -155,7 +155,7 @@ async function built(cloud: Cloud, ids: readonly string[]): Promise<void> {
   }
 }
 
-/** By way of a file that nobody else may read: secrets in it are encrypted, but names and addresses are not. */
+/** Imports a state from a file that only this user may read: secrets in it are encrypted, but names and addresses are not. */
 async function importState(project: string, stack: readonly string[], checkpoint: Checkpoint): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "triplewide-recover-"));
   try {

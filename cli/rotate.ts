@@ -54,7 +54,10 @@ export function rotate(): Command {
     });
 }
 
-/** The machine that alone has secrets, and so is replaced in its turn; `undefined` where several have them: then every server goes. */
+/**
+ * The machine that alone has these secrets, and so is replaced like any other. `undefined` where several machines have them: then every
+ * server is removed first.
+ */
 function oneMachineWith(cluster: Cluster, names: readonly string[]): string | undefined {
   const [first, ...others] = new Set(names.flatMap((name) => machinesWith(cluster, name)));
   return others.length > 0 ? undefined : first;
@@ -78,7 +81,7 @@ async function rotateStack(
     return;
   }
   await refuseOtherChanges(environment, cluster, "secrets");
-  // Half of the machines with the old secret and half with the new one would not know each other, and an update waits for each.
+  // Machines with the old secret and machines with the new one do not accept each other, and an update waits for each machine.
   if (alone === undefined) await update(environment, "destroy", SERVERS_ALONE);
   const anew = names.flatMap((one) => ["--replace", secretUrn(cluster.name, one)]);
   await update(environment, "up", anew);

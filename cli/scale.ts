@@ -42,7 +42,7 @@ import { localCluster } from "./local.ts";
 import { endBeganIn, historyOfStack, lastUpIn, machinesOfStack, OWN_MESSAGE } from "./stack.ts";
 import { refreshMachines, refuseOtherChanges, SERVERS_ALONE, update } from "./update.ts";
 
-/** A cluster that is there, and what scaling it takes. */
+/** A cluster that exists, and how its agents are removed, given back and made. */
 export interface Site {
   /** With the agents that there are. */
   cluster: Cluster;
@@ -58,7 +58,7 @@ export interface Site {
    * @default none
    */
   broken?: ReadonlyMap<string, string>;
-  /** Throws where `apply` would change more than agents. It is asked before any agent is troubled. @default it never would */
+  /** Throws where `apply` would change more than agents. Called before an agent is changed. @default it never would */
   refuse?: (agents: number) => Promise<void>;
   /** Makes the cluster have so many agents. */
   apply: (agents: number) => Promise<void>;
@@ -101,14 +101,14 @@ export async function scaleSite(
   try {
     const begun = going.length > 0 ? await site.sendAway(going) : [];
     if (begun.length > 0) {
-      // What began a moment ago begins again; nothing else is lost, and the agents are of use to what wants them.
+      // What has just begun on them may end, and then begins again elsewhere. Nothing else is lost: the agents take work again.
       await site.giveBack(going);
       report(`Something began on ${namesOf(begun)} in this moment: nothing was removed.`);
       return;
     }
     await site.apply(agents);
   } catch (error) {
-    // What is still there is to be of use again; what is not cannot be asked.
+    // Agents that are still there take work again. Those that are gone do not answer.
     if (going.length > 0) await site.giveBack(going).catch(() => {});
     throw error;
   }
@@ -245,7 +245,7 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSi
   };
 }
 
-/** What is wrong with an agent that the cloud has not, or only in name. */
+/** What is wrong with an agent that has no server, or one in ERROR. */
 function brokenAgent(name: string, there: ExistingMachine | undefined): [string, string][] {
   if (there?.serverId === undefined) return [[name, "is not there: the cloud has no server of that name"]];
   return there.status === "ERROR" ? [[name, `is broken: ${there.fault ?? "the cloud says ERROR"}`]] : [];
@@ -254,7 +254,7 @@ function brokenAgent(name: string, there: ExistingMachine | undefined): [string,
 /** A cluster of a stack on OpenStack. */
 async function stackSite({ config, environment }: SiteRequest): Promise<WholeSite> {
   const there = await Cloud.with({ folder: projectFolder() }, (cloud) => existingMachines(cloud, config.clusterName));
-  // Of a cluster that was ended ports are left.
+  // A cluster that was ended has ports, but no servers.
   if (agentsAmong(config, there.keys()) === 0 || [...there.values()].every(({ serverId }) => serverId === undefined)) {
     throw new NotThere(`the cloud has no agents of "${config.clusterName}". Fix: pulumi up --stack ${environment}`);
   }

@@ -46,8 +46,8 @@ export interface StackUpdate {
 }
 
 /**
- * When the last update in a stack's history ended that `triplewide scale` did not run; where it ran all of them, when the first of those
- * began, which is later. `undefined` where there is no update.
+ * When the last update ended that `triplewide scale` did not run. Where it ran all updates in the history, when the oldest of these began,
+ * which is later than that. `undefined` where there is no update.
  */
 export function lastUpIn(history: readonly StackUpdate[]): Date | undefined {
   const updates = history.filter(({ kind }) => kind === "update");

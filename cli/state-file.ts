@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { pulumi } from "./pulumi.ts";
 
 /**
- * Takes away what keeps Pulumi from reading a stack's state in a folder. Beside each file it keeps another with that one's attributes,
- * which it empties before it writes it: killed in between, it says only "EOF" from then on. The state itself is complete.
+ * Removes files that keep Pulumi from reading a stack's state in a folder. Beside each file Pulumi keeps another one with the file's
+ * attributes, and empties that before it writes it. A Pulumi that was killed in between leaves it empty: every later command then only says
+ * "EOF". The state itself is complete.
  *
  * @param folder Folder of the Pulumi project.
  * @returns Names of the files that were removed; none where the state is not in a folder.

@@ -34,8 +34,8 @@ export async function update(
 }
 
 /**
- * Reads what the cloud has of some machines into a stack: an update makes only what the stack knows to be gone. The rest of what
- * differs is left to who looks at it.
+ * Refreshes some machines in a stack from the cloud: an update makes only those anew that the state says are gone. Other differences are
+ * left for people to look at.
  *
  * @param machines Their names.
  * @throws UserError where there is no Pulumi CLI, or it fails.
@@ -57,7 +57,7 @@ interface Step {
 }
 
 /**
- * What of a preview is no creation and no removal of a machine of ours that scaling is about. Nobody has looked at it.
+ * The changes of a preview other than creation and removal of the machines to be scaled. Nobody has looked at them.
  *
  * @param broken Names of agents that may be made anew as well.
  */
@@ -78,7 +78,7 @@ export function otherChanges(
 }
 
 /**
- * Sees to it that an update changes nothing that nobody has looked at.
+ * Refuses an update that would change what nobody has looked at.
  *
  * @param what What the update is about, in words: more than agents.
  * @param broken Names of agents that may be made anew as well.

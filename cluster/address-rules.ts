@@ -53,7 +53,7 @@ function dockerBridge(c: Config, refuse: Refuse): void {
   const hostOf = (address: string | undefined): string =>
     /^(?:[a-z+]+:\/\/)?(?:[^@/]*@)?([^:/#?]+)/.exec(address ?? "")?.[1] ?? "";
   const named: [ConfigKey, readonly string[]][] = [
-    // One in which the bridge is a part names more than it means.
+    // A network that contains the bridge's is meant for more than the bridge, so it is allowed.
     ["egressCidrs", c.egressCidrs.filter((cidr) => !new Address4(c.dockerCidr).isInSubnet(new Address4(cidr)))],
     ["dnsServers", c.dnsServers],
     ["existingNamenodes", c.existingNamenodes],

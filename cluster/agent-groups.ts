@@ -26,7 +26,7 @@ export function configOfAgents(c: Config, name: string | undefined): Config {
     ...c,
     agentCount: group.count,
     agentFlavor: group.flavor ?? c.agentFlavor,
-    // Another flavor, another size: the others' numbers say nothing of it.
+    // A group with a flavor of its own does not take over the other agents' size.
     agentCpus: group.cpus ?? (group.flavor === undefined ? c.agentCpus : undefined),
     agentMemoryMiB: group.memoryMiB ?? (group.flavor === undefined ? c.agentMemoryMiB : undefined),
     mesosAttributes: { ...c.mesosAttributes, ...group.attributes, [GROUP_ATTRIBUTE]: name },

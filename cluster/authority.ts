@@ -22,7 +22,7 @@ const authorityOf = (seed: string, clusterName: string): Owner => ({
 /** Domain of the machines' names in certificates, of which no other cluster has any. No DNS knows it (ICANN keeps `internal` free). */
 const domainOf = (clusterName: string): string => `${clusterName}.internal`;
 
-/** Good for the cluster's own network and domain, and for nobody who is elsewhere. */
+/** The authority's certificate: it can vouch for the cluster's own network and domain, and for nothing else. */
 const authorityPem = (seed: string, clusterName: string, networkCidr: string): string =>
   authorityCertificate(authorityOf(seed, clusterName), [networkCidr, domainOf(clusterName)], 0);
 
@@ -58,8 +58,8 @@ const issuerPem = (seed: string, clusterName: string, issuer: string, permitted:
   );
 
 /**
- * An authority of its own for a service that issues certificates itself, while it runs: to those whose addresses no plan knows. It is
- * good for nobody who is elsewhere.
+ * An authority for a service that issues certificates itself, to clients whose addresses are not known in advance. It can vouch for the
+ * permitted addresses, and for nothing else.
  *
  * @param issuer Name of what it vouches for, such as `drivers`.
  * @param permitted The address or the network of those whom it may vouch for.
@@ -73,7 +73,7 @@ export const issuerOf = (
   key: derivedAs({ kind: "key", name: issuer }, keyPem, SEED, "issuer", issuer),
 });
 
-/** By what a service is known to others. */
+/** Certificate and key by which a service identifies itself. */
 export interface Identity {
   /** Certificate, in PEM, for the address of its machine and for `<machine>.<cluster>.internal`. */
   certificate: Value;
@@ -82,7 +82,8 @@ export interface Identity {
 }
 
 /**
- * By what a service of a machine is known to whoever trusts `serviceAuthority`. Every service of every machine has a key of its own.
+ * Certificate and key of a service of a machine, for whoever trusts `serviceAuthority`. Every service of every machine has a key of its
+ * own.
  *
  * @param service Name of the service, or of those that share a key.
  * @param uses What it is in connections: `client` where it shows the certificate to servers as well.

@@ -52,8 +52,8 @@ export function withoutPrice(c: Config, machines: readonly Machine[]): string[] 
 }
 
 /**
- * What the cluster costs, for a page that must not change with the number of agents: what stays, and each machine of
- * those that come and go. Empty where a price lacks.
+ * What the cluster costs, for a page that must not change with the number of agents: what the lasting machines cost, and each agent. Empty
+ * where a price is missing.
  */
 export function costInWords(c: Config, machines: readonly Machine[]): string {
   const [lasting, others] = [true, false].map((wanted) =>

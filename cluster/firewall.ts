@@ -39,7 +39,7 @@ export function firewall(c: Config, machines: readonly Machine[], services: read
         const what = `${service.name} ${port.name}`;
         add({ group, what, protocol: "tcp", first: port.port, last: port.last ?? port.port, fromGroup });
       }
-      // Where people come through no machine, they come themselves.
+      // Without a jump host, people connect from their own addresses.
       const people = jumpHost === undefined && port.link !== undefined && !isBehindGateway(c, port) ? c.adminCidrs : [];
       for (const fromCidr of [...(port.fromCidrs ?? []), ...people]) {
         const what = `${service.name} ${port.name}`;
@@ -75,7 +75,7 @@ export function egressOf(
   c: Pick<Config, "egressCidrs" | "networkCidr" | "dnsServers" | "ntpServers" | "httpProxy">,
 ): Egress[] {
   if (c.egressCidrs.length === 0) return [{ ethertype: "IPv4" }, { ethertype: "IPv6" }];
-  // What the config names by an address; who names a host says its network himself.
+  // Only hosts that the config gives as addresses. For a host name, `egressCidrs` must have its network.
   const proxy = c.httpProxy === undefined ? [] : [new URL(c.httpProxy).hostname];
   const named = [...c.dnsServers, ...c.ntpServers, ...proxy].filter(
     (host) => /^[\d.]+$/.test(host) && Address4.isValid(host),

@@ -55,8 +55,8 @@ export interface GroupRecord {
   /** Machines that are replaced at the same time. */
   batch: (c: Config) => number;
   /**
-   * Whether the others must all be healthy before one more is replaced. Agents come and go: nothing is lost with one that is
-   * ill already.
+   * Whether all others must be healthy before one more is replaced. Not so for agents: they keep no state, so replacing one while another
+   * is unhealthy loses nothing.
    */
   replacedOnlyWhenHealthy: boolean;
   /** Whether its machines stay as long as the cluster does, so that others may know them by name. */

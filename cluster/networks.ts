@@ -5,7 +5,7 @@ import type { Refuse } from "./architectures/record.ts";
 
 /** Networks outside of the cluster that may connect to it. */
 
-/** More is not where people of one cluster are, but a good part of the internet, in however many pieces. */
+/** Most addresses that networks of people may have together, in however many pieces: more is a good part of the internet. */
 const MOST_ADDRESSES = 4 * 2 ** 24;
 
 /** How many addresses there are in networks that may overlap. */

@@ -34,12 +34,12 @@ export const packageFiles = (c: Config): File[] => [
   ...trustedFiles(c),
 ];
 
-/** What `trusting` reads. */
+/** File of the authorities that `trusting` reads. */
 export const trustedFiles = (c: Config): File[] =>
   c.trustedCertificates.length === 0 ? [] : [textFile(TRUSTED, c.trustedCertificates.map((one) => pem(one)).join(""))];
 
 /**
- * A command of the client, by which those whom the config trusts are trusted before it starts.
+ * A command of the client that first makes its programs trust the authorities of the config.
  *
  * @param folder Where what programs read for that is put.
  */

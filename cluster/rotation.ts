@@ -8,7 +8,7 @@ import { secretsFor } from "./values.ts";
 /** The key pair by which people, and updates, log in to machines: Nova's, where the stack made it. */
 const KEY_PAIR = "ssh-key-pair";
 
-/** What of a stack can be replaced beside the secrets of its services: every machine is known by it, or knows somebody by it. */
+/** Secrets of a stack that belong to no service: all machines' host keys, and the key pair for SSH. */
 export const machineSecrets = ({ keyPair }: Pick<Config, "keyPair">): string[] => [
   SECRET_NAMES.hostKeys,
   ...(keyPair === undefined ? [KEY_PAIR] : []),
@@ -61,7 +61,7 @@ const NOTES: readonly (readonly [name: string | RegExp, note: string])[] = [
   [/^hub-password-/, "the user's chosen password is void, and the new first one is asked for: triplewide users"],
 ];
 
-/** What people notice of another value of a secret that was made; `undefined` for one that nobody has thought of. */
+/** What people notice of another value of a secret that was made; `undefined` for a secret that has no note. */
 export const rotationNote = (name: string): string | undefined =>
   NOTES.find(([of]) => (typeof of === "string" ? of === name : of.test(name)))?.[1];
 

@@ -22,7 +22,10 @@ import { usesShare } from "./shared-storage.ts";
 import { refusedProperty } from "./spark-properties.ts";
 import { teamRules } from "./team-rules.ts";
 
-/** What a cluster comes up with must hold that day; who looks at one, or removes it, does not ask. */
+/**
+ * Problems that depend on the date, such as a certificate that has expired. Checked before a cluster comes up, and not by commands that
+ * look at one or remove it.
+ */
 export function problemsOfToday(c: Config, { script }: Pick<Checkout, "script">): Problem[] {
   const problems: Problem[] = [];
   certificateOfToday(c, script, (key, rule, fix, value = c[key]) => void problems.push({ key, value, rule, fix }));

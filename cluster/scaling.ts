@@ -49,7 +49,10 @@ export function agentsAtUp(c: Config, machines: Iterable<string>): number {
 /** What an agent does: why it must stay, or for how many minutes nothing has run on it; or what is wrong with it, so that it does nothing. */
 export type AgentUse = { stays: string } | { idleMinutes: number } | { broken: string };
 
-/** Why an agent stays on which nothing runs. Nobody knows whose files they are. Those of sessions that rest are made again when those go on. */
+/**
+ * Why an agent stays on which nothing runs: nobody knows which job its shuffle files belong to. Files of sessions that are idle do not
+ * count: these make them again when they go on.
+ */
 export const SHUFFLES_STAY = "it has shuffle files, and jobs run that may read them";
 
 /** What the masters say of the cluster. */

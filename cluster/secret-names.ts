@@ -1,39 +1,39 @@
 /** Names of the cluster's secrets. Those that the config gives have theirs in `config/secrets.ts`. */
 
 export const SECRET_NAMES = {
-  /** All keys and certificates of the cluster's own authority are made of it. */
+  /** Seed of the keys and certificates that the cluster's own authority issues (`authority.ts`). */
   serviceAuthority: "service-authority",
-  /** The authority of the gateway's certificate is made of it. */
+  /** Seed of the authority that issues the gateway's certificate (`services/gateway/authority.ts`). */
   gatewayAuthority: "gateway-authority",
-  /** By which people log in at the gateway. */
+  /** Password by which people log in at the gateway. */
   gatewayPassword: "gateway-password",
-  /** Signs the gateway's logins. */
+  /** Key that the cookies of the gateway's logins are signed with. */
   gatewaySession: "gateway-session",
-  /** By which people, and programs, log in to JupyterLab. */
+  /** Token of JupyterLab, for people and for the gateway. */
   jupyterToken: "jupyter-token",
-  /** By which clients of Spark Connect log in. */
+  /** Token of Spark Connect's clients. */
   connectToken: "spark-connect-token",
-  /** What Spark's processes prove to each other that they know. */
+  /** Shared secret of all of Spark's processes (`spark.authenticate.secret`). */
   spark: "spark-auth",
-  /** Marathon's HTTP interface. */
+  /** Password of Marathon's HTTP interface. */
   marathon: "marathon-http",
-  /** The HTTP interface of Mesos' agents. */
+  /** Password of the HTTP interface of Mesos' agents. */
   mesosAgentHttp: "mesos-agent-http",
-  /** ZooKeeper's own superuser. */
+  /** Password of ZooKeeper's superuser. */
   zookeeperSuper: "zookeeper-super",
-  /** By which machines pull from the cluster's own registry. */
+  /** Password by which machines pull from the cluster's own registry. */
   registryPull: "registry",
-  /** By which `pulumi up` pushes to the cluster's own registry. */
+  /** Password by which `pulumi up` pushes to the cluster's own registry. */
   registryPush: "registry-push",
-  /** All SSH host keys are made of it. */
+  /** Seed of the machines' SSH host keys (`host-keys.ts`). */
   hostKeys: "ssh-host-keys",
 } as const;
 
-/** By which a principal logs in to Mesos. */
+/** Name of the secret by which a principal logs in to Mesos. */
 export const mesosSecret = (principal: string): string => `mesos-${principal}`;
 
-/** By which the owner of a part of ZooKeeper's tree logs in. */
+/** Name of the secret by which the owner of a znode logs in to ZooKeeper. */
 export const zookeeperSecret = (owner: string): string => `zookeeper-${owner}`;
 
-/** By which a user of the hub logs in first. */
+/** Name of the secret that is the first password of a user of the hub. */
 export const firstPassword = (user: string): string => `hub-password-${user}`;

@@ -26,7 +26,7 @@ export function writeGuard(ctx: Context): Record<string, Value> {
   };
 }
 
-/** What `sparkConf` says about the guard: it knows better. */
+/** Properties of the guard in `sparkConf`: they win over the cluster's. */
 function ownProperties({ config }: Context): Record<string, string> {
   return Object.fromEntries(
     Object.entries(config.sparkConf).filter(

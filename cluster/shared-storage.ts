@@ -42,8 +42,8 @@ export const sharedFolder = (c: Keys): Directory[] =>
     : [];
 
 /**
- * Folders of the hub's users in it. It is a volume of its own because whose `/home/spark/work` is, could put a link in its place, and
- * Docker would follow that.
+ * Folders of the hub's users in it. It is a volume of its own: the owner of `/home/spark/work` could put a link in its place, and Docker
+ * would follow that.
  */
 export const usersFolder = {
   path: `${SHARED_FOLDER}/users`,

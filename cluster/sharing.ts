@@ -43,7 +43,7 @@ export function fairShare(
   executorCores = 1,
 ): string[] | undefined {
   if (c.coresMax !== undefined) return undefined;
-  // A part of what there may be: a job that may only take its part of few agents would never have more of them come.
+  // A part of the most cores that there may be: a job that may only have its part of the present agents would never make more of them come.
   const most = agentRange(c)?.max;
   const agents = most === undefined ? "" : `/${totalAgents({ ...c, agentCount: most })}`;
   return [FAIR_SHARE, kind, `${executorCores}${agents}`, ...at];

@@ -21,7 +21,7 @@ export interface Page {
   https?: true;
 }
 
-/** The pages that people open: the client's, and the first master's, which knows or names the leading one. */
+/** The pages that people open: the client's, and the first master's. Where another master leads, the first one's page names it. */
 export function pages(cluster: Cluster): Page[] {
   const found = new Map<number, Page>();
   const shown = cluster.machines.filter(isForPeople);
@@ -52,7 +52,7 @@ export function connectServer(cluster: Cluster): Pick<Page, "address" | "port"> 
 }
 
 /**
- * What Spark Connect's clients are given: through the gateway where people come to that without a tunnel.
+ * Address that clients of Spark Connect use: the gateway's where people reach that without a tunnel, else the near end of the tunnel.
  *
  * @param publicAddress The bastion's.
  */
@@ -66,7 +66,10 @@ export const remoteOf = (
     ? encryptedRemote(gatewayOrigin(config, address, publicAddress), token)
     : sparkRemote(port, token);
 
-/** `jupyter`, `spark-ui`, `spark-master`: the service's name says enough where its page has a name of no meaning. */
+/**
+ * Name of a page among the stack's outputs, such as `jupyter`, `spark-ui` or `spark-master`. A port called `ui`, `http` or `pages` says
+ * nothing, so the service's name stands for it.
+ */
 function pageName(service: Service, port: string): string {
   return port === "ui" || port === "http" || port === "pages" ? service.name : port;
 }
@@ -122,9 +125,9 @@ export function accessSummary(cluster: Cluster, stack: string, publicAddress: st
 const pagesHost = ({ name }: Pick<Cluster, "name">): string => `${name}-pages`;
 
 /**
- * Settings for `ssh -F`: each machine by its name, the agents by their addresses, and `<cluster>-pages`, while a connection to which is
- * open every page is forwarded: it ends at the client, so that SSH encrypts all of the way to pages that are there. Only machines that
- * show the host key that the stack gave them are connected to.
+ * Settings for `ssh -F`: each machine by its name, the agents by their addresses, and `<cluster>-pages`. While a connection to the last one
+ * is open, it forwards every page. It ends at the client, so SSH encrypts the whole way to the pages there. SSH connects only to machines
+ * that show the host key that the stack gave them.
  */
 export function sshConfig(cluster: Cluster, bastionAddress: string): string {
   const c = cluster.config;

@@ -7,8 +7,8 @@ import type { Images } from "./images.ts";
 export type CloudValues = Partial<Readonly<Record<CloudValue, pulumi.Input<string>>>>;
 
 /**
- * The values that references stand for, as soon as all of them are known. Asked for once for each group, not for each machine:
- * with a thousand machines, that many waits for the same values would be what a preview takes most of its time for.
+ * The values that references stand for, as soon as all of them are known. Called once for each group, not for each machine: with a thousand
+ * machines, as many waits for the same values would take most of a preview's time.
  *
  * @param images Left out where there are none yet.
  * @throws Error where an image is referred to and there are none yet, or a value of the cloud that is not known.

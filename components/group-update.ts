@@ -184,7 +184,7 @@ export class GroupUpdate {
     const address = this.#args.machines.find((machine) => machine.name === name)?.address;
     const serverId = this.#args.operations.existing.get(name)?.serverId;
     if (!address || !serverId) throw new Error("it does not exist");
-    // Its key may be another than the one that it is to have.
+    // Its server may have an older host key, so it is known by the server's id.
     return { name, address, hostKeyAlias: serverId };
   }
 

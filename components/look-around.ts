@@ -69,7 +69,10 @@ export async function lookAround(cluster: Cluster, root: string): Promise<Found>
   }
 }
 
-/** Who only previews need not have the private key; machines that nobody can log in to would be waited for in vain. */
+/**
+ * Whether this computer has the private key of the key pair. Without it an update would wait in vain for machines that it cannot log in to.
+ * A preview only warns.
+ */
 async function checkKey(cluster: Cluster, publicKey: string): Promise<void> {
   if (publicKey === "" || process.env.TRIPLEWIDE_READINESS === "api") return;
   const found = await keyProblem(publicKey, hostKeyAlias(cluster, { name: "bastion" }));

@@ -93,7 +93,7 @@ interface Location {
 
 /** The location to mount: the one that the cloud prefers, else the first by its name, of those that are not IPv6. */
 function exportOf(locations: readonly Location[], share: string): string {
-  // In an order of our own: another one of the cloud's would replace every machine.
+  // Sorted, because the cloud may list them in another order the next time, which would replace every machine.
   const usable = locations
     .filter(({ path }) => /^[A-Za-z0-9.-]+:\/\S*$/.test(path))
     .sort((a, b) => (a.path < b.path ? -1 : 1));

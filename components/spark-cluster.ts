@@ -98,7 +98,7 @@ export interface SparkClusterArgs {
   secrets?: Partial<Record<SecretKey, pulumi.Input<string>>>;
 }
 
-/** Seconds for which others may keep what the record says: a stack that is made anew has another address. */
+/** Time to live of the DNS record, in seconds. Short, because a stack that is made anew has another address. */
 const RECORD_SECONDS = 300;
 
 /**
@@ -198,7 +198,7 @@ export class SparkCluster extends pulumi.ComponentResource {
     // Outputs.
     this.masterUrl = pulumi.output(cluster.spark.master);
     this.bastionAddress = bastion?.address ?? pulumi.output("");
-    // Asked for where it is part of them alone: a preview of a new stack shows the others already.
+    // Only read where pages open at the public address, so that a preview of a new stack can show all other pages.
     const address = isPublic(cluster.config) ? this.bastionAddress : pulumi.output("");
     this.uis = address.apply((at) => Object.fromEntries(pages(cluster).map((p) => [p.name, pageUrl(cluster, p, at)])));
     this.jupyterUrl = this.uis.apply((uis) => `${uis.gateway ?? uis.jupyter}${jupyterBase(cluster.config)}lab`);

@@ -2,8 +2,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Operations } from "./operations.ts";
 
 /**
- * A hook for resources of which a cloud makes a second one of the same name without a word: networks, routers, security groups, volumes.
- * Where the answer to a creation got lost, the engine knows of nothing, and the next update would make it again.
+ * A hook for resources of which a cloud makes a second one of the same name without an error: networks, routers, security groups, volumes.
+ * Where the answer to a creation got lost, the engine does not know the resource, and the next update would make another one.
  *
  * @throws RunError, by which the creation fails, where the cloud has one already.
  */

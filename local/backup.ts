@@ -18,8 +18,8 @@ import { type Docker, docker, dockerLines } from "./docker.ts";
 import { find, type Project, projectFilter, restoreSecrets, secretsFile } from "./project.ts";
 
 /**
- * Backups of a cluster on this machine's Docker: every volume with data as an archive, and the secrets that its data is
- * locked with. Containers stand still while their volumes are read or written: what several keep belongs to one moment.
+ * Backups of a cluster on this machine's Docker: every volume with data as an archive, and the secrets that its data can only be read with.
+ * Containers are stopped while volumes are read or written, so that all volumes of a backup are of the same moment.
  */
 
 /** What a backup says of itself, in `backup.json`. */
@@ -85,7 +85,7 @@ export async function backup({ d, project, architecture, image, folder, say }: B
     made: new Date().toISOString(),
     volumes,
   };
-  // Last: without it there is no backup.
+  // Written last: a folder without it is no backup.
   writeFileSync(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 }
 
@@ -136,7 +136,7 @@ export async function restore({
   await stop(d, project);
   const labels = (name: string): string[] =>
     [`project=${project.name}`, `volume=${name}`].flatMap((text) => ["--label", `com.docker.compose.${text}`]);
-  // A volume that the backup does not have would be of another moment than those that it has.
+  // Volumes that the backup does not have are emptied: they are of another time than the backup's.
   for (const name of new Set([...names, ...(await dataVolumes(d, project))])) {
     const volume = `${project.name}_${name}`;
     // As Compose makes it. One that is there stays as it is, whatever its labels.
@@ -197,6 +197,6 @@ async function inContainer(
     to && child.stdout ? pipeline(child.stdout, createWriteStream(to, { mode: 0o600 })) : undefined,
   ]).then(() => undefined, messageOf);
   const [code] = (await ended) as [number | null];
-  // The container's own words say why; where it has none, a full disk, say, is why. It may end well before its last words are written.
+  // The container's own output says why it failed. Where it says nothing, the error of the pipe tells, such as a full disk.
   if (code !== 0 || cut !== undefined) throw new UserError(`docker run failed:\n${said.trim() || cut}`);
 }

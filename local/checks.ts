@@ -12,7 +12,7 @@ export function checkNode(root: string, version = process.versions.node): Check 
   return problem("Node", `${version}, and ${engines.node} is needed`, "make packages installs one for this checkout");
 }
 
-/** Has Pulumi not say that there is a newer one. */
+/** Keeps Pulumi from checking for a newer version. */
 const QUIET = { PULUMI_SKIP_UPDATE_CHECK: "true" };
 
 /** Whether Pulumi and the plugins that the packages need are here, and where states go. */

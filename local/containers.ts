@@ -40,7 +40,7 @@ export async function startContainers({ d, project, cluster, root, signal }: Run
   return (await find(d, project)).containers;
 }
 
-/** Removes what agents that went have left: a new one of that name begins with nothing. */
+/** Removes scratch volumes of agents that are gone: a new agent of the same name starts with empty ones. */
 async function removeScratch(d: Docker, project: Project, cluster: Cluster): Promise<void> {
   const wanted = new Set(
     cluster.services.flatMap((service) => service.dirs.map((dir) => `${project.name}_${volumeName(service, dir)}`)),
@@ -50,8 +50,8 @@ async function removeScratch(d: Docker, project: Project, cluster: Cluster): Pro
 }
 
 /**
- * Gives data of an older release to the users that services have now, before one of them starts: a volume keeps the owner that
- * it was made with.
+ * Gives data of an older release to the users that services have now, before one of them starts: a volume keeps the owner that it was made
+ * with.
  */
 async function handOver({ d, project, cluster, root }: Pick<Run, "d" | "project" | "cluster" | "root">): Promise<void> {
   const there = new Set((await find(d, project)).volumes);
@@ -84,7 +84,7 @@ async function handOver({ d, project, cluster, root }: Pick<Run, "d" | "project"
     .map((folder, i) => ({ ...folder, i }))
     .filter(({ from, i }) => +(owners.split("\n")[i] ?? "") === from);
   if (old.length === 0) return;
-  // Whoever still writes there has rights that end now.
+  // Containers that still write there lose the right to do so, so they are stopped first.
   const running = new Set(await dockerLines(d, ["ps", "--format", "{{.Names}}"]));
   const writers = old.map(({ service }) => containerName(cluster, service)).filter((name) => running.has(name));
   if (writers.length > 0) await docker(d, ["stop", ...writers]);

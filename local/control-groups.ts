@@ -47,7 +47,7 @@ export async function checkControlGroups(d: Docker, image: string, config: Confi
   const look = Object.entries(CODE_FOR).map(([version, file]) => `grep -qF ${file} ${library} && echo ${version}`);
   const run = ["run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", `${look.join("; ")}; true`];
   const known = (await dockerLines(d, run)).map(Number);
-  // One that shows neither is none that we know: its agents say what they miss.
+  // A Mesos with neither file is unknown here. Its agents' logs say what they lack.
   if (known.length === 0 || known.includes(here)) return;
   const rule = `a Mesos that starts containers with control groups version ${here}, which this machine's Docker has (it has code for version ${known.join(" and ")})`;
   throw new ConfigError(environment, [{ key: "mesosSource", value: config.mesosSource, rule, fix: fixFor(here) }]);

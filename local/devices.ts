@@ -4,7 +4,7 @@ import { ConfigError } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 
 /**
- * Whether this machine has the devices that the config hands to agents.
+ * Whether this machine has the devices that the config hands to agents. Docker itself would only fail after half of the cluster is up.
  *
  * @throws ConfigError where it misses one: Docker would say so when half of the cluster is up.
  */

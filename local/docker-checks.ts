@@ -19,8 +19,6 @@ import { type Docker, docker, dockerLines, findDocker } from "./docker.ts";
 import { takenPorts } from "./ports.ts";
 import { find, otherHome, projectOf } from "./project.ts";
 
-/** What of this machine would stop an `up`. Changes nothing. */
-
 /** What `docker info` says, as far as it is looked at. */
 export interface DockerInfo {
   ServerVersion?: string;

@@ -20,7 +20,7 @@ export async function buildImages(
     signal.throwIfAborted();
     if (code !== 0) throw new UserError("the images were not built (see above); nothing was started.");
   };
-  // A client that holds another Mesos than the daemons' image, or none, stands on another image than theirs.
+  // A client with another Mesos than the masters and agents, or with none, is built on another base image.
   const byMesos = Map.groupBy(wanted, (name) => mesosIn(name, cluster.config));
   const plain = byMesos.get(undefined) ?? [];
   if (plain.length > 0) await build(plain);

@@ -50,7 +50,10 @@ export function lastUpHere(p: Project): Date {
 const knownSecrets = (p: Project): Record<string, string> =>
   existsSync(secretsFile(p)) ? JSON.parse(readFileSync(secretsFile(p), "utf8")) : {};
 
-/** Secrets of the config as they are; the others made on first use and kept as long as the cluster's volumes: data is locked with some of them. */
+/**
+ * The config's secrets as they are. The others are made on first use and kept as long as the cluster's volumes: some data can only be read
+ * with the secret that it was written with.
+ */
 function keepSecrets(
   p: Project,
   wanted: readonly Secret[],
@@ -66,7 +69,7 @@ function keepSecrets(
   return values;
 }
 
-/** In one step: data is locked with what a file that is half written would have lost. */
+/** Written beside the old file and then renamed: a half-written file would lose secrets that data can only be read with. */
 function writeSecrets(p: Project, values: Readonly<Record<string, string>>): void {
   writeFileSync(`${secretsFile(p)}.new`, `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${secretsFile(p)}.new`, secretsFile(p));
@@ -187,8 +190,8 @@ async function containersGone(d: Docker, p: Project): Promise<void> {
 }
 
 /**
- * Has those leave their cluster whom others would wait for: masters give Mesos' agents ten minutes to come back, and so long
- * Marathon takes their tasks for running.
+ * Signals agents to leave the cluster for good. Otherwise masters wait ten minutes for Mesos' agents to come back, and Marathon takes their
+ * tasks for running until then.
  */
 async function leave(d: Docker, p: Project): Promise<void> {
   const search = ["ps", "--no-trunc", "--filter", projectFilter(p), "--filter", `label=${LEAVE_LABEL}`];
@@ -203,8 +206,7 @@ async function leave(d: Docker, p: Project): Promise<void> {
 }
 
 /**
- * Removes everything that the cluster made. Without `volumes`, its volumes stay, and with them the secrets that its data
- * is locked with.
+ * Removes everything that the cluster made. Without `volumes`, its volumes stay, and the secrets that their data can only be read with.
  *
  * @returns What was removed.
  */

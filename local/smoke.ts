@@ -30,8 +30,8 @@ export function clientContainer(cluster: Cluster): string {
 }
 
 /**
- * Mesos fills one agent before the next: a job runs on all agents only when it takes all of their cores. Where teams have
- * guarantees no job may, and one agent is enough.
+ * Options that say how many agents the smoke job must use. Mesos fills one agent before the next, so a job runs on all agents only when it
+ * takes all of their cores. Where teams have guarantees no job may take them all, and one agent is enough.
  */
 function part(c: Config): string[] {
   if (hasTeams(c)) return ["--agents", "1"];

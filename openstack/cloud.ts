@@ -116,7 +116,7 @@ export class Cloud {
     return (await this.#authenticated()).aheadSeconds;
   }
 
-  /** Minutes until what the credentials are ends, where that is a token: nothing makes another. `undefined` for all others. */
+  /** Minutes until the credentials expire, where they are a token, which nothing renews. `undefined` for other credentials. */
   async minutesLeft(): Promise<number | undefined> {
     const { token, password, application_credential_id: id, application_credential_name: name } = this.credentials.auth;
     if (!token || password || id || name) return undefined;
@@ -133,7 +133,7 @@ export class Cloud {
     return endpointOf(await this.#authenticated(), service, this.credentials);
   }
 
-  /** What an address answers that is none of a listed service, whatever the status. Our token is not sent there. */
+  /** The answer of an address outside of the catalog, whatever its status. The token is not sent there. */
   async ask(url: string, headers: Record<string, string>): Promise<string> {
     return (await this.#send(url, { headers, timeoutMs: this.#timeoutMs })).body;
   }
@@ -302,7 +302,7 @@ export class Cloud {
       // Keystone says the same for a wrong password and a wrong project. Without a project, it tells them apart.
       const alone = request.auth.scope ? await post({ auth: { ...request.auth, scope: undefined } }) : answer;
       const words = saidBy(alone);
-      // What it always says tells nothing; that a password has run out, say, is in its words alone.
+      // The usual message tells nothing. Others are shown: one of them says that a password has expired.
       const said =
         words === "" || /^The request you have made requires authentication/.test(words) ? "" : `. It says: ${words}`;
       throw new CloudError(alone.status === 201 ? refusedProject(c) : refusedUser(c) + said, 401);
@@ -415,7 +415,7 @@ interface Repeated {
 }
 
 const ALL: Repeated = { statuses: [429, 502, 503, 504], cut: true };
-/** Where something may have been done although no answer came: only what was not even begun. */
+/** For requests that change something: only repeated where the cloud did not begin to work on them. */
 const ONLY_REFUSED: Repeated = { statuses: [429], cut: false };
 
 function changing(request: HttpRequest, { method, body }: Change): HttpRequest {

@@ -87,7 +87,7 @@ interface Volume {
   status: string;
 }
 
-/** Statuses of a volume that no work goes on with. */
+/** Statuses of a volume that cannot be used any more. */
 const BROKEN = /^error/;
 
 /** Formats that Cinder writes images in, and every Glance takes. */
@@ -180,7 +180,7 @@ class Build {
     });
   }
 
-  /** The volume that the server boots from, once the image is on it. It is not Nova that makes it: it would have no name to be found by. */
+  /** The volume that the server boots from, once the image is on it. It is not made by Nova, which would give it no name to find it by. */
   async #volume({ sizeGb, type, zone }: BootVolume): Promise<string> {
     const { plan, report } = this.#work;
     const id = await this.#post("volume", "/volumes", "volume", {
@@ -231,7 +231,7 @@ class Build {
     });
   }
 
-  /** What is done at once, a cloud has done in a moment. */
+  /** The first pauses are short, because much is done within a moment. */
   #pauseMs(asked: number): number {
     return Math.min(this.#limits.pollMs, 250 * 2 ** asked);
   }
@@ -362,7 +362,7 @@ class Build {
     );
   }
 
-  /** Says of the image what it is, and takes from it that it is unfinished: one change, so that there is no state between. */
+  /** Writes the image's properties and removes the mark of an unfinished one, in one request, so that there is no state in between. */
   async #finish(image: Image): Promise<void> {
     const { plan, version, now } = this.#work;
     const missing = Object.entries(plan.source).filter(

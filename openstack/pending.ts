@@ -4,9 +4,9 @@ import type { Cloud } from "./cloud.ts";
 import { CLUSTER_KEY } from "./inventory.ts";
 
 /**
- * What became of resources that were being created when an update was cut off (the machine lost power, the process was
- * killed). The engine knows only that it had begun; the cloud may hold them. Made again they would collide with
- * themselves: a port with the same address, a server on the same port.
+ * What became of resources that were being created when an update was cut off (the machine lost power, the process was killed). The engine
+ * knows only that it had begun; the cloud may hold them. A second one would collide with the first: a port with the same address, a server
+ * on the same port.
  */
 
 /** An operation that the engine had begun and not finished, as it stands in the state. */

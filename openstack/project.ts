@@ -1,7 +1,7 @@
 import type { Cloud } from "./cloud.ts";
 import type { Findings } from "./findings.ts";
 
-/** What is looked at of the project itself, and of who asks. */
+/** Checks of the project, and of the credentials' rights and clock. */
 
 /** Seconds that two clocks may differ without harm: certificates and signed requests allow for some minutes. */
 export const CLOCK_SECONDS = 60;

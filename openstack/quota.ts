@@ -9,9 +9,11 @@ import { dataVolumeName, type ExistingMachine, resourceName } from "./inventory.
 import { serverGroups } from "./server-groups.ts";
 
 /**
- * Whether the project's quota has room for what is still to be added. What the cloud holds of the cluster already is
- * part of what the project uses, so a second `up` of a cluster that fills the quota has nothing to ask for.
+ * Whether the project's quota has room for what is still to be added. What the cloud holds of the cluster already is part of what the
+ * project uses, so a second `up` of a cluster that fills the quota has nothing to ask for.
  */
+
+/** What the checks of quotas work with. */
 export interface QuotaSubject {
   cluster: Cluster;
   cloud: Cloud;

@@ -49,7 +49,7 @@ export async function checkVolumeType(cloud: Cloud, c: Config, findings: Finding
   findings.refuse("volumeType", c.volumeType, "there is no such volume type", instead(c.volumeType, names));
 }
 
-/** Whether the zones of data volumes are there; which of them a zone's machines can have, no cloud tells. */
+/** Whether the zones of data volumes exist. No cloud tells which of them servers of a zone can use. */
 async function checkVolumeZones(cloud: Cloud, c: Config, findings: Findings): Promise<void> {
   if (c.availabilityZones.length === 0 && c.volumeZones.length === 0) return;
   const zones = await zonesOf(cloud, "volume");

@@ -64,7 +64,7 @@ export function renderUserData(cluster: Cluster, machine: Machine, parts: GuestP
     ssh_keys: { ecdsa_private: fill(secret(HOST_KEY), lookUp) },
     locale: "C.UTF-8",
     apt: { preserve_sources_list: true },
-    // triplewide-boot installs what is needed, and while images are pulled.
+    // triplewide-boot installs packages, at the same time as it pulls images.
     package_update: false,
     package_upgrade: false,
     runcmd: [["/usr/local/sbin/triplewide-boot"]],
@@ -84,7 +84,7 @@ export function renderImageUserData(cluster: Cluster, parts: GuestParts): string
   ];
   return cloudConfig(
     {
-      // A user of the image would have the number that machines' own user data gives to nobody who may log in.
+      // A login user of the image would get user id 1000, which on machines must not belong to anyone who may log in.
       users: [],
       disable_root: true,
       ssh_pwauth: false,
@@ -129,9 +129,7 @@ export function userDataReferences(cluster: Cluster, machine: Machine): ReturnTy
   ]);
 }
 
-/**
- * Stands for values that are not known yet, by something at least as long that packs no better: images by registry and digest, secrets.
- */
+/** Text in place of a value that is not known yet: at least as long, and not easier to compress. */
 const longest: LookUp = ({ kind, name }) => {
   const characters = kind !== "secret" ? 160 : (LONG_SECRETS[name] ?? 40);
   const parts = Array.from({ length: Math.ceil(characters / 43) }, (_, part) =>

@@ -147,7 +147,7 @@ export function renderCompose({ cluster, imageOf, secretOf }: ComposeInput): Ren
         mounts.push(`./${path}:${file.path}:ro`);
       }
       for (const dir of service.dirs.filter((d) => d.lasts === "data" || d.shared || nested)) {
-        // Whatever else comes to the machine, or leaves it, a service keeps its data.
+        // Named by its service, so that a service keeps its data when others are added to its machine or leave it.
         const volume = volumeName(service, dir);
         volumes[volume] = dir.lasts === "data" ? {} : { labels: { [SCRATCH_LABEL]: "true" } };
         mounts.push(`${volume}:${dir.path}`);

@@ -38,16 +38,17 @@ export function registersWithMesos(
         .join(" "),
       ...FINDS_SECRET,
       "spark.mesos.coarse": "true",
-      // Spark itself never uses an agent again on which two executors failed, and has one name for who tasks are on agents and in HDFS.
+      // By itself, Spark never uses an agent again on which two executors failed, and takes one user name for tasks on agents and for HDFS.
+      // These plugins change both.
       "spark.plugins": ["triplewide.mesos.AgentsAgain", "triplewide.mesos.ExecutorUser", c.sparkConf["spark.plugins"]]
         .filter(Boolean)
         .join(","),
-      // Spark's own masters tell drivers that all shuffle files of an agent went with it; here a driver finds that out of each executor's,
-      // and gives a job up after four that were gone.
+      // Spark's own masters tell drivers that all shuffle files of an agent are gone. With Mesos, a driver learns it for one executor at a
+      // time, and gives a job up after four of them.
       ...(agentRange(c) === undefined ? {} : { "spark.files.fetchFailure.unRegisterOutputOnHost": "true" }),
       // The general property has no effect here. MiB, without a unit.
       "spark.mesos.executor.memoryOverhead": String(overheadMiB(c)),
-      // Where there are teams, the driver's own says them: this file would win over what it is told when it starts.
+      // Where there are teams, a driver gets these three as options when it starts, and this file would win over them.
       ...(hasTeams(c)
         ? {}
         : {

@@ -68,14 +68,19 @@ export function serviceUnit(
   };
 }
 
-/** Makes a folder be at another path too, once: a link will not do for those that refuse to follow links. */
+/**
+ * Mounts a folder at another path as well, unless that is done already. A symbolic link would not do: some programs refuse to follow one.
+ */
 const bindMount = (from: string, to: string): string[] => [
   "/usr/bin/bash",
   "-c",
   `mountpoint -q ${shellWord(to)} || mount --bind ${shellWord(from)} ${shellWord(to)}`,
 ];
 
-/** Gives a folder of an older release to its user, itself last: what was interrupted is done again. */
+/**
+ * Gives a folder of an older release, and what is in it, to its user. The folder itself comes last, so that an interrupted run is done
+ * again.
+ */
 const handOver = (folder: string, from: number, to: number): string[] => [
   "/usr/bin/bash",
   "-c",
@@ -95,7 +100,8 @@ function prepareFiles(machine: Machine, service: RenderedService, here: readonly
       commands.push(["/usr/bin/install", "-d", "-m", "1777", host]);
       continue;
     }
-    // Root's services start others, as other users, inside of theirs. What the cluster shares is Spark's user's.
+    // Services that run as root start others, as other users, inside their folders: those must be able to enter. Folders that the cluster
+    // shares belong to Spark's user.
     const owner = dir.passable ? 0 : dir.shared === "cluster" ? SPARK_UID : service.uid;
     const mode = dir.passable ? "0711" : owner === 0 ? "0755" : "0700";
     if (dir.formerly !== undefined) commands.push(handOver(host, dir.formerly, owner));

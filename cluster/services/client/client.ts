@@ -120,9 +120,9 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       ...(c.gateway ? { JUPYTER_BASE_URL: jupyterBase(c) } : {}),
       JUPYTER_TOKEN_FILE: TOKEN_FILE,
       JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
-      // Pages of the hub's users are of their making, and would act in the name of who looks at them.
+      // Users of the hub make these pages. In the operator's JupyterLab they would act in the name of whoever looks at them.
       ...(hasHub(c) ? { JUPYTER_PROXY_EXCEPT: hubPorts(c) } : {}),
-      // Who has the cores, for a cell that waits for some.
+      // The page that a waiting cell asks who has the cores.
       SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
       // Packages that a notebook installs lie in the shared folder: executors of our images find them there.
       ...(hasSharedStorage(c) && ctx.architecture.executorsRun !== "on-machine"
@@ -153,8 +153,9 @@ export function jupyter(ctx: WiredContext, machine: Machine): Service {
       range("spark-ui", "sparkUiPort", ["bastion", "master"], "http", DRIVER_METRICS),
       range("driver", "driverPort", ["agent", "master"]),
       range("blocks", "blockManagerPort", ["agent"]),
-      // libmesos listens on a port that the system chooses; the masters call back to it. Agents do for executors that send messages
-      // of their own to their framework, as Spark's do not: it would let tasks end drivers, which ask for no name there.
+      // libmesos listens on a port that the system chooses, and the masters connect to it. Agents only need to for executors that send
+      // messages of their own to their framework, which Spark's do not. It would let tasks end drivers, because libprocess asks for no
+      // login there.
       ...(ctx.architecture.mesos === "none"
         ? []
         : [
@@ -234,9 +235,9 @@ const EXECUTOR_FOLDER_IN_HDFS = "/spark";
 const EXECUTOR_URI = "/usr/local/bin/executor-uri";
 
 /**
- * Puts the Spark tarball of its image into HDFS, unless the very same is there, and then stays: the service is the file. It
- * has its name only once it was read as agents will read it: by HTTP, for which an HDFS that is there already needs more than
- * for everything else.
+ * Puts the Spark tarball of its image into HDFS, unless the same one is there, and then keeps running: its health is that the file is
+ * there. The file gets its name only after it was read by HTTP, as agents will read it. An HDFS that is not the cluster's own may allow
+ * everything but that.
  */
 export function executorUpload(ctx: Context, machine: Machine): Service {
   const script = "/etc/triplewide/executor-upload.sh";

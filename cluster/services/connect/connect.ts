@@ -26,7 +26,7 @@ function properties({ config: c, spark }: WiredContext): Record<string, Value> {
     "spark.connect.grpc.binding.port": String(c.sparkConnectPort),
     "spark.connect.grpc.interceptor.classes": "triplewide.connect.Door",
     "spark.ui.port": String(c.sparkConnectUiPort),
-    // It runs as long as the cluster does: without a client's work it holds nothing.
+    // It runs as long as the cluster does, so it holds no executor while no client works.
     "spark.dynamicAllocation.initialExecutors": "0",
     // One client's long job does not keep the others waiting.
     "spark.scheduler.mode": "FAIR",

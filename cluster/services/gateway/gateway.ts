@@ -17,18 +17,18 @@ import { type ShownPage, shownPages } from "./pages.ts";
 import { type Encryption, ISSUERS } from "./tls.ts";
 
 /**
- * The one door: Caddy, which shows every page of the cluster under one address, behind one login. Its configuration is data here, as
- * Caddy itself takes it (https://caddyserver.com/docs/json/).
+ * The gateway: Caddy, which shows every page of the cluster under one address, behind one login. Its configuration is data here, in Caddy's
+ * own JSON (https://caddyserver.com/docs/json/).
  */
 
 /** User of the gateway: another than Spark's, whose programs must not read what it logs in to pages with. */
 const GATEWAY_UID = 1001;
 const CONF = "/etc/gateway";
-/** Whom it trusts that shows it a page by HTTPS. */
+/** Certificate of the authority of pages that answer by HTTPS. */
 const SERVICE_AUTHORITY = `${CONF}/service-authority.pem`;
 /** Files of the login and of the landing page, in the image. */
 const SITE = "/opt/gateway/site";
-/** What the page of the login is served with, on the way to any other page. */
+/** File of the login page, which is also the answer for any other page before the login. */
 const LOGIN_PAGE = "/door/login.html";
 /** Seconds that a login lasts. */
 const SESSION_SECONDS = 7 * 24 * 3600;
@@ -92,7 +92,7 @@ export const door = (c: Config): Port => ({
 
 type Handler = { readonly [key: string]: Json };
 
-/** A route whose last handler answers, so that no later one is asked. User data has little room: nothing is said that goes without saying. */
+/** A route whose last handler answers, so that no later one is asked. User data has little room, so defaults are left out. */
 const route = (match: Handler, ...handle: Handler[]): Json => ({ match: [match], handle });
 
 const answer = (status: number, body: string, headers: Handler = {}): Handler => ({
@@ -153,7 +153,7 @@ const tlsServer = ({ defaultName }: Encryption): Handler => ({
   tls_connection_policies: [defaultName === undefined ? {} : { default_sni: defaultName }],
 });
 
-/** Browsers keep in mind that this name is for HTTPS alone. `localhost`, the near end of a tunnel, is others' as well. */
+/** Tells browsers to use this name by HTTPS only. Not `localhost`, the near end of a tunnel: other programs are there as well. */
 const lastingTls = ({ tls, domain }: WiredContext["config"]): Json[] =>
   ISSUERS[tls].lasting && domain !== undefined
     ? [
@@ -173,11 +173,11 @@ function sparkConnect({ config: c }: WiredContext, machine: Machine): Json[] {
   if (!c.sparkConnect || !isEncrypted(c)) return [];
   const upstreams = [{ dial: `${machine.address}:${c.sparkConnectPort}` }];
   const transport = { protocol: "http", versions: ["h2c", "2"] };
-  // What a job says is sent on as it comes.
+  // A job's messages are sent on at once, not buffered.
   return [route({ path: [CONNECT_PATHS] }, { handler: "reverse_proxy", upstreams, transport, flush_interval: -1 })];
 }
 
-/** By whom people come who do not come by SSH, which ends on the gateway's own machine. */
+/** Groups whose machines forward people's connections, other than by SSH: SSH ends on the gateway's own machine. */
 const comers = (c: Config): Group[] => (isPublic(c) ? ["bastion"] : []);
 
 /** Whether the gateway encrypts the hub's port. */
@@ -200,12 +200,12 @@ const hubServer = ({ config: c }: WiredContext, encrypted: Encryption): Json => 
   ...tlsServer(encrypted),
   routes: [
     ...lastingTls(c),
-    // By the loopback interface, from which the hub's proxy believes who asks.
+    // By the loopback interface: only from there does the hub's proxy believe headers that name the client.
     { handle: [{ handler: "reverse_proxy", upstreams: [{ dial: `${LOOPBACK}:${hubProxyPort(c)}` }] }] },
   ],
 });
 
-/** Ways to pages that are another origin, whose users have no password of the gateway's. */
+/** Redirects to pages that have an origin of their own, whose users need no password of the gateway. */
 const ownOrigins = (pages: readonly ShownPage[]): Json[] =>
   pages.flatMap(({ path, ownOrigin }) =>
     ownOrigin === undefined
@@ -218,7 +218,7 @@ const ownOrigins = (pages: readonly ShownPage[]): Json[] =>
         ],
   );
 
-/** What everybody is answered, and what all who have not logged in are. */
+/** Routes before the login: what everybody may see, and what people get who have not logged in. */
 function beforeLogin(ctx: WiredContext): Json[] {
   const own = "{http.request.scheme}://{http.request.hostport}";
   return [
@@ -236,12 +236,13 @@ function beforeLogin(ctx: WiredContext): Json[] {
       ],
     },
     ...lastingTls(ctx.config),
-    // Browsers say so of every request that another site's page makes and that changes something, and of its WebSockets.
+    // Browsers send `Origin` with every request of another site's page that changes something, and with WebSockets.
     route(
       { header: { Origin: [] }, not: [{ vars: { "{http.request.header.Origin}": [own] } }] },
       answer(403, "Asked for by another site.\n"),
     ),
-    // And of what such a page fetches, frames or runs, where they come by HTTPS or from this machine: it may link here, and no more.
+    // By HTTPS or from this machine they also send `Sec-Fetch-Site` with what such a page fetches, frames or runs. It may link here, and
+    // nothing more.
     route(
       {
         header: { "Sec-Fetch-Site": ["cross-site", "same-site"] },
@@ -275,7 +276,7 @@ function beforeLogin(ctx: WiredContext): Json[] {
   ];
 }
 
-/** What holds for all pages: addresses without their last slash, and what is only shown. */
+/** Routes for all pages: paths without their last slash, and pages through which nothing may be changed. */
 function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
   const shown = pages.filter(({ readOnly }) => readOnly).map(({ path }) => `/${path}/*`);
   const bare = pages.flatMap(({ path, ownOrigin }) => (ownOrigin === undefined ? [path] : []));
@@ -295,12 +296,12 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
         ? []
         : [route({ path: [`/${path}`, `/${path}/`] }, answer(307, "", { Location: [`/${path}/${first}`] }))],
     ),
-    // Not to what was asked for, in which two slashes would begin with the name of another host.
+    // Redirects to the page's own path and not to the requested one: that may begin with two slashes, which name another host.
     route(
       { path_regexp: { name: "bare", pattern: `^/(${bare.join("|")})$` } },
       answer(308, "", { Location: ["/{http.regexp.bare.1}/"] }),
     ),
-    // Spark ends jobs and stages for whoever follows a link to that: one on another site's page is none of the user's will.
+    // Spark ends a job or a stage for anyone who follows a link to that, so links on other sites' pages are refused.
     route(
       { path_regexp: { pattern: "/(job|stage)s?/kill/?$" }, not: [{ header: { "Sec-Fetch-Site": ["same-origin"] } }] },
       answer(403, "Asked for by another site, or without HTTPS from another machine.\n"),
@@ -319,7 +320,7 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
         {
           handler: "headers",
           request: {
-            // Programs of people's are behind some pages, and are not to be anyone at the others.
+            // Users' programs are behind some pages. They must not get a cookie by which they could open the others.
             replace: { Cookie: [{ search_regexp: GATEWAY_COOKIES, replace: "" }] },
             delete: ["Authorization"],
           },
@@ -330,8 +331,8 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
 }
 
 /**
- * Links of Spark's master to drivers and workers, which begin with no prefix whatever it is told. A driver's first page sends on to its
- * jobs, and the master cuts characters off the address that it gives.
+ * Links of Spark's master to drivers and workers, which never begin with the page's own path. A driver's first page redirects to its jobs,
+ * and the master cuts characters off the address that it gives.
  */
 const driverLinks = (below: string): Json[] => [
   route(
@@ -341,7 +342,7 @@ const driverLinks = (below: string): Json[] => [
   route({ path: ["/proxy/*"] }, answer(307, "", { Location: [`${below}{http.request.uri}`] })),
 ];
 
-/** With a hub drivers are of many people: what one of them shows would act in the name of who is logged in here. */
+/** With a hub, drivers belong to many people: a driver's page would act in the name of whoever has logged in here. */
 const noDrivers = (below: string): Json[] => [
   route(
     { path: [`${below}/proxy/*`, "/proxy/*"] },
@@ -349,7 +350,7 @@ const noDrivers = (below: string): Json[] => [
   ),
 ];
 
-/** A page below its path. What it shows for a driver is below a path that the driver does not know either. */
+/** A page below its path. A driver's pages are below a further path, which the driver does not know either. */
 function pageRoute(page: ShownPage): Json {
   const below = `/${page.path}`;
   return route(
@@ -392,7 +393,7 @@ function proxy({ at, https, authorization, keepsPath, leader, showsDrivers }: Sh
   };
 }
 
-/** Which of several machines is the one to show. */
+/** Finds the machine whose page is shown, where several have one. */
 const healthCheck = (authorization: Page["authorization"], leader: NonNullable<Page["leader"]>): Handler => ({
   uri: leader.path,
   expect_body: leader.match,
@@ -400,7 +401,7 @@ const healthCheck = (authorization: Page["authorization"], leader: NonNullable<P
   ...(authorization === undefined ? {} : { headers: { Authorization: [authorization] } }),
 });
 
-/** The landing page, and that there is nothing else. */
+/** The landing page, and 404 for everything else. */
 const landing = ({ ttlHours }: Config): Json[] => [
   route({ path: ["/"] }, ...file("/door/landing.html")),
   ...(ttlHours === undefined

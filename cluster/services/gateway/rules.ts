@@ -84,7 +84,7 @@ function zone(c: Config, refuse: Refuse): void {
   }
 }
 
-/** Who comes by the bastion's public address is encrypted. */
+/** Connections through the bastion's public address must be encrypted. */
 function users(c: Config, refuse: Refuse): void {
   if (c.userCidrs.length === 0) {
     if (c.bastion && (c.tls === "files" || c.tls === "acme")) {
@@ -147,7 +147,7 @@ function files(c: Config, script: Context["script"], refuse: Refuse): void {
   }
 }
 
-/** The certificate holds today. Asked before a cluster comes up, and by nothing that looks at one or removes it. */
+/** Refuses a certificate that is not valid today. Checked before a cluster comes up, and not by commands that look at one or remove it. */
 export function certificateOfToday(c: Config, script: Context["script"], refuse: Refuse): void {
   if (c.tls !== "files" || c.tlsCertificate === undefined) return;
   const [certificate] = chainIn(c.tlsCertificate, script, () => {});

@@ -41,17 +41,17 @@ export interface Encryption {
 }
 
 interface Issuer {
-  /** Whether the authority is the cluster's own, which nobody knows by itself. */
+  /** Whether the authority is the cluster's own, which browsers do not know. */
   ownAuthority?: true;
   /** Whether browsers may keep in mind that the name is for HTTPS alone: where they trust the certificate in any case. */
   lasting?: true;
-  /** Whether it asks at port 80, from wherever it is. */
+  /** Whether the issuer connects to port 80, from an address that is not known. */
   asked?: true;
   /** @param conf Folder of the files. */
   encryption: (ctx: WiredContext, machine: Machine, conf: string) => Encryption;
 }
 
-/** What the client has of the certificates of others, and what Caddy reads of them. */
+/** Folder of the client for certificates that others issue, which Caddy keeps and reads there. */
 const STORAGE = "/home/gateway";
 
 const text = (path: string, value: Value, mode: "0600" | "0644"): File => ({

@@ -120,7 +120,7 @@ function serverProperties(ctx: Context): Record<string, string> {
 const daemonProperties = ({ config }: Context): Record<string, string> =>
   config.monitoring ? { "hadoop.prometheus.endpoint.enabled": "true" } : {};
 
-/** Where they say their metrics then. */
+/** Where daemons show their metrics. */
 const METRICS: readonly Metrics[] = [{ path: "/prom" }];
 
 function daemon(ctx: Context, machine: Machine, name: string, ports: Port[], probe: Probe): Service {

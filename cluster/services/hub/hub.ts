@@ -137,7 +137,7 @@ export function hub(ctx: WiredContext, machine: Machine): Service {
   };
 }
 
-/** What starts and ends users' servers for the hub, and alone may. */
+/** The guard: it starts and ends users' servers for the hub, and nothing else may. */
 export function hubGuard(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   const { servers } = ctx.platform;
@@ -145,7 +145,8 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
   const { SPARK_LOCAL_IP: _, LIBPROCESS_IP: __, ...env } = ctx.spark.env;
   const logins = userLogins(ctx);
   const each = portsOfUser(logins.length);
-  // What is the client's own, on its loopback interface, in a folder of the operator's, or their login. The guard adds what is each user's.
+  // Leaves out properties that are for the client's own drivers alone: loopback addresses, the operator's folders, logins. The guard adds
+  // each user's own.
   const conf = Object.fromEntries(
     Object.entries(ctx.spark.conf).filter(
       ([key]) =>
@@ -179,7 +180,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             uidsAbove: UIDS_ABOVE,
             sparkGid: SPARK_UID,
             image: image("hub"),
-            // A login that has ended is one to the user's server as well, after as many seconds.
+            // Seconds after which a user's server notices that a login has ended.
             command: ["jupyterhub-singleuser", "--HubOAuth.cache_max_age=10"],
             trust: TRUST_FOLDER,
             notice: NOTICE_FILES["hub-guard"],
@@ -197,7 +198,8 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
             ...(tls ? { libprocess: tls.policy } : {}),
             ...(logins.length > 0 ? { mesos: { teams: hasTeams(c), logins: loginsByUser(logins) } } : {}),
             own: {
-              // Executors are another user than the driver: what one of them made, the other may replace. Nobody else reaches the folder.
+              // Executors run as another user than the driver, and each must be able to replace the other's files. Nobody else can enter
+              // the folder.
               "spark.hadoop.fs.permissions.umask-mode": "000",
               // Machines of the cluster reach a driver's pages without a login.
               "spark.ui.killEnabled": "false",
@@ -211,7 +213,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
               JUPYTER_CULL_IDLE_SECONDS: String(c.idleKernelMinutes * 60),
               SPARK_MASTER_UI_PORT: String(c.sparkMasterUiPort),
               ...(logins.length > 0 ? { SPARK_USER: SPARK_TASK_USER } : {}),
-              // Where executors put shuffles is Spark's user's folder.
+              // The executors' folder for shuffle files belongs to Spark's user, so drivers use another.
               ...(outsideSandbox(ctx) ? { SPARK_LOCAL_DIRS: "/tmp" } : {}),
               ...(hasSharedStorage(c) && ctx.architecture.executorsRun !== "on-machine"
                 ? { TRIPLEWIDE_SHARED: SHARED_FOLDER }
@@ -237,7 +239,7 @@ export function hubGuard(ctx: WiredContext, machine: Machine): Service {
   };
 }
 
-/** What the guard is in a container that systemd started, as `CONTAINER_FILE` tells where Compose did. */
+/** Names of the guard in a container that systemd started. Where Compose started it, `CONTAINER_FILE` has them. */
 const CONTAINER = { MACHINE: "triplewide", SELF: "triplewide-hub-guard", PROJECT: "triplewide" };
 
 /** How each user's drivers register with Mesos: in the container of that user, and in no other. */
@@ -246,7 +248,7 @@ const loginsByUser = (logins: ReturnType<typeof userLogins>): Json =>
     logins.map(({ user, principal, role }) => [user, { role, principal, secret: secret(mesosSecret(principal)) }]),
   );
 
-/** Address that those of users' servers follow. */
+/** The address before those of users' servers. */
 const usersAbove = (networkCidr: string): string => addressAt(networkCidr, userAddresses(networkCidr).first);
 
 /** What networks of users' servers are called on a machine, and bridges that they are: a number follows. */

@@ -75,8 +75,8 @@ export function logStore(ctx: Context, machine: Machine): Service {
 }
 
 /**
- * Has systemd say something each five minutes, whatever else a machine has to say: one of which nothing comes has lost its way to the store.
- * By a unit that is no service of the cluster: what people read are those (`journalScript`).
+ * Writes a line to the journal every five minutes: a machine from which none arrives has lost its connection to the store. The line belongs
+ * to a unit that is no service of the cluster, so people do not see it (`journalScript`).
  */
 const SAYS_SOMETHING =
   'while :; do systemd-run --quiet --collect --unit log-heartbeat --description "sends its logs" true; sleep 300; done';

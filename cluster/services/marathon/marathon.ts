@@ -121,9 +121,8 @@ interface WorkerSize {
 }
 
 /**
- * How much of an agent one worker takes: all, less a master, because any of the first agents has one. Marathon needs numbers
- * where Mesos by itself would take what is there: the config's, else those of a flavor whose size the config tells, else as
- * much as one executor needs.
+ * How much of an agent one worker takes: all but what a master takes, because any of the first agents has a master. Marathon needs numbers:
+ * those of the config, else those of a flavor whose size the config gives, else as much as one executor needs.
  */
 function workerSize({ config: c, architecture }: Context): WorkerSize {
   const agent = agentSize(c, architecture);

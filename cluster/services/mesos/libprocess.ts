@@ -8,7 +8,7 @@ import { text } from "../../values.ts";
 import { userBlock } from "../hub/addresses.ts";
 import { SPARK_UID } from "../spark/spark.ts";
 
-/** By what programs that talk by libprocess, masters, agents, executors, drivers and Marathon, are known to each other. */
+/** How programs that talk by libprocess (masters, agents, executors, drivers and Marathon) identify themselves to each other. */
 
 type Tls = Pick<Config, "mesosTls">;
 type Certified = Tls & Pick<Config, "clusterName" | "networkCidr">;
@@ -69,8 +69,8 @@ export const libprocessFiles = (c: Certified, machine: Pick<Machine, "name" | "a
 ];
 
 /**
- * Who vouches for drivers of the hub's users: its guard, which alone knows a server's address when it starts it. On a laptop servers are in
- * their block of the network, on a machine they are spoken to at the machine's address.
+ * The authority for drivers of the hub's users. The guard has its key, because it alone knows a server's address when it starts the server.
+ * On this machine's Docker that address is in the block of users' servers; on a machine of a cloud drivers use the machine's address.
  */
 const usersAuthority = ({ config: c, platform, addresses }: Context): Identity =>
   issuerOf(c, "drivers", platform.servers ? (addresses("client")[0] ?? "") : userBlock(c.networkCidr));
@@ -92,7 +92,10 @@ interface DriversGuard {
   policy: Readonly<Record<string, string>>;
 }
 
-/** What the hub's guard needs for `libprocessEnv` of users' drivers: whom those trust, and by what it vouches for them. */
+/**
+ * What the hub's guard needs for `libprocessEnv` of users' drivers: the authority that these trust, and the authority by which it issues
+ * their certificates.
+ */
 export function guardOfDrivers(ctx: Context): DriversGuard | undefined {
   if (!ctx.config.mesosTls) return undefined;
   const { certificate, key } = usersAuthority(ctx);
@@ -108,8 +111,8 @@ export function guardOfDrivers(ctx: Context): DriversGuard | undefined {
 }
 
 /**
- * By what executors are known to their agent that run as the user of their task: Mesos' library has no TLS without a key, and the agent's
- * is not for them.
+ * Certificate and key of executors that run as the user of their task. Mesos' library has no TLS without a key, and they may not read the
+ * agent's.
  */
 export const executorIdentity = (c: Certified, machine: Pick<Machine, "name" | "address">): File[] =>
   identity(c, machine, "mesos-executor", EXECUTORS).map((file) => ({ ...file, uid: SPARK_UID }));
@@ -123,6 +126,6 @@ function identity(c: Certified, machine: Pick<Machine, "name" | "address">, name
   ];
 }
 
-/** Whom a probe of Mesos' pages trusts, where it runs beside a program that has `libprocessFiles`. */
+/** The authority that a probe of Mesos' pages trusts, where it runs beside a program that has `libprocessFiles`. */
 export const libprocessTrust = ({ mesosTls }: Tls): Pick<HttpProbe, "authorityFile"> =>
   mesosTls ? { authorityFile: AUTHORITY } : {};

@@ -282,7 +282,7 @@ function isolation(inContainer: boolean): Readonly<Record<string, string>> {
   const groups = ["cgroups/cpu", "cgroups/mem", ...(inContainer ? ["cgroups/devices"] : [])];
   return {
     isolation: [...groups, "filesystem/linux", ...TASK_NAMESPACES].join(","),
-    // Otherwise a task has its agent's where it asks for them.
+    // Otherwise a task may ask for its agent's own namespaces.
     disallow_sharing_agent_ipc_namespace: "true",
     disallow_sharing_agent_pid_namespace: "true",
   };
@@ -300,9 +300,9 @@ function containerFiles(ctx: Context): File[] {
   const volumes = {
     ...Object.fromEntries(taskFolders(ctx).map(({ path, at }) => [path, { mode: "rw", ...(at ? { at } : {}) }])),
     ...Object.fromEntries(c.taskVolumes.map((path) => [path, { mode: "rw" }])),
-    // They hold secrets.
+    // For Marathon's role alone: the file holds secrets.
     ...(ctx.architecture.sparkMaster === "marathon" ? { [SPARK_CONF]: { mode: "ro", role: MARATHON_ROLE } } : {}),
-    // Not the roles that may have it, Spark's and its teams': a new team changes no agent.
+    // Names the roles that may not have it. Those that may, Spark's and the teams', would change every agent with a new team.
     ...(startedByMesos(ctx.architecture) ? { [EXECUTOR_SECRET]: { mode: "ro", notRoles: c.mesosFrameworks } } : {}),
   };
   return [
@@ -412,8 +412,8 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
       json("http-credentials.json", {
         credentials: [{ principal: PRINCIPALS.admin, secret: secret(SECRET_NAMES.mesosAgentHttp) }],
       }),
-      // Whom the masters send tasks of, they have asked about already. By an agent's own HTTP interface people look, and start nothing:
-      // it would start containers as any user.
+      // Masters have checked who may run a task before they send it. The agent's own HTTP interface only shows: otherwise it would start
+      // containers as any user.
       json("agent-acls.json", {
         permissive: false,
         run_tasks: [{ principals: ANY, users: ANY }],
@@ -435,7 +435,7 @@ export function mesosAgent(ctx: Context, machine: Machine): Service {
         name: "http",
         key: "mesosAgentPort",
         port: c.mesosAgentPort,
-        // Drivers ask the masters alone. Whoever measures it asks whether it answers; for more an operator comes by the bastion.
+        // Drivers only talk to the masters. Prometheus asks whether an agent answers. Operators come by the bastion.
         from: ["master", ...scrapers(c), "bastion"],
         link: "http",
         login: true,

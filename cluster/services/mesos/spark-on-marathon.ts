@@ -19,7 +19,7 @@ export const MARATHON_ROLE = "marathon";
 
 /** Agents with a Spark master: as many as there are Mesos masters, the first ones, because their addresses are known. */
 export function marathonMasters(ctx: Context): string[] {
-  // Not of a group: groups come and go.
+  // Not agents of a group: groups are added and removed.
   const ofGroups = ctx.machines.filter((m) => m.subgroup !== undefined).map((m) => m.address);
   const others = ctx.addresses("mesos-agent").filter((address) => !ofGroups.includes(address));
   return others.slice(0, ctx.config.masterCount);

@@ -10,8 +10,8 @@ import { CONNECTION } from "../prometheus/targets.ts";
 import { SPARK_CONF_DIR, SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
 
 /**
- * The catalogue of tables: Hive's metastore, which every driver on the client asks. It asks nobody who they are, hence listens on
- * the loopback interface alone.
+ * The catalogue of tables: Hive's metastore, which every driver on the client asks. It has no login, so it listens on the loopback
+ * interface alone.
  */
 const HOST = "127.0.0.1";
 
@@ -35,11 +35,11 @@ export function metastoreClient({ config: c }: Context): Record<string, string> 
   return {
     [CATALOG]: "hive",
     [URIS]: `thrift://${HOST}:${c.metastorePort}`,
-    // A second each: it is back before they are through when it was started anew.
+    // One retry a second: a metastore that was restarted answers again within these 15 seconds.
     "spark.hadoop.hive.metastore.connect.retries": "15",
     // Tables are Parquet unless a statement says otherwise, as DataFrames' are.
     "spark.sql.legacy.createHiveTableByDefault": "false",
-    // Else in HDFS, of which an account may not have that folder.
+    // By default this folder is in HDFS, where an account may not have it.
     "spark.hadoop.hive.exec.scratchdir": "file:/tmp/hive",
   };
 }
@@ -47,7 +47,7 @@ export function metastoreClient({ config: c }: Context): Record<string, string> 
 /** What the metastore reads: where tables lie, and how to get there. It makes their folders, and removes them with the table. */
 function hiveProperties(ctx: WiredContext): Record<string, Value> {
   const prefix = "spark.hadoop.";
-  // As a driver of the same cluster has it, less what only a driver can do: refuse writes, and ask a metastore.
+  // The properties of a driver, less those that only a driver can use: the check of writes, and the metastore's address.
   const hadoop = Object.entries(ctx.spark.conf)
     .filter(([property]) => property.startsWith(prefix) && !/^spark\.hadoop\.(hive\.|fs\..*file\.impl$)/.test(property))
     .map(([property, value]) => [property.slice(prefix.length), value] as const);

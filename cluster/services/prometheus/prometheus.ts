@@ -61,7 +61,7 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
     memoryMiB: 1024,
     after: [],
   };
-  // The gateway is made of what this is: it shows it.
+  // The gateway is defined after this service, because it shows its page. Prometheus only needs the gateway's port.
   const gateway = c.gateway ? [{ name: "gateway", machine: machine.name, ports: [door(c)] }] : [];
   const value = targetList(targetsOf(ctx, [...others, service, ...gateway]));
   const targets = { path: TARGETS, content: { format: "json", value }, mode: "0644", until: "[]\n" } as const;
@@ -69,7 +69,7 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
   return { ...service, files: [targets, ...logins, ...mesosAuthority(c, "/etc/prometheus/service-authority.pem")] };
 }
 
-/** What a machine says of itself. */
+/** The exporter of a machine's own metrics. */
 export function nodeExporter(ctx: WiredContext, machine: Machine): Service {
   const c = ctx.config;
   return {

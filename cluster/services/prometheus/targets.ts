@@ -30,7 +30,7 @@ export function targetsOf(
           (_, i) => `${loopback ? "127.0.0.1" : machine.address}:${port + i}`,
         );
         if (format === undefined) return { targets: at, labels: { ...labels, __metrics_path__: path } };
-        // Asked for by another, under its own name.
+        // The translator reads it and answers under the service's own address.
         const [instance = ""] = at;
         const scheme = https ? { __param_scheme: "https" } : {};
         const asked = { __metrics_path__: `/${format}`, __param_target: instance, __param_path: path, ...scheme };

@@ -29,7 +29,7 @@ const GPU_LIST = `${SPARK_CONF_DIR}/gpus.json`;
 /** Heap of Spark's own daemons in MiB; they only keep books. */
 const DAEMON_HEAP_MIB = 512;
 
-/** What both ends of a connection between Spark's processes must agree on before the first message, and that is no secret. */
+/** Properties that both ends of a connection between Spark's processes need before the first message, without the secret. */
 export function connectionProperties({ encryption }: Pick<Config, "encryption">): Record<string, string> {
   return {
     "spark.authenticate": "true",
@@ -75,8 +75,9 @@ export const daemonEnv = ({ config }: Context): Record<string, string> => ({
 });
 
 /**
- * Keeps the list of workers and applications over a restart: in ZooKeeper where there is one. By classes of our image: Spark's own
- * wait a minute for what is gone, and with ZooKeeper have no login, and make Java objects of what anyone has written.
+ * Keeps the list of workers and applications over a restart of the master: in ZooKeeper where there is one. Our image has classes for it.
+ * Spark's own wait a minute for workers that are gone, have no login to ZooKeeper, and deserialize Java objects that anyone may have
+ * written there.
  */
 export function recovery(ctx: Context): Record<string, Value> {
   const zookeepers = ctx.addresses("zookeeper");
@@ -199,7 +200,7 @@ export function sparkWorker(ctx: Context, machine: Machine): Service {
     shmMiB: SHM_MIB,
     dirs: [SHUFFLE_DIR, ...sharedFolder(c)],
     after: [],
-    // Programs of people's, which write where they like.
+    // Executors run users' programs, which write anywhere.
     hardening: { writesRoot: true },
   };
 }

@@ -22,7 +22,7 @@ function znodes({ architecture, config }: Context): Znode[] {
   ];
 }
 
-/** Owners of the znodes, whichever client comes first; the image gives each its own. */
+/** Owners of the znodes. The image gives each znode its owner before a client can make it. */
 function owners(ctx: Context): File {
   const lines = znodes(ctx).map(
     (z) => text`${z.path} ${z.user} ${z.password} ${z.readable ? "readable" : "private"}${z.maker ? " maker" : ""}\n`,
