@@ -201,14 +201,17 @@ test("a command that does not end is given up, with whatever the client started 
 
 test("only so many commands run at once, and all of them run", async () => {
   const s = make({ concurrency: 4 });
-  const command = (n: number) => `echo >> "$STUB/started"; until [ -e "$STUB/go" ]; do sleep 0.01; done; echo ${n}`;
-  const results = Promise.all(Array.from({ length: 12 }, (_, n) => s.run(agent, command(n))));
-  const started = (): number => (existsSync(join(folder, "started")) ? text("started").length : 0);
-  await expect.poll(started, patient).toBe(4);
-  await new Promise((done) => setTimeout(done, 50));
-  expect(started()).toBe(4);
-  writeFileSync(join(folder, "go"), "");
-  expect((await results).map((r) => r.stdout)).toEqual(Array.from({ length: 12 }, (_, n) => `${n}\n`));
+  // None ends before four of them run.
+  const command = (n: number) =>
+    `echo begin >> "$STUB/log"; until [ "$(grep -c begin "$STUB/log")" -ge 4 ]; do sleep 0.01; done; echo end >> "$STUB/log"; echo ${n}`;
+  const results = await Promise.all(Array.from({ length: 12 }, (_, n) => s.run(agent, command(n))));
+  expect(results.map((r) => r.stdout)).toEqual(Array.from({ length: 12 }, (_, n) => `${n}\n`));
+  let running = 0;
+  const atOnce = text("log")
+    .trim()
+    .split("\n")
+    .map((line) => (running += line === "begin" ? 1 : -1));
+  expect(Math.max(...atOnce)).toBe(4);
 });
 
 test("a machine without ssh is told to have one", async () => {

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
 import type { Cluster } from "../../cluster/types.ts";
@@ -11,7 +11,7 @@ import type { RawConfig } from "../../config/validate.ts";
 import { readCheckout } from "../../lib/checkout.ts";
 import { throughSsh } from "../../machines/marathon.ts";
 import type { Ssh } from "../../machines/ssh.ts";
-import { type ApplyOptions, applyApps } from "../../marathon/apply.ts";
+import { type ApplyOptions, applyApps, type MarathonHttp } from "../../marathon/apply.ts";
 import { changes, labelled, pending } from "../../marathon/changes.ts";
 import { direct } from "../../marathon/direct.ts";
 import { renderGates, renderUserData } from "../../render/cloud-init.ts";
@@ -206,10 +206,23 @@ describe("against a stand-in of Marathon", () => {
   beforeEach(async () => {
     marathon = await MarathonStandIn.start();
   });
-  afterEach(() => marathon.stop());
+  afterEach(async () => {
+    vi.useRealTimers();
+    await marathon.stop();
+  });
+  const http = (): MarathonHttp => direct(`127.0.0.1:${marathon.port}`, marathon.login);
+  /** The same requests; by the clock, which only they move, each takes so many seconds. */
+  const taking = (seconds: number, send = http()): MarathonHttp => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    return async (request) => {
+      const answer = await send(request);
+      vi.setSystemTime(Date.now() + seconds * 1000);
+      return answer;
+    };
+  };
   const apply = (more: Partial<ApplyOptions> = {}) =>
     applyApps({
-      http: direct(`127.0.0.1:${marathon.port}`, marathon.login),
+      http: http(),
       apps: WANTED,
       timeoutSeconds: 60,
       pauseMs: 5,
@@ -249,14 +262,14 @@ describe("against a stand-in of Marathon", () => {
   test("a leader that knows nothing of its tasks' health makes room for another", async () => {
     await apply();
     marathon.unseen.add("/spark/master");
-    await apply({ unseenMs: 50 });
+    await apply({ http: taking(50), timeoutSeconds: 1000 });
     expect(marathon.log.slice(1)).toEqual(["DELETE /v2/leader"]);
   });
 
   test("an app that does not run is named, with what Marathon says of its last task", async () => {
     marathon.broken.set("/spark/worker", "Failed to pull image");
-    await expect(apply({ timeoutSeconds: 2 })).rejects.toThrow(
-      "Marathon's apps do not run after 2 s:\n  /spark/worker: 0 of 3 healthy; last failure on 10.72.0.64: TASK_FAILED, Failed to pull image",
+    await expect(apply({ http: taking(15) })).rejects.toThrow(
+      "Marathon's apps do not run after 60 s:\n  /spark/worker: 0 of 3 healthy; last failure on 10.72.0.64: TASK_FAILED, Failed to pull image",
     );
   });
 
@@ -266,7 +279,7 @@ describe("against a stand-in of Marathon", () => {
     const summary = [declined("InsufficientMemory", 4), declined("InsufficientPorts", 0)];
     const waiting = { app: { id: "/spark/worker" }, processedOffersSummary: { rejectSummaryLastOffers: summary } };
     marathon.queue = [waiting, { ...waiting, app: { id: "/elasticsearch" } }];
-    await expect(apply({ timeoutSeconds: 2 })).rejects.toThrow(
+    await expect(apply({ http: taking(15) })).rejects.toThrow(
       /0 of 3 healthy\n {2}\/spark\/worker waits for an offer; the last ones were declined for InsufficientMemory \(4\)$/,
     );
   });
@@ -286,15 +299,16 @@ describe("against a stand-in of Marathon", () => {
   });
 
   test("nobody there: the time is waited out, and the address's own error shown", async () => {
-    const http = direct("127.0.0.1:1", marathon.login);
-    await expect(apply({ http, timeoutSeconds: 0.05 })).rejects.toThrow(/does not answer GET \/v2\/apps: /);
+    const nobody = taking(20, direct("127.0.0.1:1", marathon.login));
+    await expect(apply({ http: nobody })).rejects.toThrow(/does not answer GET \/v2\/apps: /);
   });
 
   test("someone who interrupts does not wait", async () => {
     marathon.broken.set("/spark/worker", "");
     const abort = new AbortController();
-    setTimeout(() => abort.abort(), 30);
-    await expect(apply({ signal: abort.signal, pauseMs: 10_000 })).rejects.toThrow(/abort/i);
+    // After the line comes the pause.
+    const report = (): void => void setImmediate(() => abort.abort());
+    await expect(apply({ signal: abort.signal, pauseMs: 3_600_000, report })).rejects.toThrow(/abort/i);
   });
 
   describe("through SSH", () => {

@@ -4,7 +4,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Cloud, CloudError, type CloudOptions } from "../../openstack/cloud.ts";
 import { findCredentials } from "../../openstack/credentials.ts";
 import { FakeOpenStack, IDS } from "../fakes/openstack.ts";
@@ -17,6 +17,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "triplewide-test-"));
 });
 afterEach(async () => {
+  vi.useRealTimers();
   await fake.stop();
   rmSync(folder, { recursive: true });
 });
@@ -184,10 +185,14 @@ describe("authentication", () => {
   });
 
   test("a token is renewed before it ends", async () => {
-    fake.state.tokenSeconds = 60;
+    vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+    fake.state.tokenSeconds = 3600;
     const cloud = cloudOf();
     await cloud.projectId();
-    await new Promise((done) => setTimeout(done, 5));
+    vi.advanceTimersByTime(3530_000);
+    await cloud.projectId();
+    expect(fake.logins).toHaveLength(1);
+    vi.advanceTimersByTime(20_000);
     await cloud.projectId();
     expect(fake.logins).toHaveLength(2);
   });
