@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { KNOWN_MESOS, knownText, type MesosPart } from "../cluster/mesos-sources.ts";
+import { KNOWN_MESOS, type MesosPart } from "../cluster/mesos-sources.ts";
 import { unpinnedSource } from "../config/grammar.ts";
 import { loadRaw } from "../config/load.ts";
 import { withoutLogins } from "../config/redact.ts";
@@ -11,6 +11,7 @@ import { findDocker } from "../local/docker.ts";
 import type { SourceKey } from "../mesos/archive.ts";
 import { checkMesos, type MesosReport, reportText } from "../mesos/check.ts";
 import { writeSource } from "../mesos/pin.ts";
+import { knownText } from "../mesos/reference.ts";
 import { commandOf, envOption, projectFolder } from "./common.ts";
 
 interface CheckOptions {

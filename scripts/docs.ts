@@ -2,11 +2,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
 import { imageGraph } from "../cluster/image-catalogue.ts";
-import { mesosReference } from "../cluster/mesos-sources.ts";
 import { MODELINE, SCHEMA_FILE, stackFileSchema } from "../config/json-schema.ts";
 import { environments, PROJECT } from "../config/load.ts";
 import { configReference, pulumiConfigBlock } from "../config/reference.ts";
 import { ROOT } from "../lib/root.ts";
+import { mesosReference } from "../mesos/reference.ts";
 
 /**
  * Writes what is made from the config schema (`docs/CONFIG.md`, the JSON Schema of stack files, its name in each of them, and
