@@ -185,5 +185,24 @@ export const device: Grammar = {
   rule: "the path of a device such as /dev/nvidia0",
 };
 
+/** A name that the config gives: of the cluster, a team, a framework or a role. */
+export const shortName: Grammar = {
+  pattern: /^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/,
+  rule: "a name of lower-case letters, digits and dashes",
+};
+
+/** A user of the hub, who must not be one of the image's as well. */
+export const hubUser: Grammar = {
+  pattern:
+    /^(?!(root|hdfs|daemon|bin|sys|sync|games|man|lp|mail|news|uucp|proxy|www-data|backup|list|irc|nobody|spark|hub|caddy|gateway|systemd.*)$)[a-z]([a-z0-9-]{0,18}[a-z0-9])?$/,
+  rule: "a name of lower-case letters, digits and dashes, at most 20, that is none of the system's, such as root or spark",
+};
+
+/** Login user of a guest image. */
+export const guestUser: Grammar = {
+  pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/,
+  rule: "a user name of letters, digits, dots, dashes and underscores",
+};
+
 /** Name of one of this project's images. */
 export const imageName: Grammar = { pattern: /^[a-z][a-z0-9-]{0,40}$/, rule: "an image of this project" };

@@ -29,7 +29,7 @@ interface Addition {
 const ADDITIONS: readonly Addition[] = [
   {
     what: "an architecture",
-    file: "config/schema.ts",
+    file: "config/keys/general.ts",
     find: "export const ARCHITECTURES = [\n",
     replace: 'export const ARCHITECTURES = [\n  "added-architecture",\n',
     named: /added-architecture/,
@@ -37,7 +37,7 @@ const ADDITIONS: readonly Addition[] = [
   },
   {
     what: "a platform",
-    file: "config/schema.ts",
+    file: "config/keys/general.ts",
     find: '(["openstack", "docker"]',
     replace: '(["openstack", "docker", "added-platform"]',
     named: /added-platform/,
@@ -45,11 +45,11 @@ const ADDITIONS: readonly Addition[] = [
   },
   {
     what: "a config key without its documentation",
-    file: "config/schema.ts",
+    file: "config/keys/ports.ts",
     find: "  jupyterPort: ports.port(",
     replace: "  addedPort: ports.port(9999, { added: true }),\n  jupyterPort: ports.port(",
     named: /'added'/,
-    places: ["config/schema.ts: shape.addedPort"],
+    places: ["config/keys/ports.ts: portsKeys.addedPort"],
   },
   {
     what: "a group",
