@@ -32,11 +32,19 @@ prefix=$(dirname "$(dirname "$library")")
 # What Mesos is linked with, as the image's own loader finds it. glibc is that of the machine that a program runs on, always.
 linked=()
 while read -r path; do linked+=("${path#"$work"}"); done < <(find "$work" -type f \( -name 'libmesos*.so' -o -path '*/sbin/mesos-*' \))
-mkdir -p "$prefix/carried"
-{ "$docker" run --rm --network none --entrypoint ldd "$image" "${linked[@]}" 2>/dev/null || true; } \
+# What the image holds by that name may be a link to a folder of this machine, and its loader may name anything: what is copied has the
+# name of a library, and takes no place that is taken.
+rm -rf "$prefix/carried"
+mkdir "$prefix/carried"
+confined=(--network none --cap-drop ALL --security-opt no-new-privileges --pids-limit 100)
+{ "$docker" run --rm "${confined[@]}" --entrypoint ldd "$image" "${linked[@]}" 2>/dev/null || true; } \
     | sed -n 's/.* => \(\/[^ ]*\) (.*/\1/p' | sort -u \
+    | { grep -E '/[A-Za-z0-9_+.-]+\.so(\.[A-Za-z0-9_.]+)?$' || true; } \
     | { grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|nsl|anl|mvec)|libnss_[a-z]+|libjvm|libmesos[^/]*)[.-][^/]*$' || true; } \
-    | while read -r path; do "$docker" cp --follow-link "$container:$path" "$prefix/carried/$(basename "$path")" >/dev/null; done
+    | while read -r path; do
+        copy=$prefix/carried/$(basename "$path")
+        if [[ ! -e $copy && ! -L $copy ]]; then "$docker" cp --follow-link "$container:$path" "$copy" >/dev/null; fi
+    done
 # The same bytes from the same image: the archive's digest decides whether images are built anew.
 "$tar" -c -C "$prefix" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner . | gzip -n >"$target.part"
 mv "$target.part" "$target"

@@ -1,12 +1,14 @@
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { localReference } from "../../cluster/images.ts";
 import { validate } from "../../cluster/load.ts";
+import { ROOT } from "../../lib/root.ts";
 import { checkAskedFor, checkControlGroups } from "../../local/control-groups.ts";
 import { fetchMesos, placeArchives } from "../../mesos/archive.ts";
 
@@ -125,6 +127,90 @@ test("archives lie beside the Dockerfile by their digests, and no others do", ()
   } finally {
     rmSync(images, { recursive: true });
   }
+});
+
+describe("an image that a Mesos is taken out of", () => {
+  let root = "";
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "triplewide-image-"));
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  /** A file of the image. */
+  function holds(path: string, text = "of the image"): void {
+    mkdirSync(dirname(join(root, "image", path)), { recursive: true });
+    writeFileSync(join(root, "image", path), text);
+  }
+  /** A link in the image. */
+  function links(path: string, target: string): void {
+    mkdirSync(dirname(join(root, "image", path)), { recursive: true });
+    symlinkSync(target, join(root, "image", path));
+  }
+
+  /** Takes Mesos out of it, by a Docker that has this image alone. @returns What is in the archive, and what the user's folder holds. */
+  function takenOut(linkedWith: readonly string[]) {
+    const home = join(root, "home");
+    mkdirSync(home, { recursive: true });
+    writeFileSync(join(home, "authorized_keys"), "mine");
+    const docker = join(root, "docker");
+    const said = linkedWith.map((path) => `echo "  libx.so => ${path} (0x1)"`).join("; ");
+    // As Docker does, `cp` follows a link that is there where it writes to.
+    const script = `case $1 in
+      create) echo c ;;
+      export) (cd '${root}/image' && tar -c -- *) ;;
+      run) ${said} ;;
+      cp) cp -RP "${root}/image\${3#c:}" "$4" ;;
+      rm) ;;
+    esac`;
+    writeFileSync(docker, `#!/bin/bash\n${script}\n`, { mode: 0o755 });
+    const target = join(root, "mesos.tar.gz");
+    const run = spawnSync(join(ROOT, "images/mesos-from-image.sh"), [docker, "image", target], { encoding: "utf8" });
+    const listed = spawnSync("tar", ["-tzf", target], { encoding: "utf8" }).stdout.split("\n").filter(Boolean).sort();
+    const found = Object.fromEntries(readdirSync(home).map((name) => [name, readFileSync(join(home, name), "utf8")]));
+    return { stderr: run.stderr, listed, home: found };
+  }
+
+  test("gives its Mesos, and the libraries that this is linked with", () => {
+    holds("opt/mesos/lib/libmesos.so");
+    holds("usr/lib/libssl.so.3");
+    holds("usr/lib/libc.so.6");
+    expect(takenOut(["/usr/lib/libssl.so.3", "/usr/lib/libc.so.6"])).toEqual({
+      stderr: "",
+      listed: ["./", "./carried/", "./carried/libssl.so.3", "./lib/", "./lib/libmesos.so"],
+      home: { authorized_keys: "mine" },
+    });
+  });
+
+  test.each<[string, () => string[]]>([
+    [
+      "a link where its libraries are put",
+      () => {
+        links("opt/mesos/carried", join(root, "home"));
+        holds("evil/authorized_keys");
+        holds("evil/libevil.so");
+        return ["/evil/authorized_keys", "/evil/libevil.so"];
+      },
+    ],
+    [
+      "libraries of which one is a folder with a link",
+      () => {
+        links("evil/authorized_keys", join(root, "home/authorized_keys"));
+        holds("evil2/authorized_keys");
+        return ["/evil/.", "/evil2/authorized_keys"];
+      },
+    ],
+    [
+      "two libraries of a name, of which the first is a folder with a link",
+      () => {
+        links("evil/liba.so/liba.so", join(root, "home/authorized_keys"));
+        holds("evil2/liba.so");
+        return ["/evil/liba.so", "/evil2/liba.so"];
+      },
+    ],
+  ])("writes to no folder of this machine: %s", (_, lay) => {
+    holds("opt/mesos/lib/libmesos.so");
+    expect(takenOut(lay()).home).toEqual({ authorized_keys: "mine" });
+  });
 });
 
 describe("agents that start containers", () => {

@@ -27,7 +27,7 @@ const NOT_THERE: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Lists that always have an element: the expansion of an empty one is an error in bash 3.2. */
-const NEVER_EMPTY = ["ORDER", "wanted", "images", "layers", "fields", "linked"];
+const NEVER_EMPTY = ["ORDER", "wanted", "images", "layers", "fields", "linked", "confined"];
 
 test.each(SCRIPTS)("%s runs with the bash and the tools of macOS", (script) => {
   const faults = readFileSync(join(ROOT, script), "utf8")
