@@ -5,6 +5,7 @@ import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import type { Cluster } from "../cluster/types.ts";
 import { fill, type Value } from "../cluster/values.ts";
 import { UsageError, UserError } from "../lib/errors.ts";
+import { print } from "../lib/terminal.ts";
 import { readSecret } from "../local/project.ts";
 import { type ConfigOptions, commandOf, envOption, projectFolder, setOption } from "./common.ts";
 import { localCluster } from "./local.ts";
@@ -52,6 +53,6 @@ export function certificate(): Command {
           }`,
         );
       const docker = platformOf(config).machinesAreContainers;
-      process.stdout.write(await (docker ? here(cluster, own, env) : ofStack(env)));
+      print(await (docker ? here(cluster, own, env) : ofStack(env)));
     });
 }

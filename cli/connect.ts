@@ -12,6 +12,7 @@ import { connectServer } from "../components/access.ts";
 import { SPARK_VERSION } from "../config/versions.ts";
 import { readCheckout } from "../lib/checkout.ts";
 import { UsageError, UserError } from "../lib/errors.ts";
+import { print, remark } from "../lib/terminal.ts";
 import { readSecret } from "../local/project.ts";
 import { type ConfigOptions, commandOf, envOption, portNumber, projectFolder, setOption } from "./common.ts";
 import { localCluster } from "./local.ts";
@@ -51,7 +52,7 @@ export function instructions(remote: string, requirements: string, certificate?:
 }
 
 function show(remote: string, certificate?: string): void {
-  process.stdout.write(instructions(remote, readCheckout().requirements, certificate));
+  print(instructions(remote, readCheckout().requirements, certificate));
 }
 
 /** What prints the certificate of the cluster's own authority; `undefined` where everybody trusts another. */
@@ -93,7 +94,7 @@ async function byTunnel(cluster: Cluster, { env, port }: Options): Promise<void>
     const there = String(outputs.sparkRemote ?? "");
     if (there === "") throw notThere(env);
     show(sparkRemote(tunnel.port, /(?:Bearer%20|token=)(\w+)/.exec(there)?.[1] ?? ""));
-    process.stderr.write(`The tunnel to ${cluster.name} is open until Ctrl-C.\n`);
+    remark(`The tunnel to ${cluster.name} is open until Ctrl-C.\n`);
     const ended = await Promise.race([
       once(process, "SIGINT"),
       once(process, "SIGTERM"),

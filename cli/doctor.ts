@@ -8,6 +8,7 @@ import { readCheckout } from "../lib/checkout.ts";
 import { type Check, checksText, ok, problem, warning } from "../lib/checks.ts";
 import { EXIT_FAILED } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
+import { print, printJson, remark } from "../lib/terminal.ts";
 import { checkNode, checkPackages, checkPulumi, checkSsh } from "../local/checks.ts";
 import { checkDocker } from "../local/docker-checks.ts";
 import { checkCloud } from "../openstack/checks.ts";
@@ -73,11 +74,12 @@ export function doctor(): Command {
     .action(async (options: Options) => {
       const folder = projectFolder();
       const checks = await examine(folder, options.env, options.set);
-      process.stdout.write(options.json ? `${JSON.stringify(checks, null, 2)}\n` : checksText(checks));
+      if (options.json) printJson(checks);
+      else print(checksText(checks));
       if (options.bundle !== undefined) {
         const { env: environment, set, bundle: path } = options;
         const files = await writeBundle({ folder, environment, set, checks, path });
-        process.stderr.write(`${path}: ${files.length} files. Look at it before you hand it on.\n`);
+        remark(`${path}: ${files.length} files. Look at it before you hand it on.\n`);
       }
       if (checks.some((c) => c.state === "problem")) process.exitCode = EXIT_FAILED;
     });

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { ROOT } from "../lib/root.ts";
+import { print } from "../lib/terminal.ts";
 import { findDocker } from "../local/docker.ts";
 import { find, projectOf, remove } from "../local/project.ts";
 import { type LocalOptions, localCommand, localConfig } from "./local.ts";
@@ -28,7 +29,7 @@ export function down(): Command {
         `${gone.networks.length} networks`,
         `${gone.volumes.length} volumes`,
       ];
-      process.stdout.write(
+      print(
         `Removed ${parts.join(", ")}.${left > 0 ? ` ${left} volumes are kept (make down VOLUMES=1 removes them too).` : ""}\n`,
       );
     });

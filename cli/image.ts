@@ -3,7 +3,7 @@ import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { readCheckout } from "../lib/checkout.ts";
 import { EXIT_INTERRUPTED, UserError } from "../lib/errors.ts";
-import { abortOnInterrupt, say } from "../lib/terminal.ts";
+import { abortOnInterrupt, remark, say } from "../lib/terminal.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { makeImage } from "../openstack/image-build.ts";
 import { type ImagePlan, planImage } from "../openstack/image-plan.ts";
@@ -56,7 +56,7 @@ export function image(): Command {
         const { from, flavor, network } = options;
         const wishes = { ...(from && { from }), ...(flavor && { flavor }), ...(network && { network }) };
         const plan = await planImage({ cluster, cloud, packages, version, now, ...wishes });
-        for (const warning of plan.warnings) process.stderr.write(`warning: ${warning}\n`);
+        for (const warning of plan.warnings) remark(`warning: ${warning}\n`);
         if (plan.upToDate && !options.again) {
           say(`There is one already, of the same source, packages and version (another one: --again).`);
           sayHow(environment, plan.upToDate.name, plan.upToDate.id);

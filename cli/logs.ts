@@ -5,6 +5,7 @@ import { logKeeper } from "../cluster/services/logs/logs.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../lib/errors.ts";
 import { captured } from "../lib/exec.ts";
+import { print } from "../lib/terminal.ts";
 import { containerStates } from "../local/health.ts";
 import {
   journalScript,
@@ -68,7 +69,7 @@ export function logs(): Command {
         : local
           ? ofContainers(config, options.env, filter)
           : ofMachines(config, options.env, filter));
-      process.stdout.write(logText(found));
+      print(logText(found));
     });
 }
 

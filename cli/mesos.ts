@@ -5,7 +5,7 @@ import { loadRaw } from "../config/load.ts";
 import { withoutLogins } from "../config/redact.ts";
 import { EXIT_FAILED, UsageError, UserError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
-import { abortOnInterrupt } from "../lib/terminal.ts";
+import { abortOnInterrupt, print, printJson, remark } from "../lib/terminal.ts";
 import { printable } from "../lib/text.ts";
 import { findDocker } from "../local/docker.ts";
 import type { SourceKey } from "../mesos/archive.ts";
@@ -27,7 +27,7 @@ interface UseOptions extends CheckOptions {
   env: string;
 }
 
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
+const say = (line: string): void => remark(`${line}\n`);
 
 /** `triplewide mesos`. */
 export function mesos(): Command {
@@ -45,7 +45,8 @@ export function mesos(): Command {
     commandOf("list", "Lists the places that are known to have a Mesos.", "", ["triplewide mesos list"])
       .option("--json", "print it for programs", false)
       .action(({ json }: { json: boolean }) => {
-        process.stdout.write(json ? `${JSON.stringify(KNOWN_MESOS, null, 2)}\n` : knownText());
+        if (json) printJson(KNOWN_MESOS);
+        else print(knownText());
       }),
   );
   const source = (name: string, summary: string, more: string, examples: readonly string[]): Command =>
@@ -158,6 +159,7 @@ export async function useFirst(sources: readonly string[], environment: string):
 function show(report: MesosReport, json: boolean): void {
   const source = withoutLogins(report.source);
   const shown = { ...report, source };
-  process.stdout.write(json ? `${JSON.stringify(shown, null, 2)}\n` : reportText(shown));
+  if (json) printJson(shown);
+  else print(reportText(shown));
   if (report.problems.length > 0) process.exitCode = EXIT_FAILED;
 }

@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import { interactive } from "../lib/exec.ts";
 import { xmlText } from "../lib/quote.ts";
+import { print } from "../lib/terminal.ts";
 import { notebookLink } from "../local/summary.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
@@ -43,7 +44,7 @@ export function notebook(): Command {
     );
     const { project } = await localCluster(config, options.env);
     const url = notebookLink(config, project);
-    process.stdout.write(`${url}\n`);
+    print(`${url}\n`);
     const opens = opener();
     if (opens) await interactive(opens, [pageThatLeadsTo(url, project.dir)]).catch(() => undefined);
   });

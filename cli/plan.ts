@@ -3,6 +3,7 @@ import { describeCluster, loadConfig } from "../cluster/load.ts";
 import { redactedConfig } from "../config/redact.ts";
 import { pinnedVersions, readCheckout } from "../lib/checkout.ts";
 import { ROOT } from "../lib/root.ts";
+import { print, printJson } from "../lib/terminal.ts";
 import { mirrorsOf, mirrorsText } from "../render/mirrors.ts";
 import { renderPicture } from "../render/picture.ts";
 import { planDocument, planText } from "../render/plan.ts";
@@ -41,15 +42,10 @@ export function plan(): Command {
       const cluster = describeCluster(redactedConfig(loadConfig(projectFolder(), environment, options.set)));
       const versions = pinnedVersions(ROOT);
       if (options.mirrors) {
-        process.stdout.write(mirrorsText(cluster, mirrorsOf(cluster, readCheckout())));
+        print(mirrorsText(cluster, mirrorsOf(cluster, readCheckout())));
         return;
       }
-      process.stdout.write(
-        options.picture
-          ? renderPicture(cluster)
-          : options.json
-            ? `${JSON.stringify(planDocument(cluster, versions), null, 2)}\n`
-            : planText(cluster, versions, environment, options.files),
-      );
+      if (options.json) printJson(planDocument(cluster, versions));
+      else print(options.picture ? renderPicture(cluster) : planText(cluster, versions, environment, options.files));
     });
 }

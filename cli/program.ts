@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { describeError, EXIT_USAGE } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
+import { printableLines } from "../lib/text.ts";
 
 /** Every command, in the order of the help. Loaded when asked for: `plan` needs neither OpenStack's client nor Docker's. */
 const COMMANDS = {
@@ -55,7 +56,7 @@ export async function runProgram(words: readonly string[], output: Output = TERM
     // Commander has written its message by now. It ends with 0 after --help and --version, and with 1 for bad usage.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
     const { text, exitCode } = describeError(error);
-    output.err(`${text}\n`);
+    output.err(`${printableLines(text)}\n`);
     return exitCode;
   }
 }

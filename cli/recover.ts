@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { loadRaw } from "../config/load.ts";
 import { UserError } from "../lib/errors.ts";
+import { print } from "../lib/terminal.ts";
 import { Cloud } from "../openstack/cloud.ts";
 import { accessKeys } from "../openstack/object-store.ts";
 import {
@@ -35,20 +36,20 @@ async function recoverStack(environment: string, { adopt: takeIn }: Options): Pr
   // Not the whole validation: what is wrong with a config must not keep its state from being mended.
   const raw = loadRaw(folder, environment);
   if (raw.platform === "docker") {
-    process.stdout.write(
+    print(
       `Nothing to recover: ${environment} is for this machine's Docker. triplewide up --env ${environment} goes on.\n`,
     );
     return;
   }
   const stack: Stack = { folder, flags: ["--stack", environment] };
   for (const file of await removeBrokenAttributes(folder, environment)) {
-    process.stdout.write(`${file}: removed, it was cut off\n`);
+    print(`${file}: removed, it was cut off\n`);
   }
   const checkpoint = await readState(stack);
   const { pending_operations: operations = [], resources = [] } = checkpoint.deployment;
   const cut = operations.some(({ type }) => type === "creating") || resources.some(isHalfMade);
   if (!cut && !takeIn) {
-    process.stdout.write("Nothing to recover: no creation was cut off.\n");
+    print("Nothing to recover: no creation was cut off.\n");
     return;
   }
   await Cloud.with({ folder }, async (cloud) => {
@@ -91,7 +92,7 @@ async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoi
     found.flatMap(({ urn, id }) => (id && urn.includes("compute/instance:Instance::") ? [id] : [])),
   );
   for (const { urn, id, todo } of found) {
-    process.stdout.write(`${nameOf(urn)}: ${todo ?? (id ? `there (${id})` : "not there, will be made again")}\n`);
+    print(`${nameOf(urn)}: ${todo ?? (id ? `there (${id})` : "not there, will be made again")}\n`);
   }
   if (found.length > 0) await importState(folder, flags, adopt(checkpoint, found));
   // The engine has flags of its own for this, but they read nothing of what is there (3.259). A refresh of these alone does:
@@ -112,9 +113,9 @@ async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
     const wanted = findable((JSON.parse(preview) as { steps?: PlannedStep[] }).steps ?? []);
     const found = await findPending(cloud, wanted, known);
     const there = new Set(found.flatMap(({ urn, id }) => (id ? [urn] : [])));
-    for (const { todo } of found) if (todo) process.stdout.write(`${todo}\n`);
+    for (const { todo } of found) if (todo) print(`${todo}\n`);
     if (there.size === 0) {
-      if (first) process.stdout.write("Nothing to adopt: the cloud has nothing that the next update would make.\n");
+      if (first) print("Nothing to adopt: the cloud has nothing that the next update would make.\n");
       return;
     }
     const begun = wanted.filter(({ urn }) => there.has(urn));
@@ -127,7 +128,7 @@ async function removeTwins(stack: Stack, cloud: Cloud): Promise<void> {
   const state = await readState(stack);
   for (const twin of await findTwins(cloud, state.deployment.resources ?? [], idsIn(state))) {
     await removeTwin(cloud, twin);
-    process.stdout.write(`${nameOf(twin.urn)}: was made twice, ${twin.id} is removed, which nothing used\n`);
+    print(`${nameOf(twin.urn)}: was made twice, ${twin.id} is removed, which nothing used\n`);
   }
 }
 
@@ -136,7 +137,7 @@ async function tellAccessKeys(stack: Stack, cloud: Cloud): Promise<void> {
   const known = idsIn(await readState(stack));
   const unknown = (await accessKeys(cloud)).filter((key) => !known.has(key));
   if (unknown.length === 0) return;
-  process.stdout.write(
+  print(
     `Keys for S3 of this user and project that this stack does not have: ${unknown.join(", ")}. They have no names: one may be left of a creation ` +
       "whose answer got lost, the others are somebody else's. Where you know that nobody uses one: openstack ec2 credentials delete <key>\n",
   );

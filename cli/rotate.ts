@@ -6,6 +6,7 @@ import type { Cluster } from "../cluster/types.ts";
 import { givenSecrets, SECRET_KEYS } from "../config/secrets.ts";
 import { UsageError } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
+import { print } from "../lib/terminal.ts";
 import { up } from "../local/up.ts";
 import { projectFolder } from "./common.ts";
 import { type LocalOptions, localCluster, localCommand } from "./local.ts";
@@ -36,7 +37,7 @@ export function rotate(): Command {
       const anew = (one: string): string =>
         local ? holdersOf(cluster, one).join(", ") : (oneMachineWith(cluster, [one]) ?? "every machine");
       if (name === undefined) {
-        for (const one of made) process.stdout.write(`${one}\n  starts anew: ${anew(one)}\n  ${rotationNote(one)}\n`);
+        for (const one of made) print(`${one}\n  starts anew: ${anew(one)}\n  ${rotationNote(one)}\n`);
         return;
       }
       const key = Object.entries(SECRET_KEYS).find(([, secret]) => secret === name)?.[0];
@@ -48,7 +49,7 @@ export function rotate(): Command {
         throw new UsageError(`this cluster has no secret "${name}". Fix: one of ${made.join(", ")}, or all`);
       const names = name === "all" ? made : [name];
       if (local) await localCluster(config, options.env);
-      for (const one of names) process.stdout.write(`${one}: ${rotationNote(one)}\n`);
+      for (const one of names) print(`${one}: ${rotationNote(one)}\n`);
       if (local) await up({ root: ROOT, environment: options.env, config, smoke: false, renew: names });
       else await rotateStack(await presentCluster(config, options.env), options.env, names, yes);
     });
@@ -71,13 +72,13 @@ async function rotateStack(
   confirmed: boolean,
 ): Promise<void> {
   const alone = oneMachineWith(cluster, names);
-  process.stdout.write(
+  print(
     alone === undefined
       ? "Every server goes, and comes again with its address and its volume: jobs end, and nobody answers until it is up again.\n"
       : `Replaces ${alone}, with its address and its volume.\n`,
   );
   if (!confirmed) {
-    process.stdout.write("Nothing was changed. To do it, add --yes\n");
+    print("Nothing was changed. To do it, add --yes\n");
     return;
   }
   await refuseOtherChanges(environment, cluster, "secrets");

@@ -1,6 +1,7 @@
 import { hostKeyAlias } from "../cluster/host-keys.ts";
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { EXIT_FAILED } from "../lib/errors.ts";
+import { remark } from "../lib/terminal.ts";
 import { Ssh } from "../machines/ssh.ts";
 import { projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
@@ -110,9 +111,7 @@ export async function askMachines<T>(
       const failed = code !== 0 || (stdout === "" && stderr !== "");
       const found = failed && stdout === "" ? undefined : read(machine.name, stdout);
       if (failed || found === undefined) {
-        process.stderr.write(
-          `${machine.name}: ${stderr.trim() || (failed ? `exit code ${code}` : "it has no such records")}\n`,
-        );
+        remark(`${machine.name}: ${stderr.trim() || (failed ? `exit code ${code}` : "it has no such records")}\n`);
         process.exitCode = EXIT_FAILED;
       }
       return found;

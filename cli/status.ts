@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { describeCluster } from "../cluster/load.ts";
+import { print } from "../lib/terminal.ts";
 import { configHere } from "../local/agents.ts";
 import { dockerLines } from "../local/docker.ts";
 import { projectFilter } from "../local/project.ts";
@@ -27,7 +28,7 @@ export function status(): Command {
       "--format",
       "{{.Names}}\t{{.Status}}",
     ]);
-    for (const line of lines.sort()) process.stdout.write(`  ${line.replace("\t", "  ")}\n`);
+    for (const line of lines.sort()) print(`  ${line.replace("\t", "  ")}\n`);
     printSummary(cluster, publishedLinks(cluster), project, options.env);
   });
 }

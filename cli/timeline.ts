@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { loadConfig } from "../cluster/load.ts";
 import { platformOf } from "../cluster/platforms.ts";
 import { UserError } from "../lib/errors.ts";
+import { print } from "../lib/terminal.ts";
 import { RECORDS_SCRIPT, readTimeline, timelineSvg, timelineText } from "../render/timeline.ts";
 import { type ConfigOptions, commandOf, projectFolder, setOption } from "./common.ts";
 import { presentCluster } from "./present.ts";
@@ -34,7 +35,7 @@ export function timeline(): Command {
       const asked = cluster.machines.filter(({ name }) => names.length === 0 || names.includes(name));
       const timelines = await askMachines(cluster, environment, asked, RECORDS_SCRIPT, readTimeline);
       if (timelines.length === 0) return;
-      process.stdout.write(timelineText(timelines));
+      print(timelineText(timelines));
       if (options.picture !== undefined) writeFileSync(options.picture, timelineSvg(timelines));
     });
 }

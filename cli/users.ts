@@ -7,6 +7,7 @@ import { hubPasswords, logins } from "../cluster/services/hub/hub.ts";
 import { userNames } from "../cluster/teams.ts";
 import type { Config } from "../config/schema.ts";
 import { UsageError, UserError } from "../lib/errors.ts";
+import { print } from "../lib/terminal.ts";
 import { readSecret, renewSecrets } from "../local/project.ts";
 import { projectFolder } from "./common.ts";
 import { type LocalOptions, localCluster, localCommand } from "./local.ts";
@@ -69,14 +70,12 @@ export function users(): Command {
         if (!names.includes(renew)) throw new UsageError(`no user "${renew}". There are: ${names.join(", ")}`);
       }
       const { origin, passwordOf } = await (docker ? here(config, options) : ofStack(options));
-      process.stdout.write(`${origin}/\n`);
+      print(`${origin}/\n`);
       if (config.oidcIssuer !== undefined) {
-        process.stdout.write(
-          `users log in by ${config.oidcIssuer}, which sends them to ${origin}/hub/oauth_callback\n`,
-        );
-        for (const [login, name] of logins(config)) process.stdout.write(`  ${name.padEnd(20)} ${login}\n`);
+        print(`users log in by ${config.oidcIssuer}, which sends them to ${origin}/hub/oauth_callback\n`);
+        for (const [login, name] of logins(config)) print(`  ${name.padEnd(20)} ${login}\n`);
         return;
       }
-      for (const { user } of hubPasswords(config)) process.stdout.write(`  ${user.padEnd(20)} ${passwordOf(user)}\n`);
+      for (const { user } of hubPasswords(config)) print(`  ${user.padEnd(20)} ${passwordOf(user)}\n`);
     });
 }

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { printableLines } from "../lib/text.ts";
 import { machineOf } from "../openstack/inventory.ts";
 import type { ServerGroup } from "../openstack/server-groups.ts";
 import type { Operations } from "./operations.ts";
@@ -20,7 +21,7 @@ export function serverFaults(name: string, args: ServerFaultsArgs, resource: pul
   return new pulumi.ErrorHook(name, async ({ newInputs, failedOperation }) => {
     const machine = machineOf(clusterName, String(newInputs?.name));
     if (machine && failedOperation === "create") {
-      const fault = await operations.fault(machine);
+      const fault = printableLines(await operations.fault(machine));
       if (fault !== "") {
         await pulumi.log.error(`${machine}: the cloud says: ${fault}${advice(machine, fault, serverGroups)}`, resource);
       }

@@ -2,6 +2,7 @@ import { Share as ManilaShare } from "@pulumi/openstack/sharedfilesystem/share.j
 import { ShareAccess } from "@pulumi/openstack/sharedfilesystem/shareAccess.js";
 import { ShareNetwork } from "@pulumi/openstack/sharedfilesystem/shareNetwork.js";
 import * as pulumi from "@pulumi/pulumi";
+import { printable } from "../lib/text.ts";
 import { CLUSTER_KEY, shareName } from "../openstack/inventory.ts";
 
 export interface ShareArgs {
@@ -99,7 +100,7 @@ function exportOf(locations: readonly Location[], share: string): string {
     .sort((a, b) => (a.path < b.path ? -1 : 1));
   const found = usable.find(({ preferred }) => preferred.toLowerCase() === "true") ?? usable[0];
   if (!found) {
-    const there = locations.map(({ path }) => path).join(", ") || "none";
+    const there = printable(locations.map(({ path }) => path).join(", ")) || "none";
     throw new pulumi.RunError(`the share ${share} has no address that machines can mount by NFS: ${there}`);
   }
   return found.path;

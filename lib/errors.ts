@@ -1,3 +1,5 @@
+import { printableLines } from "./text.ts";
+
 /** Exit code of a command that failed. */
 export const EXIT_FAILED = 1;
 
@@ -12,6 +14,10 @@ export class UserError extends Error {
   override name = "UserError";
   /** Exit code of a program that ends with it. @default 1 */
   readonly exitCode: number = EXIT_FAILED;
+  /** @param message May quote what a server, a machine or a job has said. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(printableLines(message), options);
+  }
 }
 
 /** The input cannot be used, and nothing was changed: the user has to correct it. Exit code 2. */

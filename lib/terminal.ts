@@ -1,7 +1,18 @@
-/** What commands do with the terminal that they run in: lines of text, and Ctrl-C. */
+import { printableJson, printableLines } from "./text.ts";
+
+/** What commands do with the terminal that they run in: text, and Ctrl-C. */
+
+/** Prints text of a command's result. What servers, machines and jobs have said in it steers no terminal. */
+export const print = (text: string): void => void process.stdout.write(printableLines(text));
 
 /** Prints one line of a command's result. */
-export const say = (line: string): void => void process.stdout.write(`${line}\n`);
+export const say = (line: string): void => print(`${line}\n`);
+
+/** Prints a command's result for programs. */
+export const printJson = (value: unknown): void => void process.stdout.write(`${printableJson(value)}\n`);
+
+/** Prints what is said beside a command's result. */
+export const remark = (text: string): void => void process.stderr.write(printableLines(text));
 
 /** A signal that Ctrl-C aborts. */
 export interface Interruption {

@@ -22,6 +22,27 @@ const codePoint = (character: string): string =>
 export const printable = (text: string): string =>
   text.replace(EVERY_UNFIT, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
 
+/** Colours and the like, which some programs give their words even where nobody sees them. */
+const COLOURS = /\p{Cc}\[[\d;]*m/gu;
+
+/**
+ * The same for text of several lines, of which ends of lines and tabs stay. Whoever said it, a terminal that it is written to shows it, and
+ * does nothing else.
+ */
+export const printableLines = (text: string): string =>
+  text
+    .replace(COLOURS, "")
+    .replaceAll("\r\n", "\n")
+    .split(/([\n\t])/)
+    .map((part, i) => (i % 2 === 1 ? part : printable(part)))
+    .join("");
+
+/** A value as JSON for programs, in which such characters are written as JSON has them. */
+export const printableJson = (value: unknown): string =>
+  JSON.stringify(value, null, 2).replaceAll(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (text) =>
+    [...Array(text.length).keys()].map((i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`).join(""),
+  );
+
 /** Names that are written out; with hundreds of machines the first few tell as much. */
 const SHOWN = 8;
 

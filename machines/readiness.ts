@@ -1,5 +1,5 @@
 import { UserError } from "../lib/errors.ts";
-import { someNames } from "../lib/text.ts";
+import { printableLines, someNames } from "../lib/text.ts";
 import { type Ssh, type SshResult, type SshTarget, UNREACHABLE } from "./ssh.ts";
 
 /**
@@ -141,7 +141,9 @@ export async function waitReady(options: WaitReadyOptions): Promise<void> {
   if (over.signal.reason instanceof NotReadyError) throw over.signal.reason;
 }
 
-function judge(state: State, { code, stdout, stderr, refused, denied }: SshResult): void {
+function judge(state: State, { code, refused, denied, ...said }: SshResult): void {
+  // What services log is in it, and so what people's programs say.
+  const [stdout, stderr] = [printableLines(said.stdout), printableLines(said.stderr)];
   const lines = stdout.trim().split("\n").filter(Boolean).slice(-SHOWN_LINES);
   const complaint = stderr.trim().split("\n").at(-1) ?? "";
   // sudo itself ends with 1 when there is no such command, which is what "not yet" is, too.

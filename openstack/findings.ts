@@ -1,6 +1,7 @@
 import { closest } from "fastest-levenshtein";
 import { redacted, withoutLogins } from "../config/redact.ts";
 import { UserError } from "../lib/errors.ts";
+import { printable } from "../lib/text.ts";
 
 /** One thing that would make an update fail. */
 export interface PreflightProblem {
@@ -41,12 +42,12 @@ export class Findings {
   refuse(key: string, value: unknown, wrong: string, fix: string): void {
     // A service that is down is found by every check that needs it.
     if (this.problems.some((p) => p.key === key && p.wrong === wrong)) return;
-    const shown = [wrong, fix].map(withoutLogins) as [string, string];
+    const shown = [wrong, fix].map((text) => withoutLogins(printable(text))) as [string, string];
     this.problems.push({ key, value: redacted(key, value), wrong: shown[0], fix: shown[1] });
   }
 
   warn(text: string): void {
-    const shown = withoutLogins(text);
+    const shown = withoutLogins(printable(text));
     if (!this.warnings.includes(shown)) this.warnings.push(shown);
   }
 }

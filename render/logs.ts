@@ -1,5 +1,6 @@
 import { LOG_FOLDER } from "../cluster/services/logs/logs.ts";
 import { shellQuote } from "../lib/quote.ts";
+import { printable } from "../lib/text.ts";
 
 /** What services said, of all machines at once and in the order of time. */
 
@@ -62,11 +63,13 @@ export function readJournal(machine: string, records: string): LogLine[] {
     } catch {
       return [];
     }
-    // What systemd says of a unit has the unit in UNIT; bytes that are no text come as numbers, and a very long line as null.
-    const unit = String(fields.UNIT ?? fields._SYSTEMD_UNIT).replace(/^triplewide-|\.\w+$/g, "");
+    // What systemd says of a unit has the unit in UNIT, which whoever logs can write too; bytes that are no text come as numbers, and a very
+    // long line as null.
     const said = fields.MESSAGE;
+    const own = fields._SYSTEMD_UNIT;
+    const unit = String(own === "init.scope" ? (fields.UNIT ?? own) : own).replace(/^triplewide-|\.\w+$/g, "");
     const text = Array.isArray(said) ? Buffer.from(said as number[]).toString() : String(said ?? "(a very long line)");
-    return [{ at: Number(fields.__REALTIME_TIMESTAMP), from: `${machine} ${unit}`, text }];
+    return [{ at: Number(fields.__REALTIME_TIMESTAMP), from: `${machine} ${printable(unit)}`, text }];
   });
 }
 

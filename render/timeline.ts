@@ -12,12 +12,12 @@ const STARTED = "39f53479d3a045ac8e11786248231fbf";
 /** Files that a machine's own check makes when it first passes; `--cluster` is the one that also asks for the group's gates. */
 const READY_MARKS = "/run/triplewide-ready";
 
-/** Shell script that prints a machine's records of this boot. Needs root. */
+/** Shell script that prints a machine's records of this boot: root's own, whatever others wrote into its journal. Needs root. */
 export const RECORDS_SCRIPT = `set -u
 systemctl show --property UserspaceTimestampMonotonic
 for mark in ${READY_MARKS} ${READY_MARKS}--cluster; do if [ -e $mark ]; then stat -c '%n %.6Y' $mark; fi; done
 journalctl --boot --no-pager --output json --output-fields MESSAGE,MESSAGE_ID,UNIT \\
-  MESSAGE_ID=${STARTING} + MESSAGE_ID=${STARTED} + SYSLOG_IDENTIFIER=cloud-init + _SYSTEMD_UNIT=triplewide-boot.service |
+  MESSAGE_ID=${STARTING} _UID=0 + MESSAGE_ID=${STARTED} _UID=0 + SYSLOG_IDENTIFIER=cloud-init _UID=0 + _SYSTEMD_UNIT=triplewide-boot.service |
   grep -E '"UNIT" ?: ?"(cloud-|triplewide-)|"MESSAGE" ?: ?"triplewide +[0-9]+s ' | grep -v 'triplewide-retry' | head -c 900000
 exit 0
 `;

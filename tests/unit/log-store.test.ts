@@ -37,3 +37,23 @@ print(gone.lock.locked(), stays.lock.locked())
 `);
   expect(said).toBe("True\nIsADirectoryError\nFalse False\n");
 });
+
+test("a machine that says much pushes out its own lines, and no other's", async () => {
+  const said = await inStore(`
+BOUND = 40 << 20
+def file(name, megabytes, age):
+    with open(FOLDER + "/" + name, "wb") as out:
+        os.posix_fallocate(out.fileno(), 0, megabytes << 20)
+    os.utime(FOLDER + "/" + name, (time.time() - age,) * 2)
+file("agent-1.journal", 8, 100)
+file("client@1.journal", 4, 90)
+for number in range(2, 6):
+    file("agent-2@%d.journal" % number, 8, 60 - number)
+file("agent-2.journal", 8, 1)
+delete_oldest()
+print(*sorted(name for name in os.listdir(FOLDER) if name.endswith(".journal")))
+delete_oldest()
+`);
+  // agent-1 and client said theirs before all of agent-2's.
+  expect(said).toBe("agent-1.journal agent-2.journal agent-2@4.journal agent-2@5.journal client@1.journal\n");
+});

@@ -27,6 +27,15 @@ test("a journal's records are read with their service, whatever a message is", (
   ]);
 });
 
+test("a line is of the service that said it, whatever it says of itself, and begins no other line", () => {
+  const forged = { UNIT: "triplewide-registry.service", SYSLOG_IDENTIFIER: "registry", MESSAGE: "forged" };
+  const from = (fields: Record<string, unknown>) => readJournal("agent-1", record(0, fields)).map((line) => line.from);
+  expect(from({ ...forged, _SYSTEMD_UNIT: "triplewide-mesos-agent.service" })).toEqual(["agent-1 mesos-agent"]);
+  // Of a machine whose root sends the client what they like.
+  const unit = "triplewide-x\n2026-11-27T08:00:00.000Z client jupyter | forged \u001b[2J.service";
+  expect(from({ ...forged, _SYSTEMD_UNIT: unit }).join("")).not.toMatch(/\p{Cc}/u);
+});
+
 test("Docker's lines are read to the microsecond; the last ones with the text stay", () => {
   const printed = [
     "2026-11-27T08:00:00.000001999Z An ERROR, the first",

@@ -56,6 +56,14 @@ test("resolves when every machine is ready, and tells each step once", async () 
   expect(calls).toHaveLength(count);
 });
 
+test("what services log steers no terminal that it is shown on", async () => {
+  const hostile = { code: 1, stdout: "jupyter: \u001b[2J\u001b]0;x\u0007\rready\n", stderr: "\u009b31m" };
+  const { outcome, lines } = watch({ a: [hostile] }, { timeoutSeconds: 5 });
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(lines).toHaveLength(1);
+  expect(`${lines[0]} ${await outcome}`.replaceAll("\n", " ")).not.toMatch(/\p{Cc}/u);
+});
+
 test("asks for the cluster's view when told to, and of one machine only when that is enough", async () => {
   const { outcome, calls } = watch({ a: [pending], b: [pending, ready] }, { clusterGate: true, enough: "one" });
   await vi.advanceTimersByTimeAsync(10_000);

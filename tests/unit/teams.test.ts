@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -259,7 +259,11 @@ describe("the team of a driver", () => {
   );
 
   /** A leading master with 16 cores, of which teams are guaranteed some, that answers to one login. */
-  async function master(principal: string): Promise<string> {
+  async function master(
+    principal: string,
+    more: Record<string, unknown> = {},
+    answer = (body: string): string => body,
+  ): Promise<string> {
     const quota = (role: string, what: string, value: number) => [
       `allocator/mesos/quota/roles/${role}/resources/cpus/${what}`,
       value,
@@ -277,8 +281,9 @@ describe("the team of a driver", () => {
         "master.slaves_inactive": 0,
         "master.cpus_total": 16,
         ...metrics,
+        ...more,
       };
-      if (headers.authorization === login) response.end(JSON.stringify(body));
+      if (headers.authorization === login) response.end(answer(JSON.stringify(body)));
       else response.writeHead(401).end();
     });
     servers.push(server);
@@ -294,6 +299,18 @@ describe("the team of a driver", () => {
     const share = join(ROOT, "images/client/fair-share");
     const said = await choose(team, "bash", share, "mesos", "1", await master(team ?? "spark"));
     expect(said.split(" ").at(-1)).toBe(`-Dspark.cores.max=${cores}`);
+  });
+
+  test("what is no number in a master's answer is no command, and counts for nothing", async () => {
+    const share = join(ROOT, "images/client/fair-share");
+    const planted = join(folder, "planted");
+    const value = `agents[$(touch ${planted})]`;
+    const of = (role: string, what: string) => `allocator/mesos/quota/roles/${role}/resources/cpus/${what}`;
+    const hostile = { [of("x", "guarantee")]: 0, [of("spark", "limit")]: 0 };
+    const answer = (body: string) => body.replaceAll(/("[^"]*(?:x|spark)\/resources[^"]*"):0/g, `$1:${value}`);
+    const said = await choose(undefined, "bash", share, "mesos", "1", await master("spark", hostile, answer));
+    expect(said.split(" ").at(-1)).toBe("-Dspark.cores.max=4");
+    expect(existsSync(planted)).toBe(false);
   });
 });
 

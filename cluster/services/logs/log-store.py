@@ -112,18 +112,21 @@ def taken(path):
 
 
 def delete_oldest():
-    """Until the bound is kept."""
+    """Until the bound is kept: the oldest of whoever has said most, so that nobody's lines push out another's."""
     files = sorted(os.listdir(FOLDER), key=lambda name: os.stat(FOLDER + "/" + name).st_mtime)
     sizes = {name: taken(FOLDER + "/" + name) for name in files}
     left = sum(sizes.values())
-    for name in files:
-        if left <= BOUND:
-            return
+    of = {name: name.split("@")[0].replace(".journal", "") for name in files}
+    totals = {machine: sum(sizes[name] for name in files if of[name] == machine) for machine in of.values()}
+    while left > BOUND and files:
+        name = next(name for name in files if totals[of[name]] == max(totals[of[other]] for other in files))
+        files.remove(name)
         if "@" in name:
             os.unlink(FOLDER + "/" + name)
-        elif not journal(name.replace(".journal", "")).delete():
+        elif not journal(of[name]).delete():
             continue
         left -= sizes[name]
+        totals[of[name]] -= sizes[name]
 
 
 def keep_house():
