@@ -1,3 +1,4 @@
+import { redactionFor } from "../config/redact.ts";
 import type { Config, ConfigKey } from "../config/schema.ts";
 import type { ArchitectureFacts } from "./architectures/facts.ts";
 import { startedByMesos } from "./architectures/facts.ts";
@@ -45,7 +46,9 @@ function readersOf(property: string): readonly SparkProgram[] {
 
 /** The part of `sparkConf` that a program reads. */
 export function propertiesFor({ sparkConf }: Pick<Config, "sparkConf">, program: SparkProgram): Record<string, string> {
-  return Object.fromEntries(Object.entries(sparkConf).filter(([property]) => readersOf(property).includes(program)));
+  const own = Object.entries(sparkConf).filter(([property]) => readersOf(property).includes(program));
+  const redaction = redactionFor(own.map(([property]) => property));
+  return { ...(redaction === undefined ? {} : { "spark.redaction.regex": redaction }), ...Object.fromEntries(own) };
 }
 
 /** Properties that a config key sets, by prefix as above. */

@@ -3,8 +3,18 @@ import { HIDDEN, isSecretKey } from "./secrets.ts";
 
 /** What people may see of a config: in plans, in errors, in comments of a pull request. */
 
-/** Spark's own `spark.redaction.regex`, by which its pages and logs hide properties: it looks at names and at values. */
-const SENSITIVE = /secret|password|token|access[.]?key|(tls|ssl|private)[._-]?(private[._-]?)?key/i;
+/** What Spark's pages and logs hide by themselves (`spark.redaction.regex`): it looks at names and at values. */
+const OF_SPARK = /secret|password|token|access[.]?key/i;
+
+/** The same, and what other systems call their keys: an account of Azure's, objects that S3 encrypts by a customer's key. */
+const SENSITIVE = new RegExp(
+  `${OF_SPARK.source}|passwd|passphrase|(tls|ssl|private)[._-]?(private[._-]?)?key|(account|encryption|signing|shared|api)[._-]?key(?![a-z])`,
+  "i",
+);
+
+/** That pattern, for a program of Spark's that is given a property which Spark itself would show; `undefined` where it has none. */
+export const redactionFor = (properties: readonly string[]): string | undefined =>
+  properties.some((name) => SENSITIVE.test(name) && !OF_SPARK.test(name)) ? `(?i)${SENSITIVE.source}` : undefined;
 
 /** A login in an address: everything from its scheme, or from the beginning of a word, to its last `@`. A digest's `@` is none. */
 const USERINFO = /(?<=^|[\s"'=,;(])([A-Za-z][A-Za-z0-9+.:-]*:\/\/)?[^\s"'<>]+@(?!sha256:)/g;

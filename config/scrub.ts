@@ -5,7 +5,7 @@ import { HIDDEN } from "./secrets.ts";
 
 /** A value after a name that says that it is secret, as logs, URLs, YAML, JSON and headers write it. */
 const NAMED =
-  /((?:secret|passw(?:or)?d|passphrase|token|access[._-]?key|authorization|cookie)[\w.-]*["']?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?["']?)[^\s"',;&}<>]+/gi;
+  /((?:secret|passw(?:or)?d|passphrase|token|(?:access|account|encryption|signing|shared|api)[._-]?key|authorization|cookie)[\w.-]*["']?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?["']?)[^\s"',;&}<>]+/gi;
 const PRIVATE_KEY = /-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]*?(-----END \1PRIVATE KEY-----|$)/g;
 
 /** Shorter values would take ordinary words out; no secret that is made here is as short. */

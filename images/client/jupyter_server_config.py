@@ -151,6 +151,35 @@ def keep_logins_from_pages() -> None:
 keep_logins_from_pages()
 
 
+def start_kernels_in_own_folders(work: str) -> None:
+    """Python finds modules first in the folder that a kernel starts in. Where somebody else makes what is in there, a link that opens a
+    notebook of theirs would run their modules as whoever followed it: such kernels start in `work`."""
+    from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
+
+    cwd_for_path = MappingKernelManager.cwd_for_path
+
+    def is_own(folder):
+        top = os.path.realpath(work)
+        # What lies in another's folder is theirs as well, whoever has made it: their jobs run as Spark's user.
+        while folder not in (top, "/"):
+            if os.stat(folder).st_uid not in (os.getuid(), 0):
+                return False
+            folder = os.path.dirname(folder)
+        return True
+
+    def own_folder(self, path, **kwargs):
+        folder = cwd_for_path(self, path, **kwargs)
+        if is_own(os.path.realpath(folder)):
+            return folder
+        print(f"{folder} is somebody else's: the kernel of a notebook there starts in {work}", file=sys.stderr)
+        return work
+
+    MappingKernelManager.cwd_for_path = own_folder
+
+
+start_kernels_in_own_folders(WORK)
+
+
 def copy_tutorials(source: str, target: str, record: str) -> None:
     """Each tutorial once: one that its user changed or deleted stays so."""
     try:

@@ -261,6 +261,7 @@ describe("secrets", () => {
   test("are taken out by their names, and what is none stays", () => {
     for (const text of [
       "password=hunter22",
+      "fs.s3a.encryption.key=hunter22",
       "Authorization: Basic aHVudGVyMjI=",
       '"api_token": "hunter22"',
       "https://me:hunter22@example.org/",

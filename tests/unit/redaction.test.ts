@@ -6,6 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { runProgram } from "../../cli/program.ts";
 import { describeCluster, loadConfig, validate } from "../../cluster/load.ts";
+import { propertiesFor } from "../../cluster/spark-properties.ts";
 import { readStackConfig } from "../../components/stack-config.ts";
 import { infoOf } from "../../config/fields.ts";
 import { ConfigError } from "../../config/problems.ts";
@@ -42,6 +43,10 @@ const SECRETIVE: RawConfig = {
   sparkConf: {
     "spark.hadoop.fs.s3a.bucket.other.secret.key": SECRET,
     "spark.hadoop.fs.s3a.bucket.other.access.key": SECRET,
+    "spark.hadoop.fs.azure.account.key.data.dfs.core.windows.net": SECRET,
+    "spark.hadoop.fs.s3a.encryption.key": SECRET,
+    "spark.executorEnv.SERVICE_API_KEY": SECRET,
+    "spark.executorEnv.GPG_PASSPHRASE": SECRET,
     "spark.ssl.keyStorePassword": SECRET,
     "spark.executorEnv.API_TOKEN": SECRET,
     "spark.sql.catalog.db.url": `jdbc:postgresql://me:${SECRET}@db.example.org/x`,
@@ -62,6 +67,11 @@ describe("a plan", () => {
     expect(text).toContain("spark.ssl.keyStorePassword (secret)");
     expect(text).toContain("spark.sql.catalog.db.url jdbc:postgresql://(secret)@db.example.org/x");
     expect(text).toContain("spark.sql.shuffle.partitions 64");
+  });
+
+  test("hides no number of bits, and no class that has keys", () => {
+    for (const name of ["spark.io.encryption.keySizeBits", "spark.hadoop.fs.s3a.aws.credentials.provider"])
+      expect(redacted(`sparkConf.${name}`, "128")).toBe("128");
   });
 
   test("of the command line shows none either", async () => {
@@ -110,6 +120,20 @@ describe("a plan", () => {
       );
     },
   );
+});
+
+test("a driver's pages hide what the plan does, where Spark by itself would not", () => {
+  const redaction = (sparkConf: Record<string, string>) =>
+    propertiesFor({ sparkConf }, "driver")["spark.redaction.regex"];
+  const key = "spark.hadoop.fs.s3a.encryption.key";
+  // As Java has it, with its flag at the beginning.
+  const pattern = redaction({ [key]: SECRET }) ?? "";
+  expect(pattern).toMatch(/^\(\?i\)/);
+  for (const name of [key, "spark.x.Password", "spark.x.access.key"])
+    expect(name).toMatch(new RegExp(pattern.slice("(?i)".length), "i"));
+  expect("spark.io.encryption.keySizeBits").not.toMatch(new RegExp(pattern.slice("(?i)".length), "i"));
+  expect(redaction({ "spark.x.password": SECRET, "spark.y": "1" })).toBeUndefined();
+  expect(redaction({ [key]: SECRET, "spark.redaction.regex": "mine" })).toBe("mine");
 });
 
 const prefixed = (config: RawConfig): RawConfig =>
