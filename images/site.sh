@@ -8,9 +8,13 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 mirrors=$(mktemp)
 trap 'rm -f "$mirrors"' EXIT
 
+# replace FROM TO MODE
 replace() {
-    cmp -s "$1" "$2" 2>/dev/null && return
-    install -m 0644 "$1" "$2"
+    if cmp -s "$1" "$2" 2>/dev/null; then
+        [[ $3 == 0644 ]] || chmod "$3" "$2"
+        return
+    fi
+    install -m "$3" "$1" "$2"
 }
 
 bundle=
@@ -24,7 +28,10 @@ for name in APT_MIRROR APT_SECURITY_MIRROR PIP_INDEX_URL UV_INDEX_URL MAVEN_MIRR
     if [[ -n ${!name:-} ]]; then printf '%s=%q\n' "$name" "${!name}" >>"$mirrors"; fi
 done
 if [[ -n ${PIP_INDEX_URL:-} && -z ${UV_INDEX_URL:-} ]]; then printf 'UV_INDEX_URL=%q\n' "$PIP_INDEX_URL" >>"$mirrors"; fi
+# An address may hold a login, which is nobody else's to read. Builds read as this user, or as root.
+mode=0644
+if grep -q '[@?]' "$mirrors"; then mode=0600; fi
 for certs in "$here"/*/certs; do
-    [[ -z $bundle ]] || replace "$bundle" "$certs/site.crt"
-    [[ ! -s $mirrors ]] || replace "$mirrors" "$certs/mirrors.env"
+    [[ -z $bundle ]] || replace "$bundle" "$certs/site.crt" 0644
+    [[ ! -s $mirrors ]] || replace "$mirrors" "$certs/mirrors.env" "$mode"
 done

@@ -27,6 +27,11 @@ export interface HttpRequest {
   timeoutMs: number;
   /** Redirects that are followed; default 0: they are answers. Another origin is not told `authorization`. */
   redirects?: number;
+  /**
+   * Whether a redirect from HTTPS to plain HTTP is refused: what is asked for is known by nothing but who sends it.
+   * @default false
+   */
+  staysEncrypted?: boolean;
   /** Whether only status and headers matter: the body is then not read. */
   headersOnly?: boolean;
   /** Where the body of a 200 goes instead of into the answer, whatever its size. */
@@ -85,6 +90,8 @@ export class Http {
       const location = answer.headers.location;
       if (left <= 0 || !location || ![301, 302, 303, 307, 308].includes(answer.status)) return answer;
       const next = new URL(location, target);
+      if (options.staysEncrypted && target.protocol === "https:" && next.protocol !== "https:")
+        throw new Error(`its server leads to plain HTTP, at ${next.host}`);
       if (next.origin !== target.origin) headers = withoutLogin(headers);
       target = next;
     }

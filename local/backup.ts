@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileSha256 } from "../lib/digest.ts";
 import { messageOf, UserError } from "../lib/errors.ts";
+import { unfitCharacter } from "../lib/text.ts";
 import { SCRATCH_LABEL } from "../render/compose.ts";
 import { type Docker, docker, dockerLines } from "./docker.ts";
 import { find, type Project, projectFilter, restoreSecrets, secretsFile } from "./project.ts";
@@ -158,8 +159,17 @@ function readManifest(folder: string): Manifest {
   return manifest;
 }
 
-/** The secrets of a backup, by their names. */
-const readSecrets = (folder: string): Record<string, string> => readJson(folder, SECRETS);
+/** The secrets of a backup, by their names: text of one line, as every secret is, for whatever reads them. */
+function readSecrets(folder: string): Record<string, string> {
+  const secrets = readJson<Record<string, unknown>>(folder, SECRETS);
+  const wrong = Object.entries(secrets ?? {}).find(
+    ([name, value]) =>
+      !/^[A-Za-z0-9._-]+$/.test(name) || typeof value !== "string" || unfitCharacter(value) !== undefined,
+  );
+  if (wrong)
+    throw new UserError(`the backup is damaged: ${SECRETS} holds no secret as ${wrong[0]}; nothing was changed.`);
+  return secrets as Record<string, string>;
+}
 
 /** @throws UserError where the file is not there, or not whole. */
 function readJson<T>(folder: string, file: string): T {

@@ -152,7 +152,7 @@ export async function pinSource(value: string, options: SourceOptions): Promise<
   const { folder, ending } = keptAs(address, options);
   const part = join(folder, `new-${process.pid}.part`);
   try {
-    const sha256 = await downloaded(value, address, part, options.signal);
+    const sha256 = await downloaded(value, address, part, options.signal, true);
     renameSync(part, join(folder, `${sha256}${ending}`));
     return { source: `${address}#sha256=${sha256}` };
   } finally {
@@ -224,9 +224,15 @@ async function fileDigest(source: string, address: string): Promise<string> {
   });
 }
 
-/** Downloads a source. @returns Its digest. */
-async function downloaded(source: string, address: string, target: string, signal: AbortSignal): Promise<string> {
-  const failure = await download(address.replace(/^deb\+/, ""), target, signal);
+/** Downloads a source. @param unknown Whether nothing is known of it but its address. @returns Its digest. */
+async function downloaded(
+  source: string,
+  address: string,
+  target: string,
+  signal: AbortSignal,
+  unknown = false,
+): Promise<string> {
+  const failure = await download(address.replace(/^deb\+/, ""), target, signal, unknown);
   if (failure)
     throw new SourceError(
       source,
@@ -240,11 +246,11 @@ const wrongDigest = (actual: string): string =>
   `find out why it differs; if this is the file that you mean, end the value with #sha256=${actual}`;
 
 /** Why the download failed; empty where it did not. */
-async function download(url: string, target: string, signal: AbortSignal): Promise<string> {
+async function download(url: string, target: string, signal: AbortSignal, staysEncrypted: boolean): Promise<string> {
   const http = new Http();
   try {
     const into = () => createWriteStream(target, { mode: 0o600 });
-    const { status } = await http.send(url, { timeoutMs: DOWNLOAD_MS, redirects: 5, into, signal });
+    const { status } = await http.send(url, { timeoutMs: DOWNLOAD_MS, redirects: 5, staysEncrypted, into, signal });
     return status === 200 ? "" : `its server answers ${status}`;
   } catch (error) {
     signal.throwIfAborted();

@@ -48,7 +48,7 @@ export async function digestOfTag(image: string, signal: AbortSignal): Promise<s
   try {
     let answer = await ask({});
     if (answer.status === 401) {
-      const token = await anonymousToken(http, String(answer.headers["www-authenticate"] ?? ""), signal);
+      const token = await anonymousToken(http, scheme, String(answer.headers["www-authenticate"] ?? ""), signal);
       if (token !== undefined) answer = await ask({ authorization: `Bearer ${token}` });
     }
     return /^sha256:([0-9a-f]{64})$/.exec(String(answer.headers["docker-content-digest"] ?? ""))?.[1];
@@ -60,17 +60,34 @@ export async function digestOfTag(image: string, signal: AbortSignal): Promise<s
   }
 }
 
-/** A token for everyone, from where a registry says that there are some. */
-async function anonymousToken(http: Http, challenge: string, signal: AbortSignal): Promise<string | undefined> {
+/**
+ * Where a registry says that there are tokens for everyone; `undefined` where it does not say, or one that is asked by HTTPS names a place
+ * without: a service of this machine, or of its network, whose answer it would then be sent.
+ */
+export function tokenAddress(challenge: string, scheme: string): URL | undefined {
   const given = new Map([...challenge.matchAll(/(\w+)="([^"]*)"/g)].map(([, name = "", value = ""]) => [name, value]));
   const realm = given.get("realm");
   if (!/^bearer /i.test(challenge) || realm === undefined || !URL.canParse(realm)) return undefined;
   const url = new URL(realm);
+  if (url.protocol !== "https:" && scheme === "https") return undefined;
   for (const name of ["service", "scope"]) {
     const value = given.get(name);
     if (value !== undefined) url.searchParams.set(name, value);
   }
-  const { status, body } = await http.send(url.href, { timeoutMs: TIMEOUT_MS, redirects: 3, signal });
+  return url;
+}
+
+/** A token for everyone. */
+async function anonymousToken(
+  http: Http,
+  scheme: string,
+  challenge: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const url = tokenAddress(challenge, scheme);
+  if (url === undefined) return undefined;
+  const staysEncrypted = scheme === "https";
+  const { status, body } = await http.send(url.href, { timeoutMs: TIMEOUT_MS, redirects: 3, staysEncrypted, signal });
   if (status !== 200) return undefined;
   const { token, access_token } = JSON.parse(body) as { token?: string; access_token?: string };
   return token ?? access_token;

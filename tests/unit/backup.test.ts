@@ -65,6 +65,18 @@ test("a backup that lacks its secrets, or has half of its list, is refused befor
   await expect(back()).rejects.toThrow(
     /^the backup is damaged: secrets\.json cannot be read \(.*\); nothing was changed/,
   );
+  // What others have made of it: a value that is two lines for what reads it, a name that is a path.
+  for (const secrets of [
+    '{"a": "1\\nspark.authenticate false"}',
+    '{"a": ["1"]}',
+    '{"../a": "1"}',
+    '{"a": "\\u001b[2J"}',
+  ]) {
+    writeFileSync(join(request.folder, "secrets.json"), secrets);
+    await expect(back(), secrets).rejects.toThrow(
+      /^the backup is damaged: secrets\.json holds no secret as \S*a; nothing/,
+    );
+  }
   rmSync(join(request.folder, "secrets.json"));
   await expect(back()).rejects.toThrow(/^the backup is damaged: secrets\.json cannot be read/);
   writeFileSync(join(request.folder, "backup.json"), '{"format"');

@@ -1,7 +1,9 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createHttps } from "node:https";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Http } from "../../lib/http.ts";
+import { authorityHere, shownHere } from "../fixtures/tls.ts";
 
 const servers: Server[] = [];
 const http = new Http();
@@ -36,4 +38,26 @@ test("a login goes on to another path of its server, and to no other server", as
   const { status } = await http.send(`${first}/a`, { headers, timeoutMs: 10_000, redirects: 5 });
   expect(status).toBe(200);
   expect(asked).toEqual(["first /a Bearer x text/plain", "first /b Bearer x text/plain", "other /c nobody text/plain"]);
+});
+
+test("what nobody knows the digest of comes by HTTPS to its end, where it begins so", async () => {
+  const plain = await serve("plain", () => undefined);
+  const server = createHttps(shownHere("a"), (request, response) => {
+    const location = request.url === "/a" ? "/b" : `${plain}/c`;
+    response.writeHead(302, { location }).end();
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const trusting = new Http({ ca: authorityHere("a") });
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/a`;
+  const sent = (staysEncrypted: boolean) => trusting.send(url, { timeoutMs: 10_000, redirects: 5, staysEncrypted });
+  try {
+    expect((await sent(false)).status).toBe(200);
+    expect(asked.splice(0)).toHaveLength(1);
+    await expect(sent(true)).rejects.toThrow(/^its server leads to plain HTTP, at 127\.0\.0\.1:/);
+    expect(asked).toEqual([]);
+  } finally {
+    trusting.close();
+    server.closeAllConnections();
+    server.close();
+  }
 });

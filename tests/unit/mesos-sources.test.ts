@@ -9,7 +9,7 @@ import { ROOT } from "../../lib/root.ts";
 import { type MesosFacts, problemsOf, reportText } from "../../mesos/check.ts";
 import { withSource } from "../../mesos/pin.ts";
 import { knownText } from "../../mesos/reference.ts";
-import { digestOfTag } from "../../mesos/registry.ts";
+import { digestOfTag, tokenAddress } from "../../mesos/registry.ts";
 import { missingBeforeUp } from "../../render/plan.ts";
 import { Registry } from "../fakes/registry.ts";
 
@@ -110,6 +110,19 @@ describe("the digest of a tag", () => {
     expect(await digestOfTag(`${registry.host}/team/mesos:1`, signal)).toBe(digest);
     registry.tokens = false;
     expect(registry.log.filter((line) => line.startsWith("GET"))).toEqual([]);
+  });
+
+  test("is asked for with a token of no service without HTTPS, which a registry would be sent its answer of", () => {
+    const challenge = (realm: string) => `Bearer realm="${realm}",service="r.example.org",scope="repository:a/b:pull"`;
+    const asked = "?service=r.example.org&scope=repository%3Aa%2Fb%3Apull";
+    expect(tokenAddress(challenge("https://auth.example.org/token"), "https")?.href).toBe(
+      `https://auth.example.org/token${asked}`,
+    );
+    for (const realm of ["http://169.254.169.254/latest", "http://127.0.0.1:8888/api", "file:///etc/passwd", "nowhere"])
+      expect(tokenAddress(challenge(realm), "https"), realm).toBeUndefined();
+    expect(tokenAddress(challenge("http://127.0.0.1:5000/token"), "http")?.href).toBe(
+      `http://127.0.0.1:5000/token${asked}`,
+    );
   });
 
   test("is not known where the registry does not say", async () => {

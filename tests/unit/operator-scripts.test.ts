@@ -1,4 +1,6 @@
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
@@ -49,5 +51,32 @@ test("what macOS has not is asked for before it is used", () => {
     const text = readFileSync(join(ROOT, script), "utf8").replaceAll(/^\s*#.*/gm, "");
     for (const tool of ["sha256sum", "timeout", "flock", "gtar"])
       if (new RegExp(`\\b${tool} +[\\w-]|; then ${tool}\\b`).test(text)) expect(text).toContain(`command -v ${tool}`);
+  }
+});
+
+test("a mirror's login that builds are given is this user's alone to read", () => {
+  const folder = mkdtempSync(join(tmpdir(), "triplewide-site-"));
+  const certs = join(folder, "base", "certs");
+  const file = join(certs, "mirrors.env");
+  mkdirSync(certs, { recursive: true });
+  copyFileSync(join(ROOT, "images/site.sh"), join(folder, "site.sh"));
+  /** Permissions of the file, where this machine has such an index. */
+  const modeFor = (index: string): string => {
+    const env = { PATH: process.env.PATH, PIP_INDEX_URL: index };
+    expect(spawnSync("bash", [join(folder, "site.sh")], { env, encoding: "utf8" })).toMatchObject({
+      status: 0,
+      stderr: "",
+    });
+    return (statSync(file).mode & 0o777).toString(8);
+  };
+  try {
+    expect(modeFor("https://pypi.example.org/simple")).toBe("644");
+    expect(modeFor("https://me:secret@pypi.example.org/simple")).toBe("600");
+    // One of before.
+    spawnSync("chmod", ["644", file]);
+    expect(modeFor("https://me:secret@pypi.example.org/simple")).toBe("600");
+    expect(existsSync(join(certs, "site.crt"))).toBe(false);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });

@@ -100,6 +100,10 @@ describe("Spark Connect", () => {
       );
     expect(door({ tls: "own" })).toContain('"path":["/spark.connect.SparkConnectService/*"]');
     expect(door({ tls: "own" })).toContain('"dial":"10.72.0.11:15100"');
+    // A link leads a browser there too, which has the cookie by which a person is logged in.
+    expect(door({ tls: "own" })).toMatch(
+      /"\/spark\.connect\.SparkConnectService\/\*"\]\}\],"handle":\[\{"handler":"headers","request":\{"delete":\["Cookie"\]\}\},/,
+    );
     expect(door({})).not.toContain("SparkConnectService");
     expect(door({ tls: "own", sparkConnect: false })).not.toContain("SparkConnectService");
   });

@@ -189,14 +189,32 @@ describe.skipIf(!hasJq)("the guard", () => {
     ["drift.yml", "a-drift", { ENVIRONMENTS: '["a"]' }],
     ["scale.yml", "a-scale", { SCALED: '["a"]' }],
   ])("of %s wants chosen branches instead: nobody is asked at night", (file, environment, env) => {
-    const policy = (value: string): string =>
-      `[[ $2 == repos/o/r/environments/${environment} ]] || exit 1\necho '{"deployment_branch_policy": ${value}}'`;
-    expect(bash(guard(file), policy('{"protected_branches": true}'), env)).toMatchObject({
-      status: 0,
-      stdout: "",
-    });
-    for (const gh of [policy("null"), "echo '{}'", "echo nonsense", "echo '{}'; exit 1"])
-      expect(bash(guard(file), gh, env).status, gh).not.toBe(0);
+    const policy = (value: string, names: string[] = [], protectedBranches: string[] = []): string =>
+      `case $2 in
+        repos/o/r/environments/${environment}) echo '{"deployment_branch_policy": ${value}}' ;;
+        repos/o/r/environments/${environment}/deployment-branch-policies)
+          echo '${JSON.stringify({ branch_policies: names.map((name) => ({ name })) })}' ;;
+        repos/o/r/branches?protected=true) echo '${JSON.stringify(protectedBranches.map((name) => ({ name })))}' ;;
+        *) exit 1 ;;
+      esac`;
+    const [shielded, chosen] = [
+      '{"protected_branches": true, "custom_branch_policies": false}',
+      '{"protected_branches": false, "custom_branch_policies": true}',
+    ];
+    for (const gh of [policy(shielded, [], ["main"]), policy(chosen, ["main"])])
+      expect(bash(guard(file), gh, { ...env, BRANCH: "main" })).toMatchObject({ status: 0, stdout: "" });
+    const open = [
+      policy("null"),
+      // Without a protected branch, all are meant; and a name is a pattern.
+      policy(shielded),
+      policy(chosen, ["*"]),
+      policy(chosen, ["main", "feature/*"]),
+      policy(chosen, []),
+      "echo '{}'",
+      "echo nonsense",
+      "echo '{}'; exit 1",
+    ];
+    for (const gh of open) expect(bash(guard(file), gh, { ...env, BRANCH: "main" }).status, gh).not.toBe(0);
   });
 
   test("stops where the list of environments is none", () => {

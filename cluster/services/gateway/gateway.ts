@@ -174,7 +174,10 @@ function sparkConnect({ config: c }: WiredContext, machine: Machine): Json[] {
   const upstreams = [{ dial: `${machine.address}:${c.sparkConnectPort}` }];
   const transport = { protocol: "http", versions: ["h2c", "2"] };
   // A job's messages are sent on at once, not buffered.
-  return [route({ path: [CONNECT_PATHS] }, { handler: "reverse_proxy", upstreams, transport, flush_interval: -1 })];
+  // Its clients have no cookie; a browser that a link leads there has the one by which a person is logged in.
+  const withoutCookies = { handler: "headers", request: { delete: ["Cookie"] } };
+  const proxy = { handler: "reverse_proxy", upstreams, transport, flush_interval: -1 };
+  return [route({ path: [CONNECT_PATHS] }, withoutCookies, proxy)];
 }
 
 /** Groups whose machines forward people's connections, other than by SSH: SSH ends on the gateway's own machine. */
