@@ -4,9 +4,22 @@ import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, w
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { UserError } from "../lib/errors.ts";
 import { shellQuote } from "../lib/quote.ts";
+import {
+  DENIED,
+  type Failure,
+  impostor,
+  lastLine,
+  notInstalled,
+  SshError,
+  type SshResult,
+  UNREACHABLE,
+  unreached,
+} from "./ssh-failures.ts";
+import { cleanUpAtExit, collect, opened, signal, stop } from "./ssh-process.ts";
 import { type OwnSettings, ownSettings } from "./ssh-settings.ts";
+
+export { type SshResult, UNREACHABLE } from "./ssh-failures.ts";
 
 /**
  * The cluster's machines by SSH, with the system's own client: it knows agents, hardware keys and every cipher. All
@@ -49,17 +62,6 @@ export interface SshOptions {
   home?: string;
 }
 
-export interface SshResult {
-  /** Exit code of the command; 255 when the machine was not reached (`stderr` says why). */
-  code: number;
-  /** Whether nothing was run because the machine, or the bastion in front of it, did not show the host key that it has. */
-  refused?: true;
-  /** Whether nothing was run because the machine, or one on the way there, did not take the user's keys. */
-  denied?: true;
-  stdout: string;
-  stderr: string;
-}
-
 export interface RunOptions {
   /** Seconds after which the command is given up with code 255; default 60. */
   timeoutSeconds?: number;
@@ -75,20 +77,11 @@ export interface Forward {
   stop(): Promise<void>;
 }
 
-/** Thrown where SSH cannot work at all, or a tunnel cannot be made; says what to do. */
-export class SshError extends UserError {
-  override name = "SshError";
-}
-
-/** Exit code of the `ssh` client itself. */
-export const UNREACHABLE = 255;
-
 /** Name of the bastion in the client's configuration: no host can have it. */
 const BASTION = "triplewide_bastion";
 /** Prints a line when the session is open, then runs until its standard input ends, which is when this program ends. */
 const HOLD = "echo open; exec cat";
 const CLOSED = "the connections were closed";
-const MAX_OUTPUT = 1024 * 1024;
 
 /**
  * Runs commands on a cluster's machines. Of the user's own `~/.ssh/config` the jump host before the bastion and the keys count, and
@@ -363,33 +356,6 @@ export class Ssh {
   }
 }
 
-/** Clean-up for a program that ends, or is killed by a signal, before it has called `close`. */
-const cleanUpAtExit = new (class {
-  readonly #tasks = new Set<() => void>();
-  readonly #run = (): void => {
-    for (const task of this.#tasks) task();
-  };
-  readonly #onSignal = (signal: NodeJS.Signals): void => {
-    this.#run();
-    // A listener replaces Node's default, which is to end the process. If there are other listeners, they decide.
-    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
-  };
-
-  add(task: () => void): void {
-    if (this.#tasks.size === 0) {
-      process.on("exit", this.#run);
-      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, this.#onSignal);
-    }
-    this.#tasks.add(task);
-  }
-
-  delete(task: () => void): void {
-    if (!this.#tasks.delete(task) || this.#tasks.size > 0) return;
-    process.off("exit", this.#run);
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, this.#onSignal);
-  }
-})();
-
 /** A folder in memory that ends with the login session, where the system has one; otherwise the temporary folder. */
 function privateFolder(): string {
   const runtime = process.env.XDG_RUNTIME_DIR;
@@ -409,17 +375,6 @@ function quoted(path: string): string {
   return `"${path.replaceAll("%", "%%")}"`;
 }
 
-interface Failure {
-  why: string;
-  /** Whether a host key was not accepted. */
-  refused?: true;
-  /** Whether a login was not accepted. */
-  denied?: true;
-}
-
-/** What OpenSSH says where a login is not accepted. */
-const DENIED = /Permission denied \(|Too many authentication failures|No supported authentication methods/;
-
 /** A command for `ProxyCommand` whose complaints go to a file. Through `sh`, because the user's shell may be any. */
 const complainingTo = (file: string, command: string): string =>
   `sh -c ${shellQuote(`exec 2>${shellQuote(file.replaceAll("%", "%%"))}; exec ${command}`)}`;
@@ -433,72 +388,8 @@ function read(file: string): string {
   }
 }
 
-const lastLine = (text: string): string => text.trim().split("\n").at(-1) ?? "";
-
-/** What OpenSSH says about a host key that it does not accept, put into words; `undefined` where it said something else. */
-function impostor(name: string, stderr: string): Failure | undefined {
-  if (!stderr.includes("Host key verification failed")) return undefined;
-  const why = stderr.includes("host key is known for")
-    ? `${name}: no host key of this kind is known of it, so nothing is run there. The stack gives each machine its key: whatever answers is another machine, or one that an older release made (docs/SECURITY.md, Upgrades)`
-    : `${name}: its host key is not the one that the stack gave it, so nothing is run there. Whatever answers is another machine, or it never read its user data`;
-  return { why, refused: true };
-}
-
-const unreached = (stdout: string, { why, refused, denied }: Failure): SshResult => ({
-  code: UNREACHABLE,
-  stdout,
-  stderr: why,
-  ...(refused ? { refused } : {}),
-  ...(denied ? { denied } : {}),
-});
-
 function bracketed(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
-}
-
-function notInstalled(error: Error): Error {
-  return (error as NodeJS.ErrnoException).code === "ENOENT"
-    ? new SshError("this machine has no ssh: install OpenSSH's client (openssh-client)")
-    : error;
-}
-
-function collect(stream: NodeJS.ReadableStream | null): () => string {
-  let text = "";
-  stream?.setEncoding("utf8");
-  stream?.on("data", (chunk: string) => {
-    if (text.length < MAX_OUTPUT) text += chunk;
-  });
-  return () => text;
-}
-
-/** Waits until the session is open. Returns why that failed; empty where it did not. */
-function opened(child: ChildProcess): Promise<string> {
-  return new Promise((resolvePromise, reject) => {
-    const stderr = collect(child.stderr);
-    child.stdout?.once("data", () => resolvePromise(""));
-    child.once("error", (error) => reject(notInstalled(error)));
-    child.once("close", (code) => resolvePromise(stderr().trim() || `ssh ended with code ${code}`));
-  });
-}
-
-/** Sends a signal to a client and to the processes that it started. */
-function signal(child: ChildProcess, name: NodeJS.Signals): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, name);
-  } catch {
-    // All of them have ended.
-  }
-}
-
-/** Lets the session end by itself, and makes it end when it does not. */
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
-  child.stdin?.end();
-  const timer = setTimeout(() => signal(child, "SIGKILL"), 2000);
-  await exited;
-  clearTimeout(timer);
 }
 
 function freePort(wanted: number): Promise<number> {

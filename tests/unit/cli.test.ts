@@ -12,7 +12,7 @@ import { ROOT } from "../../lib/root.ts";
 import { SmokeFailed } from "../../local/smoke.ts";
 import { removesOnFailure } from "../../local/up.ts";
 import { RolloutError } from "../../machines/rollout.ts";
-import { SshError } from "../../machines/ssh.ts";
+import { SshError } from "../../machines/ssh-failures.ts";
 import { MarathonError } from "../../marathon/apply.ts";
 import { CloudError } from "../../openstack/errors.ts";
 

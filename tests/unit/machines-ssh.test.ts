@@ -21,7 +21,8 @@ import { sshConfig } from "../../components/access.ts";
 import { shellQuote } from "../../lib/quote.ts";
 import { keyProblem } from "../../machines/keys.ts";
 import { waitReady } from "../../machines/readiness.ts";
-import { Ssh, SshError, type SshOptions } from "../../machines/ssh.ts";
+import { Ssh, type SshOptions } from "../../machines/ssh.ts";
+import { SshError } from "../../machines/ssh-failures.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
 /**
