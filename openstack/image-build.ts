@@ -5,7 +5,9 @@ import { UserError } from "../lib/errors.ts";
 import type { Service } from "./catalog.ts";
 import { type Cloud, CloudError } from "./cloud.ts";
 import type { Image } from "./guest-images.ts";
+import { BROKEN, buildName, ImageCleanUp, type Named, UNFINISHED_KEY, type Volume } from "./image-cleanup.ts";
 import { contentsOf, property, SOURCE_KEY, SOURCE_NAME_KEY, VERSION_KEY } from "./image-contents.ts";
+import { type ImageLimits, limitsOf, pauseMs } from "./image-limits.ts";
 import type { BootVolume, ImagePlan } from "./image-plan.ts";
 
 /**
@@ -15,26 +17,8 @@ import type { BootVolume, ImagePlan } from "./image-plan.ts";
  */
 
 const DATE_KEY = "triplewide_date";
-/** Property of an image that is not finished: the cluster's name. What a killed run left is known by it. */
-const UNFINISHED_KEY = "triplewide_unfinished";
-
 /** Properties by which a hypervisor treats an image, and by which its system is known. */
 const KEPT = /^(hw_|os_(?!hash_|hidden$|glance_)|img_|architecture$)/;
-
-/** Name of all that is made for an image's sake. No cluster can have it, nor any of its parts: their names have no dot. */
-const buildName = (clusterName: string): string => `${clusterName}.image`;
-
-/** How long is waited, and how often is asked. */
-export interface ImageLimits {
-  /** The longest that is waited between two questions; the first few come sooner. @default 5000 */
-  pollMs?: number;
-  /** For the server to install everything and power off. @default 1800 */
-  bootSeconds?: number;
-  /** For the cloud to take the image, and to make the volume that the server boots from. @default 3600 */
-  imageSeconds?: number;
-  /** For each thing to be deleted. @default 300 */
-  removeSeconds?: number;
-}
 
 export interface ImageWork {
   cluster: Cluster;
@@ -58,21 +42,23 @@ export interface ImageWork {
  * @throws UserError that says what went wrong, and what could not be deleted.
  */
 export async function makeImage(work: ImageWork): Promise<string> {
-  const build = new Build(work);
-  const before = await build.clear();
+  const { cluster, cloud, plan } = work;
+  const limits = limitsOf(work.limits);
+  const cleanUp = new ImageCleanUp({ cloud, clusterName: cluster.name, volumes: plan.volume !== undefined, limits });
+  const build = new Build(work, limits, cleanUp);
+  const before = await cleanUp.clear();
   if (before.removed.length > 0) work.report(`removed what an earlier run had left: ${before.removed.join(", ")}`);
   if (before.left.length > 0) throw new UserError(`an earlier run left ${before.left.join("; ")}; nothing was made`);
   let id: string;
   try {
     id = await build.make();
   } catch (error) {
-    const { left } = await build.clear();
+    const { left } = await cleanUp.clear();
     for (const one of left) work.report(`left behind: ${one}`);
     throw error;
   }
-  const { left } = await build.clear();
-  if (left.length > 0)
-    throw new UserError(`image ${work.plan.name} (${id}) is there, but this is left: ${left.join("; ")}`);
+  const { left } = await cleanUp.clear();
+  if (left.length > 0) throw new UserError(`image ${plan.name} (${id}) is there, but this is left: ${left.join("; ")}`);
   return id;
 }
 
@@ -83,20 +69,8 @@ interface Server {
   fault?: { message?: string };
 }
 
-interface Volume {
-  status: string;
-}
-
-/** Statuses of a volume that cannot be used any more. */
-const BROKEN = /^error/;
-
 /** Formats that Cinder writes images in, and every Glance takes. */
 const FORMATS = ["raw", "qcow2"];
-
-interface Named {
-  id: string;
-  name: string;
-}
 
 /** A line of what the server's own script says: how far it is. */
 const SAID = /triplewide +\d+s (.*?)\r?$/gm;
@@ -108,13 +82,15 @@ class Build {
   readonly #cloud: Cloud;
   readonly #name: string;
   readonly #limits: Required<ImageLimits>;
+  readonly #cleanUp: ImageCleanUp;
   readonly #said = new Set<string>();
 
-  constructor(work: ImageWork) {
+  constructor(work: ImageWork, limits: Required<ImageLimits>, cleanUp: ImageCleanUp) {
     this.#work = work;
     this.#cloud = work.cloud;
     this.#name = buildName(work.cluster.name);
-    this.#limits = { pollMs: 5000, bootSeconds: 1800, imageSeconds: 3600, removeSeconds: 300, ...work.limits };
+    this.#limits = limits;
+    this.#cleanUp = cleanUp;
   }
 
   async make(): Promise<string> {
@@ -231,11 +207,6 @@ class Build {
     });
   }
 
-  /** The first pauses are short, because much is done within a moment. */
-  #pauseMs(asked: number): number {
-    return Math.min(this.#limits.pollMs, 250 * 2 ** asked);
-  }
-
   /** Asks until there is an answer. @throws UserError of `late` after the time. */
   async #until<T>(seconds: number, ask: () => Promise<T | undefined>, late: () => string): Promise<T> {
     const deadline = Date.now() + seconds * 1000;
@@ -243,7 +214,7 @@ class Build {
       const answer = await ask();
       if (answer !== undefined) return answer;
       if (Date.now() >= deadline) throw new UserError(late());
-      await sleep(this.#pauseMs(asked), undefined, this.#work.signal ? { signal: this.#work.signal } : {});
+      await sleep(pauseMs(this.#limits, asked), undefined, this.#work.signal ? { signal: this.#work.signal } : {});
     }
   }
 
@@ -326,7 +297,7 @@ class Build {
    */
   async #upload(server: string, volume: string): Promise<string> {
     const { plan, cluster } = this.#work;
-    await this.#insist(() => this.#deleteServer(server)).catch((error: Error) => {
+    await this.#cleanUp.removeServer(server).catch((error: Error) => {
       throw new UserError(`server ${this.#name} keeps its volume: ${error.message}; no image was made`);
     });
     await this.#available(volume);
@@ -392,127 +363,6 @@ class Build {
       // It may have been done, and only the answer is lost.
       const found = await this.#cloud.find<Image>("image", `/images/${image.id}`);
       if (!found || property(found, SOURCE_KEY) !== plan.source.id) throw error;
-    }
-  }
-
-  /** Deletes what this run or an earlier one has made and did not finish: found by its name, because no list of it need be whole. */
-  async clear(): Promise<{ removed: string[]; left: string[] }> {
-    const removed: string[] = [];
-    const left: string[] = [];
-    const name = this.#name;
-    // An administrator would see every project's.
-    const project = (): Promise<string> => this.#cloud.projectId();
-    const each = async <T extends Named>(
-      what: string,
-      list: () => Promise<T[]>,
-      remove: (item: T) => Promise<void>,
-    ): Promise<void> => {
-      try {
-        for (const item of await list()) {
-          try {
-            await this.#insist(() => remove(item));
-            removed.push(what);
-          } catch (error) {
-            left.push(`${what} ${item.name} (${item.id}): ${(error as Error).message}`);
-          }
-        }
-      } catch (error) {
-        left.push(`${what} ${name}, perhaps: ${(error as Error).message}`);
-      }
-    };
-    const named = (path: string, key: string) => async (): Promise<Named[]> => {
-      const found = await this.#cloud.list<Named>("network", path, key, { project_id: await project(), name });
-      return found.filter((one) => one.name === name);
-    };
-    const byId = (path: string) => (item: Named) => this.#cloud.remove("network", `${path}/${item.id}`);
-    const servers = { name: `^${name.replace(".", "\\.")}$` };
-    await each(
-      "server",
-      async () =>
-        (await this.#cloud.list<Named>("compute", "/servers/detail", "servers", servers)).filter(
-          (s) => s.name === name,
-        ),
-      (server) => this.#deleteServer(server.id),
-    );
-    await each(
-      "image",
-      async () => {
-        const asked = { [UNFINISHED_KEY]: this.#work.cluster.name, owner: await project() };
-        const found = await this.#cloud.list<Image>("image", "/images", "images", asked);
-        return found.filter((image) => property(image, UNFINISHED_KEY) === this.#work.cluster.name);
-      },
-      (image) => this.#cloud.remove("image", `/images/${image.id}`),
-    );
-    if (this.#work.plan.volume) {
-      await each(
-        "volume",
-        async () =>
-          (await this.#cloud.list<Named>("volume", "/volumes/detail", "volumes", { name })).filter(
-            (volume) => volume.name === name,
-          ),
-        (volume) => this.#deleteVolume(volume.id),
-      );
-    }
-    await each("port", named("/ports", "ports"), byId("/ports"));
-    await each("router", named("/routers", "routers"), (router) => this.#deleteRouter(router.id));
-    await each("subnet", named("/subnets", "subnets"), byId("/subnets"));
-    await each("network", named("/networks", "networks"), byId("/networks"));
-    await each("security group", named("/security-groups", "security_groups"), byId("/security-groups"));
-    return { removed, left };
-  }
-
-  async #deleteServer(id: string): Promise<void> {
-    await this.#cloud.remove("compute", `/servers/${id}`);
-    const deadline = Date.now() + this.#limits.removeSeconds * 1000;
-    for (let asked = 0; await this.#cloud.find("compute", `/servers/${id}`); asked++) {
-      if (Date.now() >= deadline) throw new Error(`it is still there after ${this.#limits.removeSeconds} s`);
-      await sleep(this.#pauseMs(asked));
-    }
-  }
-
-  /** Cinder deletes no volume that it works on, such as one whose image it has just lost. */
-  async #deleteVolume(id: string): Promise<void> {
-    const deadline = Date.now() + this.#limits.removeSeconds * 1000;
-    for (let asked = 0; ; asked++) {
-      const found = await this.#cloud.find<{ volume: Volume }>("volume", `/volumes/${id}`);
-      if (!found) return;
-      const { status } = found.volume;
-      if (status === "available" || BROKEN.test(status)) await this.#cloud.remove("volume", `/volumes/${id}`);
-      if (Date.now() >= deadline) throw new Error(`it is still ${status} after ${this.#limits.removeSeconds} s`);
-      await sleep(this.#pauseMs(asked));
-    }
-  }
-
-  async #deleteRouter(id: string): Promise<void> {
-    const query = { device_id: id };
-    const ports = await this.#cloud.list<{
-      device_id?: string;
-      device_owner?: string;
-      fixed_ips?: { subnet_id: string }[];
-    }>("network", "/ports", "ports", query);
-    for (const { device_id, device_owner = "", fixed_ips } of ports) {
-      const subnet_id = fixed_ips?.[0]?.subnet_id;
-      // Its own gateway goes with it.
-      if (device_id !== id || device_owner.endsWith("gateway") || subnet_id === undefined) continue;
-      const change = { method: "PUT", body: { subnet_id } } as const;
-      await this.#cloud.change("network", `/routers/${id}/remove_router_interface`, change);
-    }
-    await this.#cloud.remove("network", `/routers/${id}`);
-  }
-
-  /** Tries again where something is still in use, because what used it was deleted a moment ago, and where there was no answer. */
-  async #insist(work: () => Promise<void>): Promise<void> {
-    const deadline = Date.now() + this.#limits.removeSeconds * 1000;
-    for (let tried = 0; ; tried++) {
-      try {
-        await work();
-        return;
-      } catch (error) {
-        const again =
-          error instanceof CloudError && (error.status === 0 || error.status === 409 || error.status >= 500);
-        if (!again || Date.now() >= deadline) throw error;
-      }
-      await sleep(this.#pauseMs(tried));
     }
   }
 }
