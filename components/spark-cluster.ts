@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { RecordSet } from "@pulumi/openstack/dns/recordSet.js";
 import * as pulumi from "@pulumi/pulumi";
-import { hasMesos } from "../cluster/architectures/index.ts";
 import { egressOf } from "../cluster/firewall.ts";
 import { GROUP_NAMES, GROUPS } from "../cluster/groups.ts";
 import { HOST_KEY_SECRET_LENGTH, hostKey, hostKeyAlias, knownHosts, withHostKey } from "../cluster/host-keys.ts";
@@ -22,23 +21,19 @@ import { jupyterBase } from "../cluster/services/client/client.ts";
 import { isPublic } from "../cluster/services/gateway/entrance.ts";
 import { authorityOf } from "../cluster/services/gateway/tls.ts";
 import { hubPasswords } from "../cluster/services/hub/hub.ts";
-import { MARATHON_LOGIN } from "../cluster/services/marathon/marathon.ts";
 import { PUSH_ADDRESS, pushLogin } from "../cluster/services/registry/registry.ts";
 import { shareClients } from "../cluster/share.ts";
 import { usesShare } from "../cluster/shared-storage.ts";
-import type { App, Cluster, Group, Machine } from "../cluster/types.ts";
+import type { Cluster, Group, Machine } from "../cluster/types.ts";
 import { fill, type Reference, references, secret } from "../cluster/values.ts";
 import { givenSecrets, SECRET_KEYS, type SecretKey } from "../config/secrets.ts";
 import { type Checkout, readCheckout } from "../lib/checkout.ts";
-import { messageOf } from "../lib/errors.ts";
 import { never } from "../lib/promises.ts";
-import type { SshTarget } from "../machines/ssh.ts";
 import { absolute, type DnsFacts, recordDescription } from "../openstack/dns.ts";
 import type { ObjectStoreFacts } from "../openstack/object-store.ts";
 import { serverGroups } from "../openstack/server-groups.ts";
 import type { ShareFacts } from "../openstack/share.ts";
-import { checkUserData, pathOnMachine, renderGates, renderUserData, userDataReferences } from "../render/cloud-init.ts";
-import { renderApps } from "../render/marathon-apps.ts";
+import { checkUserData, renderUserData, userDataReferences } from "../render/cloud-init.ts";
 import { accessSummary, connectServer, pages, pageUrl, remoteOf, sshConfig } from "./access.ts";
 import { Bastion } from "./bastion.ts";
 import { ClusterSecrets } from "./cluster-secrets.ts";
@@ -51,6 +46,7 @@ import { MachineGroup, type MachineGroupArgs } from "./machine-group.ts";
 import { Network } from "./network.ts";
 import { ObjectStore } from "./object-store.ts";
 import type { Operations } from "./operations.ts";
+import { Readiness, targetOf } from "./readiness.ts";
 import { Share } from "./share.ts";
 import { refusesTwins, tellsOfTwins } from "./twins.ts";
 
@@ -193,7 +189,9 @@ export class SparkCluster extends pulumi.ComponentResource {
     for (const group of GROUP_NAMES) this.#group(name, { ...base, images }, group);
 
     // Readiness: decides whether the update succeeds. The outputs do not wait for it.
-    this.ready = this.#waitUntilReady(base, images);
+    const { operations } = args;
+    const waited = { cluster, operations, groups: this.#groups, secrets, cloud: base.cloud, images, resource: this };
+    this.ready = new Readiness(waited).wait();
 
     // Outputs.
     this.masterUrl = pulumi.output(cluster.spark.master);
@@ -400,7 +398,7 @@ export class SparkCluster extends pulumi.ComponentResource {
         reachable:
           machine && registry && operations.waits
             ? registry.ready
-                .then(() => this.#target(machine))
+                .then(() => targetOf(machine, this.#groups))
                 .then((target) => operations.forward(target, PUSH_ADDRESS, port))
                 .catch(never)
             : Promise.resolve(),
@@ -500,17 +498,6 @@ export class SparkCluster extends pulumi.ComponentResource {
     return this.#machines(group).some((machine) => machine.name === names[0]);
   }
 
-  /** How SSH reaches a machine, once its server is the one that this update wants. */
-  async #target({ name, address, group }: Machine): Promise<SshTarget> {
-    const id = this.#groups.get(group)?.instanceIds.get(name);
-    if (id) await resolved(id);
-    return { name, address };
-  }
-
-  #targets(machines: readonly Machine[]): Promise<SshTarget[]> {
-    return Promise.all(machines.map((machine) => this.#target(machine)));
-  }
-
   /** Resolves when every group that comes before this one in `GROUP_NAMES` has finished its replacements. */
   #before(group: Group): Promise<void> {
     const earlier = GROUP_NAMES.slice(0, GROUP_NAMES.indexOf(group)).flatMap(
@@ -533,83 +520,6 @@ export class SparkCluster extends pulumi.ComponentResource {
       });
   }
 
-  /**
-   * Waits for every machine, then for what the groups must achieve together, then for Marathon's apps. The client comes
-   * last: it counts Spark workers, which may be among those apps.
-   */
-  async #waitUntilReady(base: Base, images: Images): Promise<void> {
-    const { cluster, operations } = this.#args;
-    if (!operations.waits) return;
-    const gated = GROUP_NAMES.filter((g) => cluster.gates.some((gate) => gate.group === g));
-    try {
-      await allOf([...this.#groups.values()].map((group) => group.ready));
-      await allOf(gated.filter((g) => !GROUPS[g].gatedLast).map((g) => this.#gate(g)));
-      await allOf([this.#quotas(), this.#apps(base, images)]);
-      await allOf(gated.filter((g) => GROUPS[g].gatedLast).map((g) => this.#gate(g)));
-    } finally {
-      await operations.close();
-    }
-  }
-
-  /** Waits for what a group must achieve together. Every machine of the group can see it, so one that confirms it is enough. */
-  async #gate(group: Group): Promise<void> {
-    const { cluster, operations } = this.#args;
-    const resource = this.#groups.get(group) ?? this;
-    try {
-      await operations.ready({
-        group,
-        machines: await this.#targets(this.#machines(group)),
-        gates: renderGates(cluster, group),
-        enough: "one",
-        timeoutSeconds: cluster.config.readyTimeoutSeconds,
-        report: (line) => void pulumi.log.info(line, resource, undefined, true),
-      });
-    } catch (error) {
-      throw new pulumi.ResourceError(messageOf(error), resource, true);
-    }
-  }
-
-  /** Gives teams their quotas. They are no Pulumi resources: Mesos keeps them itself, and they end with its masters' volumes. */
-  async #quotas(): Promise<void> {
-    const { cluster, operations } = this.#args;
-    const masters = this.#machines("master");
-    if (masters.length === 0 || !hasMesos(cluster.config)) return;
-    const resource = this.#groups.get("master") ?? this;
-    const changed = await operations
-      .quotas({
-        cluster,
-        machines: await this.#targets(masters),
-        timeoutSeconds: cluster.config.readyTimeoutSeconds,
-      })
-      .catch((error) => {
-        throw new pulumi.ResourceError(messageOf(error), resource, true);
-      });
-    if (changed.length > 0) await pulumi.log.info(`quotas set: ${changed.join(", ")}`, resource);
-  }
-
-  /** Gives Marathon its apps. They are no Pulumi resources: Marathon keeps them itself, and they end with its machines. */
-  async #apps({ secrets, cloud }: Base, images: Images): Promise<void> {
-    const { cluster, operations } = this.#args;
-    if (cluster.apps.length === 0) return;
-    const resource = this.#groups.get("master") ?? this;
-    const machines = this.#machines("master");
-    const [first] = machines;
-    if (!first) throw new Error("there are apps, and no machine with a Marathon");
-    const lookUp = await resolved(valuesOf(cluster.apps.map(appImage), secrets, cloud, images));
-    await operations
-      .apps({
-        machines: await this.#targets(machines),
-        port: cluster.config.marathonPort,
-        loginFile: pathOnMachine(cluster, first, MARATHON_LOGIN),
-        apps: renderApps(cluster, lookUp),
-        timeoutSeconds: cluster.config.readyTimeoutSeconds,
-        report: (line) => void pulumi.log.info(line, resource, undefined, true),
-      })
-      .catch((error) => {
-        throw new pulumi.ResourceError(messageOf(error), resource, true);
-      });
-  }
-
   #sparkProperties({ secrets, cloud }: Base, images: Images): pulumi.Output<Record<string, string>> {
     const { conf } = this.#args.cluster.spark;
     const filled = valuesOf(references(conf), secrets, cloud, images).apply((lookUp) => fill(conf, lookUp));
@@ -618,8 +528,6 @@ export class SparkCluster extends pulumi.ComponentResource {
 }
 
 const imageNames = (reference: Reference): ImageName[] => (reference.kind === "image" ? [reference.name] : []);
-const appImage = (app: App): Reference => ({ kind: "image", name: app.image });
-
 /** What every group of machines is made with. */
 interface Base {
   network: Network;
@@ -629,24 +537,4 @@ interface Base {
   cloud: CloudValues;
   /** Absent for the bastion and the registry, which exist before the images and run none of them. */
   images?: Images;
-}
-
-/** Waits for all promises. The first failure fails the update; every failure is shown at its resource. */
-async function allOf(promises: readonly Promise<void>[]): Promise<void> {
-  const show = async (failure: unknown): Promise<never> => {
-    if (!pulumi.ResourceError.isInstance(failure)) throw failure;
-    await pulumi.log.error(failure.message, failure.resource);
-    const error = new pulumi.RunError(
-      "the cluster is not ready; what exists stays, and the next update goes on from there",
-    );
-    // Pulumi shows the stack of an error that comes after the last output, even of this kind.
-    error.stack = "";
-    throw error;
-  };
-  await Promise.all(promises.map((promise) => promise.catch(show)));
-}
-
-/** The value of an output. Waited for outside of a preview only, where every value will be known. */
-function resolved<T>(output: pulumi.Output<T>): Promise<T> {
-  return new Promise((resolve) => void output.apply((value) => resolve(value as T)));
 }
