@@ -39,7 +39,7 @@ export function defineCluster(config: Config, { script }: Pick<Checkout, "script
   };
 }
 
-/** What is known on a machine: of a subgroup, its own size. */
+/** The context as a machine sees it: with its own size where it is of a subgroup. */
 function asSeenBy(ctx: WiredContext, { group, subgroup }: Machine): WiredContext {
   if (subgroup === undefined) return ctx;
   const own = GROUPS[group].subgroups?.(ctx.config).find(({ name }) => name === subgroup);

@@ -22,7 +22,7 @@ export const scrapers = (c: Pick<Config, "monitoring">): Group[] => (c.monitorin
 /** Whether many people have notebooks of their own. */
 export const hasHub = (c: Pick<Config, "notebooks">): boolean => c.notebooks === "hub";
 
-/** Whether people reach a port through the gateway alone: a page that would let in whoever comes. */
+/** Whether people reach a port through the gateway alone: a page that asks for no login of its own. */
 export const isBehindGateway = (c: Pick<Config, "gateway">, { link, login, page }: Port): boolean =>
   c.gateway && (page !== undefined || link === "http") && login !== true;
 

@@ -12,7 +12,7 @@ export const NOTICE_FILE = "/tmp/notice.json";
 
 /** What people of a cluster are told before it ends; times as ISO 8601 has them, in UTC. */
 export interface Notice {
-  /** When the `up` was since which nobody has run one. */
+  /** When the last `up` was run. */
   lastUp: string;
   ends: string;
 }

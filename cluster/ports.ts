@@ -12,7 +12,7 @@ export interface PortRange {
 
 /** Every port that this config really uses: those that its services listen on, each once, in the order of the config's keys. */
 export function usedPorts(config: Config, script: Checkout["script"]): PortRange[] {
-  // The same ports are used however many agents and datanodes there are, and whatever stands in a file, which may not be there.
+  // The number of agents and datanodes changes no port, so few will do. No file of the config is read: it may be missing.
   const few = {
     ...config,
     agentCount: 1,

@@ -106,7 +106,7 @@ function quorums(c: Config, refuse: Refuse): void {
   unrepeated(c, "existingNamenodes", refuse);
 }
 
-/** Data volumes are made in the zone that stands at the place of their machine's. */
+/** `volumeZones` has a zone for each of `availabilityZones`, in their order. */
 function volumeZones(c: Config, refuse: Refuse): void {
   const [compute, volume] = [c.availabilityZones.length, c.volumeZones.length];
   if (volume === 0 || volume === Math.max(1, compute)) return;
@@ -224,7 +224,7 @@ function features(c: Config, refuse: Refuse): void {
   }
 }
 
-/** Whoever talks to Mesos then has a certificate. */
+/** `mesosTls` needs a Mesos, and everything that connects to it needs a certificate. */
 function mesosTls(c: Config, refuse: Refuse): void {
   const facts = architectureOf(c);
   if (facts.mesos === "none") {

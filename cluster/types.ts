@@ -4,9 +4,9 @@ import type { Health, Probe } from "./probe.ts";
 import type { Value } from "./values.ts";
 
 /**
- * The cluster as plain data: what runs where. Everything else in this project renders it (to Compose, to user data, to
- * OpenStack resources) or prints it. Nothing here knows Pulumi, and nothing here holds a secret: secrets and image references
- * are typed references (`values.ts`), which a renderer fills in before it quotes.
+ * The cluster as plain data: what runs where. Everything else in this project renders it (to Compose, to user data, to OpenStack resources)
+ * or prints it. Nothing here imports Pulumi, and nothing here holds a secret: secrets and image references are typed references
+ * (`values.ts`), which a renderer fills in before it quotes.
  */
 
 /** Machines of one group are alike: same roles, firewall and secrets, and but for subgroups the same flavor. */

@@ -27,7 +27,7 @@ export interface Derived {
   readonly make: (...of: string[]) => string;
   readonly of: readonly Value[];
   /**
-   * What it is, where it tells nothing of the secrets that it is made of: who has it does not hold them.
+   * What the text is, where it does not reveal the secrets that it is made of. A machine that has it does not have those secrets.
    * @default it holds what it is made of
    */
   readonly as?: Product;
@@ -81,7 +81,7 @@ export const cloud = (name: CloudValue): Template => new Template([{ kind: "clou
 export const derived = (make: Derived["make"], ...of: readonly Value[]): Template =>
   new Template([{ kind: "derived", make, of }]);
 
-/** The same, where what is made tells nothing of the secrets among `of`. */
+/** The same, where the result does not reveal the secrets among `of`. */
 export const derivedAs = (as: Product, make: Derived["make"], ...of: readonly Value[]): Template =>
   new Template([{ kind: "derived", make, of, as }]);
 
@@ -111,7 +111,7 @@ function filledPart(part: Part, lookUp: LookUp): string {
   if (typeof part === "string") return part;
   if (part.kind !== "derived") return lookUp(part);
   const texts = part.of.map((of) => fill(of, lookUp));
-  // What shows references by their names is for people to read.
+  // A result with the name of a reference in it is for people: it shows that name.
   const shown = texts.find((text) => PLACEHOLDER.test(text));
   if (shown === undefined) return part.make(...texts);
   return part.as ? `{{${part.as.kind}:${part.as.name}}}` : shown;

@@ -11,7 +11,7 @@ export class CloudError extends UserError {
   }
 }
 
-/** An answer that only tells more where there is one: `otherwise` where the cloud refuses it, or does not know the question. */
+/** The answer to a question that not every cloud answers: `otherwise` where this one refuses it, or does not know it. */
 export async function unlessRefused<T>(answer: Promise<T>, otherwise: T): Promise<T> {
   try {
     return await answer;

@@ -180,7 +180,7 @@ export async function checkExistingNetwork(cloud: Cloud, cluster: Cluster, findi
   }
 }
 
-/** What a network that others run may lack. */
+/** Checks of a network that somebody else runs. */
 async function checkForeign(
   cloud: Cloud,
   network: Network,

@@ -66,7 +66,7 @@ export async function accessKeys(cloud: Cloud): Promise<string[]> {
   return credentials.filter(({ tenant_id }) => tenant_id === project).map(({ access }) => access);
 }
 
-/** What someone else keeps under a name would be the cluster's from then on, and would go with it. */
+/** Refuses a name under which somebody else keeps objects: the container would become the cluster's, and would be deleted with it. */
 async function checkNames(cloud: Cloud, cluster: Cluster, refuse: (wrong: string, fix: string) => void): Promise<void> {
   for (const name of [containerName(cluster.config), segmentsName(cluster.config)]) {
     const found = await cloud.headers("object-store", `/${encodeURIComponent(name)}`);

@@ -146,7 +146,7 @@ export interface PlannedStep {
   newState?: StateResource;
 }
 
-/** Of what an update would make, that of which the cloud may have one already: all by which it is found is known. */
+/** Resources that an update would make and that the cloud may have already: all inputs by which each is found are known. */
 export function findable(steps: readonly PlannedStep[]): StateResource[] {
   return steps.flatMap(({ op, newState }) => {
     if (op !== "create" || !newState) return [];
@@ -156,7 +156,7 @@ export function findable(steps: readonly PlannedStep[]): StateResource[] {
   });
 }
 
-/** Inputs without what is not known yet. */
+/** Inputs without those values that are not known yet. */
 function onlyKnown<T>(value: T): T {
   if (Array.isArray(value)) return value.filter((item) => item !== UNKNOWN).map(onlyKnown) as T;
   if (typeof value !== "object" || value === null) return value;
@@ -240,8 +240,8 @@ export interface Twin {
 }
 
 /**
- * Of kinds of which there may be several that are alike, those that nothing uses and that none of a stack's resources is: the answer to
- * a creation got lost, and it was asked for again.
+ * Twins of a stack's resources that nothing uses: the answer to a creation got lost, and the provider asked for it again. Only of types of
+ * which a cloud may have several that are alike.
  *
  * @param known Ids of what the stack has.
  * @throws CloudError when the cloud cannot be asked.

@@ -59,7 +59,7 @@ export const SERVICES = {
   "executor-http": { where: servesTarball, define: executorHttp },
   "executor-upload": { where: feedsExecutors, define: executorUpload },
   "node-exporter": {
-    // On this machine's Docker all machines are one, for which the client speaks.
+    // On this machine's Docker all machines share one kernel, so the client's exporter is enough.
     where: ({ config, platform, addresses }, { address }) =>
       config.monitoring && (platform.servers || addresses("client")[0] === address),
     define: nodeExporter,

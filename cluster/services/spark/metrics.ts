@@ -26,12 +26,12 @@ export const driverMetricsProperties = (c: Pick<Config, "monitoring">): Record<s
     ? {
         ...metricsProperties(c, "driver"),
         "spark.ui.prometheus.enabled": "true",
-        // In place of the application's id, with which each job would have metrics of other names.
+        // A fixed name in place of the application's id, with which each job would have metrics of other names.
         "spark.metrics.namespace": "spark",
       }
     : {};
 
-/** Of a master; what it says of applications has other names for each, which drivers say better. */
+/** Metrics of a master. Those that it has of applications are left out: each has other names, and drivers have better ones. */
 export const MASTER_METRICS: readonly Metrics[] = [{ path: `${MASTER_PATH}/`, job: "spark-master" }];
 export const WORKER_METRICS: readonly Metrics[] = [{ path: `${PATH}/`, job: "spark-worker" }];
 /** Of drivers, which come and go: itself, and each of its executors. */

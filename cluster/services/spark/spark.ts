@@ -250,11 +250,11 @@ export function publicAddress({ config, platform }: Context): Record<string, str
 
 /** What a master does besides giving out cores, whoever started it. */
 export const masterProperties = ({ config }: Context): Record<string, string> => ({
-  // Whoever reaches this page reaches those of its workers, by links that lead to this page alone.
+  // People who reach this page reach its workers' pages through it, and nowhere else.
   "spark.ui.reverseProxy": "true",
   // Workers' pages link to it by this.
   ...(config.gateway ? { "spark.ui.reverseProxyUrl": `/${MASTER_PAGE.path}` } : {}),
-  // Any page that a browser has open could press these buttons: the page knows no login.
+  // The page has no login, so any page in a browser could press these buttons.
   "spark.ui.killEnabled": "false",
   // Its own machine may have it send workers away (`triplewide scale`), and no other (spark.master.ui.decommission.allow.mode).
   ...(agentRange(config) === undefined ? {} : { "spark.decommission.enabled": "true" }),
