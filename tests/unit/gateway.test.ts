@@ -80,7 +80,7 @@ test("of several masters the gateway shows the one that leads", () => {
 test("ends no job for another site's link, whatever page shows the driver", () => {
   const caddy = JSON.stringify(gatewayOf(inCloud({})));
   const refused =
-    '{"path_regexp":{"pattern":"/(job|stage)s?/kill/?$"},"not":[{"header":{"Sec-Fetch-Site":["same-origin"]}}]}';
+    '{"path_regexp":{"pattern":"/(job|stage)s?/kill(/|$)"},"not":[{"header":{"Sec-Fetch-Site":["same-origin"]}}]}';
   expect(caddy).toContain(refused);
   // Before any page.
   expect(caddy.indexOf(refused)).toBeLessThan(caddy.indexOf('"reverse_proxy"'));

@@ -304,9 +304,12 @@ function forAll(ctx: WiredContext, pages: readonly ShownPage[]): Json[] {
       { path_regexp: { name: "bare", pattern: `^/(${bare.join("|")})$` } },
       answer(308, "", { Location: ["/{http.regexp.bare.1}/"] }),
     ),
-    // Spark ends a job or a stage for anyone who follows a link to that, so links on other sites' pages are refused.
+    // Spark ends a job or a stage for anyone who follows a link to that, with any path behind it, so links on other sites' pages are refused.
     route(
-      { path_regexp: { pattern: "/(job|stage)s?/kill/?$" }, not: [{ header: { "Sec-Fetch-Site": ["same-origin"] } }] },
+      {
+        path_regexp: { pattern: "/(job|stage)s?/kill(/|$)" },
+        not: [{ header: { "Sec-Fetch-Site": ["same-origin"] } }],
+      },
       answer(403, "Asked for by another site, or without HTTPS from another machine.\n"),
     ),
     ...(shown.length > 0
