@@ -42,6 +42,14 @@ AS_ASKED = re.compile(r"killed by driver|idle|Executor decommission|SparkContext
 SHARED = os.environ.get("TRIPLEWIDE_SHARED", "")
 # Spark's own modules that its distribution leaves out, by the format that asks for them.
 MODULES = {"avro": "spark-avro", "kafka": "spark-sql-kafka-0-10", "protobuf": "spark-protobuf"}
+# Packages of others, for the formats that people ask for most.
+PACKAGES = {"delta": "io.delta:delta-spark_2.12:3.3.2", "xml": "com.databricks:spark-xml_2.12:0.18.0"}
+# Paths of the computers that code is copied from: Windows, macOS, Colab, Kaggle and Databricks.
+OF_ANOTHER_COMPUTER = re.compile(
+    r"(?:Path does not exist: |Relative path in absolute URI: |No such file or directory: ')(?:file:)?"
+    r"([A-Za-z]:(?:[\\/]|%5C)[^\s'\"]*|/(?:Users|content|kaggle|dbfs|FileStore)/[^\s'\"]*?)(?=[.]?(?:\s|$)|['\"])"
+    r'|No FileSystem for scheme "(dbfs|[A-Za-z])"'
+)
 
 
 # What `triplewide scale` writes before it ends a cluster that was forgotten.
@@ -103,6 +111,11 @@ def advice_on_files(text: str) -> Optional[str]:
         return 'Spark takes ~ for the name of a folder: os.path.expanduser("~/…"), or a path that is relative to the notebook'
     if missing and re.search(r"/data/(mllib|graphx|streaming)/", missing[1]):
         return f"Spark's sample data lies in {os.environ.get('SPARK_HOME', '/opt/spark')}/data: !cp -r $SPARK_HOME/data . puts it beside the notebook"
+    if missing and "/userFiles-" in missing[1]:
+        return (
+            "a file of sc.addFile lies elsewhere on each machine: SparkFiles.get(name) is for open() in a function that runs there. spark.read takes "
+            f"files of the notebooks' folder: !wget URL, then its name, {os.path.basename(missing[1])}"
+        )
     if missing and SHARED and "SparkFileNotFoundException" in text and not missing[1].startswith(SHARED + "/"):
         return f"executors have no {missing[1]}: they see the files in {SHARED}, where the notebooks are, and no other folder of this client"
     there = re.search(r"LOCATION_ALREADY_EXISTS.*?associated location '(file:|hdfs://[^/']*)(/[^']+)'", text)
@@ -160,15 +173,18 @@ def advice_on_jars(text: str) -> Optional[str]:
             'SparkSession.builder.config("spark.jars.packages", "org.postgresql:postgresql:version").getOrCreate(), and '
             '.option("driver", "org.postgresql.Driver")'
         )
-    source = re.search(r"Failed to find data source: ([\w-]+(?:\.[\w-]+)*)", text)
+    source = re.search(r"Failed to find (?:the )?data source: ([\w-]+(?:\.[\w-]+)*)", text)
     if not (source or re.search(r"DATA_SOURCE_NOT_FOUND|ClassNotFoundException|No FileSystem for scheme", text)):
         return None
-    module = MODULES.get(source[1].lower()) if source else None
+    name = source[1].lower() if source else ""
+    if "excel" in name:
+        return "pandas reads Excel's files: spark.createDataFrame(pd.read_excel(path)), or pyspark.pandas.read_excel(path).to_spark()"
     version = getattr(sys.modules.get("pyspark"), "__version__", "version")
-    package = f"org.apache.spark:{module}_2.12:{version}" if module else "group:artifact_2.12:version"
+    package = f"org.apache.spark:{MODULES[name]}_2.12:{version}" if name in MODULES else PACKAGES.get(name, "group:artifact_2.12:version")
+    more = ". docs/NOTEBOOKS.md has the other two settings that Delta Lake wants" if name == "delta" else ""
     return (
         "its jars are not in this session. For a package of Maven: spark.stop(), then "
-        f'SparkSession.builder.config("spark.jars.packages", "{package}").getOrCreate()'
+        f'SparkSession.builder.config("spark.jars.packages", "{package}").getOrCreate(){more}'
     )
 
 
@@ -205,6 +221,16 @@ def advice_on_python(text: str) -> Optional[str]:
         )
     if re.search(r"construction of ClassDict \(for (numpy|pandas)", text):
         return "a function on executors gave a value of NumPy or pandas where Spark takes Python's own: float(x), x.item(), x.tolist(), or a pandas_udf"
+    if "net.razorvine.pickle" in text and "ClassDict" in text:
+        return (
+            "a function on executors gave an object of a class that Spark does not know. It takes numbers, text, dates, lists, tuples and dicts: "
+            "x.value of an Enum, dict(x) of a Counter, list(x) of a range, str(x) of a Path"
+        )
+    if re.search(r"CANNOT_INFER_(SCHEMA_FOR_TYPE|TYPE_FOR_FIELD)", text):
+        return (
+            "createDataFrame takes a list of rows (tuples or dicts of Python's own values: x.item() of NumPy's), or a frame of pandas: "
+            "spark.createDataFrame(pd.DataFrame(data)) takes a dict of columns, a Series and an array too"
+        )
     if "pandas.core.frame.DataFrame'> was not understood" in text or "pandas.core.series.Series'> was not understood" in text:
         return (
             "pandas-on-Spark takes what stands after -> for the types of the result: leave it away, or name them: "
@@ -245,6 +271,52 @@ def only_in_pandas(error: BaseException) -> Optional[str]:
     if not hasattr(sys.modules["pandas"].DataFrame, name[1]):
         return None
     return f"{name[1]} is of pandas' frames, and this one is Spark's: df.pandas_api() has most of theirs, on executors; df.toPandas() brings all rows here"
+
+
+def by_operators(error: BaseException) -> Optional[str]:
+    """What to do where a frame of Spark's is counted, cut or changed by Python's operators, as those of pandas are."""
+    if not isinstance(error, TypeError):
+        return None
+    if str(error) == "object of type 'DataFrame' has no len()":
+        return "this frame is Spark's: df.count() counts its rows, on executors"
+    if str(error) == "'DataFrame' object does not support item assignment":
+        return 'this frame is Spark\'s, and is not changed: df = df.withColumn("name", F.col("other") * 2). df.pandas_api() takes df["name"] = …'
+    if re.search(r"Argument `item` should be .*, got slice\.", str(error)):
+        return "rows of a frame of Spark's have no places: df.limit(n), df.filter(…), df.orderBy(…); df.pandas_api().iloc[a:b]"
+    return None
+
+
+def hides_python(error: BaseException) -> Optional[str]:
+    """What to do where Spark's function of a name, `max` say, was taken for Python's own; None for another error."""
+    if not isinstance(error, TypeError):
+        return None
+    wrong_number = re.match(r"(\w+)\(\) (takes|missing|got) ", str(error))
+    name = wrong_number[1] if wrong_number else None
+    trace, by_spark = error.__traceback__, False
+    while trace:
+        code = trace.tb_frame.f_code
+        by_spark = by_spark or code.co_filename.endswith(("/pyspark/sql/utils.py", "/pyspark/sql/functions.py"))
+        if code.co_filename.endswith("/pyspark/sql/functions.py") and "NOT_COLUMN" in str(error):
+            name = name or code.co_name
+        trace = trace.tb_next
+    if not by_spark or name not in ("abs", "filter", "hash", "hex", "max", "min", "pow", "round", "slice", "sum"):
+        return None
+    return (
+        f"{name} is Spark's function of columns here, as after `from pyspark.sql.functions import *`: `from builtins import {name}` has Python's own back, "
+        "and `from pyspark.sql import functions as F` leaves it alone"
+    )
+
+
+def of_another_computer(text: str) -> Optional[str]:
+    """What to do where a path is one of the computer that the code was written for."""
+    path = OF_ANOTHER_COMPUTER.search(text)
+    if not path:
+        return None
+    where = f"{path[2]}:" if path[2] else path[1].replace("%5C", "\\").replace("\\\\", "\\")
+    return (
+        f"{where} is a place on another computer, and this runs on the cluster: upload the file (the arrow over JupyterLab's list of files) and name it "
+        "as it is called beside the notebook"
+    )
 
 
 def check_master(master: str) -> None:
@@ -319,9 +391,9 @@ def hint_for(error: BaseException, sc: Any) -> Optional[str]:
     try:
         if is_stopped(error):
             return STOPPED
-        of_pandas = only_in_pandas(error)
-        if of_pandas or sc is None:
-            return of_pandas
+        of_python = only_in_pandas(error) or by_operators(error) or hides_python(error) or of_another_computer(str(error))
+        if of_python or sc is None:
+            return of_python
         # Where Java has no words, the places that it came by say what it was.
         return after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
     except Exception:  # Java's text is Java's to give; without it there is nothing to say

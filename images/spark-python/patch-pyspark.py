@@ -110,6 +110,13 @@ def _rule_code(offset: Any) -> str:
 class Resampler(Generic[FrameLike], metaclass=ABCMeta):
 '''
 
+# Times of the day between two: which of them belong to it is one word in pandas 2.
+BETWEEN = "between_time(start_time, end_time, include_start, include_end)"
+BETWEEN_NOW = (
+    "between_time(start_time, end_time, "
+    'inclusive={(True, True): "both", (True, False): "left", (False, True): "right"}.get((include_start, include_end), "neither"))'
+)
+
 # Arrow's rows come from a thread of the driver's Java, whose end Python waits for also where the cell was interrupted: the cell ended
 # with its job, minutes later, and only then was the job cancelled.
 INTERRUPTED = (
@@ -149,6 +156,25 @@ def _take_secret(jvm: JVMView, jconf: JavaObject) -> None:
         ours = jvm.org.apache.hadoop.security.Credentials()
         ours.addSecretKey(key, bytearray(secret, "utf-8"))
         user.addCredentials(ours)
+
+
+class SparkContext:
+"""
+
+# A file of the web is noted for every task before it is fetched: with one that is not there, each later job of the session failed.
+ADD = """
+
+def _add_or_take_back(sc: "SparkContext", kind: str, *arguments: Any) -> None:
+    \"\"\"Adds a file or an archive for every task (`kind`: addFile, addArchive), and takes back one that cannot be fetched.\"\"\"
+    java = sc._jsc.sc()
+    added, listed = (java.addedFiles, "listFiles") if kind == "addFile" else (java.addedArchives, "listArchives")
+    before = set(getattr(sc, listed))
+    try:
+        getattr(java, kind)(*arguments)
+    except Exception:
+        for name in set(getattr(sc, listed)) - before:
+            added().apply("default").remove(name)
+        raise
 
 
 class SparkContext:
@@ -210,6 +236,9 @@ CHANGES = {
     "pyspark/context.py": [
         ("\n\nclass SparkContext:\n", OWN_SECRET, 1),
         ("\n\nclass SparkContext:\n", WATCH, 1),
+        ("\n\nclass SparkContext:\n", ADD, 1),
+        ("        self._jsc.sc().addFile(path, recursive)\n", '        _add_or_take_back(self, "addFile", path, recursive)\n', 1),
+        ("        self._jsc.sc().addArchive(path)\n", '        _add_or_take_back(self, "addArchive", path)\n', 1),
         (SIGNAL, f"        _watch(self.master)\n\n{SIGNAL}", 1),
         (
             "        return self._jvm.JavaSparkContext(jconf)\n",
@@ -325,6 +354,22 @@ CHANGES = {
             "            index_spark_columns=[scol_for(sdf, level) for level in levels],\n            index_names=level_names,\n",
             1,
         ),
+    ],
+    # Methods and arguments that pandas 2 no longer has, or takes by name alone.
+    "pyspark/pandas/strings.py": [
+        ("return s.str.split(pat, n)", "return s.str.split(pat, n=n)", 1),
+        ("return s.str.rsplit(pat, n)", "return s.str.rsplit(pat, n=n)", 1),
+    ],
+    "pyspark/pandas/frame.py": [
+        (f"return pdf.{BETWEEN}.reset_index()", f"return pdf.{BETWEEN_NOW}.reset_index()", 1),
+        (
+            "return pd.concat(cols, axis=1).mad(axis=1)",
+            "values = pd.concat(cols, axis=1)\n                return values.sub(values.mean(axis=1), axis=0).abs().mean(axis=1)",
+            1,
+        ),
+    ],
+    "pyspark/pandas/indexes/datetimes.py": [
+        (f"return pdf.{BETWEEN}", f"return pdf.{BETWEEN_NOW}", 1),
     ],
     # Bounds of a histogram: of the columns that it shows.
     "pyspark/pandas/plot/core.py": [

@@ -100,6 +100,18 @@ def pandas_on_spark_draws_with_matplotlib():
 
 
 @step
+def pandas_on_spark_cuts_text_and_days():
+    """What pandas 2 takes by name alone, or calls otherwise."""
+    words = ps.Series(["a b c", "d e"])
+    cut = [[list(parts) for parts in how(" ", n=1).to_pandas()] for how in (words.str.split, words.str.rsplit)]
+    columns = words.str.split(" ", n=1, expand=True).sort_index().to_pandas()
+    times = ps.DataFrame({"a": range(4)}, index=pd.date_range("2024-01-01", periods=4, freq="6h"))
+    noon = [sorted(times.between_time("06:00", "12:00", *ends).a.tolist()) for ends in ((), (False, True), (True, False), (False, False))]
+    places = sorted(times.index.indexer_between_time("06:00", "12:00", include_end=False).tolist())
+    return [cut, columns[1].tolist(), noon, places, ps.DataFrame({"a": [1], "b": [3]}).mad(axis=1).tolist()]
+
+
+@step
 def text_files():
     os.system("rm -rf lines")
     sc.parallelize(["a", "b"] * 10, 4).saveAsTextFile("lines")
@@ -145,6 +157,18 @@ def file_for_executors():
         file.write("hello")
     sc.addFile("told.txt")
     return sc.parallelize([1], 1).map(lambda _: open(SparkFiles.get("told.txt")).read() + open("told.txt").read()).collect()
+
+
+@step
+def file_of_the_web_that_is_not_there():
+    """It is not asked for by jobs that follow."""
+    failed = 0
+    for add in (sc.addFile, sc.addPyFile, sc.addArchive):
+        try:
+            add("http://127.0.0.1:9/none.zip")
+        except Exception as error:
+            failed += "Connection refused" in str(error)
+    return [failed, len(sc.listFiles), sc.listArchives, sc.parallelize([1, 2], 2).count()]
 
 
 @step

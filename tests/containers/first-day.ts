@@ -26,10 +26,27 @@ const FIRST_DAY = {
     [2],
   ],
   pandas_on_spark_draws_with_matplotlib: [3, ["a"]],
+  pandas_on_spark_cuts_text_and_days: [
+    [
+      [
+        ["a", "b c"],
+        ["d", "e"],
+      ],
+      [
+        ["a b", "c"],
+        ["d", "e"],
+      ],
+    ],
+    ["b c", "e"],
+    [[1, 2], [2], [1], []],
+    [1],
+    [1],
+  ],
   text_files: 20,
   relative_paths_in_functions: ["found", "3"],
   folder_that_is_changed: [2, 2, 1, true, false],
   file_for_executors: ["hellohello"],
+  file_of_the_web_that_is_not_there: [3, 1, [], 2],
   module_beside_the_notebook: [1, 2, 3],
   filters_of_warnings_on_executors: true,
   module_that_was_edited: [

@@ -36,6 +36,10 @@ test.each([
     `${lost}org.apache.spark.SparkFileNotFoundException: File file:/tmp/x.csv does not exist`,
     "executors have no /tmp/x.csv: they see the files in /home/spark/work",
   ],
+  [
+    `${lost}org.apache.spark.SparkFileNotFoundException: File file:/tmp/spark-1/userFiles-2/adult.csv does not exist`,
+    "!wget URL, then its name, adult.csv",
+  ],
   ["Path does not exist: file:/home/spark/work/data/mllib/sample_libsvm_data.txt.", "!cp -r $SPARK_HOME/data ."],
   ["Input path does not exist: file:/home/spark/work/data/mllib/kmeans_data.txt", "!cp -r $SPARK_HOME/data ."],
   [
@@ -58,7 +62,7 @@ test.each([
   ],
   ["Failed to find data source: avro. Avro is built-in but external", "org.apache.spark:spark-avro_2.12:version"],
   ["Failed to find data source: kafka. Please deploy", "org.apache.spark:spark-sql-kafka-0-10_2.12:version"],
-  ["[DATA_SOURCE_NOT_FOUND] Failed to find the data source: delta", "group:artifact_2.12:version"],
+  ["[DATA_SOURCE_NOT_FOUND] Failed to find the data source: hudi", "group:artifact_2.12:version"],
   [
     `${lost}org.apache.spark.api.python.PythonException: File "/opt/spark/python/lib/pyspark.zip/pyspark/worker.py", line 1247\nFileNotFoundError: [Errno 2] No such file or directory: 'lookup.txt'`,
     "executors look for lookup.txt in the folder of the notebook",
@@ -96,6 +100,18 @@ test.each([
     `${lost}net.razorvine.pickle.PickleException: expected zero arguments for construction of ClassDict (for numpy.dtype).`,
     "x.tolist()",
   ],
+  [
+    `${lost}net.razorvine.pickle.PickleException: expected zero arguments for construction of ClassDict (for collections.Counter).`,
+    "dict(x) of a Counter",
+  ],
+  ["[CANNOT_INFER_SCHEMA_FOR_TYPE] Can not infer schema for type: `str`.", "spark.createDataFrame(pd.DataFrame(data))"],
+  ["[CANNOT_INFER_TYPE_FOR_FIELD] Unable to infer the type of the field `a`.", "x.item() of NumPy's"],
+  [
+    "SparkClassNotFoundException: [DATA_SOURCE_NOT_FOUND] Failed to find the data source: xml. Please find packages at",
+    "com.databricks:spark-xml_2.12",
+  ],
+  ["[DATA_SOURCE_NOT_FOUND] Failed to find the data source: delta. Please find packages", "the other two settings"],
+  ["[DATA_SOURCE_NOT_FOUND] Failed to find the data source: com.crealytics.spark.excel. Please", "pd.read_excel(path)"],
   [
     `${lost}PythonException: Traceback\nModuleNotFoundError: No module named 'xgboost.core'`,
     "executors have no xgboost: %pip install",
@@ -225,6 +241,57 @@ for ask in (lambda: dataframe.DataFrame().iloc, lambda: dataframe.DataFrame().ty
     try: ask()
     except Exception as error: print((w.hint_for(error, None) or "nothing")[:32])`;
   expect(ask(program).split("\n")).toEqual(["iloc is of pandas' frames, and t", "nothing", "nothing"]);
+});
+
+test.each([
+  ["[PATH_NOT_FOUND] Path does not exist: file:/Users/me/x.csv.", "/Users/me/x.csv is a place on another computer"],
+  ["[PATH_NOT_FOUND] Path does not exist: file:/content/x.csv.", "/content/x.csv is a place on another computer"],
+  ["java.net.URISyntaxException: Relative path in absolute URI: C:%5CUsers%5Cme%5Cx.csv", "C:\\Users\\me\\x.csv is"],
+  ['UnsupportedFileSystemException: No FileSystem for scheme "dbfs"', "dbfs: is a place on another computer"],
+  ['UnsupportedFileSystemException: No FileSystem for scheme "C"', "C: is a place on another computer"],
+  ["[Errno 2] No such file or directory: 'C:\\\\data\\\\x.csv'", "C:\\data\\x.csv is a place on another computer"],
+  ["[Errno 2] No such file or directory: '/kaggle/input/x.csv'", "upload the file"],
+  ["[Errno 2] No such file or directory: 'c'", "nothing"],
+  ["[Errno 2] No such file or directory: '/home/spark/work/content/x.csv'", "nothing"],
+  ["java.net.URISyntaxException: Relative path in absolute URI: a:b.csv", "nothing"],
+  ["object of type 'DataFrame' has no len()", "df.count()"],
+  ["'DataFrame' object does not support item assignment", "df.withColumn"],
+  [
+    "[NOT_COLUMN_OR_FLOAT_OR_INT_OR_LIST_OR_STR] Argument `item` should be a column, float, integer, list or string, got slice.",
+    "df.limit(n)",
+  ],
+  ["object of type 'int' has no len()", "nothing"],
+])("code for another computer, or for pandas, says what to write here, also before a session: %s", (error, expected) => {
+  const program =
+    "import sys; from triplewide_watch import hint_for; print(hint_for(TypeError(sys.argv[1]), None) or 'nothing')";
+  expect(ask(program, error)).toContain(expected);
+});
+
+test("a function of Spark's that hides Python's own is named, and one of the user's own is not", () => {
+  const program = `
+import os, sys, tempfile
+import triplewide_watch as w
+folder = os.path.join(tempfile.mkdtemp(), "pyspark", "sql")
+os.makedirs(folder)
+with open(os.path.join(folder, "functions.py"), "w") as file:
+    file.write("""
+def max(col): return column(col)
+def lower(col): return column(col)
+def column(col): raise TypeError("[NOT_COLUMN_OR_STR] Argument \`col\` should be a Column or str, got list.")
+""")
+sys.path.insert(0, folder)
+import functions
+with open(os.path.join(folder, "utils.py"), "w") as file:
+    file.write("""
+def wrapped(f):
+    return lambda *a: f(*a)
+""")
+import utils
+def max(): pass
+for ask in (lambda: functions.max([1]), lambda: functions.lower([1]), lambda: utils.wrapped(functions.max)(1, 2), lambda: max(1)):
+    try: ask()
+    except Exception as error: print((w.hint_for(error, None) or "nothing")[:24])`;
+  expect(ask(program).split("\n")).toEqual(["max is Spark's function ", "nothing", "max is Spark's function ", "nothing"]);
 });
 
 test("Spark's relative paths follow os.chdir, while there is a session, and in this process alone", () => {
