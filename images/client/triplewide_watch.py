@@ -52,6 +52,10 @@ OF_ANOTHER_COMPUTER = re.compile(
 )
 
 
+# Formats of text, and what is none. What ends with .gz, .bz2 or .deflate, and no .tar before it, Spark unpacks itself.
+TEXT_FORMATS = ("csv", "json", "text")
+ARCHIVE = re.compile(r"\.(zip|xlsx?|7z|rar|xz|tar|tgz|tar\.gz|tar\.bz2)$", re.IGNORECASE)
+
 # What `triplewide scale` writes before it ends a cluster that was forgotten.
 NOTICE = "/run/notice/notice.json"
 
@@ -77,7 +81,9 @@ def after_failure(text: str) -> Optional[str]:
     where = f"agent {at[1]}" if at and at[2] != "driver" else "the client" if at else "an agent"
     if "No space left on device" in text:
         return f"the disk for shuffle and spilled data on {where} is full: raise scratchGb, or free it (spark.stop() in notebooks that are done; `make status`)"
-    if re.search(r"Python worker exited unexpectedly|Python worker failed to connect back|EOFException", text):
+    if re.search(r"(is not a Parquet file|hadoop\.io\.compress\.Decompress)", text):
+        return not_as_named(text)
+    if re.search(r"Python worker exited unexpectedly|Python worker failed to connect back|EOFException occurred while reading the port", text):
         return f"a Python process on {where} ended in the middle of a task, most often because its machine or container had no memory left: {RAISE_MEMORY}"
     found = advice_on_files(text) or advice_on_jars(text) or advice_on_sessions(text) or advice_on_python(text)
     if found:
@@ -89,6 +95,52 @@ def after_failure(text: str) -> Optional[str]:
     return None
 
 
+def not_as_named(text: str) -> str:
+    """What to do about a file that is not what its name or its reader says."""
+    parquet = re.search(r"(\S+) is not a Parquet file", text)
+    if parquet:
+        return f"{parquet[1]} is of another format (spark.read.csv, json, orc …), or was cut off while it was written or uploaded"
+    file = re.search(r"reading file (\S+?)\.? ", text)
+    return (
+        f"{file[1] if file else 'a file'} was cut off, or is not compressed as the end of its name says (.gz): !gzip -t tells. A plain file is read under "
+        "a name without it"
+    )
+
+
+def archive_text(path: Any) -> Optional[str]:
+    """What to say where a reader of text is given an archive; None for another file."""
+    archive = ARCHIVE.search(path) if isinstance(path, str) else None
+    if not archive:
+        return None
+    name = os.path.basename(path)
+    if archive[1].lower().startswith("xls"):
+        return f"{name} is a workbook of Excel, which Spark reads as if it were text: spark.createDataFrame(pd.read_excel(path))"
+    return f"{name} is an archive, which Spark reads as if it were text: unpack it first (!unzip, !tar xf, !unxz). pd.read_csv takes .zip and .xz as they are"
+
+
+def tell_archives() -> None:
+    """Has readers of text say so, of csv, json and text: Spark gives what comes of it without a word."""
+    reader: Any = getattr(sys.modules.get("pyspark.sql"), "DataFrameReader", None)
+    if reader is None or hasattr(reader.csv, "__wrapped__"):
+        return
+
+    def telling(read: Any, name: str) -> Any:
+        @functools.wraps(read)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if name == "format":
+                self._asked = args[0] if args else kwargs.get("source")
+            elif name != "load" or kwargs.get("format", getattr(self, "_asked", None)) in TEXT_FORMATS:
+                path = args[0] if args else kwargs.get("path", kwargs.get("paths"))
+                for text in filter(None, map(archive_text, path if isinstance(path, (list, tuple)) else [path])):
+                    say(text)
+            return read(self, *args, **kwargs)
+
+        return call
+
+    for name in (*TEXT_FORMATS, "format", "load"):
+        setattr(reader, name, telling(getattr(reader, name), name))
+
+
 def advice_on_files(text: str) -> Optional[str]:
     """What to do where a file cannot be read, or its times."""
     if re.search(r"Illegal Parquet type: INT64 \(TIMESTAMP\(NANOS", text):
@@ -96,6 +148,8 @@ def advice_on_files(text: str) -> Optional[str]:
             "Spark 3.5 reads no times in nanoseconds, which is how pandas writes them. Write microseconds: "
             'pdf.to_parquet(path, coerce_timestamps="us", allow_truncated_timestamps=True)'
         )
+    if "BrotliCodec" in text:
+        return 'Spark reads and writes no Brotli: pdf.to_parquet(path, compression="zstd")'
     if "AbstractHttpFileSystem" in text:
         return (
             "Spark reads no address of the web. Fetch the file into the notebook's folder first (!wget URL), or let pandas read it: "
@@ -137,7 +191,10 @@ def advice_on_files(text: str) -> Optional[str]:
     if colon:
         return f"Spark reads no file with a colon in its name ({colon[1]}), nor patterns like *.csv in its folder: rename it, or let pandas read it"
     if "UNABLE_TO_INFER_SCHEMA" in text:
-        return "there is no file with data at that path: Spark passes over empty files, and over those whose names begin with _ or a dot"
+        return (
+            "there is no file with data at that path: Spark passes over empty files, and over those whose names begin with _ or a dot. "
+            "A table's LOCATION or path is below the warehouse where it is relative: os.path.abspath"
+        )
     if "only include the internal corrupt record column" in text or "Did you mean one of the following? [`_corrupt_record`]" in text:
         return "Spark reads a JSON document from each line: spark.read.json(path, multiLine=True) where one takes several"
     if re.search(r"(UPDATE|MERGE INTO) TABLE is not supported temporarily|does not support DELETE", text):
@@ -565,6 +622,7 @@ def watch_script(master: str) -> None:
     """
     global script
     follow_folder(active_context())
+    tell_archives()
     shell = sys.modules.get("IPython")
     if script is not None or master.startswith("local") or (shell is not None and shell.get_ipython() is not None):
         return

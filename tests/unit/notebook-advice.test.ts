@@ -104,6 +104,7 @@ test.each([
     `${lost}net.razorvine.pickle.PickleException: expected zero arguments for construction of ClassDict (for collections.Counter).`,
     "dict(x) of a Counter",
   ],
+  [`${lost}java.lang.ClassNotFoundException: org.apache.hadoop.io.compress.BrotliCodec`, 'compression="zstd"'],
   ["[CANNOT_INFER_SCHEMA_FOR_TYPE] Can not infer schema for type: `str`.", "spark.createDataFrame(pd.DataFrame(data))"],
   ["[CANNOT_INFER_TYPE_FOR_FIELD] Unable to infer the type of the field `a`.", "x.item() of NumPy's"],
   [
@@ -118,6 +119,18 @@ test.each([
   ],
   ["Type <class 'pandas.core.frame.DataFrame'> was not understood.", "leave it away, or name them"],
   ["[INCORRECT_CONF_FOR_PROFILE] `spark.python.profile` or", 'config("spark.python.profile", "true")'],
+  [
+    `${lost}Encountered error while reading file file:///home/spark/work/a.csv.gz. Details:\nCaused by: java.io.EOFException: Unexpected end\n\tat org.apache.hadoop.io.compress.DecompressorStream.decompress`,
+    "a.csv.gz was cut off, or is not compressed as the end of its name says",
+  ],
+  [
+    `${lost}Could not read footer for file: file:/home/spark/work/c.csv.\nCaused by: java.lang.RuntimeException: file:/home/spark/work/c.csv is not a Parquet file. Expected magic number`,
+    "file:/home/spark/work/c.csv is of another format",
+  ],
+  [
+    `${lost}Python worker exited unexpectedly (crashed)\nCaused by: java.io.EOFException`,
+    "a Python process on agent 10.60.0.64",
+  ],
   [`${lost}OSError: [Errno 28] No space left on device`, "on agent 10.60.0.64 is full: raise scratchGb"],
 ])("a notebook says what to do about: %s", (error, expected) => {
   expect(advice(error)).toContain(expected);
@@ -126,6 +139,7 @@ test.each([
 test.each([
   "[PATH_NOT_FOUND] Path does not exist: file:/home/spark/work/nosuch.csv.",
   "ZeroDivisionError: division by zero",
+  `${lost}Caused by: com.fasterxml.jackson.core.io.JsonEOFException: Unexpected end-of-input within/between Object entries`,
   "No module named 'seaborn'",
   `${lost}org.apache.spark.SparkFileNotFoundException: File file:/home/spark/work/gone.parquet does not exist`,
 ])("and adds nothing where Spark says enough: %s", (error) => {
@@ -292,6 +306,32 @@ for ask in (lambda: functions.max([1]), lambda: functions.lower([1]), lambda: ut
     try: ask()
     except Exception as error: print((w.hint_for(error, None) or "nothing")[:24])`;
   expect(ask(program).split("\n")).toEqual(["max is Spark's function ", "nothing", "max is Spark's function ", "nothing"]);
+});
+
+test("an archive that is read as text is said, once for each, and a file that Spark unpacks is not", () => {
+  const program = `
+import sys, types
+import triplewide_watch as w
+class DataFrameReader:
+    def format(self, source): return self
+    def load(self, path=None, format=None): return "loaded"
+    def csv(self, path, sep=None): return "read"
+    def json(self, path): return "read"
+    def text(self, paths): return "read"
+sys.modules["pyspark.sql"] = types.SimpleNamespace(DataFrameReader=DataFrameReader)
+said = []
+w.say = lambda text: said.append(text.split(",")[0])
+w.tell_archives()
+w.tell_archives()
+new = DataFrameReader
+print(new().csv("a/titanic.zip", sep=";"), new().json(path=["b.json.gz", "c.tar.gz"]), new().text(paths="d.XLSX"), new().csv("e.csv"))
+print(new().format("csv").load("f.xz"), new().load("g.zip"), new().load("h.zip", format="json"), new().format("binaryFile").load("i.zip"))
+print(said)`;
+  expect(ask(program).split("\n")).toEqual([
+    "read read read read",
+    "loaded loaded loaded loaded",
+    "['titanic.zip is an archive', 'c.tar.gz is an archive', 'd.XLSX is a workbook of Excel', 'f.xz is an archive', 'h.zip is an archive']",
+  ]);
 });
 
 test("Spark's relative paths follow os.chdir, while there is a session, and in this process alone", () => {
