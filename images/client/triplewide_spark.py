@@ -208,6 +208,8 @@ def show_ui(shell: Any, url: Optional[str]) -> None:
 
 # What decides about a JVM when it starts: with another value of one of these, the one that waits is not the one that is wanted.
 ENVIRONMENT = re.compile(r"^(_?SPARK|TRIPLEWIDE_TEAM$|PYSPARK|JAVA|JDK|HADOOP|MESOS|LIBPROCESS|PYTHON|MASTER|TZ|LANG|LC_|AWS_|PATH$)")
+# What PySpark sets itself when a session has begun.
+OF_SESSIONS = ("SPARK_AUTH_SOCKET_TIMEOUT", "SPARK_BUFFER_SIZE")
 # What a running JVM still takes from SparkConf. Memory, class path, packages and the like are decided when it starts.
 STILL_FREE = re.compile(
     r"^spark\.(app\.name|master|sql\.(?!extensions|catalogImplementation|warehouse|hive)[\w.]+|executor\.(memory|cores|memoryOverhead|instances)|cores\.max|task\.\w+"
@@ -227,6 +229,9 @@ class Gateway:
         """`options`: settings of every session. `ahead`: whether a JVM starts before it is asked for."""
         self.options = options
         self.starts_ahead = ahead
+        # What decided about the JVM that is there; empty for one that was not started here, as in `pyspark`.
+        self.launched: Dict[str, str] = {}
+        self.homes = {key: os.environ.get(key, "") for key in HOMES}
         self.ahead: Any = None
         self.environment: Dict[str, str] = {}
         self.launch: Callable[..., Any] = lambda *_: None
@@ -246,6 +251,7 @@ class Gateway:
             pyspark.context.launch_gateway = self.give
             self.renew_when_asked(pyspark.context.SparkContext)
             tell_ignored(pyspark.sql.SparkSession.Builder)
+            stop_again(pyspark.sql.SparkSession)
             if self.starts_ahead:
                 java.start()
                 # What every first cell with Spark imports, while Java starts its own.
@@ -277,6 +283,8 @@ class Gateway:
 
     def give(self, conf: Any = None, popen_kwargs: Any = None) -> Any:
         self.ready.wait(60)
+        restore_homes(self.homes)
+        self.launched = environment()
         ahead, self.ahead = self.ahead, None
         asked = dict(conf.getAll()) if conf is not None else {}
         if ahead is not None and popen_kwargs is None and environment() == self.environment and all(STILL_FREE.match(key) for key in asked):
@@ -291,6 +299,9 @@ class Gateway:
         try:
             return self.launch(conf, popen_kwargs)
         except Exception:
+            arguments = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
+            if "pyspark-shell" not in arguments.split():
+                say(f"Java did not start with PYSPARK_SUBMIT_ARGS={arguments}: the last word there has to be pyspark-shell")
             packages = asked.get("spark.jars.packages") or defaults().get("spark.jars.packages")
             if packages:
                 say(f"Java did not start with spark.jars.packages={packages}; its lines above say why. {NO_PACKAGES}")
@@ -313,13 +324,30 @@ class Gateway:
 
         there = dict(SparkConf(_jvm=context._jvm).getAll())
         asked = {key: value for key, value in conf.getAll() if there.get(key) != value}
-        if all(STILL_FREE.match(key) for key in asked):
+        if all(STILL_FREE.match(key) for key in asked) and self.launched in ({}, environment()):
             return
         # The settings were in that JVM, together with those that it started with.
         conf._jconf, conf._conf = None, asked
         old, context._gateway, context._jvm = context._gateway, None, None
         old.shutdown()
         old.proc.stdin.close()
+
+
+# Homes, and the program that each has.
+HOMES = {"SPARK_HOME": "bin/spark-submit", "JAVA_HOME": "bin/java"}
+
+
+def restore_homes(ours: Dict[str, str]) -> None:
+    """Puts back homes of Spark and Java where a cell named those of another computer, as guides for Colab do: no session could be had."""
+    for key, program in HOMES.items():
+        named = os.environ.get(key, "")
+        if not named or named == ours[key] or os.path.exists(os.path.join(named, program)):
+            continue
+        say(f"there is no {named}, and {key} is this client's own again: Spark and Java are here, so leave such lines away")
+        if ours[key]:
+            os.environ[key] = ours[key]
+        else:
+            del os.environ[key]
 
 
 NO_PACKAGES = (
@@ -334,6 +362,19 @@ def keep_extensions(conf: Any) -> None:
     theirs = (conf.get("spark.sql.extensions") or "").split(",")
     if theirs != [""]:
         conf.set("spark.sql.extensions", ",".join([name for name in ours if name and name not in theirs] + theirs))
+
+
+def stop_again(session: Any) -> None:
+    """Lets a session be stopped a second time, also where its JVM has gone and another is there: it asked the one that has gone."""
+    stop = session.stop
+
+    def stop_once(self: Any) -> None:
+        context = self._sc
+        if getattr(context, "_jsc", None) is None and self._jvm is not type(context)._jvm:
+            return
+        stop(self)
+
+    session.stop = stop_once
 
 
 def tell_ignored(builder: Any) -> None:
@@ -363,7 +404,7 @@ def without_effect(session: Any, options: Dict[str, Any]) -> List[str]:
 
 
 def environment() -> Dict[str, str]:
-    return {key: value for key, value in os.environ.items() if ENVIRONMENT.match(key)}
+    return {key: value for key, value in os.environ.items() if ENVIRONMENT.match(key) and key not in OF_SESSIONS}
 
 
 def progress(shell: Any) -> Dict[str, str]:

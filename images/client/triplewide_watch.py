@@ -197,6 +197,8 @@ def advice_on_files(text: str) -> Optional[str]:
         )
     if "only include the internal corrupt record column" in text or "Did you mean one of the following? [`_corrupt_record`]" in text:
         return "Spark reads a JSON document from each line: spark.read.json(path, multiLine=True) where one takes several"
+    if "Did you mean one of the following? [`_c0`" in text:
+        return "the columns of this CSV have no names yet: spark.read.csv(path, header=True) takes them from its first line"
     if re.search(r"(UPDATE|MERGE INTO) TABLE is not supported temporarily|does not support DELETE", text):
         return (
             "rows of a table of plain files (Parquet, say) are added, or the table or a partition is written anew (INSERT OVERWRITE). A table of Delta Lake "
@@ -270,6 +272,12 @@ def advice_on_python(text: str) -> Optional[str]:
         return (
             f"executors have no {missing[1]}: %pip install where the notebooks' folder is shared, sc.addPyFile for a module of your own, or a line in "
             "images/spark-python/requirements.in"
+        )
+    program = re.search(r'Cannot run program "([^"]*python[^"]*)"', text)
+    if program:
+        return (
+            f'executors have no {program[1]}, which PYSPARK_PYTHON or spark.pyspark.python names: leave it away, or os.environ["PYSPARK_PYTHON"] = '
+            "sys.executable; then spark.stop(), and the session anew"
         )
     if "cannot pickle '_thread." in text:
         return (

@@ -411,6 +411,21 @@ def session_in_local_mode_and_back():
 
 
 @step
+def homes_of_another_computer():
+    """What notebooks for Colab begin with."""
+    global spark, sc
+    spark.stop()
+    ours = [os.environ.get(key) for key in ("SPARK_HOME", "JAVA_HOME")]
+    os.environ["SPARK_HOME"] = "/content/spark-3.1.1-bin-hadoop3.2"
+    os.environ["JAVA_HOME"] = "/usr/lib/jvm/java-8-openjdk-amd64"
+    os.environ["PYSPARK_SUBMIT_ARGS"] = "--conf spark.submitted=yes pyspark-shell"
+    spark = SparkSession.builder.getOrCreate()
+    sc = spark.sparkContext
+    del os.environ["PYSPARK_SUBMIT_ARGS"]
+    return [spark.range(3).count(), [os.environ.get(key) for key in ("SPARK_HOME", "JAVA_HOME")] == ours, sc.getConf().get("spark.submitted")]
+
+
+@step
 def session_that_is_stopped_twice():
     """A cell that stops `spark` is run again, after another cell made a session by another name."""
     global spark, sc

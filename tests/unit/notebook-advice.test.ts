@@ -91,6 +91,7 @@ test.each([
     "Delta Lake",
   ],
   ["columns only include the internal corrupt record column\n(named _corrupt_record by default)", "multiLine=True"],
+  ["`a` cannot be resolved. Did you mean one of the following? [`_c0`, `_c1`].;", "header=True"],
   ["`a` cannot be resolved. Did you mean one of the following? [`_corrupt_record`].; line 1", "multiLine=True"],
   [
     "Could not serialize object: TypeError: cannot pickle '_thread.RLock' object",
@@ -116,6 +117,10 @@ test.each([
   [
     `${lost}PythonException: Traceback\nModuleNotFoundError: No module named 'xgboost.core'`,
     "executors have no xgboost: %pip install",
+  ],
+  [
+    `${lost}java.io.IOException: Cannot run program "/usr/bin/python3.8": error=2, No such file or directory`,
+    "executors have no /usr/bin/python3.8",
   ],
   ["Type <class 'pandas.core.frame.DataFrame'> was not understood.", "leave it away, or name them"],
   ["[INCORRECT_CONF_FOR_PROFILE] `spark.python.profile` or", 'config("spark.python.profile", "true")'],
@@ -275,11 +280,14 @@ test.each([
     "df.limit(n)",
   ],
   ["object of type 'int' has no len()", "nothing"],
-])("code for another computer, or for pandas, says what to write here, also before a session: %s", (error, expected) => {
-  const program =
-    "import sys; from triplewide_watch import hint_for; print(hint_for(TypeError(sys.argv[1]), None) or 'nothing')";
-  expect(ask(program, error)).toContain(expected);
-});
+])(
+  "code for another computer, or for pandas, says what to write here, also before a session: %s",
+  (error, expected) => {
+    const program =
+      "import sys; from triplewide_watch import hint_for; print(hint_for(TypeError(sys.argv[1]), None) or 'nothing')";
+    expect(ask(program, error)).toContain(expected);
+  },
+);
 
 test("a function of Spark's that hides Python's own is named, and one of the user's own is not", () => {
   const program = `
@@ -305,7 +313,12 @@ def max(): pass
 for ask in (lambda: functions.max([1]), lambda: functions.lower([1]), lambda: utils.wrapped(functions.max)(1, 2), lambda: max(1)):
     try: ask()
     except Exception as error: print((w.hint_for(error, None) or "nothing")[:24])`;
-  expect(ask(program).split("\n")).toEqual(["max is Spark's function ", "nothing", "max is Spark's function ", "nothing"]);
+  expect(ask(program).split("\n")).toEqual([
+    "max is Spark's function ",
+    "nothing",
+    "max is Spark's function ",
+    "nothing",
+  ]);
 });
 
 test("an archive that is read as text is said, once for each, and a file that Spark unpacks is not", () => {
