@@ -175,7 +175,10 @@ def advice_on_files(text: str) -> Optional[str]:
     there = re.search(r"LOCATION_ALREADY_EXISTS.*?associated location '(file:|hdfs://[^/']*)(/[^']+)'", text)
     if there:
         remove = "!rm -r" if there[1] == "file:" else "!hdfs dfs -rm -r"
-        return f"files of a table whose writing was cut off, most often. If nobody needs them: {remove} {there[2]}"
+        return (
+            "files of a table that another job writes just now, or whose writing was cut off. Wait for that job and try again; if there is none and "
+            f"nobody needs the files: {remove} {there[2]}"
+        )
     if "SparkFileNotFoundException" in text and "is possible the underlying files have been updated" in text:
         return (
             "files that a frame was made of have been replaced or removed since: spark.read… anew. A job that overwrites the folder it reads "

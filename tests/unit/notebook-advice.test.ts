@@ -44,7 +44,7 @@ test.each([
   ["Input path does not exist: file:/home/spark/work/data/mllib/kmeans_data.txt", "!cp -r $SPARK_HOME/data ."],
   [
     "[LOCATION_ALREADY_EXISTS] Cannot name the managed table as `t`, as its associated location 'file:/home/spark/work/spark-warehouse/t' already exists.",
-    "!rm -r /home/spark/work/spark-warehouse/t",
+    "another job writes just now, or whose writing was cut off. Wait for that job and try again; if there is none and nobody needs the files: !rm -r /home/spark/work/spark-warehouse/t",
   ],
   [
     "[LOCATION_ALREADY_EXISTS] Cannot name the managed table as `t`, as its associated location 'hdfs://cluster/user/spark/warehouse/t' already exists.",
