@@ -53,4 +53,6 @@ elif [ -n "$packages" ]; then
 else
     echo "libapr1 libaprutil1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libevent-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libelf1 libnl-3-200 libnl-route-3-200 zlib1g iproute2" >"$target/RUNTIME_PACKAGES"
 fi
-chown -R root:root "$target"
+# An archive's modes would let anybody write where root's agent runs.
+chown -R root:root "$target" "$carried"
+chmod -R go-w,u-s,g-s "$target" "$carried"

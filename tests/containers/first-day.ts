@@ -79,7 +79,7 @@ const FIRST_DAY = {
   table_by_frame: 10,
   broadcast_of_arrays_and_frames: [100, 103, 106],
   checkpoint: 10,
-  interrupt_while_rows_are_awaited: 1,
+  interrupt_while_rows_are_awaited: false,
   own_error_is_shown: true,
   session_in_local_mode_and_back: ["local[1]", 3, "spark", 4],
   homes_of_another_computer: [3, true, "yes"],

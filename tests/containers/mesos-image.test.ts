@@ -1,6 +1,15 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -54,9 +63,11 @@ describe("an image with Mesos", () => {
     expect(code).not.toBe(0);
   });
 
-  test("has what a .deb depends on, but for Java, which is there", async () => {
+  test("has what a .deb depends on, but for Java, which is there, and no file that others than root may write", async () => {
     const tree = join(folder, "deb");
     makePrefix(join(tree, "usr"));
+    chmodSync(join(tree, "usr", "sbin"), 0o777);
+    chmodSync(join(tree, "usr", "sbin", "mesos-agent"), 0o6777);
     mkdirSync(join(tree, "DEBIAN"));
     const control = {
       Package: "mesos",
@@ -72,8 +83,12 @@ describe("an image with Mesos", () => {
     execFileSync("dpkg-deb", ["--root-owner-group", "--build", tree, archive]);
     const { code, output, image } = await build(archive, "daemons");
     expect(code, output).toBe(0);
-    const command = "cat /opt/mesos/RUNTIME_PACKAGES; dpkg --status libapr1 libevent-2.1-7 | grep ^Status";
-    const said = await docker(d, ["run", "--rm", "--entrypoint", "bash", image, "-c", command]);
+    const looks = [
+      "cat /opt/mesos/RUNTIME_PACKAGES",
+      "dpkg --status libapr1 libevent-2.1-7 | grep ^Status",
+      "find /opt/mesos ! -type l -perm /6022",
+    ];
+    const said = await docker(d, ["run", "--rm", "--entrypoint", "bash", image, "-c", looks.join("; ")]);
     expect(said.trim().split("\n")).toEqual([
       ...["libsasl2-modules", "libapr1", "libevent-2.1-7"],
       ...["Status: install ok installed", "Status: install ok installed"],

@@ -126,6 +126,30 @@ describe("a machine's control groups", () => {
   });
 });
 
+test("nobody but root may write where an archive's Mesos was put, whatever its modes were", () => {
+  const home = mkdtempSync(join(folder, "archive-"));
+  const sbin = join(home, "fetched", "tree", "prefix", "sbin");
+  mkdirSync(sbin, { recursive: true });
+  const agent = join(sbin, "mesos-agent");
+  writeFileSync(agent, "#!/bin/sh\necho mesos 1.11.0\n");
+  chmodSync(agent, 0o6777);
+  chmodSync(sbin, 0o777);
+  const text = readFileSync(join(ROOT, "render/cloud-init/guest/mesos"), "utf8");
+  const script = [
+    text
+      .replaceAll("/opt/mesos", join(home, "mesos"))
+      .replaceAll("/var/cache/triplewide/mesos", join(home, "fetched"))
+      .replaceAll("/etc/ld.so.conf.d", home),
+    'packages() { :; }; ldconfig() { :; }; missing_libraries() { :; }; say() { echo "$1"; }; die() { echo "$1"; exit 1; }',
+    `install_mesos; find ${join(home, "mesos")} -perm /6022`,
+  ];
+  const { stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script.join("\n")], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  expect(`${stdout}${stderr}`).toBe("mesos 1.11.0 installed\n");
+});
+
 test("triplewide-users leads ports of each user to their server alone, and puts each wall up once", () => {
   const args = ["tw-user", "10.72.0.11", "8003", "1002", "10.72.192.0", "20000", "64", "128"];
   const walls = join(folder, "walls");
