@@ -123,8 +123,11 @@ def of_team() -> str:
     return f". This session {mine}; what other teams are guaranteed is kept free for them"
 
 
-def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") -> str:
-    """Why an application of a user has no executor yet, as far as can be known from here; one sentence."""
+def why_no_executor(master: str, own: str, executor_mib: int, user: str = "", cores: int = 1) -> str:
+    """Why an application of a user has no executor yet, as far as can be known from here; one sentence.
+
+    `executor_mib` and `cores`: what it asks for each executor.
+    """
     if not master.startswith("spark://"):
         if user and user != TASK_USER:
             return (
@@ -155,6 +158,9 @@ def why_no_executor(master: str, own: str, executor_mib: int, user: str = "") ->
     if own not in [app.get("id") for app in state.get("activeapps", [])]:
         # A master that takes over 20 s to answer is asked again, registers the application twice and keeps the first id.
         return "the Spark master does not know this application, as happens where it registered on a machine that was too busy: spark.stop() and begin anew"
+    largest = max(worker["cores"] for worker in workers)
+    if cores > largest:
+        return f"an executor of this session needs {cores} cores and no agent has more than {largest}: lower spark.executor.cores, in a new session"
     total = sum(worker["cores"] for worker in workers)
     free = sum(worker["coresfree"] for worker in workers)
     others = holders(state, own)

@@ -538,7 +538,12 @@ class Watcher:
                 "Spark has stopped using agents on which tasks failed (spark.excludeOnFailure): spark.stop() and a new session uses them again"
             )
         memory = mib(conf.get("spark.executor.memory", "1g"))
-        return f"this {self.what} waits for executors: {why_no_executor(sc.master, sc.applicationId, memory, sc.sparkUser())}."
+        # Where it is not set, an executor takes what there is.
+        cores = int(conf.get("spark.executor.cores", "1"))
+        most = int(conf.get("spark.cores.max", cores))
+        if cores > most:
+            return f"this {self.what} waits for executors: one needs {cores} cores (spark.executor.cores), and this session gets {most} (spark.cores.max)."
+        return f"this {self.what} waits for executors: {why_no_executor(sc.master, sc.applicationId, memory, sc.sparkUser(), cores)}."
 
     def tell_lost(self, sc: Any, done: threading.Event) -> None:
         for executor in self.executors(sc, False):

@@ -386,3 +386,27 @@ watcher.after_cell(Of(error_in_exec=KeyboardInterrupt()))
 print(cancelled)`;
   expect(ask(program)).toBe("[]\n[1, 3]");
 });
+
+test.each([
+  [
+    "16",
+    undefined,
+    "an executor of this session needs 16 cores and no agent has more than 2: lower spark.executor.cores",
+  ],
+  ["4", "3", "one needs 4 cores (spark.executor.cores), and this session gets 3 (spark.cores.max)"],
+  ["2", "4", "all 4 cores of the cluster are taken: other has 4 (for 0 min)"],
+  [undefined, undefined, "all 4 cores of the cluster are taken"],
+])("a session that asks for %s cores for each executor, and %s in all, is told why none comes", (each, all, said) => {
+  const program = `${CONTEXT}
+import json, time, triplewide_cluster
+workers = [{"state": "ALIVE", "cores": 2, "coresfree": 0, "memoryfree": 1024}] * 2
+apps = [{"id": "mine"}, {"id": "other", "name": "other", "cores": 4, "starttime": time.time() * 1000}]
+triplewide_cluster.master_state = lambda _: {"workers": workers, "activeapps": apps}
+conf = {key: value for key, value in json.loads(sys.argv[1]).items() if value}
+none = Of(size=lambda: 0)
+spark = Of(statusStore=lambda: Of(executorList=lambda _: none))
+sc = Of(getConf=lambda: Of(getAll=lambda: conf), _jsc=Of(sc=lambda: spark), master="spark://m:7077", applicationId="mine", sparkUser=lambda: "spark")
+print(w.Watcher("cell").waiting_text(sc))`;
+  const conf = { "spark.executor.cores": each, "spark.cores.max": all };
+  expect(ask(program, JSON.stringify(conf))).toContain(said);
+});
