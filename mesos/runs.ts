@@ -51,13 +51,6 @@ export const MESOS_RUNS: readonly MesosRun[] = [
   {
     date: "2026-11-27",
     ...OWN_BUILD,
-    test: "vanilla",
-    what: "three masters: jobs, faults, drain, HDFS, forged messages, Spark's secret",
-    passed: "all 21",
-  },
-  {
-    date: "2026-11-27",
-    ...OWN_BUILD,
     test: "hub/mesos",
     what: "`docker-executors` and `mesos-in-docker`: users of a hub in their teams' roles, against each other",
     passed: "all 5 in each",
@@ -88,14 +81,6 @@ export const MESOS_RUNS: readonly MesosRun[] = [
   },
   {
     date: "2026-11-27",
-    ...OWN_BUILD,
-    mesos: LATER,
-    test: "vanilla",
-    what: "secrets replaced on a running cluster, each by itself and all, cut off in the middle, by the function that the test calls; in `docker-executors` too",
-    passed: "all; the test itself was not run with it",
-  },
-  {
-    date: "2026-11-27",
     mesos: LATER,
     where: ON_GUESTS,
     test: "hub/mesos-machine",
@@ -117,6 +102,30 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     test: "machine",
     what: "tasks of two drivers on one agent against each other, an agent restarted under tasks, drain; by hand an agent in a container that is no machine, which keeps its task over a restart",
     passed: "all of these steps, and that",
+  },
+  {
+    date: "2026-11-28",
+    ...OWN_BUILD,
+    mesos: LATER,
+    test: "vanilla",
+    what: "three masters: jobs, faults, drain, HDFS, forged messages, Spark's secret, every secret replaced while it runs",
+    passed: "all 27",
+  },
+  {
+    date: "2026-11-28",
+    ...OWN_BUILD,
+    mesos: LATER,
+    test: "mesos-in-docker",
+    what: "three masters: jobs, faults, drain, forged messages, a restart of everything, dynamic allocation",
+    passed: "all 18",
+  },
+  {
+    date: "2026-11-28",
+    ...OWN_BUILD,
+    mesos: LATER,
+    test: "hub/mesos",
+    what: "`docker-executors`: users of a hub in their teams' roles, against each other",
+    passed: "all 5",
   },
 ];
 
