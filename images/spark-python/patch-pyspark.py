@@ -164,13 +164,17 @@ class SparkContext:
 # A file of the web is noted for every task before it is fetched: with one that is not there, each later job of the session failed.
 ADD = """
 
-def _add_or_take_back(sc: "SparkContext", kind: str, *arguments: Any) -> None:
+def _add_or_take_back(sc: "SparkContext", kind: str, path: Any, *more: Any) -> None:
     \"\"\"Adds a file or an archive for every task (`kind`: addFile, addArchive), and takes back one that cannot be fetched.\"\"\"
+    path = os.fspath(path)
+    # Java's working folder stays the one in which it was started.
+    if os.path.exists(path.partition("#")[0]):
+        path = os.path.abspath(path)
     java = sc._jsc.sc()
     added, listed = (java.addedFiles, "listFiles") if kind == "addFile" else (java.addedArchives, "listArchives")
     before = set(getattr(sc, listed))
     try:
-        getattr(java, kind)(*arguments)
+        getattr(java, kind)(path, *more)
     except Exception:
         for name in set(getattr(sc, listed)) - before:
             added().apply("default").remove(name)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -156,7 +157,16 @@ def file_for_executors():
     with open("told.txt", "w") as file:
         file.write("hello")
     sc.addFile("told.txt")
-    return sc.parallelize([1], 1).map(lambda _: open(SparkFiles.get("told.txt")).read() + open("told.txt").read()).collect()
+    os.makedirs("deeper", exist_ok=True)
+    here = os.getcwd()
+    os.chdir("deeper")
+    try:
+        with open("told-deeper.txt", "w") as file:
+            file.write("goodbye")
+        sc.addFile(Path("told-deeper.txt"))
+    finally:
+        os.chdir(here)
+    return sc.parallelize([1], 1).map(lambda _: open(SparkFiles.get("told.txt")).read() + open("told.txt").read() + open("told-deeper.txt").read()).collect()
 
 
 @step
