@@ -25,7 +25,13 @@ SHELL := /bin/bash
 # Node 22 comes with the packages; Docker's own paths come after it.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 
-settings = $(foreach pair,$(SET),--set '$(pair)') $(if $(WORKERS),--set agentCount=$(WORKERS))
+# What people give is text: Make takes no `$` of it for its own, and the shell gets it as a word.
+given = SET ENV WORKERS NOSMOKE VOLUMES JSON SINCE GREP AGENT BACK DRY NAME BUNDLE FOLDER REPLACE IMAGES MESOS CHECK USE
+$(foreach name,$(given),$(eval override $(name) := $$(value $(name))))
+quoted = '$(subst ','\'',$(1))'
+all_quoted = $(foreach one,$(1),$(call quoted,$(one)))
+
+settings = $(foreach pair,$(SET),--set $(call quoted,$(pair))) $(if $(WORKERS),--set $(call quoted,agentCount=$(WORKERS)))
 triplewide = exec node cli/main.ts
 
 .PHONY: help up down smoke shell notebook logs status drain scale rotate plan doctor backup restore recover images mesos lock site test test-unit verify format docs packages docker
@@ -42,50 +48,50 @@ docker:
 	@scripts/bootstrap.sh docker
 
 up: packages docker
-	@$(triplewide) up --env '$(ENV)' $(settings) $(if $(NOSMOKE),--no-smoke) $(if $(MESOS),--mesos '$(MESOS)')
+	@$(triplewide) up --env $(call quoted,$(ENV)) $(settings) $(if $(NOSMOKE),--no-smoke) $(if $(MESOS),--mesos $(call quoted,$(MESOS)))
 
 down: packages
-	@$(triplewide) down --env '$(ENV)' $(settings) $(if $(VOLUMES),--volumes)
+	@$(triplewide) down --env $(call quoted,$(ENV)) $(settings) $(if $(VOLUMES),--volumes)
 
 smoke: packages
-	@$(triplewide) smoke --env '$(ENV)' $(settings) $(if $(JSON),--json)
+	@$(triplewide) smoke --env $(call quoted,$(ENV)) $(settings) $(if $(JSON),--json)
 
 logs: packages
-	@$(triplewide) logs --env '$(ENV)' $(settings) $(if $(SINCE),--since '$(SINCE)') $(if $(GREP),--grep '$(GREP)')
+	@$(triplewide) logs --env $(call quoted,$(ENV)) $(settings) $(if $(SINCE),--since $(call quoted,$(SINCE))) $(if $(GREP),--grep $(call quoted,$(GREP)))
 
 shell notebook status: packages
-	@$(triplewide) $@ --env '$(ENV)' $(settings)
+	@$(triplewide) $@ --env $(call quoted,$(ENV)) $(settings)
 
 drain: packages
-	@$(triplewide) drain '$(ENV)' $(AGENT) $(settings) $(if $(BACK),--back)
+	@$(triplewide) drain $(call quoted,$(ENV)) $(call all_quoted,$(AGENT)) $(settings) $(if $(BACK),--back)
 
 scale: packages
-	@$(triplewide) scale '$(ENV)' $(settings) $(if $(DRY),--dry-run)
+	@$(triplewide) scale $(call quoted,$(ENV)) $(settings) $(if $(DRY),--dry-run)
 
 rotate: packages
-	@$(triplewide) rotate $(NAME) --env '$(ENV)' $(settings)
+	@$(triplewide) rotate $(call all_quoted,$(NAME)) --env $(call quoted,$(ENV)) $(settings)
 
 plan: packages
-	@$(triplewide) plan '$(ENV)' $(settings) $(if $(JSON),--json)
+	@$(triplewide) plan $(call quoted,$(ENV)) $(settings) $(if $(JSON),--json)
 
 doctor: packages
-	@$(triplewide) doctor --env '$(ENV)' $(settings) $(if $(JSON),--json) $(if $(BUNDLE),--bundle '$(BUNDLE)')
+	@$(triplewide) doctor --env $(call quoted,$(ENV)) $(settings) $(if $(JSON),--json) $(if $(BUNDLE),--bundle $(call quoted,$(BUNDLE)))
 
 backup: packages
-	@$(triplewide) backup '$(FOLDER)' --env '$(ENV)' $(settings)
+	@$(triplewide) backup $(call quoted,$(FOLDER)) --env $(call quoted,$(ENV)) $(settings)
 
 restore: packages docker
-	@$(triplewide) restore '$(FOLDER)' --env '$(ENV)' $(settings) $(if $(REPLACE),--replace)
+	@$(triplewide) restore $(call quoted,$(FOLDER)) --env $(call quoted,$(ENV)) $(settings) $(if $(REPLACE),--replace)
 
 # After a `pulumi up` that was killed.
 recover: packages
-	@$(triplewide) recover '$(ENV)'
+	@$(triplewide) recover $(call quoted,$(ENV))
 
 images: packages docker
-	@exec cli/triplewide images $(IMAGES)
+	@exec cli/triplewide images $(call all_quoted,$(IMAGES))
 
 mesos: packages $(if $(CHECK)$(USE),docker)
-	@$(triplewide) mesos $(if $(USE),use '$(USE)' --env '$(ENV)',$(if $(CHECK),check '$(CHECK)',list)) $(if $(JSON),--json)
+	@$(triplewide) mesos $(if $(USE),use $(call quoted,$(USE)) --env $(call quoted,$(ENV)),$(if $(CHECK),check $(call quoted,$(CHECK)),list)) $(if $(JSON),--json)
 
 # requirements.txt from requirements.in, without building images.
 lock: docker

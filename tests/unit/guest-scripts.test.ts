@@ -269,6 +269,25 @@ test("an agent of Mesos starts once its machine's shuffle service listens", asyn
   expect(other.stdout).toBe("agent\n");
 });
 
+test("the shuffle service's Spark holds no device, no pipe and no set-user-id program, whatever is in the tarball that root unpacks", () => {
+  const home = mkdtempSync(join(folder, "bring-"));
+  const source = join(home, "source", "spark-3.5");
+  mkdirSync(join(source, "bin"), { recursive: true });
+  writeFileSync(join(source, "bin", "spark-class"), "#!/bin/sh\n");
+  chmodSync(join(source, "bin", "spark-class"), 0o6777);
+  // A pipe in place of a device, which root alone can make.
+  spawnSync("mkfifo", ["-m", "0666", join(source, "disk")]);
+  spawnSync("tar", ["czf", join(home, "spark.tgz"), "-C", join(home, "source"), "spark-3.5"]);
+  const target = join(home, "spark");
+  const script = join(ROOT, "cluster/services/mesos/bring-spark.sh");
+  const { status, stderr } = spawnSync("bash", [script, `file://${join(home, "spark.tgz")}`, target, "false"], {
+    encoding: "utf8",
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  const found = spawnSync("find", [target, "-mindepth", "1", "-printf", "%P %y %m\n"], { encoding: "utf8" });
+  expect(found.stdout.trim().split("\n").sort()).toEqual(["bin d 755", "bin/spark-class f 755"]);
+});
+
 test.each([
   ["of version 1 bound all tasks together", "300", "pids", "cpu,cgroups/pids", "300\n"],
   ["of version 2 have no isolator for that", "300", "", "cpu", undefined],

@@ -1,5 +1,15 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -76,6 +86,54 @@ test("a mirror's login that builds are given is this user's alone to read", () =
     spawnSync("chmod", ["644", file]);
     expect(modeFor("https://me:secret@pypi.example.org/simple")).toBe("600");
     expect(existsSync(join(certs, "site.crt"))).toBe(false);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+/** Text that is a command to a shell, or to Make. */
+const COMMANDS = ["x';touch$IFS'planted", "$(shell touch planted)x", "`touch planted`", "$$(touch planted)"];
+
+test.each([
+  ["plan", "SET", "--set"],
+  ["plan", "ENV", "plan"],
+  ["plan", "WORKERS", "--set", "agentCount="],
+  ["up", "MESOS", "--mesos"],
+  ["logs", "SINCE", "--since"],
+  ["logs", "GREP", "--grep"],
+  ["drain", "AGENT", "local"],
+  ["rotate", "NAME", "rotate"],
+  ["doctor", "BUNDLE", "--bundle"],
+  ["backup", "FOLDER", "backup"],
+  ["images", "IMAGES", "images"],
+  ["mesos", "CHECK", "check"],
+  ["mesos", "USE", "use"],
+])("make %s takes %s as text, whatever it is", (target, variable, before, prefix = "") => {
+  const folder = mkdtempSync(join(tmpdir(), "triplewide-make-"));
+  try {
+    copyFileSync(join(ROOT, "Makefile"), join(folder, "Makefile"));
+    for (const path of ["scripts", "cli", "node_modules/.bin"]) mkdirSync(join(folder, path), { recursive: true });
+    const says = '#!/bin/bash\nprintf "%s\\n" "$@"\n';
+    for (const [path, content] of [
+      ["package.json", ""],
+      ["package-lock.json", ""],
+      ["scripts/bootstrap.sh", "#!/bin/bash\n"],
+      ["cli/triplewide", says],
+      ["node_modules/.bin/node", says],
+      ["node_modules/.ready", ""],
+    ] as const)
+      writeFileSync(join(folder, path), content, { mode: 0o755 });
+    const there = readdirSync(folder);
+    for (const text of COMMANDS) {
+      // SET, AGENT, NAME and IMAGES are lists: their words are theirs.
+      const given = /^(SET|AGENT|NAME|IMAGES)$/.test(variable) ? text.replaceAll(" ", "\t").split("\t") : [text];
+      const { status, stdout, stderr } = spawnSync("make", ["-C", folder, "-s", target, `${variable}=${text}`], {
+        encoding: "utf8",
+      });
+      expect({ status, stderr, planted: readdirSync(folder) }).toEqual({ status: 0, stderr: "", planted: there });
+      const said = stdout.split("\n");
+      expect(said[said.indexOf(before) + 1], stdout).toBe(`${prefix}${given[0]}`);
+    }
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -61,6 +61,11 @@ const LISTED: readonly (readonly [format: string, name: string, path: string, sc
   ["tls", "year", "certificate"],
   ["tls", "century", "certificate"],
   ["tls", "agent", "certificate"],
+  ["mesos", "sender", "/metrics/snapshot"],
+  ["any", "sender", "/health"],
+  ["mesos", "liar", "/metrics/snapshot"],
+  ["mesos", "talker", "/metrics/snapshot"],
+  ["zookeeper", "talker", "mntr"],
 ];
 
 async function ask(
@@ -95,6 +100,23 @@ beforeAll(async () => {
     createHttp((request, response) => {
       sent += JSON.stringify(request.headers);
       response.end("{}");
+    }),
+  );
+  at.sender = await listen(
+    createHttp((_, response) => response.writeHead(302, { location: `http://${at.stranger}/login` }).end()),
+  );
+  at.liar = await listen(
+    createHttp((_, response) => response.end(JSON.stringify({ a: 1, b: '1\nup{job="agents"} 1', c: true, d: null }))),
+  );
+  at.talker = await listen(
+    createServer((socket) => {
+      socket.write("HTTP/1.0 200 OK\r\n\r\n");
+      socket.on("error", () => socket.destroy());
+      const more = (): void => {
+        while (socket.writable && socket.write("x".repeat(1 << 20)));
+      };
+      socket.on("drain", more);
+      more();
     }),
   );
   const targets = LISTED.map(([format, name, path, scheme]) => ({
@@ -171,4 +193,22 @@ test("nobody is asked, and sent the login, who is not among the targets", async 
   // Listed for another purpose: it would be sent what only masters are.
   expect((await ask("mesos", at.agent ?? "", "/health")).status).toBe(404);
   expect(sent).toBe("");
+});
+
+test("nobody is asked, and sent the login, because a target sends there", async () => {
+  expect((await ask("mesos", at.sender ?? "", "/metrics/snapshot")).status).toBe(503);
+  // It answers, wherever it sends.
+  expect(await ask("any", at.sender ?? "", "/health")).toEqual({ status: 200, text: "" });
+  expect(sent).toBe("");
+});
+
+test("what a target says becomes numbers of its own and no other line, and has an end", async () => {
+  expect((await ask("mesos", at.liar ?? "", "/metrics/snapshot")).text).toBe("mesos_a 1\n");
+  for (const [format, path] of [
+    ["mesos", "/metrics/snapshot"],
+    ["zookeeper", "mntr"],
+  ] as const) {
+    const { status, text } = await ask(format, at.talker ?? "", path);
+    expect([status, text]).toEqual([503, `${at.talker}: says too much, or too slowly\n`]);
+  }
 });

@@ -25,6 +25,8 @@ esac
 mkdir "$work/spark"
 tar xzf "$work/spark.tgz" --strip-components=1 --no-same-owner -C "$work/spark"
 chmod -R u=rwX,go=rX "$work/spark"
+# Whoever may write to HDFS may have put another tarball there, and root's tar makes devices as well: all could read a disk by one.
+find "$work/spark" ! -type f ! -type d ! -type l -delete
 rm -rf "$folder" "$digests"
 (cd "$work/spark" && files | xargs -0 sha256sum) >"$work/digests"
 mv "$work/spark" "$folder"
