@@ -1,10 +1,14 @@
-import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:https";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
+import { eventually } from "../containers/harness.ts";
+import { authorityHere, shownHere } from "../fixtures/tls.ts";
 
 /** What keeps the journals of all machines, without the servers that take them. With machines: tests/machine. */
 
@@ -56,4 +60,62 @@ delete_oldest()
 `);
   // agent-1 and client said theirs before all of agent-2's.
   expect(said).toBe("agent-1.journal agent-2.journal agent-2@4.journal agent-2@5.journal client@1.journal\n");
+});
+
+test("nobody logs in a machine's name by the certificate of another service of it, whose key tasks and notebooks read", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "triplewide-logs-"));
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text, { mode: 0o755 });
+    return join(folder, name);
+  };
+  // Another one than where it tells Prometheus.
+  const address = "127.0.0.2";
+  const journals = join(folder, "journals");
+  mkdirSync(journals);
+  const remote = file("remote", '#!/bin/bash\ncat >>"$(cut -d= -f2 <<<"$2")"\n');
+  const script = file(
+    "log-store.py",
+    readFileSync(SCRIPT, "utf8").replace("/usr/lib/systemd/systemd-journal-remote", remote),
+  );
+  const free = createServer();
+  const port = await new Promise<number>((resolve) =>
+    free.listen(0, address, () => resolve((free.address() as AddressInfo).port)),
+  );
+  await new Promise((resolve) => free.close(resolve));
+  const own = shownHere("a", address, "log-store");
+  const settings = {
+    ...{ folder: journals, bytes: 1 << 30, address, port, authority: file("authority", authorityHere("a")) },
+    ...{ certificate: file("certificate", own.cert), key: file("key", own.key) },
+  };
+  const store = spawn("python3", ["-I", script, file("settings.json", JSON.stringify(settings))], { stdio: "inherit" });
+  /** Status that a service of the machine is answered with when it sends a line; 0 where nobody answers. */
+  const send = (service: string): Promise<number> =>
+    new Promise((resolve) => {
+      const identity = shownHere("a", "127.0.0.1", service, ["server", "client"]);
+      const how = { ...identity, ca: authorityHere("a"), host: address, port, method: "POST", path: "/upload" };
+      const sent = request(how, (answer) => resolve(answer.resume().statusCode ?? 0));
+      sent.on("error", () => resolve(0));
+      sent.write(`MESSAGE=${service}\n\n`);
+      sent.end();
+    });
+  try {
+    await eventually(
+      "it takes lines of who sends them",
+      30,
+      () => send("log-sender"),
+      (status) => status === 202,
+    );
+    for (const service of ["mesos-executor", "mesos-driver", "mesos-agent"]) expect(await send(service)).toBe(403);
+    expect(await send("log-sender")).toBe(202);
+    expect(readdirSync(journals)).toEqual(["m.journal"]);
+    await eventually(
+      "it is written",
+      30,
+      async () => (existsSync(join(journals, "m.journal")) ? readFileSync(join(journals, "m.journal"), "utf8") : ""),
+      (text) => text === "MESSAGE=log-sender\n\n".repeat(2),
+    );
+  } finally {
+    store.kill();
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -154,10 +154,15 @@ class Receive(BaseHTTPRequestHandler):
     def do_POST(self):
         if self.path != "/upload" or self.headers.get("Transfer-Encoding") != "chunked":
             return self.answer(404)
+        shown = self.request.getpeercert()
         # MACHINE.CLUSTER.internal, and its address.
-        [name] = [name for kind, name in self.request.getpeercert()["subjectAltName"] if kind == "DNS"]
+        [name] = [name for kind, name in shown["subjectAltName"] if kind == "DNS"]
+        machine, cluster = name.split(".")[:2]
+        # Other services of the machine have certificates as well, some with a key that people's programs read.
+        if shown["subject"] != ((("commonName", "log-sender of %s-%s" % (cluster, machine)),),):
+            return self.answer(403)
         self.request.settimeout(STALL_SECONDS)
-        journal(name.split(".")[0]).take(self.chunks())
+        journal(machine).take(self.chunks())
         self.request.settimeout(SILENT_SECONDS)
         self.answer(202)
 
