@@ -1,5 +1,14 @@
-import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile, spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,6 +18,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { placeholder } from "../../cluster/values.ts";
+import { ROOT } from "../../lib/root.ts";
 import { renderService } from "../../render/content.ts";
 
 const vanilla = (raw: Record<string, unknown>): Cluster =>
@@ -136,5 +146,74 @@ describe.skipIf(!python)("what Mesos' fetcher takes for a Hadoop client", () => 
     expect(output).toMatch(
       /hdfs:\/\/c\/x cannot be read: 127\.0\.0\.1:1: .*refused.*; 127\.0\.0\.1:\d+: HTTP Error 403/,
     );
+  });
+});
+
+describe("the tarball that executors get out of HDFS", () => {
+  const home = mkdtempSync(join(tmpdir(), "triplewide-upload-"));
+  const [image, hdfs, programs] = ["image", "hdfs", "programs"].map((name) => join(home, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const folder of [image, hdfs, programs]) mkdirSync(folder);
+  writeFileSync(join(image, "spark-3.5.9.tgz"), "Spark of the image");
+  symlinkSync("spark-3.5.9.tgz", join(image, "spark-3.5.9-0123456789ab.tgz"));
+  const program = (name: string, text: string) =>
+    writeFileSync(join(programs, name), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
+  // HDFS is a folder; what is written to it is in `put`.
+  program(
+    "hdfs",
+    `case $2 in
+      -mkdir) mkdir -p "$4" ;;
+      -stat) stat -c %s "$4" ;;
+      -put) echo "$4" >>${join(home, "put")}; cp -L "$4" "$5" ;;
+      -rm) rm -f "\${@:5}" ;;
+      -mv) mv "$3" "$4" ;;
+      -ls) ls -d "$4"/* ;;
+    esac`,
+  );
+  program("reader", 'cat "$3" >"$4"');
+  // What it does for ever when all is there.
+  program("sleep", "exit 0");
+  afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+  /** Uploads, and says how that ended and which files were written. */
+  function upload(): { code: number | null; written: number } {
+    rmSync(join(home, "put"), { force: true });
+    const script = join(ROOT, "cluster/services/client/executor-upload.sh");
+    const { status } = spawnSync("bash", [script, image, hdfs, join(programs, "reader")], {
+      env: { PATH: `${programs}:${process.env.PATH}` },
+    });
+    const put = existsSync(join(home, "put")) ? readFileSync(join(home, "put"), "utf8").trim().split("\n") : [];
+    return { code: status, written: put.length };
+  }
+  const there = () => readdirSync(hdfs).map((name) => [name, readFileSync(join(hdfs, name), "utf8")]);
+  const asInTheImage = [
+    ["spark-3.5.9-0123456789ab.tgz", "Spark of the image"],
+    ["spark-3.5.9.tgz", "Spark of the image"],
+  ];
+
+  test("is written once, and older images' go", () => {
+    writeFileSync(join(hdfs, "spark-3.5.9-ba9876543210.tgz"), "an older one");
+    expect(upload()).toEqual({ code: 0, written: 2 });
+    expect(there()).toEqual(asInTheImage);
+    expect(upload()).toEqual({ code: 0, written: 0 });
+  });
+
+  test.each(["spark-3.5.9.tgz", "spark-3.5.9-0123456789ab.tgz"])(
+    "is written anew where another one of the same size has its place: %s",
+    (name) => {
+      writeFileSync(join(hdfs, name), "Planted, as long..");
+      expect(upload()).toEqual({ code: 0, written: 2 });
+      expect(there()).toEqual(asInTheImage);
+    },
+  );
+
+  test("has no name that anybody looks for where agents would not read it as it is", () => {
+    writeFileSync(join(hdfs, "spark-3.5.9.tgz"), "Planted, as long..");
+    program("reader", "exit 1");
+    expect(upload().code).toBe(1);
+    expect(readdirSync(hdfs)).not.toContain("spark-3.5.9.tgz");
   });
 });

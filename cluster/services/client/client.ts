@@ -236,8 +236,8 @@ const EXECUTOR_URI = "/usr/local/bin/executor-uri";
 
 /**
  * Puts the Spark tarball of its image into HDFS, unless the same one is there, and then keeps running: its health is that the file is
- * there. The file gets its name only after it was read by HTTP, as agents will read it. An HDFS that is not the cluster's own may allow
- * everything but that.
+ * there. The file gets its name only after it was read by HTTP, as agents will read it, and has the digest of the one in the image. An HDFS
+ * that is not the cluster's own may allow everything but that.
  */
 export function executorUpload(ctx: Context, machine: Machine): Service {
   const script = "/etc/triplewide/executor-upload.sh";
