@@ -172,13 +172,13 @@ def file_for_executors():
 @step
 def file_of_the_web_that_is_not_there():
     """It is not asked for by jobs that follow."""
-    failed = 0
+    failed, before = 0, sc.listFiles
     for add in (sc.addFile, sc.addPyFile, sc.addArchive):
         try:
             add("http://127.0.0.1:9/none.zip")
         except Exception as error:
             failed += "Connection refused" in str(error)
-    return [failed, len(sc.listFiles), sc.listArchives, sc.parallelize([1, 2], 2).count()]
+    return [failed, sc.listFiles == before, sc.listArchives, sc.parallelize([1, 2], 2).count()]
 
 
 @step

@@ -46,7 +46,7 @@ const FIRST_DAY = {
   relative_paths_in_functions: ["found", "3"],
   folder_that_is_changed: [2, 2, 1, true, false],
   file_for_executors: ["hellohellogoodbye"],
-  file_of_the_web_that_is_not_there: [3, 1, [], 2],
+  file_of_the_web_that_is_not_there: [3, true, [], 2],
   module_beside_the_notebook: [1, 2, 3],
   filters_of_warnings_on_executors: true,
   module_that_was_edited: [
