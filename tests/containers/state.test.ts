@@ -320,7 +320,7 @@ describe("a cluster that keeps state", () => {
       /hdfs 1777\s+hdfs 755\s+hdfs 1777\s+spark 750\s+spark 755/,
     );
     const owners = await cluster.exec("datanode-1", ["find", "/var/lib/hdfs", "!", "-user", "hdfs"]);
-    expect(owners).toEqual({ code: 0, output: "" });
+    expect(owners).toMatchObject({ code: 0, output: "" });
   });
 
   test("a restart of everything keeps state", async () => {
