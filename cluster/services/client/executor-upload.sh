@@ -7,14 +7,17 @@ folder=$1 there=$2 reader=$3
 plain=$(basename "$(ls "$folder"/spark-*.tgz | grep -v -- '-[0-9a-f]\{12\}\.tgz$')")
 named=$(basename "$(ls "$folder"/spark-*-????????????.tgz)")
 
-# same NAME FILE: does HDFS have this file of the image under NAME? Whoever writes as Spark's user may have put another one there.
-same() { [[ $("$reader" fs -copyToLocal "$there/$1" /dev/stdout | sha256sum) == "$(sha256sum <"$folder/$2")" ]]; }
+# Both names are of one file.
+digest=$(sha256sum <"$folder/$plain")
 
-is_there() { [[ $(hdfs dfs -stat %b "$there/$1" 2>/dev/null) == $(stat -Lc %s "$folder/$1") ]] && same "$1" "$1"; }
+# same NAME: does HDFS have that file under NAME? Whoever writes as Spark's user may have put another one there.
+same() { [[ $("$reader" fs -copyToLocal "$there/$1" /dev/stdout | sha256sum) == "$digest" ]]; }
+
+is_there() { [[ $(hdfs dfs -stat %b "$there/$1" 2>/dev/null) == $(stat -Lc %s "$folder/$1") ]] && same "$1"; }
 
 put() {
   hdfs dfs -put -f "$folder/$1" "$there/$1.new" &&
-    same "$1.new" "$1" &&
+    same "$1.new" &&
     hdfs dfs -rm -f -skipTrash "$there/$1" &&
     hdfs dfs -mv "$there/$1.new" "$there/$1"
 }

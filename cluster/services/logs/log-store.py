@@ -119,7 +119,8 @@ def delete_oldest():
     of = {name: name.split("@")[0].replace(".journal", "") for name in files}
     totals = {machine: sum(sizes[name] for name in files if of[name] == machine) for machine in of.values()}
     while left > BOUND and files:
-        name = next(name for name in files if totals[of[name]] == max(totals[of[other]] for other in files))
+        most = max(totals[of[name]] for name in files)
+        name = next(name for name in files if totals[of[name]] == most)
         files.remove(name)
         if "@" in name:
             os.unlink(FOLDER + "/" + name)
