@@ -109,6 +109,15 @@ describe("a task's container", () => {
     expect(words.slice(words.indexOf(IMAGE))).toEqual([IMAGE, "-c", "--privileged", ""]);
   });
 
+  test("has the label that Marathon gives each of its tasks", () => {
+    const label = "--label=MESOS_TASK_ID=spark_master.instance-1ea269e5-eafa-11f1-a4ee-02420a3f0010._app.1";
+    const { code, out, error } = guard(...task([label]));
+    expect(error).toBe("");
+    expect(code).toBe(0);
+    expect(out.split("\n")).toContain(label);
+    expect(guard(...task(["--label=MESOS_TASK_ID=a,triplewide.machine=other"])).code).toBe(125);
+  });
+
   test("has the sandbox by Mesos' link, and a file for the role that may have it", () => {
     const link = `${work}/slaves/s/docker/links/0c-3:/mnt/mesos/sandbox`;
     expect(guard("run", "-v", link, "--name", "mesos-1", IMAGE).code).toBe(0);

@@ -41,6 +41,8 @@ PARAMETERS = {
     "read-only": r"true",
     "init": r"true",
     "env": r".*",
+    # Marathon writes it for each of its tasks.
+    "label": r"MESOS_TASK_ID=[0-9A-Za-z._-]+",
     "workdir": r"/.*",
     "user": r"[0-9]+(:[0-9]+)?",
 }
