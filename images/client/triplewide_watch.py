@@ -118,8 +118,19 @@ def archive_text(path: Any) -> Optional[str]:
     return f"{name} is an archive, which Spark reads as if it were text: unpack it first (!unzip, !tar xf, !unxz). pd.read_csv takes .zip and .xz as they are"
 
 
-def tell_archives() -> None:
-    """Has readers of text say so, of csv, json and text: Spark gives what comes of it without a word."""
+def wide_text(reader: Any, call: str, args: Any, kwargs: Any) -> None:
+    """Has Spark read CSV in UTF-16 as one text: it finds ends of lines by a single byte, and gave gibberish. `call`: a method of the reader."""
+    options: Dict[str, Any] = reader.__dict__.setdefault("_noted", {})
+    given = {args[0]: args[1] if len(args) > 1 else kwargs.get("value")} if call == "option" and args else kwargs
+    options.update((key.lower(), value) for key, value in given.items() if value is not None)
+    wide = re.match(r"utf-?(16|32)", str(options.get("encoding", options.get("charset", ""))), re.IGNORECASE)
+    if wide and call in ("csv", "load") and not {"multiline", "linesep"} & set(options):
+        options["multiline"] = True
+        reader.option("multiLine", True)
+
+
+def look_at_readers() -> None:
+    """Has readers of csv, json and text say where they are given an archive, and read UTF-16: Spark gives what comes of both without a word."""
     reader: Any = getattr(sys.modules.get("pyspark.sql"), "DataFrameReader", None)
     if reader is None or hasattr(reader.csv, "__wrapped__"):
         return
@@ -127,9 +138,10 @@ def tell_archives() -> None:
     def telling(read: Any, name: str) -> Any:
         @functools.wraps(read)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            wide_text(self, name, args, kwargs)
             if name == "format":
                 self._asked = args[0] if args else kwargs.get("source")
-            elif name != "load" or kwargs.get("format", getattr(self, "_asked", None)) in TEXT_FORMATS:
+            elif name in TEXT_FORMATS or (name == "load" and kwargs.get("format", getattr(self, "_asked", None)) in TEXT_FORMATS):
                 path = args[0] if args else kwargs.get("path", kwargs.get("paths"))
                 for text in filter(None, map(archive_text, path if isinstance(path, (list, tuple)) else [path])):
                     say(text)
@@ -137,7 +149,7 @@ def tell_archives() -> None:
 
         return call
 
-    for name in (*TEXT_FORMATS, "format", "load"):
+    for name in (*TEXT_FORMATS, "format", "load", "option", "options"):
         setattr(reader, name, telling(getattr(reader, name), name))
 
 
@@ -268,6 +280,9 @@ def advice_on_sessions(text: str) -> Optional[str]:
     return None
 
 
+NAME_TYPES = 'Name the columns and their types: spark.createDataFrame(data, "id long, name string")'
+
+
 def advice_on_python(text: str) -> Optional[str]:
     """What to do where Python has something that Spark cannot take."""
     missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", text)
@@ -299,6 +314,10 @@ def advice_on_python(text: str) -> Optional[str]:
             "createDataFrame takes a list of rows (tuples or dicts of Python's own values: x.item() of NumPy's), or a frame of pandas: "
             "spark.createDataFrame(pd.DataFrame(data)) takes a dict of columns, a Series and an array too"
         )
+    if "CANNOT_INFER_EMPTY_SCHEMA" in text:
+        return f"there are no rows whose types could be seen. {NAME_TYPES}"
+    if "CANNOT_DETERMINE_TYPE" in text:
+        return f"there is a column of which no row has a value. {NAME_TYPES}"
     if "pandas.core.frame.DataFrame'> was not understood" in text or "pandas.core.series.Series'> was not understood" in text:
         return (
             "pandas-on-Spark takes what stands after -> for the types of the result: leave it away, or name them: "
@@ -328,17 +347,74 @@ def innermost(error: BaseException) -> Any:
     return last.tb_frame if last else None
 
 
-def only_in_pandas(error: BaseException) -> Optional[str]:
-    """What to do where a frame of Spark's is taken for one of pandas'."""
+def of_another_frame(error: BaseException) -> Optional[str]:
+    """What to do where a frame of Spark's is taken for one of pandas', or for an RDD."""
     name = re.fullmatch(r"'DataFrame' object has no attribute '(\w+)'", str(error))
     if not name or not isinstance(error, AttributeError):
         return None
     frame = innermost(error)
-    if not frame or not frame.f_code.co_filename.endswith("/pyspark/sql/dataframe.py") or not hasattr(sys.modules.get("pandas"), "DataFrame"):
+    if not frame or not frame.f_code.co_filename.endswith("/pyspark/sql/dataframe.py"):
         return None
-    if not hasattr(sys.modules["pandas"].DataFrame, name[1]):
-        return None
-    return f"{name[1]} is of pandas' frames, and this one is Spark's: df.pandas_api() has most of theirs, on executors; df.toPandas() brings all rows here"
+    in_pandas = hasattr(getattr(sys.modules.get("pandas"), "DataFrame", None), name[1])
+    # pandas has a map too, of every cell. Code that has it of a frame of Spark's is of Spark 1, whose frames were RDDs.
+    if hasattr(getattr(sys.modules.get("pyspark.rdd"), "RDD", None), name[1]) and (not in_pandas or name[1] == "map"):
+        return f"{name[1]} is of RDDs: df.rdd.{name[1]}(…), whose elements are rows, and .toDF() of the result; df.select and df.withColumn are faster"
+    if in_pandas:
+        return f"{name[1]} is of pandas' frames, and this one is Spark's: df.pandas_api() has most of theirs, on executors; df.toPandas() brings all rows here"
+    return None
+
+
+def of_empty_frame(error: BaseException) -> Optional[str]:
+    """What to do where createDataFrame is given a frame of pandas without columns."""
+    frame = innermost(error)
+    if isinstance(error, IndexError) and frame and frame.f_code.co_filename.endswith("/pyspark/sql/pandas/conversion.py"):
+        return f"this frame of pandas has no columns. {NAME_TYPES}"
+    return None
+
+
+# Names that are there elsewhere, and what there is here in their place.
+NAMES_ELSEWHERE = {
+    "sqlContext": "sqlContext is what Spark 1 had: sqlContext = spark has its sql, read, table and createDataFrame",
+    "dbutils": "dbutils is of Databricks. The notebook's folder is an ordinary one: !ls, open, os and shutil; parameters by os.environ or papermill",
+    "displayHTML": "displayHTML is of Databricks: from IPython.display import HTML, then HTML(text) as the last line of a cell",
+}
+
+
+def name_of_elsewhere(error: BaseException) -> Optional[str]:
+    return NAMES_ELSEWHERE.get(error.name or "") if isinstance(error, NameError) else None
+
+
+# What pandas 2 no longer has, and what takes its place.
+GONE_FROM_PANDAS = {
+    "append": "pd.concat([a, b], ignore_index=True)",
+    "iteritems": "items()",
+    "ix": "loc[…] by labels, iloc[…] by places",
+    "lookup": "df.melt, or df.to_numpy() with indexers",
+    "mad": "(x - x.mean()).abs().mean()",
+    "as_matrix": "to_numpy()",
+    "get_value": "at[row, column]",
+}
+
+
+def of_older_pandas(error: BaseException) -> Optional[str]:
+    """What to do where code is of pandas 0 or 1."""
+    gone = re.fullmatch(r"'(?:DataFrame|Series)' object has no attribute '(\w+)'", str(error))
+    frame = innermost(error)
+    file = frame.f_code.co_filename if frame else ""
+    if isinstance(error, AttributeError) and gone and gone[1] in GONE_FROM_PANDAS and "/pandas/core/" in file and "pyspark" not in file:
+        return f"pandas 2 has no {gone[1]} any more: {GONE_FROM_PANDAS[gone[1]]}"
+    of_text = str(error).startswith("could not convert string to float") or "agg function failed" in str(error)
+    if isinstance(error, (ValueError, TypeError)) and of_text:
+        trace = error.__traceback__
+        while trace:
+            code = trace.tb_frame.f_code
+            if re.search(r"/pandas/core/(frame|groupby/\w+)\.py$", code.co_filename) and code.co_name in TAKES_NUMERIC_ONLY:
+                return f"pandas 2 does not leave columns of text out by itself: .{code.co_name}(numeric_only=True)"
+            trace = trace.tb_next
+    return None
+
+
+TAKES_NUMERIC_ONLY = ("corr", "cov", "mean", "median", "std", "var", "skew", "quantile", "sem")
 
 
 def by_operators(error: BaseException) -> Optional[str]:
@@ -443,10 +519,15 @@ def notice_text() -> Optional[str]:
     )
 
 
+def active_streams() -> List[Any]:
+    """The streaming queries of this process's session."""
+    session = getattr(getattr(sys.modules.get("pyspark.sql"), "SparkSession", None), "_instantiatedSession", None)
+    return list(session.streams.active) if session else []
+
+
 def cancel_jobs(sc: Any) -> None:
     """Cancels the jobs that run, but those of streams: Spark's own way to do it is not asked when a kernel is interrupted."""
-    session = getattr(getattr(sys.modules.get("pyspark.sql"), "SparkSession", None), "_instantiatedSession", None)
-    streams = {query.runId for query in session.streams.active} if session else set()
+    streams = {query.runId for query in active_streams()}
     spark = sc._jsc.sc()
     for job in sc.statusTracker().getActiveJobsIds():
         group = spark.statusStore().job(job).jobGroup()
@@ -459,9 +540,13 @@ def hint_for(error: BaseException, sc: Any) -> Optional[str]:
     try:
         if is_stopped(error):
             return STOPPED
-        of_python = only_in_pandas(error) or by_operators(error) or hides_python(error) or of_another_computer(str(error))
-        if of_python or sc is None:
-            return of_python
+        for advise in (of_another_frame, of_older_pandas, of_empty_frame, name_of_elsewhere, by_operators, hides_python):
+            found = advise(error)
+            if found:
+                return found
+        elsewhere = of_another_computer(str(error))
+        if elsewhere or sc is None:
+            return elsewhere
         # Where Java has no words, the places that it came by say what it was.
         return after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
     except Exception:  # Java's text is Java's to give; without it there is nothing to say
@@ -477,6 +562,8 @@ class Watcher:
         self.advised: Set[str] = set()
         # Executors whose end was told already, by application.
         self.told: Set[Tuple[str, str]] = set()
+        # Tasks of streams with a continuous trigger, of which each holds a core.
+        self.cores_of_streams = 0
 
     def start(self, done: threading.Event) -> None:
         # In the context of who starts it: what the thread prints belongs to this cell and not to the one that comes after.
@@ -513,13 +600,28 @@ class Watcher:
         """
         tracker = sc.statusTracker()
         stages = [info for info in (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()) if info]
+        # Tasks of a stream with a continuous trigger run for as long as it does. They are not what a cell waits for, and it may wait for them.
+        endless = self.endless_stages(sc)
+        self.cores_of_streams = sum(info.numActiveTasks for info in stages if info.stageId in endless)
+        stages = [info for info in stages if info.stageId not in endless]
         if not all(info.numActiveTasks == 0 and info.numCompletedTasks < info.numTasks for info in stages):
             return frozenset()
+        tasks = 0
         running = sc._jsc.sc().taskScheduler().runningTasksByExecutors().valuesIterator()
         while running.hasNext():
-            if running.next() > 0:
-                return frozenset()
-        return frozenset(info.stageId for info in stages)
+            tasks += running.next()
+        return frozenset() if tasks > self.cores_of_streams else frozenset(info.stageId for info in stages)
+
+    def endless_stages(self, sc: Any) -> Set[int]:
+        """The stages of streams with a continuous trigger."""
+        found: Set[int] = set()
+        for query in active_streams():
+            if "ContinuousExecution" in query._jsq.streamingQuery().getClass().getName():
+                tracker = sc.statusTracker()
+                for job in tracker.getJobIdsForGroup(query.runId):
+                    info = tracker.getJobInfo(job)
+                    found.update(info.stageIds if info else [])
+        return found
 
     def executors(self, sc: Any, active: bool) -> List[Any]:
         listed = sc._jsc.sc().statusStore().executorList(active)
@@ -533,6 +635,11 @@ class Watcher:
         if here:
             if time.time() - max(executor.addTime().getTime() for executor in here) / 1000 < SAY_AFTER:
                 return None
+            if self.cores_of_streams:
+                return (
+                    f"this {self.what} waits: a stream with trigger(continuous=…) holds {self.cores_of_streams} of this session's cores for as long as it runs. "
+                    "query.stop() ends it; with trigger(processingTime=…) it takes cores only while it has rows"
+                )
             return (
                 f"this {self.what} waits: executors are there ({len(here)}) and none runs a task of it. They may be busy with another job of this session, or "
                 "Spark has stopped using agents on which tasks failed (spark.excludeOnFailure): spark.stop() and a new session uses them again"
@@ -638,7 +745,7 @@ def watch_script(master: str) -> None:
     """
     global script
     follow_folder(active_context())
-    tell_archives()
+    look_at_readers()
     shell = sys.modules.get("IPython")
     if script is not None or master.startswith("local") or (shell is not None and shell.get_ipython() is not None):
         return

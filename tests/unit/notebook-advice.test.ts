@@ -107,6 +107,8 @@ test.each([
   ],
   [`${lost}java.lang.ClassNotFoundException: org.apache.hadoop.io.compress.BrotliCodec`, 'compression="zstd"'],
   ["[CANNOT_INFER_SCHEMA_FOR_TYPE] Can not infer schema for type: `str`.", "spark.createDataFrame(pd.DataFrame(data))"],
+  ["[CANNOT_INFER_EMPTY_SCHEMA] Can not infer schema from empty dataset.", '"id long, name string"'],
+  ["[CANNOT_DETERMINE_TYPE] Some of types cannot be determined after inferring.", "no row has a value"],
   ["[CANNOT_INFER_TYPE_FOR_FIELD] Unable to infer the type of the field `a`.", "x.item() of NumPy's"],
   [
     "SparkClassNotFoundException: [DATA_SOURCE_NOT_FOUND] Failed to find the data source: xml. Please find packages at",
@@ -201,6 +203,32 @@ test.each([
 });
 
 test.each([
+  // All three tasks that run are a stream's with a continuous trigger, which end when it does.
+  ["3, [1, 2]", "[7]"],
+  ["3, [2, 2]", "[]"],
+])("a cell waits for the cores of a stream with a continuous trigger: %s", (numbers, expected) => {
+  const program = `${CONTEXT}
+def both(endless, running):
+    stages = {7: Of(stageId=7, numActiveTasks=0, numCompletedTasks=0, numTasks=1), 9: Of(stageId=9, numActiveTasks=endless, numCompletedTasks=0, numTasks=3)}
+    info = Of(stageIds=[9])
+    tracker = Of(getActiveStageIds=lambda: list(stages), getStageInfo=stages.get, getJobIdsForGroup=lambda run: {"r": [4]}[run], getJobInfo={4: info}.get)
+    tasks = Of(runningTasksByExecutors=lambda: Of(valuesIterator=lambda: Running(running)))
+    return Of(statusTracker=lambda: tracker, _jsc=Of(sc=lambda: Of(taskScheduler=lambda: tasks)), getConf=lambda: Of(getAll=lambda: []))
+def query(name):
+    return Of(runId="r", _jsq=Of(streamingQuery=lambda: Of(getClass=lambda: Of(getName=lambda: name))))
+w.active_streams = lambda: [query("org.apache.spark.sql.execution.streaming.continuous.ContinuousExecution"), query("MicroBatchExecution")]
+watcher = w.Watcher("cell")
+sc = both(${numbers})
+print(sorted(watcher.waits(sc)))
+watcher.executors = lambda *_: [Of(addTime=lambda: Of(getTime=lambda: 0))]
+print(watcher.waiting_text(sc)[:67])`;
+  expect(ask(program).split("\n")).toEqual([
+    expected,
+    "this cell waits: a stream with trigger(continuous=…) holds 3 of thi",
+  ]);
+});
+
+test.each([
   [0, "None"],
   [60, "this cell waits: executors are there (1)"],
 ])("an executor that came %s s ago and has no task: %s", (seconds, expected) => {
@@ -241,7 +269,7 @@ for ask in (pyspark.Session().range, pyspark.SparkContext().parallelize, lambda:
   ]);
 });
 
-test("a frame of Spark's that is taken for one of pandas' says what has it", () => {
+test("a frame of Spark's that is taken for one of pandas', or for an RDD, says what has it", () => {
   const program = `
 import os, sys, tempfile
 import triplewide_watch as w
@@ -254,12 +282,64 @@ class DataFrame:
 """)
 sys.path.insert(0, folder)
 import dataframe
-class DataFrame: iloc = None
+class DataFrame: iloc = map = sum = None
+class RDD: map = sum = flatMap = None
 sys.modules["pandas"] = type("pandas", (), {"DataFrame": DataFrame})
-for ask in (lambda: dataframe.DataFrame().iloc, lambda: dataframe.DataFrame().typo, lambda: DataFrame().plot):
+sys.modules["pyspark.rdd"] = type("rdd", (), {"RDD": RDD})
+frame = dataframe.DataFrame()
+for ask in (lambda: frame.iloc, lambda: frame.sum, lambda: frame.typo, lambda: DataFrame().plot, lambda: frame.map, lambda: frame.flatMap):
     try: ask()
     except Exception as error: print((w.hint_for(error, None) or "nothing")[:32])`;
-  expect(ask(program).split("\n")).toEqual(["iloc is of pandas' frames, and t", "nothing", "nothing"]);
+  expect(ask(program).split("\n")).toEqual([
+    "iloc is of pandas' frames, and t",
+    "sum is of pandas' frames, and th",
+    "nothing",
+    "nothing",
+    "map is of RDDs: df.rdd.map(…), w",
+    "flatMap is of RDDs: df.rdd.flatM",
+  ]);
+});
+
+test("what pandas 2 no longer has, or does, is said where pandas itself raised it", () => {
+  const program = `
+import os, sys, tempfile
+import triplewide_watch as w
+folder = os.path.join(tempfile.mkdtemp(), "pandas", "core")
+os.makedirs(folder)
+with open(os.path.join(folder, "frame.py"), "w") as file:
+    file.write("""
+class DataFrame:
+    def __getattr__(self, name): raise AttributeError(f"'DataFrame' object has no attribute '{name}'")
+    def corr(self): return float_of("y")
+    def apply(self): return float_of("y")
+def float_of(text): raise ValueError("could not convert string to float: 'y'")
+""")
+sys.path.insert(0, folder)
+from frame import DataFrame
+for ask in (lambda: DataFrame().append, lambda: DataFrame().typo, lambda: DataFrame().corr(), lambda: DataFrame().apply(), lambda: float("y")):
+    try: ask()
+    except Exception as error: print((w.hint_for(error, None) or "nothing"))`;
+  expect(ask(program).split("\n")).toEqual([
+    "pandas 2 has no append any more: pd.concat([a, b], ignore_index=True)",
+    "nothing",
+    "pandas 2 does not leave columns of text out by itself: .corr(numeric_only=True)",
+    "nothing",
+    "nothing",
+  ]);
+});
+
+test("names that notebooks have elsewhere are said, and a misspelt one is not", () => {
+  const program = `
+import triplewide_watch as w
+for text in ("sqlContext.sql", "dbutils.fs", "displayHTML('')", "sqlContextt"):
+    try: eval(text)
+    except Exception as error: print((w.hint_for(error, None) or "nothing")[:24])`;
+  expect(ask(program).split("\n")).toEqual([
+    "sqlContext is what Spark",
+    "dbutils is of Databricks",
+    "displayHTML is of Databr",
+    "nothing",
+  ]);
 });
 
 test.each([
@@ -326,6 +406,8 @@ test("an archive that is read as text is said, once for each, and a file that Sp
 import sys, types
 import triplewide_watch as w
 class DataFrameReader:
+    def option(self, key, value): return self
+    options = option
     def format(self, source): return self
     def load(self, path=None, format=None): return "loaded"
     def csv(self, path, sep=None): return "read"
@@ -334,8 +416,8 @@ class DataFrameReader:
 sys.modules["pyspark.sql"] = types.SimpleNamespace(DataFrameReader=DataFrameReader)
 said = []
 w.say = lambda text: said.append(text.split(",")[0])
-w.tell_archives()
-w.tell_archives()
+w.look_at_readers()
+w.look_at_readers()
 new = DataFrameReader
 print(new().csv("a/titanic.zip", sep=";"), new().json(path=["b.json.gz", "c.tar.gz"]), new().text(paths="d.XLSX"), new().csv("e.csv"))
 print(new().format("csv").load("f.xz"), new().load("g.zip"), new().load("h.zip", format="json"), new().format("binaryFile").load("i.zip"))
@@ -344,6 +426,32 @@ print(said)`;
     "read read read read",
     "loaded loaded loaded loaded",
     "['titanic.zip is an archive', 'c.tar.gz is an archive', 'd.XLSX is a workbook of Excel', 'f.xz is an archive', 'h.zip is an archive']",
+  ]);
+});
+
+test("CSV in UTF-16 is read as one text, where its reader was not told otherwise", () => {
+  const program = `
+import sys, types
+import triplewide_watch as w
+class DataFrameReader:
+    def __init__(self): self.set = []
+    def option(self, key, value): self.set.append(key); return self
+    def options(self, **options): self.set += options; return self
+    def format(self, source): return self
+    def load(self, path=None, format=None): return self.set
+    def csv(self, path, encoding=None, multiLine=None): return self.set
+    def json(self, path): return self.set
+    def text(self, paths): return self.set
+sys.modules["pyspark.sql"] = types.SimpleNamespace(DataFrameReader=DataFrameReader)
+w.look_at_readers()
+new = DataFrameReader
+print(new().csv("a", encoding="UTF-16"), new().option("charset", "utf-16le").format("csv").load("a"), new().options(encoding="utf16").csv("a"))
+print(new().csv("a", encoding="utf-16", multiLine=False), new().option("lineSep", "x").option("encoding", "UTF-16").csv("a"), new().csv("a", encoding="utf-8"))
+print(new().option("encoding", "UTF-16").json("a"))`;
+  expect(ask(program).split("\n")).toEqual([
+    "['multiLine'] ['charset', 'multiLine'] ['encoding', 'multiLine']",
+    "[] ['lineSep', 'encoding'] []",
+    "['encoding']",
   ]);
 });
 
