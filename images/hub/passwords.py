@@ -1,12 +1,18 @@
 """Passwords of the hub's users."""
 
+import asyncio
 import hashlib
 import hmac
 import json
 import os
 import secrets
 import threading
-from typing import Dict
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, Tuple
+
+# Characters of a password that a user chooses.
+SHORTEST, LONGEST = 12, 200
 
 
 class Passwords:
@@ -67,6 +73,62 @@ class Passwords:
         # Several users choose at the same time.
         with self.lock:
             self.write({**self.chosen, name: kept})
+
+
+class Busy(Exception):
+    """So many passwords are being looked at that no other one is."""
+
+
+class Guesses:
+    """Passwords as people try them. Each costs a part of a second and 16 MiB, so few are looked at at a time, and few wait for that.
+
+    Wrong ones count by where they come from: nobody keeps another one out. They count for names of nobody as well: who waits, and who is
+    told at once that they have to, says of no name whether it is a user's.
+    """
+
+    # Looked at at a time; those besides that wait for it, and of one address.
+    AT_A_TIME, WAITING, WAITING_OF_ONE = 2, 32, 8
+
+    def __init__(self, passwords: Any, allowed: int, seconds: float):
+        self.passwords, self.allowed, self.seconds = passwords, allowed, seconds
+        # Oldest first.
+        self.failures: Dict[Tuple[str, str], Tuple[int, float]] = {}
+        self.asking: Dict[str, int] = {}
+        self.threads = ThreadPoolExecutor(self.AT_A_TIME)
+
+    async def right(self, name: str, password: str, address: str) -> bool:
+        """Whether it is the user's password. @throws Busy"""
+        self.forget()
+        count, _ = self.failures.get((name, address), (0, 0.0))
+        if count >= self.allowed or len(name) > LONGEST or len(password) > LONGEST:
+            return False
+        asking = self.asking.get(address, 0)
+        if asking >= self.WAITING_OF_ONE or sum(self.asking.values()) >= self.AT_A_TIME + self.WAITING:
+            raise Busy
+        # Counted before it is known to be wrong: many at the same time are many.
+        self.failures.pop((name, address), None)
+        self.failures[name, address] = (count + 1, time.monotonic())
+        self.asking[address] = asking + 1
+        looked = asyncio.get_running_loop().run_in_executor(self.threads, self.passwords.right, name, password)
+        # Not where it is waited for: who does not wait for the answer any more has it looked at all the same.
+        looked.add_done_callback(lambda _: self.end(address))
+        right = await asyncio.shield(looked)
+        if right:
+            self.failures.pop((name, address), None)
+        return right
+
+    def end(self, address: str) -> None:
+        self.asking[address] -= 1
+        if not self.asking[address]:
+            del self.asking[address]
+
+    def forget(self) -> None:
+        """What is so old that it does not count any more."""
+        before = time.monotonic() - self.seconds
+        for key, (_, last) in list(self.failures.items()):
+            if last > before:
+                break
+            del self.failures[key]
 
 
 def slow(password: str, salt: bytes) -> bytes:

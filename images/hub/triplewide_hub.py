@@ -4,9 +4,8 @@ import asyncio
 import json
 import os
 import secrets
-import time
 import urllib.parse
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from jupyterhub import orm
 from jupyterhub.auth import Authenticator
@@ -15,15 +14,12 @@ from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from oauthenticator.generic import GenericOAuthenticator
 from oauthenticator.oauth2 import OAuthLoginHandler
-from passwords import Passwords
+from passwords import LONGEST, SHORTEST, Busy, Guesses, Passwords
 from sqlalchemy.orm import object_session
 from tornado.web import HTTPError, authenticated
 from traitlets import Dict as TraitDict
 from traitlets import Integer, Unicode
 from traitlets import List as TraitList
-
-# Characters of a password that a user chooses.
-SHORTEST, LONGEST = 12, 200
 
 
 class Listed(Authenticator):
@@ -100,7 +96,7 @@ class People(Listed):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.passwords = Passwords(self.path, self.first)
-        self.failures: Dict[Tuple[str, str], Tuple[int, float]] = {}
+        self.guesses = Guesses(self.passwords, self.failures_allowed, self.wait_seconds)
 
     async def authenticate(self, handler: Any, data: Any) -> Optional[Dict[str, Any]]:
         name, password = data.get("username", ""), data.get("password", "")
@@ -109,20 +105,11 @@ class People(Listed):
         return self.seen_as(name)
 
     async def knows(self, name: str, password: str, address: str) -> bool:
-        """Whether it is the user's password. Wrong ones count by where they come from: nobody keeps another one out."""
-        now = time.monotonic()
-        count, last = self.failures.get((name, address), (0, now))
-        if now - last >= self.wait_seconds:
-            count = 0
-        if count >= self.failures_allowed or len(password) > LONGEST:
-            return False
-        # Counted before it is known to be wrong: many at the same time are many.
-        if name in self.first:
-            self.failures[name, address] = (count + 1, now)
-        right = await asyncio.get_running_loop().run_in_executor(None, self.passwords.right, name, password)
-        if right:
-            self.failures.pop((name, address), None)
-        return right
+        """Whether it is the user's password."""
+        try:
+            return await self.guesses.right(name, password, address)
+        except Busy as error:
+            raise HTTPError(503, "many log in at this moment; try again in a few seconds") from error
 
     def add_user(self, user: Any) -> None:
         """Called for each user whenever the hub starts, and when somebody logs in for the first time: who has another first password by

@@ -772,6 +772,57 @@ print(renewed("second", False), renewed("third", False), renewed("third", True),
   ]);
 });
 
+test("who guesses at names and passwords is heard a few times at a time, and not told by a wait whose name is a user's", () => {
+  const code = `
+import asyncio, json, sys, time
+sys.path.insert(0, ${JSON.stringify(join(ROOT, "images/hub"))})
+from passwords import Busy, Guesses
+class Slow:
+    looked = now = most = 0
+    def right(self, name, password):
+        self.looked += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.01)
+        self.now -= 1
+        return (name, password) == ("alice", "hers")
+async def main():
+    slow = Slow()
+    guesses = Guesses(slow, 5, 60)
+    for name in ("alice", "nobody"):
+        before = slow.looked
+        said = [await guesses.right(name, "x", "one") for _ in range(8)]
+        print(name, any(said), slow.looked - before)
+    print(await guesses.right("alice", "hers", "one"), await guesses.right("alice", "hers", "another"))
+    before = slow.looked
+    many = [guesses.right(f"name{i}", "x", f"from{i % 20}") for i in range(200)] + [guesses.right(f"name{i}", "x", "one") for i in range(20)]
+    said = await asyncio.gather(*many, return_exceptions=True)
+    print("looked at", slow.looked - before, "busy", sum(isinstance(one, Busy) for one in said), "at a time", slow.most)
+    said = await asyncio.gather(*[guesses.right(f"other{i}", "x", "one") for i in range(20)], return_exceptions=True)
+    print("of one address", sum(one is False for one in said), guesses.asking)
+    gone = asyncio.create_task(guesses.right("somebody", "x", "two"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.sleep(0)
+    print("while it goes on", guesses.asking)
+    guesses.seconds = 0
+    guesses.forget()
+    print("kept", guesses.failures)
+    print(await guesses.right("n" * 10000, "x", "three"), guesses.failures)
+asyncio.run(main())`;
+  const { stdout, stderr } = spawnSync("python3", ["-c", code], { encoding: "utf8" });
+  expect(stdout.trim().split("\n"), stderr).toEqual([
+    "alice False 5",
+    "nobody False 5",
+    "False True",
+    "looked at 34 busy 186 at a time 2",
+    "of one address 8 {}",
+    "while it goes on {'two': 1}",
+    "kept {}",
+    "False {}",
+  ]);
+});
+
 test("pages of users' servers and drivers are shown neither by the gateway nor by the operator's Jupyter", () => {
   const cluster = define(HUB);
   expect(serviceOf(cluster, "jupyter").env).toMatchObject({ JUPYTER_PROXY_EXCEPT: "8000-8003" });
