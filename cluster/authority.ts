@@ -6,25 +6,31 @@ import type { Machine } from "./types.ts";
 import { derivedAs, secret, type Value } from "./values.ts";
 
 /**
- * The cluster's own certificate authority for what its machines say to each other. All of it is made of one secret of the stack, which
- * no machine has: a machine gets the authority's certificate, and keys and certificates of its own services. The gateway, which people
+ * The cluster's own certificate authorities for what its machines say to each other. All of it is made of one secret of the stack, which
+ * no machine has: a machine gets an authority's certificate, and keys and certificates of its own services. The gateway, which people
  * trust in their browsers, has another one (`services/gateway/authority.ts`).
  */
+
+/**
+ * Which of them: `services` vouches for services that people's programs are no part of, `libprocess` for Mesos, whose drivers and
+ * executors are such programs and read their key. Neither is believed where the other is asked for.
+ */
+export type Realm = "services" | "libprocess";
 
 /** Secret of the stack that the authority's key, and those of all whom it vouches for, are made of. */
 const SEED = secret(SECRET_NAMES.serviceAuthority);
 
-const authorityOf = (seed: string, clusterName: string): Owner => ({
-  key: derivedKey(seed, "triplewide service authority"),
-  name: `triplewide ${clusterName} services`,
+const authorityOf = (seed: string, clusterName: string, realm: string): Owner => ({
+  key: derivedKey(seed, realm === "services" ? "triplewide service authority" : `triplewide ${realm} authority`),
+  name: `triplewide ${clusterName} ${realm}`,
 });
 
 /** Domain of the machines' names in certificates, of which no other cluster has any. No DNS knows it (ICANN keeps `internal` free). */
 const domainOf = (clusterName: string): string => `${clusterName}.internal`;
 
-/** The authority's certificate: it can vouch for the cluster's own network and domain, and for nothing else. */
-const authorityPem = (seed: string, clusterName: string, networkCidr: string): string =>
-  authorityCertificate(authorityOf(seed, clusterName), [networkCidr, domainOf(clusterName)], 0);
+/** An authority's certificate: it can vouch for the cluster's own network and domain, and for nothing else. */
+const authorityPem = (seed: string, clusterName: string, networkCidr: string, realm: string): string =>
+  authorityCertificate(authorityOf(seed, clusterName, realm), [networkCidr, domainOf(clusterName)], 0);
 
 const serviceKey = (seed: string, machine: string, service: string): DerivedKey =>
   derivedKey(seed, `triplewide service key ${machine} ${service}`);
@@ -38,17 +44,25 @@ const certificatePem = (
   service: string,
   address: string,
   uses: string,
+  realm: string,
 ): string =>
   certificate(
-    authorityOf(seed, clusterName),
+    authorityOf(seed, clusterName, realm),
     { key: serviceKey(seed, machine, service), name: `${service} of ${clusterName}-${machine}` },
     [address, `${machine}.${domainOf(clusterName)}`],
     uses.split(",") as Use[],
   );
 
-/** The authority's certificate, in PEM: whom clients of the cluster's services trust. */
-export const serviceAuthority = ({ clusterName, networkCidr }: Pick<Config, "clusterName" | "networkCidr">): Value =>
-  derivedAs({ kind: "certificate", name: SECRET_NAMES.serviceAuthority }, authorityPem, SEED, clusterName, networkCidr);
+/** An authority's certificate, in PEM: whom clients of the cluster's services trust. */
+export const serviceAuthority = (
+  { clusterName, networkCidr }: Pick<Config, "clusterName" | "networkCidr">,
+  realm: Realm = "services",
+): Value =>
+  derivedAs(
+    { kind: "certificate", name: realm === "services" ? SECRET_NAMES.serviceAuthority : realm },
+    authorityPem,
+    ...[SEED, clusterName, networkCidr, realm],
+  );
 
 const issuerPem = (seed: string, clusterName: string, issuer: string, permitted: string): string =>
   authorityCertificate(
@@ -82,7 +96,7 @@ export interface Identity {
 }
 
 /**
- * Certificate and key of a service of a machine, for whoever trusts `serviceAuthority`. Every service of every machine has a key of its
+ * Certificate and key of a service of a machine, for whoever trusts the realm's `serviceAuthority`. Every service of every machine has a key of its
  * own.
  *
  * @param service Name of the service, or of those that share a key.
@@ -93,13 +107,14 @@ export function identityOf(
   { name, address }: Pick<Machine, "name" | "address">,
   service: string,
   uses: readonly Use[],
+  realm: Realm = "services",
 ): Identity {
   const shown = `${service}-${name}`;
   return {
     certificate: derivedAs(
       { kind: "certificate", name: shown },
       certificatePem,
-      ...[SEED, clusterName, name, service, address, uses.join()],
+      ...[SEED, clusterName, name, service, address, uses.join(), realm],
     ),
     key: derivedAs({ kind: "key", name: shown }, keyPem, SEED, name, service),
   };

@@ -66,6 +66,34 @@ describe("what speaks TLS by libprocess", () => {
     expect(given.LIBPROCESS_SSL_KEY_FILE).not.toBe(agent.env.LIBPROCESS_SSL_KEY_FILE);
   });
 
+  test("no key that tasks or notebooks read is good for a service outside of Mesos, at the same address", () => {
+    const cluster = define({ ...CLOUD, architecture: "vanilla", mesosSource: MESOS_SOURCE, monitoring: true });
+    const [store, notebook, agent] = ["log-store", "jupyter", "mesos-agent"].map((name) => serviceOf(cluster, name));
+    const made = (service: Service | undefined, path: string): X509Certificate[] => {
+      const file = service?.files.find((one) => one.path === path);
+      if (file?.content.format !== "text") throw new Error(`no ${path}`);
+      const pem = fill(file.content.text, () => "s".repeat(32));
+      return (
+        pem.match(/-----BEGIN[A-Za-z0-9+/=\s-]+?END CERTIFICATE-----/g)?.map((one) => new X509Certificate(one)) ?? []
+      );
+    };
+    const [services] = made(store, "/etc/triplewide/authority.crt");
+    const [libprocess] = made(notebook, "/etc/libprocess/authority.pem");
+    const vouched = (by: X509Certificate | undefined, whom: X509Certificate[]) =>
+      whom.map((one) => by !== undefined && one.verify(by.publicKey));
+    const [kept, driver] = [
+      made(store, "/etc/triplewide/log-store.crt"),
+      made(notebook, "/etc/libprocess/certificate.pem"),
+    ];
+    expect(kept[0]?.subjectAltName).toBe(driver[0]?.subjectAltName);
+    expect([vouched(services, kept), vouched(libprocess, driver)]).toEqual([[true], [true]]);
+    expect(vouched(services, [...driver, ...made(agent, "/etc/libprocess/executor-certificate.pem")])).toEqual([
+      false,
+      false,
+    ]);
+    expect(vouched(libprocess, kept)).toEqual([false]);
+  });
+
   test("those that are root speak as their agent, whatever the task says, and tasks hear nothing of it", () => {
     const agent = serviceOf(onDocker({ architecture: "docker-executors" }), "mesos-agent");
     expect(contentOf(agent, "/etc/mesos/libprocess.env")).toContain(

@@ -56,7 +56,7 @@ export const libprocessEnv = ({ mesosTls }: Tls, prefix = ""): Record<string, st
 
 /** The certificate of whom programs trust that read Mesos' pages and nothing else. None where those speak plain HTTP. */
 export const mesosAuthority = (c: Certified, path: string): File[] =>
-  c.mesosTls ? [{ path, content: { format: "text", text: serviceAuthority(c) }, mode: "0644" }] : [];
+  c.mesosTls ? [{ path, content: { format: "text", text: serviceAuthority(c, "libprocess") }, mode: "0644" }] : [];
 
 /**
  * What a program needs for `libprocessEnv`.
@@ -79,7 +79,7 @@ const usersAuthority = ({ config: c, platform, addresses }: Context): Identity =
 export function masterFiles(ctx: Context, machine: Machine): File[] {
   const files = libprocessFiles(ctx.config, machine, "mesos-master");
   if (!hasHub(ctx.config)) return files;
-  const both = text`${serviceAuthority(ctx.config)}${usersAuthority(ctx).certificate}`;
+  const both = text`${serviceAuthority(ctx.config, "libprocess")}${usersAuthority(ctx).certificate}`;
   return files.map((file) => (file.path === AUTHORITY ? { ...file, content: { format: "text", text: both } } : file));
 }
 
@@ -119,7 +119,7 @@ export const executorIdentity = (c: Certified, machine: Pick<Machine, "name" | "
 
 function identity(c: Certified, machine: Pick<Machine, "name" | "address">, name: string, prefix: string): File[] {
   if (!c.mesosTls) return [];
-  const { certificate, key } = identityOf(c, machine, name, ["server", "client"]);
+  const { certificate, key } = identityOf(c, machine, name, ["server", "client"], "libprocess");
   return [
     { path: certificateFile(prefix), content: { format: "text", text: certificate }, mode: "0644" },
     { path: keyFile(prefix), content: { format: "text", text: key }, mode: "0600" },
