@@ -305,6 +305,32 @@ test.each([
   expect(existsSync(limit) ? readFileSync(limit, "utf8") : undefined).toBe(bound);
 });
 
+test("an agent that starts in a container removes the containers of tasks that the last one left, and those of no other machine", () => {
+  const home = mkdtempSync(join(folder, "left-"));
+  writeFileSync(join(home, "container"), "SELF=a1\nMACHINE=c-agent-1\nPROJECT=triplewide-c\n");
+  writeFileSync(join(home, "agent"), "#!/bin/sh\necho agent\n", { mode: 0o755 });
+  const docker = '#!/bin/bash\necho "$*" >>"$CALLS"\n[[ $1 != ps ]] || printf "%s" "$LEFT"\n';
+  writeFileSync(join(home, "docker"), docker, { mode: 0o755 });
+  const starts = (container: string, left: string, launcher = join(home, "launcher")): string[] => {
+    const calls = join(mkdtempSync(join(home, "calls-")), "calls");
+    writeFileSync(calls, "");
+    const env = { PATH: `${home}:${process.env.PATH}`, CALLS: calls, LEFT: left, CONTAINER: join(home, container) };
+    const script = join(ROOT, "cluster/services/mesos/agent.sh");
+    const { stdout, stderr } = spawnSync("bash", [script, "", launcher, "", join(home, "agent"), home], {
+      encoding: "utf8",
+      env,
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: "agent\n", stderr: "" });
+    return readFileSync(calls, "utf8").split("\n").slice(0, -1);
+  };
+  const looks = "ps --all --quiet --filter label=triplewide.machine=c-agent-1 --filter label=triplewide.tasks";
+  expect(starts("container", "t1\nt2\n")).toEqual([looks, "rm --force --volumes t1 t2"]);
+  expect(starts("container", "")).toEqual([looks]);
+  // On a machine executors outlive their agent, and one that starts no containers has none.
+  expect(starts("none", "t1\n")).toEqual([]);
+  expect(starts("container", "t1\n", "")).toEqual([]);
+});
+
 test("what stopped a first boot is said, however much the log says after it", () => {
   const log = join(folder, "cloud-init-output.log");
   const after = ["ci-info: | ssh-ed25519 |", "<14>Nov 27 10:05:10 cloud-init: ###", ...Array(40).fill("downloading")];

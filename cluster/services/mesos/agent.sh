@@ -19,6 +19,13 @@ if [[ -n $launcher ]]; then
     if [[ -e $file && ! -e $launcher/${file##*/} ]]; then ln -s "$file" "$launcher/"; fi
   done
 fi
+# An agent in a container is the parent of its executors, so they ended with the last one. The containers of their tasks run on beside it,
+# and Mesos stops none whose executor ended by itself: it calls the task lost and starts another one.
+if [[ -n $launcher && -e ${CONTAINER:-/etc/triplewide/container} ]]; then
+  machine=$(sed -n 's/^MACHINE=//p' "${CONTAINER:-/etc/triplewide/container}")
+  mapfile -t left < <(docker ps --all --quiet --filter "label=triplewide.machine=$machine" --filter label=triplewide.tasks)
+  if ((${#left[@]} > 0)); then docker rm --force --volumes "${left[@]}" >/dev/null; fi
+fi
 # Its isolator is for control groups version 1.
 groups=${CGROUPS:-/sys/fs/cgroup}/pids
 if [[ -n $processes && -w $groups ]]; then
