@@ -5,7 +5,6 @@ import { HIDDEN } from "../config/secrets.ts";
 import type { Checkout } from "../lib/checkout.ts";
 import { addressRules } from "./address-rules.ts";
 import { agentConfigs } from "./agent-groups.ts";
-import { startedByMesos } from "./architectures/facts.ts";
 import { architectureOf, hasMesos } from "./architectures/index.ts";
 import type { Refuse } from "./architectures/record.ts";
 import { hasHdfs, hasRegistry, runsHdfs } from "./features.ts";
@@ -226,11 +225,8 @@ function features(c: Config, refuse: Refuse): void {
 
 /** `mesosTls` needs a Mesos, and everything that connects to it needs a certificate. */
 function mesosTls(c: Config, refuse: Refuse): void {
-  const facts = architectureOf(c);
-  if (facts.mesos === "none") {
+  if (architectureOf(c).mesos === "none") {
     refuse("mesosTls", `false in architecture ${c.architecture}, which has no Mesos`, "remove it");
-  } else if (!startedByMesos(facts)) {
-    refuse("mesosTls", `false in architecture ${c.architecture}: Marathon has not been tried with it`, "remove it");
   }
   if (c.mesosFrameworks.length > 0) {
     const rule = "false with mesosFrameworks, which have no certificates";

@@ -28,7 +28,7 @@ export const mesosKeys = {
     text.shortName.rule,
   ),
   mesosTls: mesos.boolean(false, {
-    doc: "Whether Mesos' masters, agents and drivers speak TLS with each other, by certificates of the cluster's own authority, and show their pages by HTTPS. Needs a Mesos that was built with SSL. Where the leading master is lost, another leads after some ten seconds; where a message of their log is lost with a connection, the new one gives up after 20 and leaves it to the next. What Spark's own processes send each other is encrypted by `encryption` in any case.",
+    doc: "Whether Mesos' masters, agents, drivers and Marathon speak TLS with each other, by certificates of the cluster's own authority, and the first three show their pages by HTTPS. Needs a Mesos that was built with SSL, in Marathon's image too. Where the leading master is lost, another leads after some ten seconds; where a message of their log is lost with a connection, the new one gives up after 20 and leaves it to the next. What Spark's own processes send each other is encrypted by `encryption` in any case.",
   }),
   mesosFrameworks: mesos.list(text.shortName.pattern, "names of lower-case letters, digits and dashes", {
     doc: "Other frameworks that may register with Mesos, by name. Each name is a principal with a secret of its own, which the client holds (`/etc/mesos/frameworks/<name>.json`, as Mesos' `--credential` takes it), and the one role that it may register in. Its tasks run as the user `task-<name>`, which agents make, and as no other.",

@@ -37,12 +37,17 @@ const contentOf = (service: Service, path: string): string =>
   renderService(service, placeholder).files.find((file) => file.path === path)?.content ?? "";
 
 describe("what speaks TLS by libprocess", () => {
-  test.each(["vanilla", "docker-executors", "mesos-in-docker"] as const)(
-    "%s: masters, agents and drivers have a key of their own, which nobody else reads",
-    (architecture) => {
+  test.each([
+    ["vanilla", "jupyter", 1],
+    ["docker-executors", "jupyter", 1],
+    ["mesos-in-docker", "jupyter", 1],
+    ["marathon-standalone", "marathon", 3],
+  ] as const)(
+    "%s: masters, agents and each %s have a key of their own, which nobody else reads",
+    (architecture, framework, count) => {
       const cluster = define({ ...CLOUD, architecture, mesosSource: MESOS_SOURCE, masterCount: 3, agentCount: 2 });
-      const talking = cluster.services.filter((s) => /^(mesos-master|mesos-agent|jupyter)$/.test(s.name));
-      expect(talking).toHaveLength(6);
+      const talking = cluster.services.filter((s) => ["mesos-master", "mesos-agent", framework].includes(s.name));
+      expect(talking).toHaveLength(5 + count);
       const keys = talking.map((service) => {
         const { env, files } = service;
         expect(env).toMatchObject({ LIBPROCESS_SSL_ENABLED: "true", LIBPROCESS_SSL_VERIFY_SERVER_CERT: "true" });
@@ -151,7 +156,7 @@ test("is refused where it has no effect, or somebody would be left without a cer
       .map(({ rule }) => rule);
   expect(rules({ architecture: "vanilla" })).toEqual([]);
   expect(rules({ architecture: "standalone" })).toEqual(["false in architecture standalone, which has no Mesos"]);
-  expect(rules({ architecture: "marathon-standalone" })[0]).toContain("Marathon has not been tried with it");
+  expect(rules({ architecture: "marathon-standalone" })).toEqual([]);
   expect(rules({ architecture: "vanilla", notebooks: "hub", users: { ann: {} } })).toEqual([]);
   expect(rules({ architecture: "vanilla", mesosFrameworks: ["flink"] })[0]).toContain("have no certificates");
 });

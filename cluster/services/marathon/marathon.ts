@@ -8,7 +8,7 @@ import { mesosSecret, SECRET_NAMES } from "../../secret-names.ts";
 import { sharedFolder } from "../../shared-storage.ts";
 import type { App, Gate, Machine, Service } from "../../types.ts";
 import { base64, secret, text } from "../../values.ts";
-import { KNOWN_PEERS } from "../mesos/libprocess.ts";
+import { libprocessEnv, libprocessFiles } from "../mesos/libprocess.ts";
 import { PRINCIPALS, SPARK_TASK_USER } from "../mesos/principals.ts";
 import { MARATHON_ROLE, marathonMasters, SPARK_CONF } from "../mesos/spark-on-marathon.ts";
 import {
@@ -60,9 +60,10 @@ export function marathon(ctx: Context, machine: Machine): Service {
       MARATHON_ZK: zkUrlOfOwner(ctx, MARATHON_ZNODE),
       MARATHON_HTTP_CREDENTIALS: text`marathon:${secret(SECRET_NAMES.marathon)}`,
       LIBPROCESS_IP: machine.address,
-      ...KNOWN_PEERS,
+      ...libprocessEnv(c),
     },
     files: [
+      ...libprocessFiles(c, machine, "marathon"),
       {
         path: `${CONF}/mesos-secret`,
         content: { format: "text", text: secret(mesosSecret(PRINCIPALS.marathon)) },
