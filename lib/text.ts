@@ -3,11 +3,11 @@
 /**
  * Characters that no value may hold: control characters and line ends of every kind, which end a line of a script or a unit;
  * halves of surrogate pairs and noncharacters, which no file keeps as they are; marks that reverse the direction of text or
- * cannot be seen, by which a reviewer reads something else than the program does.
+ * cannot be seen, by which a reviewer reads something else than the program does: letters without a shape, tags and fillers among them.
  */
-const UNFIT =
-  /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/u;
-const EVERY_UNFIT = new RegExp(UNFIT.source, "gu");
+const UNFIT = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}]/u;
+/** But for what joins and shapes the characters of scripts and pictures, where text is only shown. */
+const EVERY_UNFIT = new RegExp(`(?![\\u200c\\u200d\\ufe0e\\ufe0f])${UNFIT.source}`, "gu");
 
 /** The first character of a text that no value may hold, as people look it up (`U+000A`); `undefined` where there is none. */
 export function unfitCharacter(text: string): string | undefined {

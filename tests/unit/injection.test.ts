@@ -68,6 +68,7 @@ describe("attacks that worked once are refused", () => {
     ["a prototype", { sparkConf: JSON.parse('{"__proto__": {"x": "y"}}') }, "sparkConf"],
     ["a key of JavaScript's", JSON.parse('{"__proto__": {"registry": "x"}, "toString": "x"}'), "__proto__"],
     ["text that runs backwards", { registryUser: "a\u202egnp" }, "registryUser"],
+    ["a letter that nobody sees", { externalNetwork: "public\u3164net" }, "externalNetwork"],
   ])("%s", (_, attack, key) => {
     const found = problems({ ...CLOUD, architecture: "docker-executors", ...mesosOf("docker-executors"), ...attack });
     expect(found[0]?.key.startsWith(key), `${JSON.stringify(found[0]?.key)} is ${JSON.stringify(key)}`).toBe(true);
@@ -105,8 +106,11 @@ function holding(key: ConfigKey, text: string): unknown[] {
   }
 }
 
+/** What ends, turns or steers a line; then letters, marks and tags that nobody sees. */
+const UNFIT = [..."\n\r\t\0\x1b\x7f\x85\u2028\u2029\ud800\u202e", ..."\u3164\uffa0\u00ad\u034f\u2063\ufe0f\u{e0061}"];
+
 test.each(TEXT_KEYS)("%s takes no control character and no line end, wherever in it", (key) => {
-  for (const character of ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\ud800", "\u202e"]) {
+  for (const character of UNFIT) {
     for (const text of [`a${character}b`, `${character}a`, `a${character}`]) {
       for (const value of holding(key, text)) {
         const found = problems({ ...CLOUD, [key]: value }).filter((p) => p.key.startsWith(key));

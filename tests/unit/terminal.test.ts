@@ -21,6 +21,8 @@ test("lines and tabs stay, colours go, everything else that steers is written ou
   expect(printableLines("one\r\n\ttwo \u001b[1;31mred\u001b[0m\nthree\u001b[2J\n")).toBe(
     "one\n\ttwo red\nthree\\u{1b}[2J\n",
   );
+  // Nobody sees a letter without a shape, nor a tag; what makes one picture of several stays.
+  expect(printableLines("a\u3164b\u{e0061}c👩\u200d🚀⚠\ufe0f")).toBe("a\\u{3164}b\\u{e0061}c👩\u200d🚀⚠\ufe0f");
   const value = { said: [HOSTILE, "ä€😀"], "\u{e0001}": "\u0085" };
   expect(printableJson(value)).not.toMatch(STEERS);
   expect(JSON.parse(printableJson(value))).toEqual(value);
