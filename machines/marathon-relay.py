@@ -20,8 +20,17 @@ call = urllib.request.Request(
 )
 call.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
 call.add_header("Content-Type", "application/json")
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer: whoever it leads to would be sent the login."""
+
+    def redirect_request(self, *_):
+        return None
+
+
 # Without the proxies of the environment: Marathon is on this machine.
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
 try:
     with opener.open(call, timeout=30) as answer:
         status, text = answer.status, answer.read().decode()

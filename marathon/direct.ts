@@ -8,6 +8,8 @@ export function direct(address: string, login: string, signal?: AbortSignal): Ma
     try {
       const response = await fetch(`http://${address}${path}`, {
         method,
+        // It is an answer: whoever it leads to would be sent the request.
+        redirect: "manual",
         headers: { authorization, ...(body ? { "content-type": "application/json" } : {}) },
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
         ...(body ? { body } : {}),

@@ -1,7 +1,10 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { describeCluster, validate } from "../../cluster/load.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
@@ -309,6 +312,48 @@ describe("against a stand-in of Marathon", () => {
     // After the line comes the pause.
     const report = (): void => void setImmediate(() => abort.abort());
     await expect(apply({ signal: abort.signal, pauseMs: 3_600_000, report })).rejects.toThrow(/abort/i);
+  });
+
+  describe("a redirect", () => {
+    let [asked, folder]: [(string | undefined)[], string] = [[], ""];
+    const servers = [0, 1].map((number) =>
+      createServer((request, response) => {
+        asked.push(`${number} ${request.headers.authorization}`);
+        const to = number === 0 ? `http://127.0.0.1:${portOf(1)}/v2/apps` : undefined;
+        response.writeHead(to ? 302 : 200, to ? { location: to } : {}).end("[]");
+      }),
+    );
+    const portOf = (number: number) => (servers[number]?.address() as AddressInfo | undefined)?.port ?? 0;
+    beforeEach(async () => {
+      asked = [];
+      folder = mkdtempSync(join(tmpdir(), "triplewide-marathon-"));
+      writeFileSync(join(folder, "login"), "marathon:right");
+      for (const server of servers) await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    });
+    afterEach(() => {
+      for (const server of servers) server.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    test.each(["direct", "relay"])("leads nobody away from Marathon, and the login to nobody else: %s", async (way) => {
+      const relay = (): MarathonHttp =>
+        throughSsh({
+          ssh: {
+            run: async (_, command, options) => {
+              const there = command.replace("'sudo' '-n' ", "");
+              const child = spawn("sh", ["-c", there], { stdio: ["pipe", "pipe", "inherit"] });
+              child.stdin.end(options?.input ?? "");
+              return { code: 0, stdout: await text(child.stdout), stderr: "" };
+            },
+          },
+          machines: [{ name: "master-1", address: "127.0.0.1" }],
+          port: portOf(0),
+          loginFile: join(folder, "login"),
+        });
+      const http = way === "direct" ? direct(`127.0.0.1:${portOf(0)}`, "marathon:right") : relay();
+      expect((await http({ method: "GET", path: "/v2/apps" })).status).toBe(302);
+      expect(asked).toEqual([`0 Basic ${Buffer.from("marathon:right").toString("base64")}`]);
+    });
   });
 
   describe("through SSH", () => {
