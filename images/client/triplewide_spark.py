@@ -8,6 +8,7 @@ Master and settings come from where Spark itself takes them: spark-defaults.conf
 """
 
 import ast
+import functools
 import os
 import re
 import shutil
@@ -158,12 +159,37 @@ def mentions(shell: Any, cell: str, names: List[str]) -> bool:
             if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load):
                 return True
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("run_cell_magic", "run_line_magic"):
-                if any(isinstance(argument, ast.Constant) and word.search(str(argument.value)) for argument in node.args):
+                values = [str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)]
+                if any(map(word.search, values)) or (values[:1] == ["run"] and mentions(shell, program_text(values[-1]), names)):
                     return True
         # A cell that makes a session of its own wants it with its own settings: what comes after uses that one.
         if any(makes_session(node) for node in ast.walk(statement)):
             return False
     return False
+
+
+def program_text(line: str) -> str:
+    """What `%run`, with the rest of its line, runs; nothing where that is not known."""
+    name = next((word for word in line.split() if not word.startswith("-")), "")
+    for path in (name, f"{name}.py"):
+        try:
+            with open(os.path.expanduser(path), encoding="utf-8") as file:
+                return file.read() if path.endswith(".py") else ""
+        except (OSError, UnicodeDecodeError):
+            continue
+    return ""
+
+
+def share_names(shell: Any, names: Tuple[str, ...]) -> None:
+    """Lets programs of `%run` have `spark` and `sc`, as cells do: they have names of their own otherwise."""
+    make = shell.new_main_mod
+
+    def new_main_mod(*args: Any, **kwargs: Any) -> Any:
+        module = make(*args, **kwargs)
+        vars(module).update((name, shell.user_ns[name]) for name in names if name in shell.user_ns)
+        return module
+
+    shell.new_main_mod = new_main_mod
 
 
 def makes_session(node: ast.AST) -> bool:
@@ -476,10 +502,32 @@ def sql_magic(shell: Any) -> Callable[..., Any]:
     return sql
 
 
+def show_frames(shell: Any) -> None:
+    """Has `display(frame)` show rows of a frame of Spark's, as notebooks of Databricks expect; a frame as the last line stays its columns."""
+    import builtins
+
+    import IPython.display
+
+    display = builtins.display  # type: ignore[attr-defined]
+
+    @functools.wraps(display)
+    def display_rows(*objects: Any, **options: Any) -> Any:
+        module = sys.modules.get("pyspark.sql.dataframe")
+        if module is not None and any(type(value) is module.DataFrame and not value.isStreaming for value in objects):
+            from triplewide_sql import rows_of
+
+            objects = tuple(rows_of(value) if type(value) is module.DataFrame and not value.isStreaming else value for value in objects)
+        return display(*objects, **options)
+
+    # Cells have it by itself, or import it.
+    IPython.display.display = builtins.display = display_rows  # type: ignore[attr-defined]
+
+
 def load_ipython_extension(shell: Any) -> None:
     shell.register_magic_function(pip_magic(shell), magic_kind="line", magic_name="pip")
     shell.register_magic_function(sql_magic(shell), magic_kind="line_cell", magic_name="sql")
     CellWatcher(shell)
+    show_frames(shell)
     # scikit-learn hands Python's filters of warnings to its workers (with joblib-spark, executors), and these have no IPython.
     warnings.filters[:] = [entry for entry in warnings.filters if not entry[2].__module__.startswith("IPython.")]
     in_notebook = is_kernel(shell)
@@ -492,5 +540,6 @@ def load_ipython_extension(shell: Any) -> None:
     launcher = Launcher(shell)
     shell.user_ns.update(launcher.pending)
     shell.user_ns_hidden.update(launcher.pending)
+    share_names(shell, NAMES)
     shell.set_custom_exc((SparkUnavailable,), show_one_line)
     shell.events.register("pre_run_cell", launcher.before_cell)

@@ -48,6 +48,13 @@ class Result(DataFrame):
         return self.shown or self.show_rows()
 
 
+def rows_of(frame: DataFrame) -> Result:
+    """A frame that shows its first rows. A query that fails does so here."""
+    result = Result(frame._jdf, frame.sparkSession)
+    result.show_rows()
+    return result
+
+
 def html_table(header: List[str], lines: List[List[str]]) -> str:
     def row(cells: List[str], kind: str) -> str:
         return "<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in cells) + "</tr>"

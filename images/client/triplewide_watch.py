@@ -11,6 +11,7 @@ After a cell or a script that failed it adds what to do where Spark's trace does
 import contextvars
 import functools
 import json
+import logging
 import os
 import re
 import socket
@@ -314,6 +315,8 @@ def advice_on_python(text: str) -> Optional[str]:
             "createDataFrame takes a list of rows (tuples or dicts of Python's own values: x.item() of NumPy's), or a frame of pandas: "
             "spark.createDataFrame(pd.DataFrame(data)) takes a dict of columns, a Series and an array too"
         )
+    if re.search(r"Method (and|or)\(\[class java\.lang\.\w+\]\) does not exist", text):
+        return "& and | come before < and ==: put each comparison in parentheses, (df.a > 0.5) & (df.b == 1)"
     if "CANNOT_INFER_EMPTY_SCHEMA" in text:
         return f"there are no rows whose types could be seen. {NAME_TYPES}"
     if "CANNOT_DETERMINE_TYPE" in text:
@@ -367,8 +370,9 @@ def of_another_frame(error: BaseException) -> Optional[str]:
 def of_empty_frame(error: BaseException) -> Optional[str]:
     """What to do where createDataFrame is given a frame of pandas without columns."""
     frame = innermost(error)
-    if isinstance(error, IndexError) and frame and frame.f_code.co_filename.endswith("/pyspark/sql/pandas/conversion.py"):
-        return f"this frame of pandas has no columns. {NAME_TYPES}"
+    # NumPy is asked for rows of no column.
+    if isinstance(error, IndexError) and frame and frame.f_code.co_name == "fromarrays":
+        return f"a frame of pandas without columns makes none of Spark's. {NAME_TYPES}"
     return None
 
 
@@ -669,6 +673,13 @@ class Watcher:
                 self.advised.add(advice or told)
 
 
+def without_module(name: str) -> str:
+    """What to do where a cell imports what this Python does not have."""
+    if name == "databricks":
+        return "Koalas is a part of Spark now: import pyspark.pandas as ps"
+    return f"this Python has no {name}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get"
+
+
 class CellWatcher(Watcher):
     """Looks while a cell of a notebook runs."""
 
@@ -696,7 +707,7 @@ class CellWatcher(Watcher):
             self.done.set()
         error = getattr(result, "error_in_exec", None)
         if isinstance(error, ModuleNotFoundError) and error.name:
-            say(f"this Python has no {error.name.partition('.')[0]}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get")
+            say(without_module(error.name.partition(".")[0]))
         sc = active_context()
         if isinstance(error, KeyboardInterrupt) and sc is not None:
             try:
@@ -735,6 +746,66 @@ def follow_folder(sc: Any) -> None:
     os.chdir = chdir
 
 
+def quiet_py4j() -> None:
+    """Keeps py4j's own lines out of a log of the user's: from logging.INFO on it writes some for each thread and process, and a trace for each interrupt."""
+    of_py4j = logging.getLogger("py4j")
+    if of_py4j.level == logging.NOTSET:
+        of_py4j.setLevel(logging.WARNING)
+    logging.root.addFilter(is_no_interrupt)
+
+
+def is_no_interrupt(record: logging.LogRecord) -> bool:
+    """Python shows an interrupt itself."""
+    return record.msg != "KeyboardInterrupt while sending command."
+
+
+FORKED = (
+    "triplewide: this process was forked (multiprocessing), and the session is of the one that it was forked from. Threads can use it: "
+    "concurrent.futures.ThreadPoolExecutor, multiprocessing.pool.ThreadPool"
+)
+
+
+def leave_forks_out() -> None:
+    """Has a process that is forked refuse to use this one's connection to Java: answers to one would reach the other."""
+    global left_out
+    if not left_out:
+        left_out = True
+        os.register_at_fork(after_in_child=leave_java)
+
+
+left_out = False
+
+
+def leave_java() -> None:
+    gateway = getattr(getattr(sys.modules.get("pyspark.context"), "SparkContext", None), "_gateway", None)
+    if gateway is None:
+        return
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError(FORKED)
+
+    gateway._gateway_client.send_command = refuse
+    # Python's end of an object of Java's: it is still in use.
+    gateway._gateway_client.garbage_collect_object = lambda *_, **__: None
+
+
+def tell_late_settings() -> None:
+    """Has `spark.conf.set` say of an environment variable for executors that it comes too late: Spark takes it without a word."""
+    runtime: Any = getattr(sys.modules.get("pyspark.sql.conf"), "RuntimeConfig", None)
+    if runtime is None or hasattr(runtime.set, "__wrapped__"):
+        return
+    change = runtime.set
+
+    @functools.wraps(change)
+    def set_and_say(self: Any, key: str, value: Any) -> None:
+        change(self, key, value)
+        begin, _, name = key.partition(".executorEnv.")
+        if begin == "spark" and name:
+            say(f'{key} is decided when a session starts. sc.environment["{name}"] = "{value}" gives it to functions of Python from now on')
+
+    runtime.set = set_and_say
+
+
 script: Optional[Watcher] = None
 
 
@@ -746,6 +817,9 @@ def watch_script(master: str) -> None:
     global script
     follow_folder(active_context())
     look_at_readers()
+    tell_late_settings()
+    quiet_py4j()
+    leave_forks_out()
     shell = sys.modules.get("IPython")
     if script is not None or master.startswith("local") or (shell is not None and shell.get_ipython() is not None):
         return

@@ -117,6 +117,18 @@ BETWEEN_NOW = (
     'inclusive={(True, True): "both", (True, False): "left", (False, True): "right"}.get((include_start, include_end), "neither"))'
 )
 
+# What pandas-on-Spark's groupby.apply sends to executors.
+KEYED = (
+    "        def pandas_groupby_apply(pdf: pd.DataFrame) -> pd.DataFrame:\n\n            if is_series_groupby:\n"
+    "                pdf_or_ser = pdf.groupby(groupkey_names)[name].apply("
+)
+INDEX_LEVELS = "        keys = list(range(len(groupkey_names)))\n        levels = 0 if should_infer_schema or not should_retain_index else len(index_fields)\n\n"
+KEYED_RESULT = (
+    "            if not isinstance(pdf_or_ser, pd.DataFrame):\n                return pd.DataFrame(pdf_or_ser)\n            else:\n"
+    "                return pdf_or_ser\n\n        sdf = GroupBy._spark_group_map_apply(\n            psdf,\n            pandas_groupby_apply,\n"
+)
+KEYS_DROPPED = "            if levels and pdf_or_ser.index.nlevels == len(keys) + levels:\n                pdf_or_ser = pdf_or_ser.droplevel(keys)\n\n"
+
 # Arrow's rows come from a thread of the driver's Java, whose end Python waits for also where the cell was interrupted: the cell ended
 # with its job, minutes later, and only then was the job cancelled.
 INTERRUPTED = (
@@ -270,6 +282,14 @@ CHANGES = {
             "    return pickled_command, broadcast_vars, environment, includes\n",
             1,
         ),
+        # The new Hadoop API sends a path to executors as it was written; the old one completes it.
+        (
+            "        self.ctx._jvm.PythonRDD.saveAsNewAPIHadoopFile(\n",
+            "        hadoop_path = self.ctx._jvm.org.apache.hadoop.fs.Path(path)\n"
+            "        path = hadoop_path.getFileSystem(self.ctx._jsc.hadoopConfiguration()).makeQualified(hadoop_path).toString()\n"
+            "        self.ctx._jvm.PythonRDD.saveAsNewAPIHadoopFile(\n",
+            1,
+        ),
     ],
     "pyspark/worker.py": [
         ("\n\ndef main(infile, outfile):\n", ENTER, 1),
@@ -358,6 +378,12 @@ CHANGES = {
             "            index_spark_columns=[scol_for(sdf, level) for level in levels],\n            index_names=level_names,\n",
             1,
         ),
+    ],
+    # pandas 2 puts the group's keys before the index also where a function keeps the rows it was given. One that says what index its
+    # frame has (`-> ps.DataFrame[int, [...]]`) says it of its own frame.
+    "pyspark/pandas/groupby.py": [
+        (KEYED, f"{INDEX_LEVELS}{KEYED}", 1),
+        (KEYED_RESULT, f"{KEYS_DROPPED}{KEYED_RESULT}", 1),
     ],
     # Methods and arguments that pandas 2 no longer has, or takes by name alone.
     "pyspark/pandas/strings.py": [

@@ -2,14 +2,19 @@
 error, is written to /tmp/first_day.json. Run twice, it has to give the same: files and tables are there the second time.
 """
 
+import fcntl
 import glob
+import io
 import json
+import logging
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -113,10 +118,110 @@ def pandas_on_spark_cuts_text_and_days():
 
 
 @step
+def pandas_on_spark_applies_with_an_index_that_is_named():
+    """A function that keeps the rows it was given, and one that makes a row of each group."""
+    frame = ps.DataFrame({"a": ["x", "x", "y"], "b": [1, 2, 3]})
+
+    def more(group) -> ps.DataFrame[int, [int]]:
+        return group[["b"]] + 1
+
+    def both(group) -> ps.DataFrame[[("a", str), ("row", int)], [("b", int)]]:
+        return group[["b"]] + 1
+
+    kept = frame.groupby("a").apply(more).sort_index().to_pandas()
+    keyed = frame.groupby("a").apply(both).sort_index().to_pandas()
+    return [kept.index.tolist(), kept.iloc[:, 0].tolist(), [list(entry) for entry in keyed.index], keyed.b.tolist()]
+
+
+@step
 def text_files():
     os.system("rm -rf lines")
     sc.parallelize(["a", "b"] * 10, 4).saveAsTextFile("lines")
     return sc.textFile("lines").count()
+
+
+@step
+def sequence_files():
+    os.system("rm -rf sequence sequence-new")
+    pairs, formats = sc.parallelize([("a", 1), ("b", 2)], 2), "org.apache.hadoop.mapreduce.lib.%s.SequenceFile%sFormat"
+    pairs.saveAsSequenceFile("sequence")
+    pairs.saveAsNewAPIHadoopFile("sequence-new", formats % ("output", "Output"))
+    new = sc.newAPIHadoopFile("sequence-new", formats % ("input", "Input"), "org.apache.hadoop.io.Text", "org.apache.hadoop.io.IntWritable")
+    return [sc.sequenceFile("sequence").count(), sorted(new.keys().collect())]
+
+
+@step
+def text_of_two_bytes():
+    with open("two-bytes.csv", "w", encoding="utf-16") as file:
+        file.write("a,b\nü,2\n😀,3\n")
+    rows = spark.read.option("encoding", "UTF-16").csv("two-bytes.csv", header=True).orderBy("b").collect()
+    return [list(row) for row in rows]
+
+
+@step
+def environment_of_executors():
+    """conf.set says that it is too late; what it says to do instead does it."""
+    from IPython.utils.capture import capture_output
+
+    with capture_output() as said:
+        spark.conf.set("spark.executorEnv.LATE", "yes")
+    try:
+        exec(said.stderr.partition("starts. ")[2].partition(" gives it")[0])
+        return sc.parallelize([1], 1).map(lambda _: os.environ.get("LATE")).collect()
+    finally:
+        sc.environment.pop("LATE", None)
+
+
+@step
+def log_of_ones_own():
+    """logging.basicConfig(level=logging.INFO), with nothing of py4j's in it."""
+    lines = io.StringIO()
+    handler, before = logging.StreamHandler(lines), logging.root.level
+    logging.root.addHandler(handler)
+    logging.root.setLevel(logging.INFO)
+    spark.range(2).select(F.udf(lambda x: x, "long")("id")).collect()
+    logging.error("KeyboardInterrupt while sending command.")
+    logging.getLogger("mine").info("my own line")
+    logging.root.removeHandler(handler)
+    logging.root.setLevel(before)
+    return lines.getvalue()
+
+
+@step
+def processes_and_threads():
+    """Processes of multiprocessing compute; Spark is for threads, and goes on as it was."""
+    computed = multiprocessing.Pool(2).map(abs, [-1, -2])
+    try:
+        multiprocessing.Pool(1).apply(count_a_row)
+    except RuntimeError as error:
+        said = str(error)
+    with ThreadPoolExecutor(2) as threads:
+        return [computed, said[:37], list(threads.map(lambda rows: spark.range(rows).count(), [3, 4]))]
+
+
+def count_a_row():
+    return spark.range(1).count()
+
+
+@step
+def program_by_run():
+    """%run gives a program names of its own, and `spark` among them."""
+    with open("program.py", "w") as file:
+        file.write("rows_of_program = spark.range(7).count() + sc.parallelize([1]).count()\n")
+    shell = get_ipython()  # noqa: F821
+    shell.run_line_magic("run", "program.py")
+    return shell.user_ns["rows_of_program"]
+
+
+@step
+def frames_that_are_displayed():
+    """display(frame) shows rows, as on Databricks."""
+    from IPython.display import display
+    from IPython.utils.capture import capture_output
+
+    with capture_output() as shown:
+        display(spark.range(30), "text")
+    return [shown.outputs[0].data["text/plain"].splitlines()[-1], len(shown.outputs)]
 
 
 @step
@@ -291,6 +396,20 @@ def stream_with_state_and_without_a_checkpoint_folder():
     query.stop()
     spark.conf.unset("spark.sql.shuffle.partitions")
     return [shared, query.exception(), glob.glob(".stream-*")]
+
+
+@step
+def folders_that_a_killed_driver_left():
+    """The next stream removes what a driver that is gone has left, and nothing of one that lives."""
+    os.system("rm -rf .stream-* .streams-*; mkdir .stream-gone-0 .stream-mine-0; touch .streams-gone .stream-gone-0/metadata .streams-mine")
+    with open(".streams-mine", "r+") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        rows = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 4).load()
+        query = rows.groupBy("value").count().writeStream.outputMode("complete").format("memory").queryName("left").start()
+        found = [len(glob.glob(".stream-*")), os.path.exists(".stream-mine-0"), os.path.exists(".streams-gone")]
+        query.stop()
+    os.system("rm -rf .stream-mine-0 .streams-mine")
+    return found
 
 
 @step

@@ -53,6 +53,12 @@ def full(_):
 
 sc.parallelize([1], 1).map(full).collect()
 """,
+    "stopped": """
+log = sc._jvm.org.apache.logging.log4j.LogManager.getLogger("of-a-test")
+log.warn("Lost task 1.0 in stage 5.0 (TID 6) (10.60.0.65 executor 1): TaskKilled (Stage cancelled: Job 3 cancelled part of cancelled job group x)")
+log.error("Data source write support MicroBatchWrite[epoch: 0, writer: x] is aborting.")
+log.warn("Lost task 1.1 in stage 5.0 (TID 7) (10.60.0.65 executor 1): java.io.IOException: kept")
+""",
     "nanoseconds": """
 import pandas as pd
 pd.DataFrame({"day": pd.date_range("2024-01-01", periods=3)}).to_parquet("days.parquet")

@@ -29,6 +29,8 @@ export function pythonSuite(cluster: TestCluster): void {
         /an executor on 10\.\d+\.0\.\d+ was killed, most often for its memory .*137.*executorMemoryMiB/,
       );
       expect(said["full disk"]).toMatch(/on agent 10\.\d+\.0\.\d+ is full: raise scratchGb/);
+      expect(said.stopped).toContain("java.io.IOException: kept");
+      expect(said.stopped).not.toMatch(/TaskKilled|is aborting/);
       expect(said.nanoseconds).toContain('coerce_timestamps="us"');
       expect(said["beside the notebook"]).toContain(
         "read file:/home/spark/work/beside.csv, or !hdfs dfs -put beside.csv",

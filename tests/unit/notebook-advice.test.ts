@@ -107,6 +107,7 @@ test.each([
   ],
   [`${lost}java.lang.ClassNotFoundException: org.apache.hadoop.io.compress.BrotliCodec`, 'compression="zstd"'],
   ["[CANNOT_INFER_SCHEMA_FOR_TYPE] Can not infer schema for type: `str`.", "spark.createDataFrame(pd.DataFrame(data))"],
+  ["py4j.Py4JException: Method and([class java.lang.Double]) does not exist", "(df.a > 0.5) & (df.b == 1)"],
   ["[CANNOT_INFER_EMPTY_SCHEMA] Can not infer schema from empty dataset.", '"id long, name string"'],
   ["[CANNOT_DETERMINE_TYPE] Some of types cannot be determined after inferring.", "no row has a value"],
   ["[CANNOT_INFER_TYPE_FOR_FIELD] Unable to infer the type of the field `a`.", "x.item() of NumPy's"],
@@ -326,6 +327,43 @@ for ask in (lambda: DataFrame().append, lambda: DataFrame().typo, lambda: DataFr
     "nothing",
     "nothing",
   ]);
+});
+
+test.each([
+  ["databricks.koalas", "Koalas is a part of Spark now"],
+  ["seaborn", "this Python has no seaborn: %pip install"],
+])("a cell that imports %s is told what there is", (name, expected) => {
+  const program = `${CONTEXT}
+w.say = print
+w.CellWatcher(Of(events=Of(register=lambda *_: None))).after_cell(Of(error_in_exec=ModuleNotFoundError("no", name=sys.argv[1])))`;
+  expect(ask(program, name)).toContain(expected);
+});
+
+test("a frame of pandas without columns says how types are named", () => {
+  const program = `
+import triplewide_watch as w
+def fromarrays(arrays): return arrays[0]
+for ask in (lambda: fromarrays([]), lambda: [][0]):
+    try: ask()
+    except Exception as error: print((w.hint_for(error, None) or "nothing")[:32])`;
+  expect(ask(program).split("\n")).toEqual(["a frame of pandas without column", "nothing"]);
+});
+
+test("a process that was forked refuses Java's connection, and the one it came from keeps it", () => {
+  const program = `
+import os, sys, types
+import triplewide_watch as w
+client = types.SimpleNamespace(send_command=lambda text: "answer", garbage_collect_object=lambda target: "sent")
+sys.modules["pyspark.context"] = types.SimpleNamespace(SparkContext=types.SimpleNamespace(_gateway=types.SimpleNamespace(_gateway_client=client)))
+w.leave_forks_out()
+w.leave_forks_out()
+if os.fork() == 0:
+    try: client.send_command("x")
+    except RuntimeError as error: print(str(error)[:35], client.garbage_collect_object("o1"), flush=True)
+    os._exit(0)
+os.wait()
+print(client.send_command("x"))`;
+  expect(ask(program).split("\n")).toEqual(["triplewide: this process was forked None", "answer"]);
 });
 
 test("names that notebooks have elsewhere are said, and a misspelt one is not", () => {

@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.reflect.Field;
 import java.util.List;
-import java.util.UUID;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.DataFrameWriter;
 import org.apache.spark.sql.Dataset;
@@ -34,7 +33,6 @@ import org.apache.spark.sql.execution.streaming.CheckpointFileManager;
 import org.apache.spark.sql.hive.execution.CreateHiveTableAsSelectCommand;
 import org.apache.spark.sql.hive.execution.InsertIntoHiveDirCommand;
 import org.apache.spark.sql.hive.execution.InsertIntoHiveTable;
-import org.apache.spark.util.ShutdownHookManager;
 import scala.Option;
 import scala.collection.JavaConverters;
 import scala.collection.immutable.Map;
@@ -49,6 +47,7 @@ import scala.runtime.BoxedUnit;
 public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUnit> {
   @Override
   public BoxedUnit apply(SparkSessionExtensions extensions) {
+    StreamFolders.removeLeftOver();
     extensions.injectResolutionRule(session -> new SharedState(session));
     extensions.injectCheckRule(session -> plan -> check(session, plan));
     return BoxedUnit.UNIT;
@@ -75,8 +74,7 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
       try {
         File folder = WriteGuard.isShared(checkpoint) ? null : WriteGuard.sharedFolder();
         if (folder == null) return plan;
-        File shared = new File(folder, ".stream-" + UUID.randomUUID());
-        ShutdownHookManager.registerShutdownDeleteDir(shared);
+        File shared = StreamFolders.make(folder);
         return write.copy(
             write.name(),
             CheckpointFileManager.create(new Path(shared.toURI()), session.sessionState().newHadoopConf())
