@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -356,18 +356,16 @@ export class Ssh {
   }
 }
 
-/** A folder in memory that ends with the login session, where the system has one; otherwise the temporary folder. */
+/**
+ * A folder in memory that ends with the login session, where the system has one; otherwise the temporary folder. Whose the folder is, or
+ * may write to it, could put another configuration in place of ours, and a configuration names commands: after `su` or `sudo` the variable
+ * may still be of another user.
+ */
 function privateFolder(): string {
   const runtime = process.env.XDG_RUNTIME_DIR;
-  if (runtime) {
-    try {
-      accessSync(runtime, constants.W_OK);
-      return runtime;
-    } catch {
-      // A variable left over from another session.
-    }
-  }
-  return tmpdir();
+  const found = runtime ? statSync(runtime, { throwIfNoEntry: false }) : undefined;
+  const own = found?.isDirectory() && found.uid === process.getuid?.() && (found.mode & 0o022) === 0;
+  return runtime && own ? runtime : tmpdir();
 }
 
 /** A path in the client's configuration, where `%` begins a token. */

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_pr
 import { once } from "node:events";
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,7 +14,7 @@ import {
 } from "node:fs";
 import { connect as connectTo, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { hostKey, knownHosts } from "../../cluster/host-keys.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
@@ -51,7 +52,7 @@ const before = { PATH: process.env.PATH, XDG_RUNTIME_DIR: process.env.XDG_RUNTIM
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "triplewide-test-"));
-  for (const name of ["bin", "runtime"]) mkdirSync(join(folder, name));
+  for (const name of ["bin", "runtime"]) mkdirSync(join(folder, name), { mode: 0o700 });
   writeFileSync(join(folder, "bin", "ssh"), STUB);
   chmodSync(join(folder, "bin", "ssh"), 0o755);
   process.env.PATH = `${join(folder, "bin")}:${before.PATH}`;
@@ -157,6 +158,22 @@ test("the key is a file that only this user reads, and is gone afterwards", asyn
   await s.close();
   expect(keyFolders()).toEqual([]);
 });
+
+test.each(["others may write to", "is another user's"])(
+  "no key or setting goes into a session's folder that %s",
+  async (which) => {
+    const runtime = join(folder, "runtime");
+    if (which.startsWith("others")) chmodSync(runtime, 0o777);
+    // Whoever runs the tests: only root can give a folder away, and anyone else has one of root's.
+    else if (process.getuid?.() === 0) chownSync(runtime, 65534, 65534);
+    else process.env.XDG_RUNTIME_DIR = "/dev/shm";
+    const s = make();
+    await s.run(agent, "true");
+    const config = /^-F (\S+)/.exec(text("calls"))?.[1] ?? "";
+    expect(dirname(dirname(config))).toBe(tmpdir());
+    expect(keyFolders()).toEqual([]);
+  },
+);
 
 test("once closed it stays closed, also for those that were waiting", async () => {
   const s = make({ concurrency: 1 });
