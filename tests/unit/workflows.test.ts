@@ -52,9 +52,26 @@ const runsCode = ({ uses, run }: Step): boolean => uses?.startsWith("./") === tr
 const checkouts = (job: Job): Step[] => job.steps.filter(({ uses }) => uses?.startsWith("actions/checkout@"));
 
 describe("every workflow", () => {
-  const used = [...workflows.map(({ text }) => text), readFileSync(join(GITHUB, "actions/pulumi/action.yml"), "utf8")]
-    .flatMap((text) => text.split("\n"))
-    .filter((line) => /^\s*(- )?uses:/.test(line));
+  const lines = [
+    ...workflows.map(({ text }) => text),
+    readFileSync(join(GITHUB, "actions/pulumi/action.yml"), "utf8"),
+  ].flatMap((text) => text.split("\n"));
+  const used = lines.filter((line) => /^\s*(- )?uses:/.test(line));
+
+  test("takes packages of npm by the digests in the lock file alone, and runs nothing of theirs", () => {
+    const installs = lines.filter((line) => /\bnpm (i|ci|install|add|exec)\b|\bnpx\b/.test(line));
+    expect(installs.length).toBeGreaterThan(2);
+    for (const line of installs) expect(line).toContain("npm ci --ignore-scripts ");
+    for (const folder of ["", "site/"]) {
+      const { packages } = JSON.parse(readFileSync(join(ROOT, `${folder}package-lock.json`), "utf8"));
+      const { "": _, ...all } = packages as Record<string, { integrity?: string; resolved?: string; link?: boolean }>;
+      // One with an address of its own would come from there.
+      const other = ([, { integrity, resolved, link }]: (typeof entries)[number]) =>
+        link || resolved !== undefined || !integrity?.startsWith("sha512-");
+      const entries = Object.entries(all);
+      expect(entries.filter(other)).toEqual([]);
+    }
+  });
 
   test.each([...new Set(used)])("names an action by its commit, and says which release that is: %s", (line) => {
     expect(line).toMatch(/uses: (\.\/|[\w.-]+\/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)/);
