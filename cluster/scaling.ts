@@ -111,7 +111,9 @@ export function lackingAgents(
   const lacking = jobs.map(({ executors, each, free }) => {
     // Room that a job is not given is of no use to it: it waits for something else, such as a GPU.
     const waiting = executors - free.reduce((sum, room) => sum + executorsIn(room, each), 0);
-    return waiting <= 0 ? 0 : Math.ceil(waiting / Math.max(1, empty ? executorsIn(empty, each) : 1));
+    const agents = Math.ceil(waiting / Math.max(1, empty ? executorsIn(empty, each) : 1));
+    // Jobs say of themselves what they want: it may be no number, or an executor of nothing, and then counts for nothing.
+    return agents >= 1 ? agents : 0;
   });
   return Math.min(
     c.agentsMax ?? c.agentCount,

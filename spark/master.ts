@@ -1,5 +1,6 @@
 import type { Cluster, Machine } from "../cluster/types.ts";
 import { UserError } from "../lib/errors.ts";
+import { printfFormat, shellQuote } from "../lib/quote.ts";
 import { exchange } from "../render/exchange.ts";
 
 /**
@@ -57,8 +58,10 @@ interface MasterAnswer {
 
 /** A request as a command that prints the whole answer. */
 export function requestCommand(host: string, port: number, method: "GET" | "POST", path: string): string[] {
-  const lines = [`${method} ${path} HTTP/1.0`, `Host: ${host}`, "Content-Length: 0", "", ""].join("\\r\\n");
-  return ["timeout", "20", "bash", "-c", exchange({ host, port }, `'${lines}'`, "cat")];
+  const lines = [`${method} ${printfFormat(path)} HTTP/1.0`, `Host: ${host}`, "Content-Length: 0", "", ""].join(
+    "\\r\\n",
+  );
+  return ["timeout", "20", "bash", "-c", exchange({ host, port }, shellQuote(lines), "cat")];
 }
 
 /** @throws Error for anything but an answer with 200. */

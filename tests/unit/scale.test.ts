@@ -10,7 +10,15 @@ import { pulumi } from "../../cli/pulumi.ts";
 import { type Site, scaleSite } from "../../cli/scale.ts";
 import { otherChanges } from "../../cli/update.ts";
 import { describeCluster, validate } from "../../cluster/load.ts";
-import { type AgentUse, type Load, scaledAgents, withAgents } from "../../cluster/scaling.ts";
+import {
+  type AgentUse,
+  type Load,
+  lackingAgents,
+  type Room,
+  scaledAgents,
+  type Waiting,
+  withAgents,
+} from "../../cluster/scaling.ts";
 import type { Cluster } from "../../cluster/types.ts";
 import { UserError } from "../../lib/errors.ts";
 import { DISK_SCRIPT, loadOf, readDisk } from "../../spark/load.ts";
@@ -57,6 +65,33 @@ describe("what the master says of an application", () => {
   test("or nothing that can be used", () => {
     expect(() => readExecutors("<html>Not found</html>", 1)).toThrow("says no limit");
   });
+});
+
+test.each([
+  ["executors that are no number", { executors: Number.NaN }],
+  ["an executor without cores", { executors: Number.POSITIVE_INFINITY, each: { cores: 0, memoryMiB: 0 } }],
+  ["an executor of less than nothing", { each: { cores: -1, memoryMiB: -1 } }],
+  ["cores that are no number", { each: { cores: Number.NaN, memoryMiB: 1024 } }],
+])("a job that asks for %s keeps the others from no agent", (_, strange) => {
+  const full = { cores: 0, memoryMiB: 0 };
+  const honest = { executors: 3, each: { cores: 2, memoryMiB: 1024 }, free: [full] };
+  const lacking = (jobs: Waiting[], free: Room[]) =>
+    lackingAgents(
+      { agentCount: 1, agentsMax: 9 },
+      jobs.map((job) => ({ ...job, free })),
+      { cores: 4, memoryMiB: 4096 },
+    );
+  for (const free of [[full], []]) {
+    const alone = lacking(
+      [
+        { ...honest, executors: 0 },
+        { ...honest, ...strange },
+      ],
+      free,
+    );
+    expect(Number.isInteger(alone)).toBe(true);
+    expect(lacking([honest, { ...honest, ...strange }], free)).toBe(Math.min(9, 2 + alone));
+  }
 });
 
 describe("what runs on agents", () => {
@@ -167,6 +202,20 @@ describe("the leading master", () => {
     const { stdout } = await run(program, args);
     expect(stdout).toMatch(/^HTTP\/1.1 200 OK\r\n[\s\S]*\r\n\r\n\{"status":"ALIVE"\}$/);
     expect(asked).toEqual(["POST /workers/kill/?host=10.0.0.1"]);
+  });
+
+  test("whatever id an application is listed by, its page is asked for and nothing else", async () => {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.end("yes");
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const path = `/app/?appId=${encodeURIComponent("app'; (x) %s $(y)\\n")}`;
+    const [program = "", ...args] = requestCommand("127.0.0.1", (server.address() as AddressInfo).port, "GET", path);
+    expect((await run(program, args)).stdout).toMatch(/\r\n\r\nyes$/);
+    expect(asked).toEqual([`GET ${path}`]);
   });
 
   /** Masters that answer as they are told, by their names. */
