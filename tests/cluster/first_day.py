@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -541,6 +542,26 @@ def session_in_local_mode_and_back():
     spark = SparkSession.builder.getOrCreate()
     sc = spark.sparkContext
     return [*there, sc.master.partition(":")[0], spark.range(4).count()]
+
+
+@step
+def tests_of_ones_own_code():
+    """With pytest, in a terminal."""
+    with open("test_own.py", "w") as file:
+        file.write(
+            "import pytest\n"
+            "from pyspark.sql import SparkSession\n"
+            "from pyspark.testing import assertDataFrameEqual\n"
+            "from tqdm import tqdm\n"
+            "@pytest.fixture(scope='session')\n"
+            "def spark():\n"
+            "    yield SparkSession.builder.master('local[1]').getOrCreate()\n"
+            "def test_ids(spark):\n"
+            "    rows = [(number,) for number in tqdm(range(3))]\n"
+            "    assertDataFrameEqual(spark.range(3).toDF('id'), spark.createDataFrame(rows, 'id long'))\n"
+        )
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "test_own.py"], capture_output=True, text=True)
+    return [run.returncode, "1 passed" in run.stdout]
 
 
 @step

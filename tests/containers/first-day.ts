@@ -103,6 +103,7 @@ const FIRST_DAY = {
   interrupt_while_rows_are_awaited: false,
   own_error_is_shown: true,
   session_in_local_mode_and_back: ["local[1]", 3, "spark", 4],
+  tests_of_ones_own_code: [0, true],
   homes_of_another_computer: [3, true, "yes"],
   session_that_is_stopped_twice: [2, 3],
   master_of_a_book: [
