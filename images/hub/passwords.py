@@ -86,8 +86,9 @@ class Guesses:
     told at once that they have to, says of no name whether it is a user's.
     """
 
-    # Looked at at a time; those besides that wait for it, and of one address.
-    AT_A_TIME, WAITING, WAITING_OF_ONE = 2, 32, 8
+    # Looked at at a time; those besides that wait for it, and of one address: a class that logs in at once has a single one at the gateway
+    # of a bastion. The last of them waits some three seconds.
+    AT_A_TIME, WAITING, WAITING_OF_ONE = 2, 64, 40
 
     def __init__(self, passwords: Any, allowed: int, seconds: float):
         self.passwords, self.allowed, self.seconds = passwords, allowed, seconds

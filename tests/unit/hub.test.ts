@@ -798,7 +798,7 @@ async def main():
     many = [guesses.right(f"name{i}", "x", f"from{i % 20}") for i in range(200)] + [guesses.right(f"name{i}", "x", "one") for i in range(20)]
     said = await asyncio.gather(*many, return_exceptions=True)
     print("looked at", slow.looked - before, "busy", sum(isinstance(one, Busy) for one in said), "at a time", slow.most)
-    said = await asyncio.gather(*[guesses.right(f"other{i}", "x", "one") for i in range(20)], return_exceptions=True)
+    said = await asyncio.gather(*[guesses.right(f"other{i}", "x", "one") for i in range(60)], return_exceptions=True)
     print("of one address", sum(one is False for one in said), guesses.asking)
     gone = asyncio.create_task(guesses.right("somebody", "x", "two"))
     await asyncio.sleep(0)
@@ -815,8 +815,8 @@ asyncio.run(main())`;
     "alice False 5",
     "nobody False 5",
     "False True",
-    "looked at 34 busy 186 at a time 2",
-    "of one address 8 {}",
+    "looked at 66 busy 154 at a time 2",
+    "of one address 40 {}",
     "while it goes on {'two': 1}",
     "kept {}",
     "False {}",
