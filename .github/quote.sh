@@ -15,7 +15,7 @@ text=$(mktemp)
 trap 'rm -f "$text"' EXIT
 # Whole characters; no control characters but line ends and tabs; no marks that are invisible or turn text around.
 head -c "$MOST" "$file" | perl -MEncode -0777 -ne \
-  '$_ = decode("UTF-8", $_); s/(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\x{FFFD}]/?/g; print encode("UTF-8", $_)' >"$text"
+  '$_ = decode("UTF-8", $_); s/(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\x{FFFD}]/?/g; print encode("UTF-8", $_)' >"$text"
 
 echo "### $title"
 echo

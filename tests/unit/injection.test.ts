@@ -167,7 +167,9 @@ const hostile = fc
         ],
         ...[`$(touch ${canary})`, `\`touch ${canary}\``, `';touch ${canary};'`, `";touch ${canary};"`, "yes", "0600"],
       ),
-      fc.string({ unit: "grapheme", maxLength: 4 }).filter((text) => !/\p{C}|\p{Zl}|\p{Zp}/u.test(text)),
+      fc
+        .string({ unit: "grapheme", maxLength: 4 })
+        .filter((text) => !/\p{C}|\p{Zl}|\p{Zp}|\p{Default_Ignorable_Code_Point}/u.test(text)),
     ),
     { minLength: 1, maxLength: 8 },
   )
