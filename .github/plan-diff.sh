@@ -23,7 +23,7 @@ while read -r environment; do
   fi
 done < <({ environments "$before"; environments "$after"; } | sort -u)
 
-# The short of it first: a comment has room for no more.
+# The summary comes first, because long output is cut off in a comment.
 ((${#changed[@]} > 0)) || echo "No environment changes."
 for environment in ${changed[@]+"${changed[@]}"}; do
   echo "$environment: $(grep -c '^[+-][^+-]' "$work/$environment.diff" || true) lines differ"

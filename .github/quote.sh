@@ -6,7 +6,7 @@ title=$1 said=$2 file=$3
 # GitHub takes 65,536 characters in a comment.
 MOST=60000
 
-# What is no plain file could be any file of this machine.
+# A link could lead to any file of this machine.
 if [[ ! -f $file || -L $file ]]; then
   echo "quote.sh: $file is not a plain file" >&2
   exit 1

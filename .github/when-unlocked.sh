@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# when-unlocked.sh PROGRAM [ARGUMENT...]: runs a program, and again as long as it fails because another update of its stack is under way:
-# LOCK_TRIES times (60), with LOCK_SECONDS (30) between. Any other failure is its own.
+# when-unlocked.sh PROGRAM [ARGUMENT...]: runs a program, and runs it again while it fails because another update of its stack is under way:
+# LOCK_TRIES times (60), with LOCK_SECONDS (30) between. Exits with the program's exit code.
 set -uo pipefail
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT

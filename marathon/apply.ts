@@ -78,15 +78,15 @@ export async function applyApps(options: ApplyOptions): Promise<Changes> {
   };
 
   const todo = changes(apps, await list());
-  // Forced: what a deployment that hangs has locked is what this update is there to repair.
+  // `force`: a deployment that hangs locks its apps, and this update is there to repair them.
   if (todo.shrink.length > 0) {
     await patiently({ method: "PUT", path: "/v2/apps?force=true", body: JSON.stringify(todo.shrink) });
     const counts = new Map(todo.shrink.map(({ id, instances }) => [id, instances]));
-    // Not until they are healthy: what they lack may be what the new definition brings.
+    // Waits for the surplus tasks to end, and not for healthy ones: the apps may need the new definition to become healthy.
     while (!over() && (await list()).some((app) => hasSurplus(app, counts.get(app.id) ?? Infinity))) await pause();
   }
   if (todo.put.length > 0) {
-    // Not partial: a field that the definition no longer has must not stay.
+    // `partialUpdate=false` removes fields that the definition no longer has.
     const path = "/v2/apps?force=true&partialUpdate=false";
     await patiently({ method: "PUT", path, body: JSON.stringify(todo.put) });
   }
@@ -98,7 +98,7 @@ export async function applyApps(options: ApplyOptions): Promise<Changes> {
     const running = await list();
     if (!running.some((app) => isOurs(app.id) && isUnseen(app))) seen = Date.now();
     if (Date.now() - seen > unseenMs) {
-      // A new leader asks Mesos about all of them.
+      // A new leader asks Mesos for the state of all tasks.
       report?.("Marathon knows nothing of its tasks' health: it gets another leader");
       await http({ method: "DELETE", path: "/v2/leader" });
       seen = Date.now();

@@ -32,7 +32,7 @@ async function agentsIn(
 export async function leaveMesos(operator: Operator, machines: readonly Machine[]): Promise<Machine[]> {
   for (const [, { id }] of await agentsIn(operator, machines, "active")) await askLeader(operator, deactivateCall(id));
   const going = await agentsIn(operator, machines, "deactivated");
-  // After the answers: what a framework has accepted before, the master has asked its authorizer about before it asked that about this.
+  // Asked after the deactivations were answered: the master authorizes requests in order, so offers accepted earlier are tasks by now.
   const tasks = readTasks(await askLeader(operator, { type: "GET_TASKS" }));
   return going.filter(([, { id }]) => tasks.some(({ agent }) => agent === id)).map(([machine]) => machine);
 }

@@ -44,7 +44,7 @@ export async function mesosLoad(operator: Operator, ask: Askable): Promise<Load>
     const agent = state.agents.find(({ host }) => host === address);
     return agent !== undefined && !works(state, agent);
   });
-  // Without shuffle services, executors have such files for as long as they run.
+  // Without shuffle services, such files go with their executors, and an idle agent has no executors.
   const shuffles = idle.map(async (agent) => {
     const has = cluster.config.dynamicAllocation ? await ask.shuffles(agent) : false;
     return [agent.name, has] as const;
@@ -60,7 +60,7 @@ export async function mesosLoad(operator: Operator, ask: Askable): Promise<Load>
 const known = <T>(entries: readonly (readonly [string, T | undefined])[]): Map<string, T> =>
   new Map(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 
-/** Whether anything has something of an agent: a task, also one that is about to start, or its executor. */
+/** Whether an agent has a task, including one that is about to start, or an executor. */
 const works = ({ tasks }: MesosState, { id, used }: MesosAgent): boolean =>
   used.cores > 0 || used.memoryMiB > 0 || tasks.some(({ agent }) => agent === id);
 
@@ -135,7 +135,7 @@ function waitingFor(cluster: Cluster, state: MesosState, { framework, demand, ac
   const cores = demand.executorCores ?? empty?.cores ?? 1;
   const each = { cores, memoryMiB: demand.executorMiB };
   const coresLeft = demand.coresMax - sumOf(own.map(({ has }) => has)).cores;
-  // Without a number of cores, the last executor takes what is left of them.
+  // Where the number of cores of an executor is not set, the last one takes the cores that are left.
   const byCores = demand.executorCores === undefined ? Math.ceil(coresLeft / cores) : Math.floor(coresLeft / cores);
   const most = state.quotas.find((quota) => quota.role === role)?.most;
   const has = usedBy(state, role);

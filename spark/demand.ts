@@ -48,7 +48,7 @@ export function readDemand(metrics: unknown, environment: unknown): Demand {
     const value = property.get(key);
     return value === undefined ? undefined : Number(value);
   };
-  // Its name begins with the application's id, or with what the cluster says instead.
+  // The metric's name begins with the application's id, or with `spark.metrics.namespace`.
   const target = Object.entries(gauges).find(([name]) => name.endsWith(TARGET))?.[1].value;
   const heap = mebibytes(property.get("spark.executor.memory") ?? "1g");
   return {

@@ -9,7 +9,7 @@ import { type OnMachines, SparkMasters, type SparkState, type SparkWorker } from
 
 /** What only an agent itself knows. */
 export interface AgentDisk {
-  /** Since its worker started, or an executor there last said something: executors say so when they end. */
+  /** Seconds since its worker started or an executor there last wrote to its log, which executors do when they end. */
   idleSeconds: number;
   /** Whether applications that have not ended have shuffle files there, which others may still read. */
   shuffles: boolean;
@@ -18,7 +18,7 @@ export interface AgentDisk {
 /** Prints an agent's `AgentDisk`, in the container of its worker. */
 export const DISK_SCRIPT = [
   'up=$(ps -o etimes= -p 1) last=$(find "$1" -mindepth 3 -maxdepth 3 -name "std*" -printf "%Ts\\n" 2>/dev/null | sort -n | tail -n 1)',
-  // A worker deletes what an application left when that ends; what is older than a day is of one that ended with its worker.
+  // A worker deletes an application's files when the application ends. Files older than a day are left from a worker that ended first.
   'files=$(find "$2" -path "*/blockmgr-*" -name "shuffle_*" -mmin -1440 -print -quit 2>/dev/null)',
   "since=$((up)) now=$(date +%s)",
   "[[ -z $last ]] || ((now - last >= since)) || since=$((now - last))",

@@ -154,7 +154,7 @@ export class SparkMasters {
   }
 }
 
-/** The newest of each machine: one that started anew is listed beside the one that it was. */
+/** One worker for each machine: after a restart, the master lists the old worker beside the new one. */
 function workersIn({ workers }: MasterAnswer): SparkWorker[] {
   const rank = { ALIVE: 3, DECOMMISSIONED: 2, UNKNOWN: 1, DEAD: 0 };
   const found = new Map<string, SparkWorker>();

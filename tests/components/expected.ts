@@ -91,7 +91,7 @@ export function actualInputs(r: Registration): Record<string, unknown> {
   if (userData === undefined) return r.inputs;
   return {
     ...inputs,
-    // Marked secret, whatever it is.
+    // User data is always marked secret.
     userData: { secret: typeof (userData as { secret?: unknown }).secret === "string" ? ELSEWHERE : userData },
     metadata: { ...(metadata as object), "triplewide-config": ELSEWHERE, "triplewide-host-key": ELSEWHERE },
   };
@@ -127,7 +127,7 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
       ? {
           blockDevices: [
             ROOT_DISK,
-            // What it holds is worth nothing without its machine.
+            // This disk goes with its machine: it holds temporary files only.
             {
               sourceType: "blank",
               destinationType: "volume",

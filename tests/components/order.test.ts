@@ -213,7 +213,7 @@ test("masters are replaced one at a time, each after the last is ready and the o
   const ready = readyOf(started);
   expect(await ready).toBe("ready");
   const masters = operations.log.filter((line) => /master-\d$/.test(line));
-  // Who is asked before a master goes: the two others. Who is asked after: the one that was replaced.
+  // Before a master is replaced, the two others are asked whether they are ready; afterwards, the one that was replaced.
   expect(masters.indexOf("register master-2")).toBeGreaterThan(masters.indexOf("register master-1"));
   for (const [i, name] of ["master-1", "master-2", "master-3"].entries()) {
     const at = masters.indexOf(`register ${name}`);
@@ -230,7 +230,7 @@ test("a master that waits is not registered: it holds none of the engine's worke
     operations,
     onRegister: (r) => {
       operations.onRegister(r);
-      // It has just been replaced: not ready yet.
+      // This machine has just been replaced, and is not ready yet.
       if (r.name === "demo-master-1" && r.type === INSTANCE) operations.held.add("master-1");
     },
   });

@@ -88,7 +88,7 @@ test("with userCidrs people come by the bastion's public address, which the gate
   expect(userDataOf(resources, "client")).toContain(`"automate":["localhost","${address}"]`);
   const certificate = String(outputs.gatewayCertificate);
   expect(new X509Certificate(certificate).subject).toBe("CN=triplewide demo");
-  // Whoever trusts it trusts what the gateway has.
+  // The certificate in the output is the one that the gateway has.
   const file = certificate.trim().split("\n").at(-2) ?? "";
   expect(userDataOf(resources, "client")).toContain(file);
 });
@@ -412,7 +412,7 @@ test.each(ARCHITECTURES)(
       const allowed = rules.some(({ accessTo }) => new Address4(address).isInSubnet(new Address4(String(accessTo))));
       expect(allowed, name).toBe(mounts);
     }
-    // Without a server of its own it needs no network, and a default type that changes is no reason for an empty share.
+    // A share type without share servers needs no share network. A default type that changes later must not replace the share.
     const { resources: plain } = await run(configOf(architecture, { sharedStorage: "manila" }), {
       share: { ownServer: false },
     });

@@ -32,7 +32,7 @@ const PARTS = ["zookeeper", "mesos-master", "mesos-agent"];
 class StandInCluster extends MesosCluster {
   readonly #docker: Docker;
 
-  /** Without a source, the definition's images are those without Mesos. Without shuffle services, for which agents would wait. */
+  /** Has no source of Mesos, so that the images are those without Mesos, and no shuffle services, for which agents would wait. */
   constructor(d: Docker, name: string, index: number, settings: string[]) {
     super(d, name, index, ["readyTimeoutSeconds=120", "dynamicAllocation=false", ...settings], "");
     this.#docker = d;
@@ -58,7 +58,7 @@ class StandInCluster extends MesosCluster {
     const { signal } = new AbortController();
     const project = projectOf(ROOT, this.name);
     const run: Run = { d: this.#docker, project, cluster, root: ROOT, say: () => {}, signal };
-    // Those that are there may be of another state of the files.
+    // Images that exist already may have been built from other files.
     await buildImages(ROOT, cluster, new Map(), signal);
     return { run, containers: await startContainers(run) };
   }
@@ -101,7 +101,7 @@ class StandInCluster extends MesosCluster {
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => `${key}=${value}`);
     const container = containerName(this.#parts(), ours).slice(this.name.length + 1);
-    // Without what the container's own program is told.
+    // `env -i` keeps the variables of the container's own program from this one.
     return this.exec(container, ["env", "-i", ...environment, "timeout", "30", ...service.command]);
   }
 
@@ -151,7 +151,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     const refusal = async (): Promise<string> =>
       (await cluster.exec("master-1-zookeeper", ["zk", "set", "/mesos", "x"])).output;
     expect(await refusal()).toContain("Insufficient permission");
-    // As an agent without a login leaves it that makes it.
+    // An agent without a login that makes this node leaves it writable for everyone.
     const open = `printf 'addauth digest super:%s\nsetAcl /mesos world:anyone:cdrwa\n' "$(sed -n 's/^super //p' /etc/zookeeper/owners)" | zk`;
     await cluster.exec("master-1-zookeeper", ["bash", "-c", open]);
     expect(await refusal()).not.toContain("Insufficient permission");
@@ -217,7 +217,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
   test("a machine's own container is killed: the next up gives its services a network again", async () => {
     await cluster.kill("master-1");
     await cluster.up();
-    // Asked from another machine: among themselves they lack nothing.
+    // Asked from another machine: on master-1 itself the services reach each other without that network.
     const port = cluster.cluster.config.zookeeperClientPort;
     const probe = line(cluster.address("master-1"), port, "srvr", "^Mode: (leader|follower)");
     expect((await cluster.exec("master-2-zookeeper", probeCommand(probe))).code).toBe(0);
@@ -278,7 +278,7 @@ describe("flags and files of the other architectures, with a stand-in for Mesos"
     async (environment) => {
       const onMachines = describeCluster(loadConfig(ROOT, environment));
       expect(onMachines.config.platform).toBe("openstack");
-      // Both get as far as a login, which is wrong.
+      // Master and agent accept all flags, and fail only at the login, whose password is wrong.
       const master = vanilla.service("mesos-master", onMachines);
       expect((await vanilla.another(master, { MESOS_zk: vanilla.guessedZk() })).output).toContain("Failed to contend");
       await vanilla.exec("agent-1", ["bash", "-c", `echo '${GUESSED}' >/tmp/guessed`]);

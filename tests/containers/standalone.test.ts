@@ -93,7 +93,7 @@ describe("make up, on the embedded default", () => {
       ]);
       expect(limit.output, machine).toContain("32768");
     }
-    // Where no user's programs run, nothing but the service's folders can be written, and the rest of what it takes has an end.
+    // On machines that run no user's programs, only the service's own folders are writable, and /tmp has a size limit.
     const inMaster = (script: string) => cluster.exec("master-1", ["sh", "-c", script]);
     expect((await inMaster("touch /home/spark/planted")).output).toContain("Read-only file system");
     expect((await inMaster("touch /var/lib/spark/kept && echo written")).output).toContain("written");
@@ -169,7 +169,7 @@ describe("make up, on the embedded default", () => {
 
   test("a script says what its job waits for, and what to do about an error, as a notebook does", async () => {
     await cluster.bring("too_large.py", "no_such_file.py");
-    // Its error output is what is waited for. Not by spark-submit, which hands its own input to no script.
+    // The test waits for a message on the script's standard error. Python runs it: spark-submit does not pass standard input on to scripts.
     const script = cluster.converse("client", ["sh", "-c", "exec python3 /tmp/too_large.py 2>&1"]);
     await script.until("triplewide: this script waits for executors: an executor needs 921600 MiB and no agent");
     await script.end();
@@ -199,7 +199,7 @@ describe("make up, on the embedded default", () => {
   });
 
   test("nobody reads what jobs send each other, nor what they leave on agents' disks while they run", async () => {
-    // Words that a browser and a job of Python's send: the first is seen, so a listener that sees nothing is not deaf.
+    // One word is sent in plain text, the other by an encrypted job. The listener must see the first: that shows that it works.
     const [plain, hidden] = ["plain-word-on-the-wire", "word-of-a-job-that-nobody-reads"];
     let output = "";
     const seen = await cluster.eavesdrop("client", [plain, hidden], async () => {
@@ -307,12 +307,12 @@ except e.HTTPError as refused: print(refused.read())`;
 
   test("down keeps data, down with volumes leaves nothing: no container, network, volume or file", async () => {
     await cluster.exec("client", ["touch", "/home/spark/work/kept.ipynb"]);
-    // A notebook that nobody closed: its session ends with its machine, and the master of later finds it among those of before.
+    // A notebook that nobody closed: `down` ends its session, and after the next `up` the master finds its entry in the recovery folder.
     await cluster.bring("held_job.py");
     const held = cluster.exec("client", ["python3", "/tmp/held_job.py"]);
     const holds = () => cluster.exec("client", ["test", "-e", "/tmp/held"]);
     await eventually("a session that holds an executor", 120, holds, (r) => r.code === 0);
-    // What a master leaves that ended while it wrote.
+    // The empty entry that a master leaves when it is killed while it writes.
     expect((await cluster.exec("master-1", ["touch", "/var/lib/spark/recovery/app_cut-off"])).code).toBe(0);
     await cluster.cli("down");
     await held;
@@ -320,7 +320,7 @@ except e.HTTPError as refused: print(refused.read())`;
     expect((await cluster.exec("agent-1", ["ls", "/home/spark/work"])).output).toContain("kept.ipynb");
     const count = "print('rows:', SparkSession.builder.getOrCreate().table('numbers').count())";
     const script = `from pyspark.sql import SparkSession\n${count}`;
-    // The master that waits for that session would never serve the next one at its address.
+    // A master that still waited for the old session would never serve this one, which has the same address.
     expect((await cluster.exec("client", ["timeout", "600", "python3", "-c", script])).output).toContain("rows: 1000");
     const kept = await cluster.cli("down");
     expect(kept.output).toContain("4 volumes are kept");

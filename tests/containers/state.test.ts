@@ -32,7 +32,7 @@ async function modes(members = MEMBERS): Promise<string[]> {
 /** Commands of somebody without a login. */
 const zk = (member: number, command: string) =>
   cluster.exec(`master-${member}-zookeeper`, ["zk", "-server", `${hosts[member - 1]}:2181`, ...command.split(" ")]);
-/** Commands of who may do everything, which the ensemble's own file names. */
+/** Runs commands as ZooKeeper's superuser, whose login is in the ensemble's own file. */
 const asSuper = (member: number, ...commands: string[]) =>
   cluster.exec(`master-${member}-zookeeper`, [
     "bash",
@@ -41,7 +41,7 @@ const asSuper = (member: number, ...commands: string[]) =>
     "bash",
     ...commands,
   ]);
-/** Where no test kills anything. */
+/** The machine on which HDFS commands run: no test kills anything there. */
 const CLIENT = "datanode-1";
 const hdfs = (...args: string[]) => cluster.exec(CLIENT, ["hdfs", "dfs", ...args]);
 
@@ -80,7 +80,7 @@ describe("a cluster that keeps state", () => {
       "setAcl / world:anyone:cdrwa",
       "setquota -n 1 /spark",
       "create /spark/stranger x",
-      // What the next leading master would make Java objects of.
+      // The next leading master would deserialize this entry as a Java object.
       "create /spark/master_status/app_stranger x",
       "create /spark/leader_election/stranger x",
       "ls /spark/master_status",
@@ -127,7 +127,7 @@ describe("a cluster that keeps state", () => {
   });
 
   test("Spark's masters elect another leader, and the worker moves to it; an entry that is not theirs is not read", async () => {
-    // As it was left by a release without logins, or by someone who came before there was one.
+    // An entry that anyone may write, such as an older release without logins left.
     const foreign = "/spark/master_status/app_foreign";
     expect((await asSuper(1, `create ${foreign} x world:anyone:cdrwa`)).output).toContain(`Created ${foreign}`);
     const leading = async (): Promise<number> => {
@@ -237,7 +237,7 @@ describe("a cluster that keeps state", () => {
       /hdfs 700\s+hdfs 755\s+spark 750/,
     );
     expect((await hdfs("-chmod", "755", "/data")).code).toBe(0);
-    // What is theirs they have: a home, and folders that they make at the top.
+    // Spark's user has a home folder, and may make folders at the top.
     const mine = "hdfs dfs -touchz note && hdfs dfs -mkdir /made && hdfs dfs -ls /user/spark/note";
     const { code, output } = await cluster.exec("client", ["bash", "-c", mine]);
     expect(code, output).toBe(0);
@@ -307,7 +307,7 @@ describe("a cluster that keeps state", () => {
   });
 
   test("data that an older release left as Spark's becomes HDFS' own, and none is lost", async () => {
-    // As older releases left it: Spark's user was the superuser, and the user of the daemons.
+    // In older releases Spark's user was HDFS' superuser and ran its daemons, so everything belonged to it.
     const sum = async () => (await cluster.exec(CLIENT, ["bash", "-c", "hdfs dfs -cat /data/numbers | md5sum"])).output;
     const before = await sum();
     expect((await hdfs("-chown", "-R", "spark", "/")).code).toBe(0);

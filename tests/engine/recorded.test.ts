@@ -18,7 +18,7 @@ import { Stack } from "./stack.ts";
 
 const STATE = join(ROOT, "tests", "golden", "state", "standalone.json");
 
-/** What this version closes: these pages are reached through the gateway, or by SSH to the client, and images are pushed by SSH to their registry's machine. */
+/** Firewall rules that this version removes: these pages are reached through the gateway or by SSH to the client, and images are pushed by SSH. */
 const CLOSED = [
   "agent-tcp-8081",
   "client-tcp-4040-4071",
@@ -41,7 +41,7 @@ afterEach(async () => {
   stack.remove();
 });
 
-/** Where and when it was recorded is nobody's business, and would differ in every recording. */
+/** Leaves out where and when the state was recorded, which would differ in every recording. */
 function withoutCircumstances(key: string, value: unknown): unknown {
   return ["sourcePosition", "stackTrace", "created", "modified"].includes(key) ? undefined : value;
 }
@@ -68,7 +68,7 @@ test("a recorded cluster is changed by this version only in what its machines ru
   expect(preview.code, preview.text).toBe(0);
   expect(preview.same).toBeGreaterThan(30);
   const made = preview.changes.filter((line) => /^(create|delete) /.test(line));
-  // A rule that took the place of another would show as a deletion that is not meant.
+  // Nothing but the rules in CLOSED may be deleted: the replacement of a rule would show as a further deletion.
   expect(made.filter((line) => !/^create (SecGroupRule|RandomPassword) /.test(line)).sort()).toEqual(CLOSED);
   for (const [resource, keys] of preview.replaced) {
     expect(resource).toMatch(/^Instance /);

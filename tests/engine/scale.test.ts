@@ -60,7 +60,7 @@ test("agents come for what waits and go when nothing runs, and nothing else is c
   expect((await stack.outputs()).agents).toBe(3);
   expect((await stack.preview()).changes).toEqual([]);
 
-  // What waits for its review stays there, and no agent is troubled for it.
+  // A change that nobody has reviewed is not made, and no agent is restarted.
   machines.job = undefined;
   machines.busy.clear();
   stack.configure({ clientFlavor: "m1.large" });
@@ -71,7 +71,7 @@ test("agents come for what waits and go when nothing runs, and nothing else is c
   expect(machines.restarted).toEqual([]);
   stack.configure({ clientFlavor: "" });
 
-  // Nova removes no server for a while: those that are still there are of use again.
+  // Nova refuses to remove servers for a while: agents whose servers remain get tasks again.
   const fault = { method: "DELETE", path: /\/servers\/[^/]+$/, status: 403, times: 1000 };
   cloud.faults.push(fault);
   const failed = await scale();
@@ -125,7 +125,7 @@ test("an agent that the cloud could not make, or lost, is made anew where it is 
   expect(again.text).toContain("agent-2 is not there: the cloud has no server of that name");
   expect(again.changed).toEqual(["+ server demo-agent-2"]);
 
-  // Its port stays for a while.
+  // Neutron refuses to remove the agent's port for a while.
   machines.job = undefined;
   machines.busy.clear();
   const fault = { method: "DELETE", path: /\/ports\/[^/]+$/, status: 403, times: 1000 };
@@ -178,7 +178,7 @@ test("a forgotten cluster is ended after a warning, once, also where its end was
   expect(ended.code, ended.text).toBe(0);
   expect(ended.text).toContain("demo was ended");
   expect(all(cloud)).toEqual(kept);
-  // Until somebody brings it back nothing is said and nothing done, however often it is asked.
+  // Until somebody brings the cluster up again, further runs of `scale` change nothing.
   expect(await scale()).toMatchObject({ code: 0, changed: [], text: expect.stringContaining("nothing of it runs") });
 
   after(0);

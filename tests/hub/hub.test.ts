@@ -60,7 +60,7 @@ for _ in range(2):
     spark.range(1000).write.mode("overwrite").parquet("rows")
 print("ROWS", spark.read.parquet("rows").count(), spark.sparkContext.master)
 `;
-/** Ends another's job by the page of its driver, as that page's own button does. */
+/** Tries to end another user's job by the request that the button on its driver's page sends. */
 const KILL = `
 import sys, urllib.request
 try:
@@ -112,7 +112,7 @@ test("the hub is at the gateway's address by TLS, as another origin, and its use
   const { pages } = (await (await door.get("/cluster.json")).json()) as { pages: { kind: string; status: string }[] };
   const [shown] = pages.filter(({ kind }) => kind === "hub");
   expect(await (await door.get(shown?.status ?? "")).json()).toHaveProperty("version");
-  // Nothing of people's making has the gateway's origin.
+  // The gateway serves no page that users can write: such a page would have the gateway's origin.
   for (const path of ["/hub/login", "/hub/home", "/user/alice/lab"])
     expect((await door.get(path)).status, path).toBe(404);
 });
@@ -148,7 +148,7 @@ test("each user has a notebook server of their own, with limits, a number and ri
 
 test("the hub is measured, and shows its metrics to nobody else", async () => {
   await metrics.until('up{job="hub"} == 1', (series) => series.length === 1);
-  // JupyterHub itself counts servers that start at the same time twice for a while.
+  // For a while JupyterHub counts servers twice that start at the same time.
   await metrics.until("jupyterhub_running_servers >= 2", (series) => series.length === 1);
   const paths = ["metrics", "/metrics", "api/metrics", "./metrics", "%6detrics", "metrics/", "metrics?x", "metrics;x"];
   for (const path of paths) {
@@ -183,7 +183,7 @@ test("two users' jobs run at the same time, and each has what theirs wrote", asy
       () => inside(user, ["ls", "begun"]),
       ({ code }) => code === 0,
     );
-  // The page is there, and has no such button.
+  // The driver's page answers, but ends no job.
   const page = `${await addressOf("alice")}:${SPARK_UI_PORT}`;
   expect((await inside("bob", ["python3", "-c", KILL, page])).output).toMatch(/405|404|200/);
   for (const user of ["alice", "bob"]) await inside(user, ["touch", "go"]);
@@ -251,7 +251,7 @@ test("a user reads nothing of another's, stops nothing of theirs, and is not tak
   const argv = ["", "alice", await addressOf("alice"), `${client}:${HUB_PORT + 3}`];
   const said = await kernels.bob?.(`import sys; sys.argv = ${JSON.stringify(argv)}\n${attacks}`);
   expect(JSON.parse(said ?? "{}"), said).toEqual(nothingOfHers("refused"));
-  // As a browser, with the cookies of his own login.
+  // The same by a browser, with the cookies of bob's own login.
   for (const path of ["/user/alice/lab", "/user/alice/api/kernels", "/user/alice/files/secret"])
     expect((await bob.ask(path)).status, path).not.toBe(200);
   expect((await bob.ask("/hub/admin")).status).toBe(403);
@@ -326,7 +326,7 @@ test("who guesses at a password waits", async () => {
   const guesser = new Visitor(HUB, "bob");
   for (let i = 0; i < 5; i++) expect((await guesser.logIn(`guess ${i}`)).status).toBe(403);
   expect((await guesser.logIn(passwords.bob ?? "")).status).toBe(403);
-  // As one who says that another proxy sent them.
+  // A header that claims to come from another address does not get around the limit.
   for (const header of ["X-Forwarded-For", "X-Real-Ip", "Forwarded"]) {
     const other = new Visitor(HUB, "bob", { [header]: header === "Forwarded" ? "for=198.51.100.7" : "198.51.100.7" });
     expect((await other.logIn(passwords.bob ?? "")).status, header).toBe(403);
@@ -341,7 +341,7 @@ test("who is taken out of the config is nobody, and what was theirs becomes nobo
   expect(await cluster.traces()).not.toContain(`${cluster.name}-client-bob`);
   expect(allowedIn(await bob.ask("/hub/home"))).toBe(false);
   expect((await bob.logIn(passwords.bob ?? "")).status).toBe(403);
-  // Her server went on, and her password is still hers.
+  // Alice's server went on.
   expect(await kernels.alice?.("print(kept)")).toBe("42\n");
 
   const { output: said } = await cluster.cli("users", [], without);
@@ -374,7 +374,7 @@ test("a password that the operator makes anew ends the logins of the one before,
   const { code, output } = await cluster.cli("up", ["--no-smoke"], others);
   expect(code, output).toBe(0);
   expect(allowedIn(await alice.ask("/hub/home"))).toBe(false);
-  // Her server asks the hub again who somebody is after ten seconds.
+  // Alice's server keeps the hub's answer about who somebody is for ten seconds.
   await eventually("the end of the token", 60, withToken, (status) => status === 403);
   await eventually(
     "the end of the login at her server",

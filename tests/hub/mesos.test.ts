@@ -19,7 +19,7 @@ const HUB = `http://127.0.0.1:${HUB_PORT}`;
 const USERS = ["alice", "bob", "carol"] as const;
 type User = (typeof USERS)[number];
 
-/** 4 cores on two agents: 2 for one team, 1 (and no more) for the other, and one for whoever comes. */
+/** 4 cores on two agents: 2 are guaranteed to one team, 1 (which is also its limit) to the other, and 1 is free for anyone. */
 const TEAMS = {
   ml: { cpus: 2, memoryMiB: 2048, users: ["alice"] },
   bi: { cpus: 1, memoryMiB: 1024, cpusMax: 1, users: ["bob"] },
@@ -40,7 +40,7 @@ const visitors = Object.fromEntries(USERS.map((user) => [user, new Visitor(HUB, 
 const inside = (user: User, command: string[]) =>
   captured(d.client, ["exec", `${cluster.name}-client-user-${user}`, ...command]);
 
-/** Those whose drivers are registered, by their names. */
+/** Frameworks whose drivers are connected. */
 const active = async () => (await cluster.frameworks()).filter((framework) => framework.active);
 const held = async (): Promise<Record<string, number>> =>
   Object.fromEntries((await active()).map(({ principal, used_resources }) => [principal, used_resources.cpus]));
@@ -85,7 +85,7 @@ describe.skipIf(source === undefined)("users of a hub on Mesos", () => {
   });
 
   test("each one's job is in the role of their team, gets what that is guaranteed and no more than its limit", async () => {
-    // She whose team is guaranteed most comes last.
+    // Alice, whose team has the largest guarantee, starts last: the others must leave her cores free.
     const jobs = [kernels.carol(JOB), kernels.bob(JOB)];
     await eventually("cores of the others", 240, held, (now) => now["user.bob"] === 1 && now["user.carol"] === 1);
     jobs.push(kernels.alice(JOB));
@@ -97,7 +97,7 @@ describe.skipIf(source === undefined)("users of a hub on Mesos", () => {
       "user.carol": "spark",
     });
     for (const user of USERS) await inside(user, ["touch", "go"]);
-    // Executors are Spark's user on agents, and their driver's in HDFS.
+    // On agents, executors run as Spark's user; in HDFS, they act as the user of their driver.
     for (const [i, user] of (["carol", "bob", "alice"] as const).entries())
       expect(await jobs[i]).toBe(`UIDS {1000}\nROWS 1000\nROWS 1000\nAT /user/${user}/rows {'${user}'}\n`);
   });
@@ -114,7 +114,7 @@ describe.skipIf(source === undefined)("users of a hub on Mesos", () => {
     ] as const) {
       const said = await kernels[user](`import sys; sys.argv = ${JSON.stringify(argv)}\n${attacks}`);
       expect(JSON.parse(said), said).toEqual(asOneselfAlone("alice", "ml", role === "bi" ? "spark" : "bi"));
-      // As her driver to the master, and as the master to her driver.
+      // Bob and carol send messages in the name of alice's driver to the master, and in the master's name to her driver.
       const place = `client-user-${user}`;
       const refused = /^400 UPID IP address validation failed/;
       const pid = hers?.pid ?? "";
@@ -136,7 +136,7 @@ describe.skipIf(source === undefined)("users of a hub on Mesos", () => {
     expect(secrets.size).toBe(3);
     const own = (await cluster.onClient(["bash", "-c", "cat /etc/mesos/teams/*"])).output;
     for (const secret of secrets) expect(own).not.toContain(secret);
-    // Nor is it among what executors are told.
+    // The settings that executors get do not hold the secret either.
     const told = await kernels.alice(
       "print(open('/etc/mesos/login').read() in str(spark.sparkContext.getConf().getAll()))",
     );
@@ -162,7 +162,7 @@ describe.skipIf(source === undefined)("users of a hub on Mesos", () => {
     expect((await active()).filter(({ principal }) => principal === "user.bob").map(({ role }) => role)).toEqual([
       "ml",
     ]);
-    // Masters started anew with other rules: her session goes on.
+    // The masters were restarted with other rules, and alice's session goes on.
     expect(await kernels.alice("print(spark.range(10).count())")).toBe("10\n");
   });
 });

@@ -22,7 +22,7 @@ const PROVIDER_PORT = HUB_PORT + 50;
 const HUB = `http://127.0.0.1:${HUB_PORT}`;
 const ISSUER = `https://10.${98 - INDEX}.0.1:${PROVIDER_PORT}`;
 const SECRET = "made-for-this-test-alone-0123456789";
-/** People as the provider knows them, by the name of their login there. */
+/** The provider's accounts and what it says of each, by login name. */
 const PEOPLE: Record<string, object> = {
   "alice@example.org": { email: "alice@example.org", email_verified: true },
   bob: { email: "bob@example.org", email_verified: true },
@@ -30,7 +30,7 @@ const PEOPLE: Record<string, object> = {
 };
 const ENDPOINTS = ["authorization_endpoint", "token_endpoint", "userinfo_endpoint"];
 const endpoints = (at: string) => Object.fromEntries(ENDPOINTS.map((name) => [name, `${at}/${name}`]));
-/** What others say of themselves at the provider's address, by their path. */
+/** Wrong answers that the provider's host gives to requests for a provider's addresses, by path. */
 const LIARS: Record<string, object> = {
   other: { issuer: ISSUER, ...endpoints(ISSUER) },
   plain: { issuer: `${ISSUER}/plain`, ...endpoints(ISSUER), token_endpoint: "http://198.51.100.7/token" },
@@ -53,7 +53,7 @@ const folder = mkdtempSync(join(tmpdir(), "triplewide-oidc-"));
 let cluster: TestCluster;
 let provider: Server;
 
-/** The provider: whoever knows the name of a login is that, as its forms for developers have it. */
+/** Starts the provider. Its forms for developers log anyone in by name and ask for no password. */
 async function startProvider(): Promise<string> {
   const home = join(ROOT, "tests/hub/provider");
   const { code, output } = await captured("npm", ["ci", "--prefix", home, "--no-audit", "--no-fund"]);
@@ -194,11 +194,11 @@ test("nobody is let in by the provider who is no user, or by an answer that is n
     const page = await logIn(new Visitor(HUB, login), login);
     expect([page.status, page.text.includes("you are no user of this hub")], login).toEqual([403, true]);
   }
-  // Of another browser, and of nobody's.
+  // Callbacks with no state, with the state of another browser's login, and with an error.
   const state = /[?&]state=([^&]+)/.exec((await new Visitor(HUB, "x").ask("/hub/oauth_login")).url)?.[1] ?? "x";
   for (const query of ["code=x", `code=x&state=${state}`, "error=access_denied"])
     expect((await new Visitor(HUB, "x").ask(`/hub/oauth_callback?${query}`)).status, query).toBeGreaterThanOrEqual(400);
-  // A password is no way in, whatever it is.
+  // Logging in by a password is not possible.
   const { status, path } = await new Visitor(HUB, "alice").logIn("");
   expect(status !== 200 || path.startsWith("/hub/login")).toBe(true);
   const config = await cluster.exec("client", ["cat", "/etc/hub/hub.json"]);
@@ -213,7 +213,7 @@ test("another provider's word, plain HTTP or a certificate of nobody's is refuse
   expect(await discover("right")).toMatch(/^well$/m);
   for (const path of ["other", "plain"]) expect(await discover(path), path).toMatch(/HTTP 503: .*another provider/);
   expect(await discover("half")).toMatch(/HTTP 503: .*does not say how to log in/);
-  // On two streams, whose order is nobody's.
+  // The two messages come on two streams, whose order is not fixed.
   const untrusted = await discover("right", "--env", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt");
   expect(untrusted).toContain("CERTIFICATE_VERIFY_FAILED");
   expect(untrusted).toContain("HTTP 503");

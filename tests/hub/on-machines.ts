@@ -42,9 +42,9 @@ export interface HubOnMachines {
   run(user: string, code: string): Promise<string>;
 }
 
-/** Which cluster, and what its machines need that the guests' network has not. */
+/** The cluster's config, and what its machines need besides the guests' network. */
 interface Beginning {
-  /** Two numbers with which all addresses of the cluster begin; no other test's. */
+  /** The first two numbers of all addresses of the cluster. No other test uses them. */
   addresses: string;
   config: RawConfig;
   /** The Mesos that images are to hold, by its source. */
@@ -176,7 +176,7 @@ except Exception as error:
   });
 
   test("a user reaches no other's server or driver, nothing of the client but the hub, and no metadata", async () => {
-    // Something at that address, as a cloud has it.
+    // Stands for the cloud's metadata service, at the same address.
     const metadata = "169.254.169.254:80";
     await guests.runAside(
       "metadata",
@@ -190,7 +190,7 @@ except Exception as error:
     const server = [8888, sparkUiPort, hubDriverPort].map((port) => `${hers}:${port}`);
     const drivers = [hubDriverPort, hubDriverPort + 32].map((port) => `${client}:${port}`);
     const pages = [22, jupyterPort, gatewayPort, hubPort].map((port) => `${client}:${port}`);
-    // All of them answer somebody.
+    // Each of these addresses answers a request that is allowed, so that a failure below means a refusal.
     const ways: [string, string[], string?][] = [
       ["client", server, "1002"],
       ["client", [metadata]],
@@ -204,14 +204,14 @@ except Exception as error:
       expect([one, (await answers("client", one, "1000")).code]).not.toEqual([one, 0]);
       expect([one, (await answers("agent-1", one)).code]).not.toEqual([one, 0]);
     }
-    // IPv6, for which there are no walls, ends at the loopback interface.
+    // The firewall between users covers IPv4 alone, so IPv6 may exist on the loopback interface only.
     const six =
       'import os\nprint([one.split()[-1] for one in open("/proc/net/if_inet6")] if os.path.exists("/proc/net/if_inet6") else [])';
     expect(await run("bob", six)).toMatch(/^\[('lo')?\]\n$/);
     const closed = [
       ...[...server, ...drivers, ...pages, metadata],
       ...[hubPort + 1, hubPort + 2].map((port) => `${client}:${port}`),
-      // The client in the user's own network.
+      // The client's address in the user's own network.
       ...[22, jupyterPort, hubPort, hubPort + 3].map((port) => `${addresses}.192.9:${port}`),
     ];
     const attacks = readFileSync(join(ROOT, "tests/cluster/hub_attacks.py"), "utf8");
@@ -238,7 +238,7 @@ for port in (8888, ${sparkUiPort}):
         print(socket.create_connection(("${hers}", port), timeout=5))
     except OSError as error:
         print(type(error).__name__)`;
-    // By the walls, or by Docker's own before them, which say nothing.
+    // Our firewall refuses the connection; Docker's own rules, where they come first, let it time out.
     expect(await run("bob", knock)).toMatch(/^((ConnectionRefused|Timeout)Error\n){2}$/);
     expect((await answers("agent-1", `${hers}:8888`)).code).not.toBe(0);
     expect(await run("alice", `spark.stop()\n${JOB}`)).toContain("JOB [5242880, 5242881] 499500");

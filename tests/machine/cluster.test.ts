@@ -169,7 +169,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       );
       expect(seen).toEqual({ code: 1, output: "" });
       const readable = await guest.sh(
-        // Docker's network namespaces are files that nothing can be read from.
+        // Docker keeps its network namespaces as files that cannot be read.
         "find /etc /run /tmp /var/lib/cloud /var/lib/triplewide /var/log /usr/local /home -xdev -type f -perm /077 -size -5M -not -path '/run/docker/netns/*' -exec grep -lF -f /root/p {} +",
       );
       expect(readable.output.split("\n").filter((path) => path !== "")).toEqual([]);
@@ -202,7 +202,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   test("the registry answers by HTTPS alone, with a certificate for its own address", async () => {
     const said = await agent.sh(`curl -s -w ' %{http_code}' http://${at()}/v2/`);
     expect(said.output).toBe("Client sent an HTTP request to an HTTPS server.\n 400");
-    // Only who knows the cluster's authority trusts it, and nobody takes it for another machine.
+    // Only clients that know the cluster's authority trust its certificate, and only for its own address.
     expect((await agent.sh(`curl -s https://${at()}/v2/`)).code).toBe(60);
     const other = `--connect-to ${master.machine.address}:5000:${at()} https://${master.machine.address}:5000/v2/`;
     expect((await agent.sh(`curl -s ${trusting()} ${other}`)).code).toBe(60);
@@ -228,7 +228,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       const image = await agent.out("docker inspect --format '{{.Config.Image}}' triplewide-spark-worker");
       await agent.out(`docker pull --quiet ${image}`);
       await guests.whilePushing(async () => {});
-      // It would have been heard: as this is, which a machine sends as machines of older releases did.
+      // A login in plain text, as older releases sent it, shows that the listener would have heard one.
       await agent.out(`curl -s -u heard:in-plain http://${at()}/v2/`);
       await agent.out(`curl -s -m 5 -u heard:in-plain http://${bastion.machine.address}:22/ || true`);
       const plain = Buffer.from("heard:in-plain").toString("base64");
@@ -242,7 +242,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         const secrets = logins.flatMap((login) => [login, Buffer.from(login).toString("base64")]);
         expect(await heard(guest, secrets.join("\n")), guest.machine.name).toBe(false);
       }
-      // Who is on the network does not reach where images are taken either.
+      // The port for pushing images is not reachable over the network.
       for (const guest of [bastion, agent])
         expect((await guest.sh(`exec 3<>/dev/tcp/${registry.machine.address}/5001`)).output).toContain("refused");
     } finally {
@@ -306,7 +306,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       );
     const password = await agent.out("cat /etc/triplewide/pull-password");
     const pulls = (method: string, part: string) => request(agent, `https://${at()}`, method, part);
-    // Where images are taken, who is on the registry's machine needs the other password.
+    // At the port for pushing, the password for pulling is not accepted, not even on the registry's own machine.
     const pushes = (method: string, part: string) => request(registry, "http://127.0.0.1:5001", method, part);
     expect(await pulls("GET", "tags/list")).toBe("200");
     const digest = `sha256:${"0".repeat(64)}`;
@@ -404,7 +404,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     expect(await agent.out("journalctl -u triplewide-spark-worker -n 5 -o cat")).toContain(
       "attached to triplewide-spark-worker again",
     );
-    // And it is still the unit that ends it.
+    // The unit can still stop the container.
     await agent.out("systemctl restart triplewide-spark-worker");
     await agent.ready(300);
     expect(await agent.out("docker inspect --format '{{.Id}}' triplewide-spark-worker")).not.toBe(before.split(" ")[0]);
@@ -485,7 +485,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     }
     const user = cluster.config.sshUser;
     const known = new Ssh({ user, knownHosts: knownHosts(cluster, seed) });
-    // Known, and this test has no login there.
+    // The host key is known; the login is refused, because this test has none there.
     expect(await known.run(bastion.machine, "true")).toMatchObject({
       code: 255,
       denied: true,
@@ -513,11 +513,11 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     expect(await ask(`https://${address}/health`)).toBe("200 ");
     expect(await ask(`https://${address}/jupyter/api/kernels`)).toBe("401 ");
     expect(await ask(`http://${address}/jupyter/lab`)).toBe(`308 https://${address}/jupyter/lab`);
-    // Nobody who takes it over is root, or finds a key.
+    // HAProxy does not run as root, and its user can read no private key: taking it over gives neither.
     expect(await bastion.out("ps -o user= -C haproxy | sort -u")).toBe("haproxy");
     const keys = "grep -rls PRIVATE /etc/triplewide || true";
     expect(await bastion.out(`runuser -u haproxy -- bash -c '${keys}'`)).toBe("");
-    // The machine itself has one: by which it sends its logs.
+    // Root finds one key, by which the machine sends its logs: the search works.
     expect(await bastion.out(keys)).toBe("/etc/triplewide/log-sender.key");
   });
 

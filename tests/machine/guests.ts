@@ -69,7 +69,7 @@ export const RELEASE = process.env.GUEST_RELEASE || undefined;
 export const imageName = (image: GuestImage): string => `triplewide-test/guest:${RELEASE ? `${RELEASE}-` : ""}${image}`;
 
 const NOT_A_CONTAINER = [
-  // A machine owns its kernel's settings; SYS_RESOURCE is what not even the tests' own container may hold everywhere.
+  // A guest may change kernel settings. SYS_RESOURCE is left out: where these tests run in a container, that may lack it.
   ["--cap-add", "ALL"],
   ["--cap-drop", "SYS_RESOURCE"],
   ["--security-opt", "seccomp=unconfined"],
@@ -79,7 +79,7 @@ const NOT_A_CONTAINER = [
   // Loop devices stand for volumes.
   ["--device-cgroup-rule", "b 7:* rwm"],
   ["--sysctl", "net.ipv6.conf.all.disable_ipv6=0"],
-  // Containers inside of a container cannot have more than it has.
+  // A container inside of a guest cannot have more capabilities than the guest.
   ["--volume", `${join(ROOT, "tests/lab/guest/runc")}:/usr/local/sbin/runc:ro`],
   // Whom this machine trusts (a proxy, a mirror of a site) its guests trust.
   ...(process.env.SSL_CERT_FILE
@@ -389,7 +389,7 @@ export class Guests {
       try {
         execFileSync("losetup", ["--detach", device]);
       } catch {
-        // It went with the guest that had mounted it.
+        // The device was detached already, with the guest that had mounted it.
       }
     }
     for (const place of this.mounts) execFileSync("umount", [place]);

@@ -69,7 +69,7 @@ describe.skipIf(reason !== "")(`logs of machines${reason && ` (skipped: ${reason
   beforeAll(async () => {
     await guests.prepare();
     agent = await guests.boot("agent-1", "plain", guests.userData("agent-1", noImage));
-    // Nobody takes its logs yet, and that is no fault of its own.
+    // The client does not exist yet. The agent becomes ready although nothing takes its logs.
     await agent.ready(900);
     await say(agent, "before there was a client");
     client = await bootClient();
@@ -128,7 +128,7 @@ describe.skipIf(reason !== "")(`logs of machines${reason && ` (skipped: ${reason
     }
     expect(await send(agent, record, "")).toMatchObject(REFUSED);
     expect(await kept("*", "forged")).toEqual([]);
-    // Who may send is believed for itself alone.
+    // A machine with a valid login can write records for itself alone.
     expect(await send(agent, record, asItself)).toEqual({ code: 0, output: "202" });
     await arrives("agent-1", "forged");
     expect(await kept("client", "forged")).toEqual([]);

@@ -146,7 +146,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     expect(await agent.out("java -version 2>&1")).toContain('openjdk version "17.');
     const lock = readFileSync(join(ROOT, "images/spark-python/requirements.txt"), "utf8");
     const pinned = [...lock.matchAll(/^([a-z0-9-]+)==(\S+)/gm)].map((m) => `${m[1]}==${m[2]}`);
-    // A lock names packages as the index does, `pip list` as they name themselves.
+    // `pip list` writes some names with capitals and underscores, which the lock file does not.
     const installed = (await agent.out("/opt/venv/bin/pip list --format freeze")).replaceAll("_", "-").toLowerCase();
     for (const pin of pinned) expect(installed.split("\n")).toContain(pin);
     expect(
@@ -175,13 +175,13 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
         ({ code }) => code === 0,
       );
     };
-    // Where everyone may write, as the user of any task.
+    // This folder is writable for everyone; a task may run as any user.
     expect((await agent.sh(plant("/var/lib/spark/work/spark/bin/spark-class"), "", "nobody")).code).toBe(0);
     for (const user of ["nobody", "spark"]) {
       expect((await agent.sh(plant("/opt/spark/bin/spark-class"), "", user)).output).toContain("denied");
     }
     await restarted();
-    // And however it came there: only what was unpacked is run.
+    // Files that root has put into the folder are not run either: it is unpacked anew.
     for (const file of ["/opt/spark/bin/spark-class", "/opt/spark/conf/spark-env.sh"]) await agent.out(plant(file));
     await restarted();
     expect(await agent.out("ls /opt/spark")).toBe("bin");

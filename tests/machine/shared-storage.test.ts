@@ -68,7 +68,7 @@ describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reaso
 
   test("serves the folders of the hub's users as another one, in which executors write to theirs and nobody replaces one", async () => {
     const kept = `/var/lib/triplewide/hub-guard${SHARED_FOLDER}/users`;
-    // As the guard makes one.
+    // A user's folder, as the hub's guard makes it.
     await client.out(`install -d -m 0770 -o 2001 -g 1000 ${kept}/alice`);
     const to = (path: string) => `nfs-cp /tmp/note "nfs://${client.machine.address}${path}?version=4"`;
     await agent.out(to(`${usersFolder.at}/alice/note`));
@@ -77,7 +77,7 @@ describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reaso
     );
     expect((await agent.sh(to(`${usersFolder.at}/note`))).code).not.toBe(0);
     expect(await client.out(`ls ${kept}`)).toBe("alice");
-    // What is in the folder of everyone is not what users have.
+    // A folder of the same name in the shared folder is not the user's folder.
     await agent.sh(to(`${SHARED_FOLDER}/users/alice/other`));
     expect(await client.out(`ls ${kept}/alice`)).toBe("note");
   });
@@ -94,7 +94,7 @@ describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reaso
     expect(await agent.out(`timeout 600 bash -c '${said}'`)).toBe(
       "the kernel of this guest image has no NFS: use another image, or set sharedStorage to none",
     );
-    // The service does not write below an empty mount point instead.
+    // The service does not start, so it cannot write to the empty mount point.
     expect((await agent.sh("systemctl is-active triplewide-spark-worker")).output).not.toBe("active");
   });
 

@@ -163,7 +163,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
       const seen = await attack("cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
       expect(seen).toContain(second.id);
       expect(seen).not.toContain(first.id);
-      // All that root sees is the machine's: there they both are.
+      // Root on the machine sees the processes of both.
       const all = await at(both).out("cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
       for (const { id } of [first, second]) expect(all).toContain(id);
       expect(await attack(`kill -9 ${pid}`)).toMatch(/No such process/);
@@ -183,7 +183,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
       expect(rights).toContain("NoNewPrivs:\t1");
       const program = "/usr/local/bin/who-is-root";
       await at(both).out(`cp /usr/bin/id ${program} && chmod 4755 ${program}`);
-      // Whoever may gain rights gains them by it.
+      // This program makes its caller root, where the caller may gain rights.
       expect((await at(both).sh(`${program} -u`, "", "1000")).output).toBe("0");
       expect(await attack(`${program} -u`)).toBe("1000");
     });
@@ -191,7 +191,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     test("leave the machine processes, however many they start", async () => {
       const limit = "/sys/fs/cgroup/pids/mesos/pids.max";
       expect(await at(both).out(`cat ${limit}`)).toBe(String(PROCESSES));
-      // What it starts ends with it.
+      // The program ends all processes that it has started.
       const starts =
         "perl -e 'for (1..100) { my $p = fork // last; sleep 60 unless $p; push @p, $p } kill 9, @p; print scalar @p, qq( started: $!)'";
       await at(both).out(`echo $(($(cat ${limit.replace("max", "current")}) + 30)) >${limit}`);
@@ -210,7 +210,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     });
   });
 
-  /** Runs a task of Spark's principal by Mesos' own framework, on agent-1: as the user who may have it, with the key that such tasks have. */
+  /** Runs `mesos-execute` on agent-1 as a framework of Spark's principal, by a user and with the libprocess key that executors have. */
   const execute = (...flags: string[]) => {
     const environment = Object.entries(libprocessEnv(cluster.config, EXECUTORS)).map((pair) => pair.join("="));
     const words = [
@@ -236,7 +236,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
   test("a task of a framework that has agents write its tasks down outlives its agent", async () => {
     const command = "sleep 987";
     const done = execute("--checkpoint", "--name=lasts", "--resources=cpus:0.1;mem:32", `--command=${command}`);
-    /** Where it runs, and as which process. */
+    /** The agent on which the task runs, and its process id; undefined where it runs nowhere. */
     const find = async () => {
       for (const name of ["agent-1", "agent-2"]) {
         const { output } = await at(name).sh(`pgrep -u 1000 -fx '${command}'`);
@@ -249,7 +249,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     await agent.out("systemctl restart triplewide-mesos-agent");
     await eventually("the master has both again", 60, activeAgents, (found) => found.length === 2);
     expect(await find()).toEqual(before);
-    // Mesos ends it with its framework.
+    // When the framework ends, Mesos ends its task.
     await at("agent-1").out("pkill -u 1000 -x mesos-execute");
     await done;
     await eventually("it is gone", 60, find, (found) => found === undefined);

@@ -46,7 +46,7 @@ export function rotatesLogins(cluster: MesosCluster): void {
     return status === 200;
   }
 
-  /** Whether somebody gets in with a value of a secret. */
+  /** For each secret, whether a value of it is accepted as a login. */
   const LOGINS: Readonly<Record<string, (value: string) => Promise<boolean>>> = {
     "zookeeper-mesos": (value) => writes(`mesos:${value}`),
     "zookeeper-super": (value) => writes(`super:${value}`),
@@ -57,7 +57,7 @@ export function rotatesLogins(cluster: MesosCluster): void {
       const job = cluster.job(2, { "spark.mesos.secret": value });
       return (await job.done).output.includes(job.says);
     },
-    // A further agent that were let in would stay.
+    // The current secret is tested by the cluster's own agents: a further agent with it would register and stay.
     "mesos-agent": async (value) =>
       value === secret("mesos-agent")
         ? cluster.agentsAtLeader(2)
@@ -74,7 +74,7 @@ export function rotatesLogins(cluster: MesosCluster): void {
     }
   }
 
-  /** What the masters, and the folder that notebooks share with executors, keep. */
+  /** The state that a rotation must not change: of the masters, and of the shared folder. */
   async function kept() {
     const { slaves } = JSON.parse(await cluster.state()) as { slaves: { id: string; active: boolean }[] };
     return {
@@ -89,7 +89,7 @@ export function rotatesLogins(cluster: MesosCluster): void {
   const TWO = Array(2).fill(expect.stringMatching(/ true$/));
 
   async function keep(): Promise<Awaited<ReturnType<typeof kept>>> {
-    // Of a role that the config has: `up` takes weights from others.
+    // The weight is set for a role that the config names: `up` resets the weights of all others.
     const weights = [{ role: "spark", weight: 3.5 }];
     const set = await cluster.operator({ type: "UPDATE_WEIGHTS", update_weights: { weight_infos: weights } });
     expect(set.kind).toBe("done");

@@ -28,7 +28,7 @@ export function keepsSparkSecret(cluster: MesosCluster): void {
     }
     for (const container of await cluster.allContainers()) {
       shown[`docker inspect ${container}`] = await cluster.inDocker(["inspect", container]);
-      // Each user's processes: not even root reads another's without a right that no container has.
+      // Processes are read as their own user: root needs a capability for others' processes, which no container has.
       for (const user of ["0", "1000"])
         shown[`processes of ${user} in ${container}`] = await cluster.inDocker([
           "exec",
@@ -41,12 +41,12 @@ export function keepsSparkSecret(cluster: MesosCluster): void {
     for (const agent of agents) {
       const mesos = cluster.part(agent, "mesos-agent");
       shown[`log of ${agent}`] = await cluster.logs(mesos);
-      // Sandboxes, and what Mesos writes down of tasks.
+      // Tasks' sandboxes, and the records that Mesos keeps of tasks.
       const files = await cluster.exec(mesos, ["grep", "-rlF", secret, "/var/lib/mesos/agent"], "root");
       expect(files.output, agent).toBe("");
     }
     expect(Object.keys(shown).filter((place) => shown[place]?.includes(secret))).toEqual([]);
-    // It is looked for where it would be.
+    // The variable that stands beside the secret is found in these places: the search looks where the secret would be.
     const seen = Object.keys(shown).filter((place) => shown[place]?.includes(FINDS));
     expect(seen).toEqual(expect.arrayContaining(agents.map((agent) => `${agent}'s GET_EXECUTORS`)));
     expect(seen.join("\n")).toMatch(/^processes of 1000 /m);

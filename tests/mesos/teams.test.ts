@@ -24,7 +24,7 @@ async function quotas(): Promise<Record<string, unknown>> {
   const answer = await cluster.operator({ type: "GET_QUOTA" });
   const body = answer.kind === "done" ? (answer.body as QuotaBody) : undefined;
   const configs = body?.get_quota.status.configs ?? [];
-  // Mesos remembers a role whose quota was taken away, with neither.
+  // A role whose quota was taken away stays in Mesos' list, without guarantees and limits.
   const given = configs.filter((q) => q.guarantees || q.limits);
   return Object.fromEntries(given.map((q) => [q.role, [q.guarantees?.cpus?.value, q.limits?.cpus?.value]]));
 }
@@ -57,7 +57,7 @@ describe("teams share a Mesos", () => {
 
   test("jobs of two teams and one without a team each get their share, though each asks for all", async () => {
     const all = { "spark.cores.max": "8", "spark.dynamicAllocation.initialExecutors": "8" };
-    // The one without a team first: what it may not have must stay free for the others.
+    // The job without a team starts first, and must leave the cores free that teams are guaranteed.
     const jobs = [cluster.job(40, all)];
     await eventually("a core without a team", 180, held, ({ spark = 0 }) => spark >= 1);
     jobs.push(cluster.job(60, all, team("ml")), cluster.job(60, all, team("bi")));
@@ -127,7 +127,7 @@ describe("teams share a Mesos", () => {
     expect(up.code, up.output).toBe(0);
     const own = "agent-own-1-mesos-agent";
     const all = { "spark.cores.max": "10", "spark.dynamicAllocation.initialExecutors": "10" };
-    // What is guaranteed to bi is met by its own agent: of the others' 8 cores those of ml stay free, and 3 are for whoever comes.
+    // bi's own agent meets its guarantee. Of the 8 cores of the other agents, 5 stay free for ml, and anyone may have the other 3.
     const jobs = [cluster.job(60, all)];
     await eventually("all cores that are nobody's", 240, held, ({ spark = 0 }) => spark >= 3);
     expect(await cluster.hasExecutor(own)).toBe(false);

@@ -35,7 +35,7 @@ describe("mesosTls: Mesos' own connections by certificates of the cluster's auth
   });
 
   test("nobody reads what a driver and Mesos say to each other", async () => {
-    // What every message of Mesos begins with, and a word of ours: a listener that sees nothing is not deaf.
+    // `mesos.internal.` is in every message of Mesos. The other word is sent in plain text, to show that the listener works.
     const [plain, hidden] = ["plain-word-on-the-wire", "mesos.internal."];
     const zookeeper = `${cluster.address("master-1")}/${cluster.cluster.config.zookeeperClientPort}`;
     const seen = await cluster.eavesdrop(cluster.part("client", "jupyter"), [plain, hidden], async () => {
@@ -79,7 +79,7 @@ describe("mesosTls: Mesos' own connections by certificates of the cluster's auth
       expect(output).toMatch(new RegExp(`^${user} 400\n`));
       expect(output).toContain(`IP Address:${/@(.*):/.exec(pid)?.[1]}\n`);
       keys.push((await inside("cat /etc/libprocess/key.pem")).output);
-      // Nor is it heard without TLS what somebody says in their master's name.
+      // A message in the master's name without TLS is refused too.
       const [leader = 0] = await cluster.leadingMasters();
       const plain = await cluster.message(
         `client-user-${user}`,

@@ -70,7 +70,7 @@ describe("a forgotten cluster", () => {
     const { code } = await cluster.exec("client", ["rm", "-f", "/run/notice/notice.json"]);
     expect(code).not.toBe(0);
     expect((await fetch(`${door.address}/notice.json`)).status).toBe(401);
-    // It stands for an hour, a quarter of four: nothing ends before.
+    // The warning must stand for an hour, a quarter of the four hours of `ttlHours`, before the cluster is ended.
     expect(await scale()).toBe(said);
   });
 

@@ -61,7 +61,7 @@ describe.skipIf(source === undefined)("scale with Mesos", async () => {
     expect(await agents()).toEqual(["agent-1"]);
     expect((await cluster.traces()).filter((name) => /agent-2/.test(name))).toEqual([]);
 
-    // While the master still knows the one that went: another one of that name is another agent, and gets tasks.
+    // The master still knows the agent that went. A new one of the same name counts as another agent, and gets tasks.
     expect(await scale([], ['hours={"daily 00:00-24:00": 2}'])).toContain("a leading Mesos master with 2 agents");
     expect((await idOf("agent-2"))?.id).not.toBe(first?.id);
     await scale();
@@ -70,7 +70,7 @@ describe.skipIf(source === undefined)("scale with Mesos", async () => {
 
   test("the session goes on without what went, and an agent comes for what it waits for", async () => {
     session().say("again");
-    // What was shuffled and cached on the agent that is gone is computed again, by one agent: it wants more.
+    // One agent computes again what was shuffled and cached on the agent that went, so the session asks for another one.
     expect(
       await eventually(
         "it waits",

@@ -21,7 +21,7 @@ function render(cluster: Cluster): { compose: Compose; file: (path: string) => s
 }
 
 describe("an agent whose tasks are containers", () => {
-  // Alone on its machine.
+  // The only service of its machine.
   const alone = { dynamicAllocation: false };
   const { compose, file } = render(define({ architecture: "docker-executors", ...alone }));
 
@@ -69,7 +69,7 @@ describe("another service on a machine", () => {
   const label = (services: Compose["services"], name: string) => services[name]?.labels?.["triplewide.network"];
 
   test("takes no volume from those that are there", () => {
-    // Alone on the client it was called as the machine, and with others it is not.
+    // A machine's only service has the machine's name; with other services beside it, it has a name of its own.
     expect(before["client-jupyter"]).toBeUndefined();
     expect(data(after["client-jupyter"])).toEqual(["client-jupyter-home-spark-work:/home/spark/work"]);
     expect(data(before.client)).toEqual(data(after["client-jupyter"]));
@@ -77,7 +77,7 @@ describe("another service on a machine", () => {
   });
 
   test("replaces them where it replaces the network that they share, and only there", () => {
-    // The namenode's page is published on this machine, and so the container that holds the network is another one.
+    // Publishing the namenode's page changes the container that holds the network, so that one is replaced.
     expect(after["master-1"]).not.toEqual(before["master-1"]);
     expect(label(after, "master-1-zookeeper")).not.toBe(label(before, "master-1-zookeeper"));
     expect(after["master-2"]).toEqual(before["master-2"]);

@@ -162,7 +162,7 @@ test.each(ARCHITECTURES)(
     const cluster = inCloud({ architecture, scratchGb: 50, dynamicAllocation: false });
     const agent = cluster.services.filter((s) => s.machine === "agent-1");
     expect(agent.some((s) => s.dirs.some((dir) => dir.path === folder))).toBe(true);
-    // Spark's own workers read it of their file, Mesos' executors have it of their driver.
+    // Spark's own workers read the folder from their file; executors on Mesos get it from their driver.
     const workers = cluster.services.concat().some((s) => s.name === "spark-worker") || cluster.apps.length > 0;
     expect(cluster.spark.conf["spark.local.dir"]).toBe(workers ? undefined : folder);
     for (const app of cluster.apps) expect(app.folders.includes(folder), app.id).toBe(app.id === "/spark/worker");
@@ -210,7 +210,7 @@ test("Java has its archives of classes, where it runs the Spark of the images", 
     expect("spark.executor.extraClassPath" in conf).toBe(!fetched);
     expect("spark.executor.defaultJavaOptions" in conf).toBe(!fetched);
   }
-  // Who has a class path of their own keeps it, and does without.
+  // A class path from the config stays as it is, and the archive of classes is not used.
   const own = { "spark.executor.extraClassPath": "/opt/own.jar" };
   expect(inCloud({ sparkConf: own }).spark.conf).toMatchObject(own);
 });
@@ -272,7 +272,7 @@ test.each([
   const client = cluster.services.find(({ name }) => name === "jupyter");
   const site = contentOf(client, "/etc/hadoop/hdfs-site.xml");
   for (const host of existingNamenodes) expect(site).toContain(`<value>${host}:9000</value>`);
-  // Theirs to say.
+  // These settings are for the existing HDFS to decide.
   expect(site).not.toMatch(/dfs\.(replication|datanode|journalnode|namenode\.name)/);
   const agent = cluster.services.find(({ name }) => name === "mesos-agent");
   expect(contentOf(agent, "/etc/mesos/hadoop/bin/hadoop")).toContain(
@@ -358,7 +358,7 @@ describe("what tasks may have", () => {
       expect(rules).toContainEqual({ principals: { values: ["flink"] }, users: { values: ["task-flink"] } });
       expect(rules.flatMap(({ users }) => users.values ?? [])).not.toContain("root");
       expect(cluster.services.find((s) => s.name === "mesos-agent")?.command.at(-1)).toBe("task-flink");
-      // By GET the log level is changed too.
+      // A GET can change the log level too, so only the operator may use every path.
       expect(acls.get_endpoints.filter(({ paths }: { paths: object }) => "type" in paths)).toEqual([
         { principals: { values: ["admin"] }, paths: { type: "ANY" } },
       ]);
@@ -389,7 +389,7 @@ describe("what tasks may have", () => {
           .firewall.filter((r) => r.group === group && r.first <= port && port <= r.last)
           .map((r) => r.fromGroup);
       expect(reach({}, "agent", 5051)).toEqual(["bastion", "master"]);
-      // A port that the system has chosen.
+      // 40000 stands for a port that the operating system chooses.
       expect(reach({}, "client", 40000)).toEqual(["master"]);
       expect(reach({ mesosFrameworks: ["flink"] }, "client", 40000)).toEqual(["master", "agent"]);
     },

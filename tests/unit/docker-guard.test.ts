@@ -14,11 +14,11 @@ const IMAGE = "registry.example.org/spark-python@sha256:0000";
 const work = join(folder, "agent");
 const run = `${work}/slaves/s/frameworks/f/executors/e/runs/0a-1`;
 mkdirSync(run, { recursive: true });
-// What a task can make of its own sandbox.
+// Links that a task can make in its own sandbox.
 symlinkSync("/", join(run, "link"));
 mkdirSync(join(work, "slaves/s/frameworks/f/executors/evil/runs"), { recursive: true });
 symlinkSync("/etc", join(work, "slaves/s/frameworks/f/executors/evil/runs/0b-2"));
-// Mesos' own way to a sandbox whose path has a colon.
+// Mesos makes such a link for a sandbox whose path has a colon.
 mkdirSync(join(work, "slaves/s/docker/links"), { recursive: true });
 symlinkSync(run, join(work, "slaves/s/docker/links/0c-3"));
 
@@ -105,7 +105,7 @@ describe("a task's container", () => {
     expect(out).toContain("--cap-drop\nALL\n--security-opt\nno-new-privileges\n--pids-limit\n1000\n--network\nhost\n");
     expect(words).toContain(`${run}:/mnt/mesos/sandbox`);
     expect(words).toContain("/var/lib/spark/work:/w:rw");
-    // What comes behind the image is the task's.
+    // Words after the image are the task's own command, and stay as they are.
     expect(words.slice(words.indexOf(IMAGE))).toEqual([IMAGE, "-c", "--privileged", ""]);
   });
 
@@ -130,7 +130,7 @@ describe("a task's container", () => {
     expect(asks("batch", `${secret}:ro`).error).toContain(`refused: the volume ${secret}:ro; tasks may have /var/lib`);
     expect(asks("spark", `${secret}:rw`).error).toContain("/etc/spark/executor.token (ro)");
     expect(asks("spark", secret).code).toBe(125);
-    // Mesos before 1.9.
+    // Mesos before 1.9 sets no MESOS_ALLOCATION_ROLE.
     expect(guard("run", "-v", `${secret}:ro`, "--name", "mesos-1", IMAGE).code).toBe(0);
   });
 
@@ -208,7 +208,7 @@ test.each([
   [["exec", "mesos-1", "sh"]],
   [["rm", "-f", "-v", "mesos-1"]],
   [["inspect", "mesos-1"]],
-  // An agent that comes back looks for its tasks so.
+  // A restarted agent looks for its tasks by this command.
   [["inspect", "--type=container", "mesos-1"]],
   [["inspect", "--type=image", IMAGE]],
 ])("what agents need is: %j", (words) => {

@@ -115,7 +115,7 @@ describe("Docker", () => {
       expect.stringMatching(/^problem rootless Docker: .*docker\.sock/),
     ]);
     expect(bad(info({ SecurityOptions: ["name=selinux"] }))).toEqual([expect.stringMatching(/^warning SELinux/)]);
-    // Images are pushed through a tunnel that ends at this machine, which a Docker in a machine of its own does not reach.
+    // Images are pushed through a tunnel on this machine's loopback interface, which Docker in a virtual machine does not reach.
     const desktop = info({ OperatingSystem: "Docker Desktop" });
     expect(bad(desktop)).toEqual([]);
     expect(bad(desktop, remote)).toEqual([
@@ -125,7 +125,7 @@ describe("Docker", () => {
   });
 });
 
-/** An image without what is not asked for lacks nothing. */
+/** Asks for no packages in an image, so that none is missing. */
 const ANY: Wanted = { packages: [], environment: "lab" };
 
 describe("a cloud", () => {
@@ -208,7 +208,7 @@ describe("a cloud", () => {
       expect(await said()).toBe(
         `problem keyPair: its private key ${file} has a passphrase, and no agent holds it | ssh-add ${file}`,
       );
-      // An agent with the key, as `ssh-add -L` shows it.
+      // An SSH agent that holds the key, by an `ssh-add` that lists it.
       const agent = mkdtempSync(join(home, "agent-"));
       writeFileSync(join(agent, "ssh-add"), `#!/bin/sh\necho "${mine.public_key.trim()}"\n`);
       chmodSync(join(agent, "ssh-add"), 0o755);
@@ -312,7 +312,7 @@ describe("a bundle", () => {
       const compose = "services:\n  a:\n    environment: {X: PlantedTokenOne, Y: PlantedCloudPassword, Z: kept}\n";
       writeFileSync(join(home, "compose.yaml"), compose);
       vi.stubEnv("OS_PASSWORD", "PlantedCloudPassword");
-      // As an earlier one may be, of a program that was less careful.
+      // A file of an earlier version, which everyone may read.
       writeFileSync(join(folder, "bundle.tar.gz"), "earlier", { mode: 0o644 });
       const { text, files } = await bundle("local", [
         `clusterName=${name}`,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** What is shipped; `bench` measures with the tests' own means. */
+/** Folders that are part of the product. `bench` is not: it uses stand-ins from the tests. */
 const PRODUCT = ["cli", "cluster", "components", "config", "images", "index.ts", "local", "marathon", "mesos"]
   .concat(["openstack", "render", "scripts"])
   .map((name) => join(ROOT, name));

@@ -51,7 +51,7 @@ describe("the cluster's own authority", () => {
     expect(Date.parse(certificate.validTo)).toBeGreaterThan(Date.parse("2049-12-30"));
   });
 
-  // What a browser does with an authority that somebody has put into it.
+  // Whether a browser that trusts the authority accepts a certificate of it for these names.
   test.each([
     ["DNS:spark.example.org", true],
     ["DNS:localhost,IP:198.51.100.7", true],
@@ -145,7 +145,7 @@ describe("tls: own", () => {
     expect(gatewayOf(inCloud({ tls: "own", agentCount: 9 }))).toEqual(gatewayOf(cluster));
     const shown = authorityOf(cluster);
     expect(filesOf(cluster)).toContain(JSON.stringify(shown && fill(shown, () => SEED)));
-    // A plan for people shows what it is made of by its name.
+    // A plan shows the name of the secret that the authority is made from, and not its value.
     expect(shown && fill(shown, ({ name }) => `{{secret:${name}}}`)).toBe("{{secret:gateway-authority}}");
   });
 });
@@ -239,7 +239,7 @@ describe("tls: files", () => {
   ])("says in one message, on %s, that it does not hold", (day, message) => {
     vi.useFakeTimers({ now: new Date(day), toFake: ["Date"] });
     try {
-      // Who looks at a cluster, or removes it, is not held up.
+      // Commands that show or remove a cluster work with an expired certificate.
       expect(refused({})).toEqual([]);
       const config = validate(raw(), "test");
       const said = problemsOfToday(config, readCheckout()).map(({ key, rule }) => `${key}: ${rule}`);
@@ -325,7 +325,7 @@ describe("userCidrs", () => {
       .map(({ fromCidr, fromGroup }) => fromCidr ?? fromGroup);
     expect(new Set(ssh)).toEqual(new Set(["198.51.100.7/32", "bastion"]));
     const forward = cluster.services.find(({ machine }) => machine === "bastion");
-    // As it is: no key, no password, no page.
+    // The bastion forwards connections unchanged: it has no key, no password and no page of its own.
     expect(secretsIn(forward)).toEqual([]);
     expect(JSON.stringify(forward?.files)).toContain("listen http\\n  bind :80\\n  server client 10.72.0.11:8090");
     expect(opened(inCloud({ tls: "own" }))).toEqual([]);

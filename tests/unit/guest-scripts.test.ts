@@ -101,7 +101,7 @@ describe("a machine's control groups", () => {
     ];
     const { stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script.join("\n")], {
       encoding: "utf8",
-      // Debian's bash takes a socket for a login over the network, where no shell is around it, and reads /etc/bash.bashrc.
+      // Standard input is no socket: Debian's bash would take one for a network login, and read /etc/bash.bashrc.
       stdio: ["ignore", "pipe", "pipe"],
     });
     return `${stdout}${stderr}`.trim();
@@ -154,7 +154,7 @@ test("triplewide-users leads ports of each user to their server alone, and puts 
   const args = ["tw-user", "10.72.0.11", "8003", "1002", "10.72.192.0", "20000", "64", "128"];
   const walls = join(folder, "walls");
   writeFileSync(walls, "");
-  // -C fails for what -I has not put there.
+  // Like iptables, -C fails for a rule that -I has not added.
   const iptables = `what="$3 \${*:5}"
 if [[ $4 == -C ]]; then grep -qxF -- "$what" ${walls}; else echo "$what" >>${walls}; fi`;
   const programs = { "iptables-restore": "cat", iptables };
@@ -164,7 +164,7 @@ if [[ $4 == -C ]]; then grep -qxF -- "$what" ${walls}; else echo "$what" >>${wal
   expect(rules.filter((rule) => rule.includes("DNAT --to"))).toHaveLength(128);
   expect(rules).toContain("-A TRIPLEWIDE-USERS -p tcp --dport 20000:20063 -j DNAT --to-destination 10.72.192.6");
   expect(rules).toContain("-A TRIPLEWIDE-USERS -p tcp --dport 28128:28191 -j DNAT --to-destination 10.72.194.2");
-  // Who goes from one server to another is refused before anything is let through.
+  // The first rule refuses connections between users' servers, before any rule that accepts.
   expect(rules.filter((rule) => rule.startsWith("-A TRIPLEWIDE-USERS -") && !rule.includes("DNAT --to"))[0]).toBe(
     "-A TRIPLEWIDE-USERS -i tw-user+ -o tw-user+ -j REJECT",
   );
@@ -264,7 +264,7 @@ test("an agent of Mesos starts once its machine's shuffle service listens", asyn
   await new Promise((resolve) => child.on("close", resolve));
   server.close();
   expect(said).toMatch(/^(waits\n)+agent\n$/);
-  // Where there is none, it waits for none.
+  // Without a shuffle service there is nothing to wait for.
   const other = spawnSync("bash", [script, "", "", "", agent, bin], { encoding: "utf8" });
   expect(other.stdout).toBe("agent\n");
 });
@@ -326,7 +326,7 @@ test("an agent that starts in a container removes the containers of tasks that t
   const looks = "ps --all --quiet --filter label=triplewide.machine=c-agent-1 --filter label=triplewide.tasks";
   expect(starts("container", "t1\nt2\n")).toEqual([looks, "rm --force --volumes t1 t2"]);
   expect(starts("container", "")).toEqual([looks]);
-  // On a machine executors outlive their agent, and one that starts no containers has none.
+  // Containers are removed only where the agent runs in a container and its tasks are containers: on a machine, executors outlive their agent.
   expect(starts("none", "t1\n")).toEqual([]);
   expect(starts("container", "t1\n", "")).toEqual([]);
 });

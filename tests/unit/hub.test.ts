@@ -117,7 +117,7 @@ describe("the hub", () => {
     expect(serviceOf(cluster, "namenode").env.HDFS_FOLDERS).toContain("/user/alice alice 700,/user/bob bob 700");
     const { files } = renderService(serviceOf(cluster, "hub-guard"), placeholder);
     const properties = files.find(({ path }) => path.endsWith("spark-defaults.conf"))?.content;
-    // Event logs of others than Spark's user have no place there.
+    // Only Spark's user may write to the folder of event logs, so users' servers write none.
     expect(properties).not.toContain("spark.eventLog");
     const code = `
 policy.update({"hdfs": "hdfs://n:8020", "files": [state + "/x"], "properties": state + "/x"})
@@ -173,7 +173,7 @@ print(g.trust() == ["/host/state/trust:" + work + "/.trust:ro"])`;
     expect(gateway).toContain('"upstreams":[{"dial":"127.0.0.1:8103"}]');
     expect(jsonOf(serviceOf(cluster, "hub"), "/etc/hub/hub.json")).toMatchObject({ port: 8103, behind: ["127.0.0.1"] });
     expect(hubOrigin(cluster.config, "")).toBe("https://192.168.1.7:8100");
-    // Nobody's word on who asks is taken where people come to the hub's own proxy.
+    // Where browsers reach the hub's own proxy directly, headers that name the client's address are not trusted.
     const plain = define({ ...HUB, hubPort: 8100 });
     expect(jsonOf(serviceOf(plain, "hub"), "/etc/hub/hub.json")).toMatchObject({ port: 8100, behind: [] });
     expect(hubOrigin(plain.config, "")).toBe("http://127.0.0.1:8100");
@@ -233,7 +233,7 @@ describe("a hub on machines of OpenStack", () => {
       ["client", 28191, "master"],
       ["client", 28191, "agent"],
     ]);
-    // Nothing comes from elsewhere to the hub itself: people by SSH to the client, users' servers by the client's own networks.
+    // No other machine reaches the hub's ports: people come by SSH to the client, users' servers by networks on the client.
     const hub = cluster.firewall.filter(({ group, first }) => group === "client" && first >= 8000 && first <= 8003);
     expect(hub.map(({ first, last, fromGroup }) => [first, last, fromGroup])).toEqual([]);
     expect(() => define({ ...raw, hubDriverPort: 7000 })).toThrow(/hubDriverPort/);
@@ -248,7 +248,7 @@ describe("a hub on machines of OpenStack", () => {
     expect(userData).toMatch(
       /ExecStartPre=\+\/usr\/local\/sbin\/triplewide-users tw-user 10\.72\.0\.11 8003 1002 10\.72\.192\.0 20000 64 128\n(.*\n)*? *ExecStart=.*triplewide-container hub-guard/,
     );
-    // Its users go on while the guard starts anew.
+    // The unit makes the folder again and removes nothing, so that users' servers go on while the guard restarts.
     expect(userData).toMatch(/install -d -m 0711 -o 0 -g 0 \S+\/hub-guard\/home\/spark\/work\/users\n/);
     checkUserData(cluster, checkout);
     expect(userData).not.toContain("hub-password-carol");
@@ -355,7 +355,7 @@ describe("a hub on Mesos", () => {
       env: { SPARK_USER: "spark", SPARK_LOCAL_DIRS: "/tmp" },
     });
     expect(policy.files.join(" ")).not.toMatch(/etc\/mesos/);
-    // The client's own address is none of a user's.
+    // A user's server has an address of its own, so it does not get the client's.
     expect(policy.env).not.toHaveProperty("LIBPROCESS_IP");
     const { files } = renderService(guard, placeholder);
     const told = files.filter(({ path }) => /spark-(defaults\.conf|env\.sh)$/.test(path)).map(({ content }) => content);
@@ -652,7 +652,7 @@ print(refused({"ask": "start", "user": "bob", "env": {}}))`;
     expect(said).toContain("spark.driver.host 10.72.0.11\n");
     expect(said).toContain("spark.driver.bindAddress 10.72.192.10\n");
     expect(said).toContain("spark.driver.port 20064\nspark.driver.blockManager.port 20096\n");
-    // Executors do not have the user's folder: nothing says so to the driver.
+    // Executors cannot see the user's folder here, so the driver has no setting that says they can.
     expect(said).not.toMatch(/sharedFolders|PYTHONUSERBASE/);
     expect(said).toContain(
       'tw-user2 None {"EndpointsConfig": {"tw-user2": {"IPAMConfig": {"IPv4Address": "10.72.192.10"}}}}',
@@ -828,7 +828,7 @@ test("pages of users' servers and drivers are shown neither by the gateway nor b
   expect(serviceOf(cluster, "jupyter").env).toMatchObject({ JUPYTER_PROXY_EXCEPT: "8000-8003" });
   const hub = define({ ...HUB, tls: "own" }).services.filter(({ name }) => name.startsWith("hub"));
   for (const { port } of hub.flatMap(({ ports }) => ports)) expect([8001, 8002, 8003]).toContain(port);
-  // Of other machines it shows nothing.
+  // The operator's Jupyter forwards to no other machine.
   expect(serviceOf(cluster, "jupyter").env).not.toHaveProperty("JUPYTER_PROXY_HOSTS");
   const { addressesAbove } = jsonOf(serviceOf(cluster, "hub-guard"), "/etc/hub/guard.json") as {
     addressesAbove: string;

@@ -106,7 +106,7 @@ function holding(key: ConfigKey, text: string): unknown[] {
   }
 }
 
-/** What ends, turns or steers a line; then letters, marks and tags that nobody sees. */
+/** Line ends, control characters and marks that turn text around; then invisible letters, marks and tags. */
 const UNFIT = [..."\n\r\t\0\x1b\x7f\x85\u2028\u2029\ud800\u202e", ..."\u3164\uffa0\u00ad\u034f\u2063\ufe0f\u{e0061}"];
 
 test.each(TEXT_KEYS)("%s takes no control character and no line end, wherever in it", (key) => {
@@ -130,7 +130,7 @@ test("text that looks like a reference is text", () => {
   const cluster = (more: RawConfig): Cluster =>
     describeCluster(validate({ ...CLOUD, architecture: "vanilla", ...mesosOf("vanilla"), ...more }, "test"));
   const [attacked, before] = [cluster(attack), cluster(clean)];
-  // Nobody holds a secret more than before.
+  // No machine gets a secret that it did not have before.
   expect(attacked.secrets).toEqual(before.secrets);
   for (const machine of attacked.machines) {
     expect(userDataReferences(attacked, machine)).toEqual(userDataReferences(before, machine));

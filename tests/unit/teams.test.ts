@@ -166,7 +166,7 @@ describe("what Mesos is told", () => {
     expect(first.weights).toEqual([{ role: "ml", weight: 2 }]);
     const again = changes(c, ...answers([mlQuota, biQuota], [{ role: "ml", weight: 2 }]));
     expect(again).toEqual({ quotas: [], weights: [] });
-    // Mesos remembers a role whose quota was taken away, with neither.
+    // A role whose quota was taken away stays in Mesos' list, without guarantees and limits.
     const after = changes(c, ...answers([mlQuota, biQuota, { role: "old" }], [{ role: "ml", weight: 2 }]));
     expect(after).toEqual({ quotas: [], weights: [] });
   });
