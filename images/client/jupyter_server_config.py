@@ -24,7 +24,7 @@ def read_token() -> str:
 
 # Where people's files are.
 WORK = os.environ.get("JUPYTER_WORK", "/home/spark/work")
-# A server of JupyterHub's: who may use it, and where it listens, the hub decides.
+# True for a server that JupyterHub started: the hub then decides who may use it and where it listens.
 hub = "JUPYTERHUB_API_TOKEN" in os.environ
 if not hub:
     c.IdentityProvider.token = read_token()
@@ -79,7 +79,7 @@ if idle > 0:
     c.MappingKernelManager.cull_busy = False
     c.TerminalManager.cull_inactive_timeout = idle
     c.TerminalManager.cull_interval = every
-    # A server of the hub's, which starts again when its user comes back, goes after its last kernel and terminal.
+    # The hub restarts a server when its user returns, so an idle one may stop after its last kernel and terminal.
     if hub:
         c.ServerApp.shutdown_no_activity_timeout = idle
 
@@ -109,7 +109,7 @@ c.ServerProxy.host_allowlist = may_be_proxied
 
 
 def keep_ports_from_people(ports: str) -> None:
-    """Behind these ports of the client are pages of other people's making."""
+    """Refuses to proxy these ports of the client, because pages of other users are served there."""
     from jupyter_server_proxy.handlers import ProxyHandler
     from tornado.web import HTTPError
 
@@ -181,7 +181,7 @@ start_kernels_in_own_folders(WORK)
 
 
 def copy_tutorials(source: str, target: str, record: str) -> None:
-    """Each tutorial once: one that its user changed or deleted stays so."""
+    """Copies each tutorial only once, so that a user's changes and deletions are kept."""
     try:
         with open(record, encoding="utf-8") as file:
             known = set(json.load(file))

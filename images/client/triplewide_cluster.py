@@ -1,4 +1,4 @@
-"""What the cluster says of itself, for messages to people: whose cores are taken, and whether executors can come at all."""
+"""Reads the state of the cluster for messages to users: which applications hold cores, and whether executors can start."""
 
 import base64
 import json
@@ -29,14 +29,14 @@ def defaults() -> Dict[str, str]:
 
 
 def masters(master: str) -> List[str]:
-    """Hosts of spark://a:7077,b:7077; none for other kinds of masters."""
+    """Returns the hosts of a master URL such as spark://a:7077,b:7077; an empty list for other kinds of masters."""
     if not master.startswith("spark://"):
         return []
     return [part.rpartition(":")[0] or part for part in master[len("spark://") :].split(",")]
 
 
 def master_state(master: str) -> Optional[Dict[str, Any]]:
-    """What the leading Spark master says on its page (`/json/`); None where there is none that answers.
+    """Returns the state that the leading Spark master reports at `/json/`, or None if no leading master answers.
 
     SPARK_MASTER_UI_PORT is the port of that page (default 8080).
     """
@@ -57,7 +57,7 @@ def alive_workers(state: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 
 def holders(state: Dict[str, Any], own: str) -> List[Tuple[str, int, float]]:
-    """Applications that hold cores, other than one's own: name, cores, hours that they run already; the largest first."""
+    """Lists the other applications that hold cores, as (name, cores, hours since their start), most cores first."""
     apps = [app for app in state.get("activeapps", []) if app.get("id") != own and app.get("cores", 0) > 0]
     hours = [(app["name"], int(app["cores"]), max(0.0, time.time() - app.get("starttime", 0) / 1000) / 3600) for app in apps]
     return sorted(hours, key=lambda app: -app[1])
@@ -69,7 +69,7 @@ def for_how_long(hours: float) -> str:
 
 
 TEAM_LOGINS = "/etc/mesos/teams"
-# Whom Mesos runs executors as, whoever their driver is.
+# The Linux user that Mesos runs executors as, whichever user owns the driver.
 TASK_USER = "spark"
 
 

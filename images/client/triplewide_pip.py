@@ -1,7 +1,7 @@
-"""`pip` for people on the client: installs for drivers, and says what that means for executors.
+"""`pip` for users of the client: installs packages for drivers and tells the user whether executors have them.
 
-A driver's packages land in PYTHONUSERBASE, beside those of the image, which stay what they are (PIP_CONSTRAINT): driver and executors
-never differ in a version of what both have.
+Packages are installed in PYTHONUSERBASE. PIP_CONSTRAINT pins the packages of the image, so that a package that driver and executors
+both get from their images has the same version in both.
 
     python -m triplewide_pip <arguments of pip>
 """
@@ -16,7 +16,7 @@ OPTIONS_WITH_VALUE = {"-r", "--requirement", "-c", "--constraint", "-e", "--edit
 
 
 def wanted(arguments: List[str]) -> List[str]:
-    """The packages that these arguments of `pip install` name."""
+    """Returns the arguments of `pip install` that are neither options nor values of options."""
     names: List[str] = []
     skip = False
     for argument in arguments:
@@ -30,7 +30,7 @@ def wanted(arguments: List[str]) -> List[str]:
 
 
 def on_executors(requirement: str) -> bool:
-    """Is this package one of the image that executors run?"""
+    """Tells whether the executor image contains this package."""
     name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
     normal = re.sub(r"[-_.]+", "-", name).lower()
     try:
@@ -51,7 +51,7 @@ def main(arguments: List[str]) -> int:
         lines = ", ".join(f"`{name}`" for name in named)
         add = f"add {'these lines' if len(named) > 1 else 'the line'} {lines} to images/spark-python/requirements.in and run `make up` (or `pulumi up`)"
     else:
-        # Files and folders of one's own, -r and the like.
+        # The arguments include local files or folders, or options such as -r.
         add = "sc.addPyFile(...) or spark-submit --py-files for your own modules, a line in images/spark-python/requirements.in for packages"
     if code == 0:
         folder = os.environ.get("PYTHONUSERBASE", "~/.local")

@@ -3,8 +3,8 @@
     %%sql delays --rows 5
     SELECT carrier, avg(dep_delay) AS delay FROM {flights} WHERE month = :month GROUP BY carrier
 
-`{flights}` is a frame of the notebook, `:month` a value of it, which Spark gets apart from the text. `delays` becomes the frame of the
-result. Statements are divided by semicolons; the rows of the last one are shown.
+`{flights}` refers to a DataFrame variable of the notebook. `:month` refers to another variable, which is passed to Spark as a query
+parameter. The result is assigned to `delays`. Semicolons separate statements; only the rows of the last one are shown.
 """
 
 import datetime
@@ -26,18 +26,18 @@ ROWS = 20
 CELL_CHARACTERS = 100
 FRAME = re.compile(r"\{([A-Za-z_]\w*)\}")
 VALUE = re.compile(r":([A-Za-z_]\w*)")
-# What Spark takes as a value beside its text.
+# Types that Spark accepts as query parameters.
 VALUES = (str, int, float, bool, bytes, decimal.Decimal, datetime.date, numpy.generic, type(None))
 
 
 class Result(DataFrame):
-    """A frame that a cell shows as its first rows, as Spark itself writes them."""
+    """A DataFrame that a notebook cell displays as a table of its first rows, with values formatted by Spark."""
 
     rows = ROWS
     shown: Optional[Dict[str, str]] = None
 
     def show_rows(self) -> Dict[str, str]:
-        """Its first rows as a table, by kind of text. A query that fails does so here."""
+        """Returns the first rows as a table, by MIME type. Runs the query, so a failing query raises its error here."""
         header, *lines = _load_from_socket(self._jdf.getRowsToPython(self.rows + 1, CELL_CHARACTERS), BatchedSerializer(CPickleSerializer()))
         rows = lines[: self.rows]
         more = [f"the first {self.rows} rows"] if len(lines) > self.rows else []
@@ -49,7 +49,7 @@ class Result(DataFrame):
 
 
 def rows_of(frame: DataFrame) -> Result:
-    """A frame that shows its first rows. A query that fails does so here."""
+    """Wraps a DataFrame so that it displays its first rows. Runs the query, so a failing query raises its error here."""
     result = Result(frame._jdf, frame.sparkSession)
     result.show_rows()
     return result
@@ -68,19 +68,19 @@ def text_table(header: List[str], lines: List[List[str]]) -> str:
 
 
 def statements(text: str) -> List[str]:
-    """The statements of a text, without their semicolons, and without those that are comments alone."""
+    """Splits a text into statements without their semicolons. Leaves out statements that consist only of comments."""
     parts = (part.strip().rstrip(";").rstrip() for part in sqlparse.split(text))
     return [part for part in parts if sqlparse.format(part, strip_comments=True).strip(" ;\n")]
 
 
 def run(spark: Any, statement: str, names: Dict[str, Any]) -> DataFrame:
-    """Runs one statement with what it takes of the notebook. Braces around anything but a frame stay what they are."""
+    """Runs one statement with the notebook variables that it refers to. Braces around a name that is not a DataFrame are kept."""
     frames = {name: names[name] for name in FRAME.findall(statement) if hasattr(names.get(name), "createOrReplaceTempView")}
     if frames:
         statement = statement.replace("{", "{{").replace("}", "}}")
         for name in frames:
             statement = statement.replace("{{%s}}" % name, "{%s}" % name)
-    # Spark's parser decides which of these are values: one that it finds in quoted text is not asked for.
+    # The pattern also matches inside quoted text. Spark's parser ignores the values of such matches.
     values = {name: names[name] for name in VALUE.findall(statement) if name in names and isinstance(names[name], VALUES)}
     return spark.sql(statement, args=values, **frames)
 
@@ -110,12 +110,12 @@ def sql(shell: Any, line: str, cell: Optional[str] = None) -> Any:
         frame = run(shell.user_ns["spark"], statement, shell.user_ns)
     if not frame.columns:
         return None
-    # A frame of Spark Connect is of another class, and shows what such frames show.
+    # DataFrames of Spark Connect have another class and keep their own display.
     if isinstance(frame, DataFrame):
         frame = Result(frame._jdf, frame.sparkSession)
         frame.rows = options.rows
         if cell is not None:
-            # IPython goes on after an error of what it displays. The cell of a query that fails has to fail.
+            # IPython does not fail a cell when displaying its result raises an error, so the query has to run before that.
             frame.show_rows()
     if options.name:
         shell.user_ns[options.name] = frame

@@ -24,7 +24,7 @@ from typing import Any, Dict, FrozenSet, List, Optional, Set, Tuple
 from triplewide_cluster import defaults, last_refusal, why_no_executor
 
 LOOK_EVERY = 2.0
-# Executors take a few seconds to start; a wait that is said too early is noise.
+# Executors take a few seconds to start; an earlier message would be noise.
 SAY_AFTER = 8.0
 
 RAISE_MEMORY = (
@@ -97,7 +97,7 @@ def after_failure(text: str) -> Optional[str]:
 
 
 def not_as_named(text: str) -> str:
-    """What to do about a file that is not what its name or its reader says."""
+    """Returns advice for a file whose format differs from its name or from what its reader expects."""
     parquet = re.search(r"(\S+) is not a Parquet file", text)
     if parquet:
         return f"{parquet[1]} is of another format (spark.read.csv, json, orc …), or was cut off while it was written or uploaded"
@@ -155,7 +155,7 @@ def look_at_readers() -> None:
 
 
 def advice_on_files(text: str) -> Optional[str]:
-    """What to do where a file cannot be read, or its times."""
+    """Returns advice when Spark cannot read a file or its timestamps."""
     if re.search(r"Illegal Parquet type: INT64 \(TIMESTAMP\(NANOS", text):
         return (
             "Spark 3.5 reads no times in nanoseconds, which is how pandas writes them. Write microseconds: "
@@ -228,7 +228,7 @@ def advice_on_files(text: str) -> Optional[str]:
 
 
 def only_in_hdfs(error: BaseException, sc: Any) -> Optional[str]:
-    """What to do where Python does not find what Spark wrote."""
+    """Returns advice when Python does not find a file that Spark wrote."""
     path = getattr(error, "filename", None) if isinstance(error, FileNotFoundError) else None
     if not isinstance(path, str) or os.path.isabs(path):
         return None
@@ -285,7 +285,7 @@ NAME_TYPES = 'Name the columns and their types: spark.createDataFrame(data, "id 
 
 
 def advice_on_python(text: str) -> Optional[str]:
-    """What to do where Python has something that Spark cannot take."""
+    """Returns advice for errors about Python modules and values that Spark cannot handle."""
     missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", text)
     if missing:
         return (

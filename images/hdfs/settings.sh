@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by hdfs and hdfs-health: what the mounted configuration says, without starting Java for it.
+# Sourced by hdfs and hdfs-health: reads the mounted configuration without starting Java.
 conf=${HADOOP_CONF_DIR:-/etc/hadoop}
 
 # setting NAME [DEFAULT]: the last value of a property in core-site.xml and hdfs-site.xml.
@@ -24,7 +24,7 @@ setting() {
         }' "${files[@]}"
 }
 
-# is_mine HOST: is that address one of this machine's?
+# is_mine HOST: whether the host has an address of this machine.
 is_mine() {
     local mine address
     mine=" $(hostname -I 2>/dev/null) 127.0.0.1 "
@@ -32,7 +32,7 @@ is_mine() {
     return 1
 }
 
-# Where there are two namenodes or more: name of the pair, ids in order, and which of them is here ("" if none is).
+# With two namenodes or more: the name of the pair, the ids in order, and the id of the one on this machine ("" if none is).
 nameservice=$(setting dfs.nameservices)
 read -r -a namenodes <<<"$(setting "dfs.ha.namenodes.$nameservice" | tr ',' ' ')" || true
 rpc_address() { setting "dfs.namenode.rpc-address${1:+.$nameservice.$1}"; }
@@ -44,10 +44,10 @@ own_namenode() {
     for id in "${namenodes[@]}"; do address=$(rpc_address "$id"); if is_mine "${address%:*}"; then echo "$id"; return; fi; done
 }
 
-# open_port HOST:PORT; an address that means "all of mine" is asked on this machine.
+# open_port HOST:PORT: whether the port accepts connections. 0.0.0.0 is tried on the loopback interface.
 open_port() { local host=${1%:*}; [[ $host == 0.0.0.0 ]] && host=127.0.0.1; timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$host" "${1##*:}" 2>/dev/null; }
 
-# jmx HOST:PORT BEAN: prints the answer of a daemon about itself.
+# jmx HOST:PORT BEAN: prints a bean of a daemon, with the HTTP headers.
 jmx() {
     local host=${1%:*}
     [[ $host == 0.0.0.0 ]] && host=127.0.0.1

@@ -1,14 +1,17 @@
-# Starts and ends the servers of the hub's users, for the hub: guard.py [POLICY]. It alone has Docker's socket.
+# Starts and ends the servers of the hub's users on behalf of the hub: guard.py [POLICY]. Only this program has Docker's socket.
 #
-# The hub faces everybody, so what it may ask for is little: a server for a user of the config, with variables of JupyterHub's, to be
-# started, looked at or ended. All else (image, command, user's number, folders, address, limits) is in the policy and is none of the
-# hub's business. It asks by a Unix socket, a line of JSON each; nobody but its user is answered.
+# The hub is exposed to everyone who can open its pages, so it may request little: to start, look at or end the server of a user of the
+# config, and to set JupyterHub's own variables in it. Everything else (image, command, uid, folders, address, limits) comes from the
+# policy, which the hub cannot change. Requests arrive at a Unix socket, each as a line of JSON; only the hub's user and
+# root get an answer.
 #
-# A user's server is a container of its own, with an address of its own: what listens at its ports is nobody else's, loopback included.
-# Where this container is on a network of Docker's, that is where users' servers are too. Where it is on its machine's (the policy has
-# `networks` then), each user's server is on a network of its own, between which the machine has walls (`render/cloud-init/guest/users`),
-# and executors reach its drivers by ports of the machine. What its user writes lies in two folders: HOME, which nobody else reads, and the user's part of the shared
-# folder, which executors read and write as well (they are in the group of Spark's user, and no other user is).
+# Each user's server is a container with an address of its own, so no other user can use its ports, not even on its loopback interface.
+# If this container is on one of Docker's networks, users' servers are on the same one. If it uses the network of its machine (the policy
+# then has `networks`), each user's server is on a network of its own. The machine's firewall separates these networks
+# (`render/cloud-init/guest/users`), and executors reach the drivers through ports of the machine.
+#
+# A user writes to two folders: HOME, which no other user can read, and the user's part of the shared folder, which executors can read and
+# write too: they are in the group of Spark's user, in which no other user is.
 
 import fcntl
 import http.client
@@ -32,9 +35,9 @@ CONTAINER = "/etc/triplewide/container"
 STATE = "/var/lib/notebooks"
 VARIABLE = re.compile(r"JUPYTERHUB_[A-Z_]+")
 PORT = 8888
-# In a user's container: the secret by which their drivers register with Mesos.
+# In a user's container: the file with the secret with which the user's drivers register with Mesos.
 LOGIN = "/etc/mesos/login"
-# What OpenSSL is told of a certificate: nothing of its own defaults, by which it would be an authority's.
+# OpenSSL's settings for a certificate. With OpenSSL's defaults it would be the certificate of an authority.
 ISSUED = """[req]
 distinguished_name = none
 x509_extensions = issued
@@ -45,18 +48,18 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth, clientAuth
 subjectAltName = IP:{address}
 """
-# As long as a server may run.
+# Must be longer than any server runs: a certificate is issued when the server starts and is not renewed.
 DAYS = "3650"
-# What finds a port there by which Mesos' masters reach a driver.
+# Program in a user's container that finds a free port, through which Mesos' masters reach a driver.
 FREE_PORT = "/opt/hub/free-port"
 
 
 class Refused(Exception):
-    """What was asked for is not to be had; the message says why."""
+    """The request cannot be granted; the message says why."""
 
 
 class Docker:
-    """Docker's interface (https://docs.docker.com/reference/api/engine/), by its socket, in the engine's own version: engines give up old ones."""
+    """A client of Docker's API (https://docs.docker.com/reference/api/engine/). Its requests name no API version: engines drop old ones."""
 
     def __init__(self, path):
         self.path = path
@@ -82,7 +85,7 @@ class Docker:
 
 
 class Numbers:
-    """The number of each user, from 1: given once, kept for good, never given to another."""
+    """The number of each user, counted from 1. It is permanent and never given to another user."""
 
     def __init__(self, path):
         self.path = path
@@ -116,7 +119,7 @@ class Guard:
         self.lock = threading.Lock()
 
     def answer(self, question):
-        """What is said to a question: {"ask": "where"}, or {"ask": "start" | "look" | "end", "user": NAME, "env": {…} for start}."""
+        """Answers a request of the hub: {"ask": "where"}, or {"ask": "start" | "look" | "end", "user": NAME, "env": {…} for start}."""
         if question.get("ask") == "where":
             return {"targets": {user: f"{self.address(self.number(user))}:{PORT}" for user in self.policy["users"]}}
         user = question.get("user")
@@ -133,7 +136,7 @@ class Guard:
         raise Refused("no such question")
 
     def name(self, user):
-        # No service is called so.
+        # No service has such a name, so this one cannot clash with a service's container.
         return f"{self.container['MACHINE']}-user-{user}"
 
     def running(self, user):
@@ -145,7 +148,7 @@ class Guard:
         self.docker.ask("DELETE", f"/containers/{self.name(user)}?force=true", fine=(404,))
 
     def end_others(self):
-        """Servers of those who are no users any more."""
+        """Ends the servers of people who are no longer users."""
         label = json.dumps({"label": [f"triplewide.hub={self.container['MACHINE']}"]})
         for one in self.docker.ask("GET", f"/containers/json?all=true&filters={urllib.parse.quote(label)}"):
             user = one["Labels"].get("triplewide.user")
@@ -175,7 +178,7 @@ class Guard:
             return self.numbers.of(user, self.policy["most"])
 
     def address(self, number):
-        # Of a network of its own: that of the network itself and the machine's come first.
+        # In a network of its own (a /30), the addresses of the network itself and of the machine come first.
         return self.after(4 * number + 2 if "networks" in self.policy else number)
 
     def after(self, offset):
@@ -183,7 +186,7 @@ class Guard:
         return socket.inet_ntoa(struct.pack("!I", first + offset))
 
     def network(self, number):
-        """Name of the network that the user's server is on, made where it is not there."""
+        """Name of the network that the user's server is on; creates the network if it is missing."""
         networks = self.policy.get("networks")
         if not networks:
             return next(iter(self.docker.ask("GET", f"/containers/{self.container['MACHINE']}/json")["NetworkSettings"]["Networks"]))
@@ -199,7 +202,7 @@ class Guard:
         return name
 
     def ports(self, number):
-        """How executors reach the user's drivers where that is by ports of the machine, as Spark has it."""
+        """Spark properties for drivers that executors reach through ports of the machine; empty if they reach them directly."""
         networks = self.policy.get("networks")
         if not networks:
             return {}
@@ -216,28 +219,28 @@ class Guard:
         return networks["portsFrom"] + networks["each"] * (number - 1)
 
     def login(self, user):
-        """How the user's drivers register with Mesos: {"role": …, "principal": …, "secret": …}; None where there is none."""
+        """The login with which the user's drivers register with Mesos: {"role": …, "principal": …, "secret": …}; None if Mesos has no logins."""
         return self.policy["mesos"]["logins"][user] if "mesos" in self.policy else None
 
     def mesos_env(self, user, address):
-        """What tells drivers, and who asks the masters for them, who they are and where they are spoken to."""
+        """Environment variables with the login and addresses of drivers, for the drivers and for programs that query the masters for them."""
         login = self.login(user)
         if login is None:
             return {}
         role = {"DRIVER_ROLE": login["role"]} if self.policy["mesos"]["teams"] else {}
-        # The masters compare who speaks to them with who that says it is: on a machine of its own network, that is the machine.
+        # The masters compare the advertised address with the source address of the connection. From a user's own network, that is the machine's.
         said = {"LIBPROCESS_ADVERTISE_IP": self.policy["networks"]["host"]} if "networks" in self.policy else {}
         return {"LIBPROCESS_IP": address, **said, "DRIVER_PRINCIPAL": login["principal"], "DRIVER_SECRET_FILE": LOGIN, **role}
 
     def identity(self, user, address):
-        """By what the masters know the user's drivers, where Mesos speaks TLS: files of a new key, and of a certificate for the address."""
+        """Files with a new key and a certificate for the address, by which the masters know the user's drivers; none if Mesos does not use TLS."""
         paths = self.policy.get("libprocess")
         if not paths:
             return {}
         at = self.policy["networks"]["host"] if "networks" in self.policy else address
         command = ["openssl", "req", "-x509", "-CA", paths["authority"], "-CAkey", paths["authorityKey"], "-config", "/dev/stdin"]
         command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-sha256", "-days", DAYS, "-keyout", "-"]
-        # A name with a space: nobody takes it for a host's.
+        # Because of the space, the name cannot be mistaken for a host name.
         command += ["-subj", f"/CN=drivers of {user}"]
         made = subprocess.run(command, input=ISSUED.format(address=at), capture_output=True, text=True)
         if made.returncode != 0:
@@ -249,13 +252,13 @@ class Guard:
         return self.policy["uidsAbove"] + number
 
     def folders(self, user, number):
-        """The user's folders, made where they are not: as the Docker engine knows them."""
+        """Creates the user's folders if they are missing, and returns their paths as the Docker engine knows them."""
         uid = self.uid(number)
         homes, shared = f"{self.state}/homes", f"{self.policy['shared']}/users"
         for folder in (homes, shared):
             make(folder, 0, 0, 0o711)
         make(f"{homes}/{user}", uid, uid, 0o700)
-        # Sticky: executors put files into it, and replace none of its owner's. What programs are started from is not theirs to make.
+        # Sticky: executors may add files, but not replace the owner's. Drivers load code from `.python` and `.ivy2`, so the user must own these.
         make(f"{shared}/{user}", uid, self.policy["sparkGid"], 0o1770, [".python", ".ivy2"])
         return self.host_path(f"{homes}/{user}"), self.host_path(f"{shared}/{user}")
 
@@ -268,18 +271,18 @@ class Guard:
         raise Refused(f"{path} is on no volume")
 
     def trust(self):
-        """What with-trust made when this program was started: the same for all, and nobody's to change."""
+        """Mount of the certificates that with-trust wrote when this program started. All users share them, and no user can change them."""
         folder = f"{self.state}/trust"
         return [f"{self.host_path(folder)}:{self.policy['trust']}:ro"] if os.path.isdir(folder) else []
 
     def notice(self):
-        """What `triplewide scale` tells people before the cluster ends: in a folder, because the file comes and goes."""
+        """Mount of the folder with the notice that `triplewide scale` writes before the cluster ends; the file itself comes and goes."""
         folder = os.path.dirname(self.policy["notice"])
         make(folder, 0, 0, 0o755)
         return [f"{self.host_path(folder)}:/run/notice:ro"]
 
     def forget_notice(self):
-        """One that a volume kept may be of before the last `up`; `triplewide scale` tells what holds."""
+        """Removes a notice that the volume kept, because it may be older than the last `up`. `triplewide scale` writes the current one."""
         try:
             os.unlink(self.policy["notice"])
         except FileNotFoundError:
@@ -300,7 +303,7 @@ class Guard:
             "PYTHONUSERBASE": f"{self.work(user)}/.python",
             "JUPYTER_BASE_URL": env.get("JUPYTERHUB_SERVICE_PREFIX", "/"),
             "SPARK_LOCAL_IP": address,
-            # Where their own server finds the pages of a driver.
+            # The address at which the user's own server finds the pages of a driver.
             "SPARK_PUBLIC_DNS": address,
             **self.mesos_env(user, address),
         }
@@ -322,7 +325,7 @@ class Guard:
                 "PidsLimit": policy["processes"],
                 "Memory": memory,
                 "MemorySwap": memory,
-                # Docker refuses more than there are.
+                # Docker refuses more processors than the machine has.
                 "NanoCpus": int(min(policy["cpus"], os.cpu_count() or 1) * 1e9),
                 "ShmSize": policy["shmMiB"] * 2**20,
                 "RestartPolicy": {"Name": "no"},
@@ -331,7 +334,7 @@ class Guard:
         }
 
     def files(self, user, number, address):
-        """What is in the container beyond its image: the user's name, and how drivers find the cluster."""
+        """A tar archive of what the container needs beyond its image: the user's name, and the files by which drivers find the cluster."""
         uid = self.uid(number)
         with open("/etc/passwd", encoding="utf-8") as file:
             people = file.read()
@@ -374,13 +377,13 @@ class Guard:
 
 
 def mtu_of(address):
-    """Bytes that a packet has at most on the interface of this machine that has the address."""
+    """The MTU of the interface of this machine that has the address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         for _, name in socket.if_nameindex():
             request = struct.pack("256s", name.encode())
             try:
                 found = fcntl.ioctl(asking, 0x8915, request)[20:24]  # SIOCGIFADDR
-            except OSError:  # one without an address
+            except OSError:  # an interface without an address
                 continue
             if socket.inet_ntoa(found) == address:
                 return struct.unpack("i", fcntl.ioctl(asking, 0x8921, request)[16:20])[0]  # SIOCGIFMTU
@@ -395,8 +398,8 @@ def put(tar, path, text, uid, mode):
 
 
 def make(folder, uid, gid, mode, own=()):
-    """Makes a folder, and gives it to its owner, with folders in it that nobody else writes to (`own`). One that is a link was put there by
-    somebody who would like another one to be given away."""
+    """Creates a folder if it is missing, and gives it to its owner. Only the owner can write to the folders in it that `own` names. A symbolic
+    link is refused: it may have been put there to make this function give away another folder."""
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
@@ -412,7 +415,7 @@ def make(folder, uid, gid, mode, own=()):
 
 
 def make_own(parent, name, uid):
-    """Makes a folder in one that others write to as well. What others have put in its place is set aside."""
+    """Creates a folder in one that others can write to as well. If others have put something in its place, that is renamed."""
     try:
         if os.stat(name, dir_fd=parent, follow_symlinks=False).st_uid == uid:
             return
@@ -424,7 +427,7 @@ def make_own(parent, name, uid):
 
 
 def be_healthy(port):
-    """Whoever looks whether the guard lives connects there, and is told nothing."""
+    """Listens for the health check, which only connects; no data is exchanged."""
     with socket.create_server(("127.0.0.1", port)) as listening:
         while True:
             listening.accept()[0].close()
@@ -442,7 +445,7 @@ def serve(guard, path, uid, health):
                 said = guard.answer(json.loads(self.rfile.readline(65536)))
             except Refused as error:
                 said = {"refused": str(error)}
-            except Exception as error:  # the hub's log says it too
+            except Exception as error:  # the hub logs it too
                 print(f"guard: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 said = {"refused": f"{type(error).__name__}: {error}"}
             self.wfile.write(json.dumps(said).encode() + b"\n")

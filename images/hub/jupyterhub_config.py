@@ -1,5 +1,5 @@
 # ruff: noqa: F821
-"""JupyterHub as the client runs it: what differs between clusters is in /etc/hub/hub.json."""
+"""JupyterHub's settings. Those that differ between clusters come from /etc/hub/hub.json."""
 
 import json
 import os
@@ -14,20 +14,20 @@ with open("/etc/hub/hub.json", encoding="utf-8") as file:
 STATE = "/var/lib/hub"
 c.JupyterHub.db_url = f"sqlite:///{STATE}/hub.sqlite"
 c.JupyterHub.cookie_secret_file = f"{STATE}/cookie-secret"
-# Servers outlive the hub: a new one finds them in its database.
+# Servers keep running when the hub ends; the next hub finds them in its database.
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = True
 
 c.JupyterHub.bind_url = f"http://{told['address']}:{told['port']}/"
 c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = f"http://127.0.0.1:{told['ownPort']}"
-# Servers of users reach the hub by its proxy, as browsers do.
+# Users' servers reach the hub through its proxy, as browsers do.
 c.Spawner.hub_connect_url = f"http://{told['address']}:{told['port']}"
-# They are for who measures the cluster, on the hub's own port; its proxy shows them to nobody.
+# Prometheus reads the metrics without a login at the hub's own port, which is on the loopback interface; the proxy does not serve them.
 c.JupyterHub.authenticate_prometheus = False
 c.JupyterHub.proxy_class = CaddyProxy
 c.CaddyProxy.foreign_cookies = told["foreignCookies"]
 c.CaddyProxy.listen = f":{told['port']}"
-# Who asks is whom the gateway names, where that is before the proxy: wrong passwords count by where they come from.
+# If the gateway is in front of the proxy, the client's address is the one that it reports: wrong passwords count per address.
 c.CaddyProxy.behind = told["behind"]
 c.JupyterHub.trusted_downstream_ips = told["behind"]
 c.CaddyProxy.users = sorted(told["names"])
@@ -50,9 +50,9 @@ else:
 c.Authenticator.allowed_users = set(told["names"])
 c.Authenticator.admin_users = set(told["admins"])
 c.Authenticator.allow_all = False
-# Asked with each request: who left the config is nobody from then on.
+# One second, so that users who left the config lose access at once.
 c.Authenticator.auth_refresh_age = 1
-# Of those who show a token as well.
+# Requests with a token are checked too.
 c.Authenticator.auth_refresh_strict = True
 c.JupyterHub.cookie_max_age_days = 7
 
@@ -64,12 +64,12 @@ c.Spawner.start_timeout = 120
 c.Spawner.http_timeout = 120
 c.Spawner.poll_interval = 10
 c.JupyterHub.allow_named_servers = False
-# After the login straight to the notebook.
+# After login, users go straight to their notebook.
 c.JupyterHub.redirect_to_server = True
-# A hub that gave up because others' servers failed would be an end for all.
+# No limit: otherwise the hub would exit, for all users, after some servers failed to start.
 c.Spawner.consecutive_failure_limit = 0
 c.JupyterHub.concurrent_spawn_limit = 10
-# Users' pages are of users' making: no other page shows them in a frame.
+# Users control what their servers' pages contain, so no page may show the hub's pages in a frame.
 c.JupyterHub.tornado_settings = {"headers": {"Content-Security-Policy": "frame-ancestors 'none'"}}
 c.JupyterHub.template_paths = ["/opt/hub/templates"]
 c.JupyterHub.shutdown_on_logout = False

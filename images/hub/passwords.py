@@ -11,15 +11,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Tuple
 
-# Characters of a password that a user chooses.
+# Limits on the length of a password that a user chooses, in characters.
 SHORTEST, LONGEST = 12, 200
 
 
 class Passwords:
-    """The password that each user has chosen, in a file: what is kept of one is made so that it takes long to try others.
+    """The passwords that users have chosen, in a file, each as a slow hash that makes guessing expensive.
 
-    Who has chosen none has the first one, which the config's stack made. With another first one, what was chosen before is void: so an
-    operator helps somebody who has forgotten theirs, or whose password others know.
+    A user who has chosen none has a first password, which the config's stack generated. If that changes, the chosen password becomes void.
+    This is how an operator helps a user who has forgotten their password, or whose password others know.
     """
     def __init__(self, path: str, first: Dict[str, str]):
         self.path = path
@@ -30,7 +30,7 @@ class Passwords:
                 self.chosen: Dict[str, Dict[str, str]] = json.load(file)
         except FileNotFoundError:
             self.chosen = {}
-        # Of a password that is void it stays known which first one it was chosen instead of.
+        # Of a void password, the digest of the first password that it replaced stays, so that `renewed` can see the change.
         valid = {
             name: kept if kept["instead"] == digest(first[name]) else {"instead": kept["instead"]}
             for name, kept in self.chosen.items()
@@ -40,12 +40,12 @@ class Passwords:
             self.write(valid)
 
     def renewed(self, name: str) -> bool:
-        """Whether the user has another first password than the last time that this was accepted."""
+        """Whether the user's first password has changed since it was last recorded."""
         kept = self.chosen.get(name)
         return kept is not None and name in self.first and kept["instead"] != digest(self.first[name])
 
     def accept(self, name: str) -> None:
-        """From now on the user's first password is the one that is known."""
+        """Records the user's first password as known."""
         with self.lock:
             if name in self.first and (self.renewed(name) or name not in self.chosen):
                 self.write({**self.chosen, name: {"instead": digest(self.first[name])}})
@@ -61,7 +61,7 @@ class Passwords:
     def right(self, name: str, password: str) -> bool:
         kept = self.chosen.get(name)
         if kept is None or "key" not in kept:
-            # Somebody who is not there takes as long as somebody who is.
+            # Takes as long as a check of a chosen password, so that the time does not reveal whether the user exists.
             slow(password, b"")
             first = self.first.get(name)
             return first is not None and hmac.compare_digest(first.encode(), password.encode())
@@ -70,24 +70,24 @@ class Passwords:
     def choose(self, name: str, password: str) -> None:
         salt = secrets.token_bytes(16)
         kept = {"salt": salt.hex(), "key": slow(password, salt).hex(), "instead": digest(self.first[name])}
-        # Several users choose at the same time.
+        # Several users may choose a password at the same time.
         with self.lock:
             self.write({**self.chosen, name: kept})
 
 
 class Busy(Exception):
-    """So many passwords are being looked at that no other one is."""
+    """Too many passwords are being checked or wait for it, so another one is refused."""
 
 
 class Guesses:
-    """Passwords as people try them. Each costs a part of a second and 16 MiB, so few are looked at at a time, and few wait for that.
+    """Checks passwords at logins. A check takes a fraction of a second and 16 MiB, so few run at a time and only a limited number may wait.
 
-    Wrong ones count by where they come from: nobody keeps another one out. They count for names of nobody as well: who waits, and who is
-    told at once that they have to, says of no name whether it is a user's.
+    Wrong passwords count per name and address, so that one person cannot lock out another. They count for names that do not exist as well,
+    so that a lockout does not reveal whether a name is a user's.
     """
 
-    # Looked at at a time; those besides that wait for it, and of one address: a class that logs in at once has a single one at the gateway
-    # of a bastion. The last of them waits some three seconds.
+    # How many checks run at a time, how many more may wait, and how many may be pending from one address. That limit is high because a
+    # class that logs in at once behind a bastion has a single address at the gateway. The last of them waits about three seconds.
     AT_A_TIME, WAITING, WAITING_OF_ONE = 2, 64, 40
 
     def __init__(self, passwords: Any, allowed: int, seconds: float):
@@ -98,7 +98,7 @@ class Guesses:
         self.threads = ThreadPoolExecutor(self.AT_A_TIME)
 
     async def right(self, name: str, password: str, address: str) -> bool:
-        """Whether it is the user's password. @throws Busy"""
+        """Whether the password is the user's. @throws Busy"""
         self.forget()
         count, _ = self.failures.get((name, address), (0, 0.0))
         if count >= self.allowed or len(name) > LONGEST or len(password) > LONGEST:
@@ -106,12 +106,12 @@ class Guesses:
         asking = self.asking.get(address, 0)
         if asking >= self.WAITING_OF_ONE or sum(self.asking.values()) >= self.AT_A_TIME + self.WAITING:
             raise Busy
-        # Counted before it is known to be wrong: many at the same time are many.
+        # Counted before the check, so that attempts sent at the same time all count.
         self.failures.pop((name, address), None)
         self.failures[name, address] = (count + 1, time.monotonic())
         self.asking[address] = asking + 1
         looked = asyncio.get_running_loop().run_in_executor(self.threads, self.passwords.right, name, password)
-        # Not where it is waited for: who does not wait for the answer any more has it looked at all the same.
+        # In a callback, because the check goes on even if the client no longer waits for its result.
         looked.add_done_callback(lambda _: self.end(address))
         right = await asyncio.shield(looked)
         if right:
@@ -124,7 +124,7 @@ class Guesses:
             del self.asking[address]
 
     def forget(self) -> None:
-        """What is so old that it does not count any more."""
+        """Drops failures that are too old to count."""
         before = time.monotonic() - self.seconds
         for key, (_, last) in list(self.failures.items()):
             if last > before:

@@ -1,4 +1,4 @@
-"""What JupyterHub does otherwise here: who its users are, who starts their servers, and what stands before them."""
+"""The parts of JupyterHub that are replaced here: its users and their logins, the start of their servers, and the proxy in front of them."""
 
 import asyncio
 import json
@@ -29,16 +29,16 @@ class Listed(Authenticator):
     admins = TraitList(config=True, help="Users who are admins.")
 
     def seen_as(self, name: str) -> Dict[str, Any]:
-        """What somebody is. Said in full: JupyterHub by itself only ever adds admins."""
+        """The user as JupyterHub stores them. It always includes `admin`, because JupyterHub by itself only adds admins and removes none."""
         return {"name": name, "admin": name in self.admins}
 
     async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> Any:
-        """Who left the config is nobody, whatever cookie or token is shown."""
+        """Refuses a user who is no longer in the config, even if their cookie or token is valid."""
         return self.seen_as(user.name) if user.name in self.names else False
 
 
 class OpenLogin(OAuthLoginHandler):
-    """The way to the provider: where that is, it says itself."""
+    """Sends people to the provider's login, after the provider has told its endpoints."""
 
     async def get(self) -> None:
         await self.authenticator.discover()
@@ -46,14 +46,14 @@ class OpenLogin(OAuthLoginHandler):
 
 
 class ByProvider(Listed, GenericOAuthenticator):
-    """Users who are known by an OpenID provider. Nothing of what it says is kept but who they are."""
+    """Users who log in through an OpenID provider. Of its answers, the hub keeps only who the user is."""
 
     login_handler = OpenLogin
     issuer = Unicode(config=True, help="The provider's address, as it names itself.")
     logins = TraitDict(config=True, help="Name of each user by who they are to the provider.")
 
     async def discover(self) -> None:
-        """Asks the provider where it is talked to, once (https://openid.net/specs/openid-connect-discovery-1_0.html)."""
+        """Asks the provider for its endpoints, once (https://openid.net/specs/openid-connect-discovery-1_0.html)."""
         if self.userdata_url:
             return
         try:
@@ -70,7 +70,7 @@ class ByProvider(Listed, GenericOAuthenticator):
 
     def user_info_to_username(self, user_info: Dict[str, Any]) -> str:
         login = user_info.get(self.username_claim)
-        # Some providers let people write any address there.
+        # Some providers let people enter any address.
         if self.username_claim == "email" and user_info.get("email_verified") is not True:
             raise HTTPError(403, "your address of e-mail is not verified there")
         name = self.logins.get(login) if isinstance(login, str) else None
@@ -105,15 +105,15 @@ class People(Listed):
         return self.seen_as(name)
 
     async def knows(self, name: str, password: str, address: str) -> bool:
-        """Whether it is the user's password."""
+        """Whether the password is the user's."""
         try:
             return await self.guesses.right(name, password, address)
         except Busy as error:
             raise HTTPError(503, "many log in at this moment; try again in a few seconds") from error
 
     def add_user(self, user: Any) -> None:
-        """Called for each user whenever the hub starts, and when somebody logs in for the first time: who has another first password by
-        now is logged out everywhere."""
+        """Called for each user whenever the hub starts, and when a user logs in for the first time. Logs out a user everywhere whose first
+        password has changed."""
         super().add_user(user)
         if self.passwords.renewed(user.name):
             orm_user = getattr(user, "orm_user", user)
@@ -126,7 +126,7 @@ class People(Listed):
 
 
 def log_out(user: orm.User, session: Optional[str] = None) -> None:
-    """Ends all logins of a user, those by tokens as well, but for the token of their running server and those of one browser's session."""
+    """Ends all logins of a user and deletes their tokens, except for the token of their running server and those of the given browser session."""
     user.cookie_id = secrets.token_hex(32)
     own = {(spawner.state or {}).get("token") for spawner in user.orm_spawners.values()}
     for token in list(user.api_tokens):
@@ -155,7 +155,7 @@ class ChangePassword(BaseHandler):
         if not await people.knows(user.name, old, self.request.remote_ip):
             return await self.show("This is not your password.")
         await asyncio.get_running_loop().run_in_executor(None, people.passwords.choose, user.name, new)
-        # Whoever logged in with the old one is logged out.
+        # Logins with the old password end; only this browser's session stays.
         log_out(user.orm_user, session=self.get_session_cookie())
         self.db.commit()
         self.set_login_cookie(user)
@@ -163,7 +163,7 @@ class ChangePassword(BaseHandler):
 
 
 async def ask(guard: str, question: Dict[str, Any]) -> Any:
-    """What the guard says to a question. @throws RuntimeError where it refuses"""
+    """Sends a request to the guard and returns its answer. @throws RuntimeError if the guard refuses"""
     reader, writer = await asyncio.open_unix_connection(guard)
     try:
         writer.write(json.dumps(question).encode() + b"\n")
@@ -176,12 +176,12 @@ async def ask(guard: str, question: Dict[str, Any]) -> Any:
 
 
 class GuardedSpawner(Spawner):
-    """Servers that the guard starts."""
+    """Starts and ends servers through the guard."""
 
     guard = Unicode(config=True, help="Path of the guard's socket.")
 
     def get_state(self) -> Dict[str, Any]:
-        """What is known of a running server by a hub that starts anew: the token of the server's own."""
+        """What a restarted hub needs to know of a running server: in addition, the id of the server's own token."""
         own = orm.APIToken.find(self.db, self.api_token) if self.api_token else None
         token = own.id if own else (self.orm_spawner.state or {}).get("token")
         return {**super().get_state(), **({"token": token} if token is not None else {})}
@@ -200,10 +200,10 @@ class GuardedSpawner(Spawner):
 
 
 class CaddyProxy(Proxy):
-    """Caddy before the hub and its servers, as a program of the hub's.
+    """Caddy in front of the hub and its servers, as a child process of the hub.
 
-    Its settings (https://caddyserver.com/docs/json/) are the same from its start to its end, because new ones would cut off every
-    browser from its kernels: where a user's server would be is known, and whether it is there, a file says.
+    Its settings (https://caddyserver.com/docs/json/) never change while it runs, because new ones would disconnect every browser from its
+    kernels. The address of each user's server is known in advance, and a file in `folder` shows that the server is running.
     """
 
     listen = Unicode(config=True, help="Address and port for people.")
@@ -219,14 +219,14 @@ class CaddyProxy(Proxy):
         targets = await self.targets()
         listening = {"hub": {"listen": [self.listen], "automatic_https": {"disable": True}, **self.routes(targets)}}
         settings = {"admin": {"disabled": True, "config": {"persist": False}}, "apps": {"http": {"servers": listening}}}
-        # One that lives on without its hub would keep the port.
+        # Ends Caddy together with the hub: otherwise it would keep the port.
         command = ["setpriv", "--pdeathsig", "TERM", "caddy", "run", "--config", "-"]
         self.process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env={**os.environ, "HOME": "/tmp"})
         self.process.stdin.write(json.dumps(settings).encode())
         self.process.stdin.close()
 
     async def targets(self) -> Dict[str, str]:
-        """Where each user's server is, by the guard of the same config: with other users both start anew, in any order."""
+        """The address of each user's server, from the guard. Waits for a guard with the same users: when they change, both restart, in any order."""
         for _ in range(120):
             try:
                 targets = (await ask(self.guard, {"ask": "where"}))["targets"]
@@ -245,7 +245,7 @@ class CaddyProxy(Proxy):
         cookie = {"search_regexp": self.foreign_cookies, "replace": ""}
         first = {
             "handler": "headers",
-            # What the hub would believe of who asks, and Caddy itself does not say.
+            # The hub would trust these headers about the client, and Caddy does not set them itself.
             "request": {"replace": {"Cookie": [cookie]}, "delete": ["X-Real-Ip", "X-Scheme", "Forwarded"]},
             "response": {"set": {"Referrer-Policy": ["same-origin"]}, "delete": ["Server"], "deferred": True},
         }
@@ -258,7 +258,7 @@ class CaddyProxy(Proxy):
             }
             for name, target in targets.items()
         ]
-        # What has just ended is not there, in the hub's words.
+        # For a server that has just ended, the hub's error page is shown.
         failed = [{"handle": [{"handler": "rewrite", "uri": "/hub/error/503"}, hub]}]
         return {"routes": [{"handle": [first]}, metrics, *users, {"handle": [hub]}], "errors": {"routes": failed}}
 

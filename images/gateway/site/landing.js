@@ -1,6 +1,7 @@
 "use strict";
-// The landing page: what the cluster is (cluster.json, made with it), and how it is (what its own pages say, asked through the gateway).
-// Text of others goes to the page as text, never as HTML: users name their jobs as they like.
+// The landing page: a description of the cluster (cluster.json, which was made with it) and its state, which the services' own pages
+// report through the gateway.
+// Text from elsewhere is inserted as text, never as HTML: users can give their jobs any name.
 
 const EVERY_MS = 10_000;
 const at = (id) => document.getElementById(id);
@@ -24,10 +25,10 @@ const gib = (bytes) => `${(bytes / GIB).toFixed(bytes < 10 * GIB ? 1 : 0)} GiB`;
 const whole = (number) => String(Math.round(number * 10) / 10);
 const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const since = (ms) => (ms > 0 ? new Date(ms).toLocaleString() : "");
-/** How full: what it is, used and there, and how both are written. */
+/** A row on usage: what is used, how much of it, the total, and both amounts as text. */
 const full = (what, used, total, unit) => ({ what, used, total, said: `${unit(used)} of ${unit(total)}` });
 
-/** By kind of page: a sentence on how it is, how full it is, what runs there, and how many of other services answer or are lost. */
+/** For each kind of page: a sentence on its state, its usage, what runs there, and how many instances of other services answer or are lost. */
 const READERS = {
   jupyter: async (path) => {
     const { kernels } = await ask(`${path}api/status`);
@@ -111,17 +112,17 @@ const READERS = {
   },
 };
 
-/** On how many machines of each group each job of Prometheus answers, and on how many it does not. */
+/** Query for the number of machines on which each job of Prometheus answers or does not, by group. */
 const ANSWERING = 'count_values by (group, job) ("up", min by (group, job, machine) (up{optional=""}))';
 
-/** Workers that went without another in their place. Where agents come and go, one that was sent away is listed the same for a while. */
+/** The number of hosts whose worker is dead and not replaced. If agents come and go, one removed on purpose looks the same for a while. */
 function lostWorkers(workers) {
   if (cluster.agentsComeAndGo) return 0;
   const alive = new Set(workers.filter(({ state }) => state === "ALIVE").map(({ host }) => host));
   return new Set(workers.filter(({ state, host }) => state === "DEAD" && !alive.has(host)).map(({ host }) => host)).size;
 }
 
-/** Where Jupyter shows a driver's page: browsers do not reach the driver. */
+/** Where Jupyter shows a driver's page, because browsers cannot reach the driver itself. */
 function driverPage(address) {
   const jupyter = cluster.pages.find(({ kind }) => kind === "jupyter");
   const host = /^https?:\/\/([\w.-]+:\d+)/.exec(address ?? "")?.[1];
@@ -183,7 +184,7 @@ function showRunning(rows) {
   at("running").replaceChildren(make("table", undefined, head, ...lines));
 }
 
-/** What people are told before a forgotten cluster is ended; most of the time nothing. */
+/** Shows the notice that the cluster will end because no `up` has been run for long, if there is one. */
 async function showNotice() {
   const { lastUp, ends } = cluster.mayEnd ? await ask("/notice.json").catch(() => ({})) : {};
   const moment = (text) => new Date(text).toLocaleString();
@@ -196,7 +197,7 @@ async function refresh() {
   await showNotice();
   const found = await Promise.all(cluster.pages.map(look));
   const first = (rows, key) => rows.filter((row, i) => rows.findIndex((other) => other[key] === row[key]) === i);
-  // Where Marathon keeps Spark, Mesos and Spark both have cores: Mesos' are the machines', and come first in the pages' order.
+  // Where Marathon runs Spark, both Mesos and Spark report cores. Mesos' are those of the machines, and its page comes first.
   showFull(first(found.flatMap((one) => one.full ?? []), "what"));
   showRunning(found.flatMap((one) => one.running ?? []));
   showHealth(found);
@@ -257,12 +258,12 @@ function showPicture() {
 const NOT_KNOWN = "not measured";
 const drawnServices = [];
 
-/** How each service of the picture is: as Prometheus measured it, else as pages say. */
+/** Shows the health of each service in the picture, from what Prometheus measured and what the pages report. */
 function showHealth(found) {
   const said = Object.assign({}, ...found.map(({ services }) => services));
   const measured = Object.assign({}, ...found.map((one) => one.measured));
   for (const { name, group, job, dot, text, health } of drawnServices) {
-    // What Prometheus has seen is some seconds old, and pages do not know of all: what is lost to one of them is.
+    // Prometheus' data is some seconds old, and the pages do not know every service, so what either reports as lost counts as lost.
     const seen = [measured[`${group} ${job}`], said[name]].filter(Boolean);
     const known = seen.length > 0;
     const most = (number) => Math.max(0, ...seen.map(number));
@@ -275,7 +276,7 @@ function showHealth(found) {
   }
 }
 
-/** From the edge of one box to that of another. */
+/** The path of a line from the edge of one box to the edge of another. */
 function line(a, b) {
   const middle = (box) => box.y + box.height / 2;
   if (a.column === b.column) {
@@ -291,7 +292,7 @@ function line(a, b) {
   return `M${x1} ${middle(a)} C${half} ${middle(a) + bend} ${half} ${middle(b) + bend} ${x2} ${middle(b)}`;
 }
 
-/** A text, with what stands in backquotes as code. */
+/** The parts of a text; those in backquotes become `code` elements. */
 const words = (text) => text.split("`").map((part, i) => (i % 2 === 0 ? part : make("code", part)));
 
 function showConnect() {

@@ -1,7 +1,7 @@
 "use strict";
-// Logs in by the password that is typed, or that stands after # in the address: browsers send that part to nobody.
+// Logs in with the password that was typed, or with the one after # in the address: browsers do not send that part to servers.
 
-/** Where to go then: below this address alone, whatever the link says. */
+/** Where to go after the login: never to another origin, whatever the link says. */
 function target() {
   if (location.pathname !== "/login") return location.href.split("#")[0];
   const to = new URL(new URLSearchParams(location.search).get("to") ?? "/", location.origin);
@@ -20,12 +20,12 @@ const failed = () => {
 
 document.getElementById("login").addEventListener("submit", (event) => {
   event.preventDefault();
-  // A header holds no other characters, and no password of a cluster does.
+  // A header cannot contain other characters, and a cluster's password has none.
   const password = document.getElementById("password").value.replace(/[^\x21-\x7e]/g, "");
   logIn(password).catch(failed);
 });
 
-// Where there is a hub, its users are led to its own login.
+// If there is a hub, show the link to its own login.
 fetch("/hub", { method: "HEAD", redirect: "manual" }).then(
   ({ type }) => {
     document.getElementById("hub").hidden = type !== "opaqueredirect";
@@ -41,5 +41,5 @@ function logInByLink() {
 }
 
 logInByLink();
-// To a browser that shows this page already, the link is another place in it.
+// If the browser already shows this page, opening the link changes only the part after #.
 addEventListener("hashchange", logInByLink);

@@ -1,6 +1,6 @@
 "use strict";
-// The dashboard: what Prometheus knows of the cluster, asked again and again. What is not there (HDFS, Mesos) is not shown.
-// Text of others goes to the page as text, never as HTML: users name their jobs as they like.
+// The dashboard: what Prometheus knows of the cluster, refreshed every few seconds. What the cluster lacks (HDFS, Mesos) is not shown.
+// Text from elsewhere is inserted as text, never as HTML: users can give their jobs any name.
 
 const EVERY_MS = 5_000;
 const HOUR = 3600;
@@ -15,14 +15,14 @@ function make(name, text, ...children) {
 
 async function api(path, parameters = {}) {
   const answer = await fetch(`../api/v1/${path}?${new URLSearchParams(parameters)}`, { signal: AbortSignal.timeout(EVERY_MS) });
-  // The gateway shows its login in place of this page.
+  // On reload, the gateway shows its login instead of this page.
   if (answer.status === 401) location.reload();
   if (!answer.ok) throw new Error(`Prometheus answers ${answer.status}`);
   return (await answer.json()).data;
 }
 
 const vector = async (query) => (await api("query", { query })).result;
-/** The one number that a query has; undefined where nothing is measured. */
+/** The single number that a query returns; undefined if nothing is measured. */
 async function number(query) {
   const [first] = await vector(query);
   return first === undefined ? undefined : Number(first.value[1]);
@@ -37,7 +37,7 @@ function bytes(value) {
   return `${scaled.toFixed(scaled < 10 && power > 2 ? 1 : 0)} ${UNITS[power]}`;
 }
 
-/** What belongs to the cluster all the time. */
+/** Targets that always belong to the cluster, unlike drivers. */
 const LASTING = 'up{optional=""}';
 const CORES_USED = "sum(metrics_worker_coresUsed_Value) or max(mesos_master_cpus_used)";
 const CORES = "sum(metrics_worker_coresUsed_Value + metrics_worker_coresFree_Value) or max(mesos_master_cpus_total)";
@@ -48,7 +48,7 @@ const JOBS = 'count(up{job="spark-driver"} == 1) or vector(0)';
 const CPU = '100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"}[1m])))';
 const MACHINE_MEMORY = "100 * (1 - sum(node_memory_MemAvailable_bytes) / sum(node_memory_MemTotal_bytes))";
 
-/** Big numbers: what it is, how much, of how much, how both are written, and whether it is ill. */
+/** Tiles with big numbers: title, queries for value and total, unit, whether there is a meter (`full`), which values are bad (`ill`). */
 const TILES = [
   {
     title: "Agents that answer",
@@ -116,7 +116,7 @@ async function chart({ title, query, unit, top, most }) {
     api("query_range", { query, start: end - HOUR, end, step: 15 }),
     top === undefined ? undefined : number(top),
   ]);
-  // One line, whatever labels it had in the course of time.
+  // All series form one line, even if its labels changed over time.
   const points = result.flatMap(({ values }) => values.map(([time, value]) => [time, Number(value)])).sort(([a], [b]) => a - b);
   if (points.length === 0) return undefined;
   const highest = most ?? Math.max(limit ?? 0, ...points.map(([, value]) => value), 1);
@@ -153,7 +153,7 @@ function showAlerts(alerts) {
   for (const item of at("alerts").children) item.lastChild.className = "quiet";
 }
 
-/** A line for each service: on which machines it answers, and on which it does not. */
+/** Shows a row for each service, with the machines on which it answers and those on which it does not. */
 function showServices(all) {
   const services = new Map();
   for (const { metric, value } of all) {
