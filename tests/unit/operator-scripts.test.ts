@@ -128,6 +128,8 @@ test.each([
       // SET, AGENT, NAME and IMAGES are lists: their words are theirs.
       const given = /^(SET|AGENT|NAME|IMAGES)$/.test(variable) ? text.replaceAll(" ", "\t").split("\t") : [text];
       const { status, stdout, stderr } = spawnSync("make", ["-C", folder, "-s", target, `${variable}=${text}`], {
+        // Standard input is no socket: Debian's bash would take one for a network login, and read /etc/bash.bashrc.
+        stdio: ["ignore", "pipe", "pipe"],
         encoding: "utf8",
       });
       expect({ status, stderr, planted: readdirSync(folder) }).toEqual({ status: 0, stderr: "", planted: there });
