@@ -510,13 +510,16 @@ def show_frames(shell: Any) -> None:
 
     display = builtins.display  # type: ignore[attr-defined]
 
+    def has_rows(value: Any) -> bool:
+        module = sys.modules.get("pyspark.sql.dataframe")
+        return module is not None and type(value) is module.DataFrame and not value.isStreaming
+
     @functools.wraps(display)
     def display_rows(*objects: Any, **options: Any) -> Any:
-        module = sys.modules.get("pyspark.sql.dataframe")
-        if module is not None and any(type(value) is module.DataFrame and not value.isStreaming for value in objects):
+        if any(map(has_rows, objects)):
             from triplewide_sql import rows_of
 
-            objects = tuple(rows_of(value) if type(value) is module.DataFrame and not value.isStreaming else value for value in objects)
+            objects = tuple(rows_of(value) if has_rows(value) else value for value in objects)
         return display(*objects, **options)
 
     # Cells have it by itself, or import it.

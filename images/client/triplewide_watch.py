@@ -765,15 +765,10 @@ FORKED = (
 )
 
 
+@functools.lru_cache(maxsize=None)
 def leave_forks_out() -> None:
-    """Has a process that is forked refuse to use this one's connection to Java: answers to one would reach the other."""
-    global left_out
-    if not left_out:
-        left_out = True
-        os.register_at_fork(after_in_child=leave_java)
-
-
-left_out = False
+    """Has a process that is forked refuse to use this one's connection to Java: answers to one would reach the other. Registers this once."""
+    os.register_at_fork(after_in_child=leave_java)
 
 
 def leave_java() -> None:

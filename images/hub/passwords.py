@@ -126,10 +126,11 @@ class Guesses:
     def forget(self) -> None:
         """Drops failures that are too old to count."""
         before = time.monotonic() - self.seconds
-        for key, (_, last) in list(self.failures.items()):
-            if last > before:
+        while self.failures:
+            oldest = next(iter(self.failures))
+            if self.failures[oldest][1] > before:
                 break
-            del self.failures[key]
+            del self.failures[oldest]
 
 
 def slow(password: str, salt: bytes) -> bytes:
