@@ -39,9 +39,9 @@ say() { printf '%s\n' "$*" >&2; }
 die() { printf '%s\n' "images/build.sh: $*" >&2; exit 1; }
 refuse() { printf '%s\n' "images/build.sh: $*" >&2; exit 2; }
 sha256() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi | cut -d' ' -f1; }
-# What a name of an image or a build argument is in a variable's name.
+# Turns the name of an image or build argument into part of a variable's name.
 in_variable() { printf '%s' "${1//[^A-Za-z0-9]/_}"; }
-# value_of PREFIX NAME: what the variable `PREFIX_NAME` holds, or nothing.
+# value_of PREFIX NAME: prints what the variable `PREFIX_NAME` holds, or nothing.
 value_of() {
     local name; name=$1_$(in_variable "$2")
     printf '%s' "${!name:-}"
@@ -49,9 +49,9 @@ value_of() {
 
 # ---- What to do -----------------------------------------------------------------------------------------------------------------
 
-# The images that are built here, each after those that it stands on; made from cluster/image-catalogue.ts.
-# Of each image: stands_on_<image> the images that it stands on, and theirs; argument_<image>_<build argument> the image that the
-# argument names; may_hold_<image> `mesos`, `s3` and `connect`, where it may hold them, between commas.
+# The images that are built here, each after those it is based on; graph.tsv is made from cluster/image-catalogue.ts.
+# For each image: stands_on_<image> lists all images below it, directly or not; argument_<image>_<build argument> is the image that
+# this argument names; may_hold_<image> lists which of `mesos`, `s3` and `connect` it may contain, with a comma around each.
 ORDER=()
 while IFS=$'\t' read -r -a fields; do
     [[ ${fields[0]:-} && ${fields[0]} != \#* ]] || continue
@@ -94,7 +94,7 @@ done
 if [[ $action == report ]]; then wanted=(spark-python); fi
 if ((${#wanted[@]} == 0)); then
     wanted=(spark-python client)
-    # What stands on the client locks versions that fit its own.
+    # The hub image is based on the client: its lock must fit the client's versions.
     if [[ $action == lock ]]; then wanted+=(hub); fi
 fi
 
@@ -146,14 +146,14 @@ tag_of() {
 
 # ---- Docker -------------------------------------------------------------------------------------------------------------------------
 
-# The first `docker` on PATH that can build with BuildKit: up to 22 every client can, later ones need their buildx plugin.
+# The first `docker` on PATH that can build with BuildKit: clients up to 22 have it built in, later ones need the buildx plugin.
 docker=
 seen=()
 while read -r candidate; do
     release=$("$candidate" --version 2>/dev/null | sed -n 's/^Docker version \([0-9]*\)\..*/\1/p') || true
     [[ -n $release ]] || continue
     if "$candidate" buildx version >/dev/null 2>&1; then
-        # The builder inside of the daemon: the images built before are the base of the next, without a registry between them.
+        # The daemon's own builder sees the images built before, so the next one can be based on them without a registry.
         export BUILDX_BUILDER=default
         docker=$candidate
         break
@@ -178,7 +178,7 @@ data_root=${daemon##*$'\n'}
 there() { "$docker" image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1; }
 
 free_mb() {
-    # Docker may be on another machine or in a VM; then its folder is not here and nothing can be said.
+    # Docker may run on another machine or in a VM. Then its folder is not here, and the free space is unknown.
     [[ -d $data_root ]] || { echo 1000000; return; }
     df -Pm -- "$data_root" | awk 'NR == 2 { print $4 }'
 }
@@ -192,7 +192,7 @@ if [[ $action == list ]]; then
     exit 0
 fi
 
-# One build at a time: two that lock requirements or make the base at once would only wait for and overwrite each other.
+# One build at a time: two at once would overwrite each other's locked requirements or base image.
 if command -v flock >/dev/null 2>&1; then
     exec 9<"$here/versions.env"
     if ! flock -n 9; then
@@ -202,7 +202,8 @@ if command -v flock >/dev/null 2>&1; then
 fi
 
 work=$(mktemp -d)
-# Where the Dockerfile of spark-python finds a Mesos. One that was there stays: `pulumi up` keeps its own there.
+# Archives put into spark-python/mesos/, where its Dockerfile looks for a Mesos; they are removed at the end. An archive that was
+# there before stays: `pulumi up` keeps its own there.
 given=()
 clean_up() { rm -rf "$work" ${given[@]+"${given[@]}"}; }
 trap clean_up EXIT
@@ -222,7 +223,7 @@ if [[ -n $with ]]; then give "$with" "$MESOS_WITH_SHA256"; fi
 
 "$here/site.sh"
 
-# Docker's own arguments for proxies: in no layer, in no history, and no part of the cache's key.
+# Docker's predefined arguments for proxies: they are part of no layer, no history and no cache key.
 proxies=()
 for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
     if [[ -n ${!name:-} ]]; then proxies+=(--build-arg "$name"); fi
@@ -248,8 +249,8 @@ make_base() {
             "deb ${APT_SECURITY_MIRROR:-$APT_MIRROR-security} $version_DEBIAN_SUITE-security main")
     fi
     # Merged /usr and no documentation, as in Debian's own slim image. Without usr-is-merged, usrmerge would bring all of Perl.
-    # No device files: containers get a /dev of their own, and a Docker that may make none (rootless, in a container) could not
-    # unpack the image.
+    # No device files: containers get a /dev of their own, and a Docker that may not create device files (rootless, in a container)
+    # could not unpack the image.
     mmdebstrap --variant=minbase --skip=output/dev --include=usr-is-merged --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
@@ -267,7 +268,7 @@ if ! there "$base"; then
     limit=()
     if command -v timeout >/dev/null 2>&1; then limit=(timeout 120); fi
     if ${limit[@]+"${limit[@]}"} "$docker" pull --quiet "$reference" >"$work/pull" 2>&1; then
-        # By digest it comes without a name.
+        # An image that is pulled by digest gets no tag.
         [[ $reference == "$base" ]] || "$docker" tag "$reference" "$base"
     else
         make_base "$(tail -n 1 "$work/pull" | cut -c1-160)"
@@ -276,7 +277,7 @@ fi
 
 # ---- Building -----------------------------------------------------------------------------------------------------------------------
 
-# Only the arguments that a Dockerfile asks for: another image's new version must not build this one anew.
+# Only the arguments that a Dockerfile declares: another image's new version must not rebuild this one.
 declare -a arguments
 arguments_of() {
     local image=$1 name below
@@ -306,8 +307,8 @@ explain_failure() {
     die "$1 was not built (see above)."
 }
 
-# The lock's first line holds the digest of what it was made from: what is asked for, and the locks of the images below. The same
-# sum is checked again inside of the build.
+# Prints what a lock is made from: the image's requirements.in and the locks of the images below it. The lock's first line holds the
+# digest of this; the build checks it again.
 lock_inputs() {
     local below
     cat "$here/$1/requirements.in"
@@ -324,7 +325,7 @@ lock() {
     [[ -f $lockfile ]] || : >"$lockfile"
     arguments_of "$image"
     if ! "$docker" build --progress plain --target lock --output "type=local,dest=$work/lock" ${arguments[@]+"${arguments[@]}"} "$here/$image" >"$work/log" 2>&1; then
-        # uv's own words, without BuildKit's step numbers and times.
+        # Only uv's messages, without BuildKit's step numbers and times.
         local reason
         reason=$(sed -n 's/^#[0-9]* [0-9.]* \{0,1\}//p' "$work/log" | awk '/^ *(×|error:|Error:|ERROR:)/ { found = 1 } /^ERROR: executor failed/ { next } found { print }' | awk '!seen[$0]++' | sed 's/^/    /')
         [[ -s $lockfile ]] || rm -f "$lockfile"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Takes the installed Mesos out of a container image: images/mesos-from-image.sh DOCKER IMAGE TARGET.tar.gz
-# Only Mesos' own files leave it, and the libraries that they are linked with: those are in `carried` at the top of the archive. The
-# Docker that is called must have the image.
+# The archive holds only Mesos' own files and, in `carried` at its top, the libraries that they are linked with. DOCKER must have the
+# image already.
 set -euo pipefail
 docker=$1 image=$2 target=$3
 fail() { printf '%s\n' "$*" >&2; exit 2; }
-# GNU tar chooses by patterns and writes the same bytes again; macOS has another.
+# GNU tar can select files by patterns and write reproducible archives; the tar of macOS cannot.
 tar=tar
 if command -v gtar >/dev/null; then tar=gtar; fi
 "$tar" --version | grep -q 'GNU tar' || fail "a Mesos is taken out of an image by GNU tar: install it (on macOS: brew install gnu-tar)"
@@ -19,7 +19,7 @@ clean_up() {
 trap clean_up EXIT
 
 container=$("$docker" create "$image" true)
-# Some of the patterns match nothing in any one image, which tar calls a failure.
+# No image has files for all of these patterns, and tar fails if one matches nothing.
 "$docker" export "$container" | "$tar" -x -C "$work" --no-same-owner --wildcards --no-wildcards-match-slash \
     'opt/mesos' '*/sbin/mesos-*' '*/bin/mesos*' '*/lib/libmesos*' '*/lib/mesos' '*/libexec/mesos' '*/share/mesos' \
     '*/local/sbin/mesos-*' '*/local/bin/mesos*' '*/local/lib/libmesos*' '*/local/lib/mesos' '*/local/libexec/mesos' \
@@ -29,11 +29,12 @@ library=$(find "$work" -name 'libmesos*.so' | sort | head -n 1)
 prefix=$(dirname "$(dirname "$library")")
 [[ $(basename "$prefix") != lib ]] || prefix=$(dirname "$prefix") # lib/x86_64-linux-gnu
 
-# What Mesos is linked with, as the image's own loader finds it. glibc is that of the machine that a program runs on, always.
+# The libraries that Mesos is linked with, as the image's own loader finds them. glibc is left out: it must be that of the machine on
+# which Mesos runs.
 linked=()
 while read -r path; do linked+=("${path#"$work"}"); done < <(find "$work" -type f \( -name 'libmesos*.so' -o -path '*/sbin/mesos-*' \))
-# What the image holds by that name may be a link to a folder of this machine, and its loader may name anything: what is copied has the
-# name of a library, and takes no place that is taken.
+# The image is not trusted: its `carried` may be a link to a folder of this machine, and its loader may print any path. So only files
+# with the name of a library are copied, and none replaces an existing file.
 rm -rf "$prefix/carried"
 mkdir "$prefix/carried"
 confined=(--network none --cap-drop ALL --security-opt no-new-privileges --pids-limit 100)
@@ -45,6 +46,6 @@ confined=(--network none --cap-drop ALL --security-opt no-new-privileges --pids-
         copy=$prefix/carried/$(basename "$path")
         if [[ ! -e $copy && ! -L $copy ]]; then "$docker" cp --follow-link "$container:$path" "$copy" >/dev/null; fi
     done
-# The same bytes from the same image: the archive's digest decides whether images are built anew.
+# The same image must give the same bytes: the archive's digest decides whether images are rebuilt.
 "$tar" -c -C "$prefix" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner . | gzip -n >"$target.part"
 mv "$target.part" "$target"

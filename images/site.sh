@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What this machine adds to builds: images/site.sh puts the certificate authorities that it trusts and the mirrors that it uses
-# into */certs/, which builds bind and git ignores: for `docker build`, build.sh and `pulumi up` alike. README.md names the
-# variables. A file is touched only when its content changes: it is part of the build cache's key. What is not set is left as it is.
+# Passes this machine's certificate authorities and mirrors to builds: writes them to */certs/, which builds bind-mount and git
+# ignores; for `docker build`, build.sh and `pulumi up` alike. README.md names the variables. A file is written only if its content
+# changes, because it is part of the build cache's key. Without a value for a file, it stays as it is.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -28,7 +28,7 @@ for name in APT_MIRROR APT_SECURITY_MIRROR PIP_INDEX_URL UV_INDEX_URL MAVEN_MIRR
     if [[ -n ${!name:-} ]]; then printf '%s=%q\n' "$name" "${!name}" >>"$mirrors"; fi
 done
 if [[ -n ${PIP_INDEX_URL:-} && -z ${UV_INDEX_URL:-} ]]; then printf 'UV_INDEX_URL=%q\n' "$PIP_INDEX_URL" >>"$mirrors"; fi
-# An address may hold a login, which is nobody else's to read. Builds read as this user, or as root.
+# A mirror's address may contain a login, so no other user may read it then. Builds read the file as this user or as root.
 mode=0644
 if grep -q '[@?]' "$mirrors"; then mode=0600; fi
 for certs in "$here"/*/certs; do

@@ -1,8 +1,8 @@
-"""Leaves those hashes in a lock file that an image of ours, or an agent's machine, can install.
+"""Reduces a lock file to the hashes of files that our images, or an agent's machine, can install.
 
-uv writes the hash of every file that a release has: for Windows, macOS, musl and every other Python, a hundred for some packages. The
-lock is part of the user data of machines (`vanilla`), whose size is limited, so only the wheels for glibc Linux on amd64 and arm64
-stay, and the source where a package has no such wheel for both.
+uv writes the hash of every file of a release, for Windows, macOS, musl and every other Python: a hundred for some packages. The
+lock is part of the user data of machines (`vanilla`), whose size is limited. So only wheels for glibc Linux on amd64 and arm64
+stay, and the source of packages that do not have such a wheel for both.
 
     lock-hashes.py <requirements.txt> <pylock.toml of the same resolution> <Python version, like 3.11>
 """
@@ -13,7 +13,7 @@ import tomllib
 
 
 def fits(filename: str, minor: int) -> bool:
-    """Can this wheel be installed on CPython 3.<minor>, on glibc Linux of one of our two architectures?"""
+    """Whether this wheel can be installed on CPython 3.<minor>, on glibc Linux of one of our two architectures."""
     python, abi, platform = filename.removesuffix(".whl").split("-")[-3:]
     if platform != "any" and not re.search(r"(manylinux\w*|linux)_(x86_64|aarch64)\b", platform):
         return False
@@ -30,7 +30,7 @@ def kept(package: dict, minor: int) -> set[str]:
     wheels = {name_of(wheel): wheel["hashes"]["sha256"] for wheel in package.get("wheels", []) if fits(name_of(wheel), minor)}
     pure = any(name.endswith("-any.whl") for name in wheels)
     both = all(any(arch in name for name in wheels) for arch in ("x86_64", "aarch64"))
-    # A pure wheel beside compiled ones is what a platform without them would take: neither of ours.
+    # Beside compiled wheels, the pure one is for platforms that have none. Here both of ours have one.
     if both:
         wheels = {name: digest for name, digest in wheels.items() if not name.endswith("-any.whl")}
     source = {package["sdist"]["hashes"]["sha256"]} if "sdist" in package and not (pure or both) else set()
@@ -46,7 +46,7 @@ def main(lock: str, pylock: str, python: str) -> None:
         packages = {package["name"]: package for package in tomllib.load(file)["packages"]}
     minor = int(python.split(".")[1])
     with open(lock, encoding="utf-8") as file:
-        # One entry: the requirement, its hashes on continued lines, and comments that say who wants it.
+        # An entry is the requirement, its hashes on continued lines, and comments that name the packages that require it.
         entries = re.split(r"(?m)^(?=[A-Za-z0-9])", file.read())
     result = []
     for entry in entries:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Do the parts of Mesos that are asked for work in this image? mesos-check.sh <parts>: daemons (master and agent), java (libmesos, loaded
-# into this image's Java), or both, and tls (built with SSL). Stops with the reason otherwise: a driver would fail with the same words, but
-# on somebody's first job.
+# Checks that parts of Mesos work in this image: mesos-check.sh <parts>: daemons (master and agent), java (libmesos, loaded into this
+# image's Java), or both, and tls (built with SSL). Stops with the reason if one does not: otherwise the first job of a user would fail
+# with the same message.
 set -eu
 parts=${1:-java}
 fail() { echo "Mesos: $*" >&2; exit 1; }
@@ -36,7 +36,7 @@ case $parts in
     *java*) ;;
     *) exit 0 ;;
 esac
-# Through Spark's own protocol jar and the Scala that is there anyway: no compiler has to come into the image for this.
+# Uses Spark's own Mesos jar and Scala interpreter, so that the image needs no compiler for this.
 cat >/tmp/check.scala <<'END'
 try {
   org.apache.mesos.MesosNativeLibrary.load(System.getenv("MESOS_NATIVE_JAVA_LIBRARY"))

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes the libraries known that Mesos is linked with: mesos-install.sh <folder with carried libraries> <Debian package>...
-# The packages first. Of what came along out of a container image, only that which is still missing: Debian's own libraries stay.
+# Installs libraries that Mesos is linked with and tells the loader: mesos-install.sh <folder with carried libraries> <Debian package>...
+# The packages come first. Of the libraries that were taken out of a container image, only those still missing are copied, so that
+# Debian's own are used where they exist.
 set -eu
 carried=$1
 shift
@@ -10,11 +11,11 @@ printf '%s\n' /opt/mesos/lib "$JAVA_HOME/lib/server" /opt/mesos/lib/carried >/et
 ldconfig
 
 missing() {
-    # Not every source has every one of these files.
+    # Not every build of Mesos has all of these files.
     { ldd /opt/mesos/lib/libmesos.so /opt/mesos/sbin/mesos-master /opt/mesos/sbin/mesos-agent 2>/dev/null || true; } \
         | sed -n 's/^[[:space:]]*\(.*\) => not found/\1/p' | sort -u
 }
-# What is carried may miss something itself. Each turn brings one library at least, or is the last.
+# A carried library may need another one. The loop ends when a turn has copied nothing.
 while :; do
     brought=
     for library in $(missing); do

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints what an unpacked Mesos in /opt/mesos holds, and what of it works in this image, as JSON (see `MesosFacts` in mesos/check.ts).
 
-Runs as root in a build step that nothing is kept of. What it cannot find out is null. It fails, and says why, only where packages cannot
-be downloaded: that says nothing of the archive.
+Runs as root in a build step of which only the report is kept. A fact that it cannot find out is null. It fails, with the reason, only if
+packages cannot be downloaded: that says nothing about the archive.
 """
 import json
 import os
@@ -17,9 +17,9 @@ HOME = "/opt/mesos"
 LIBRARY = f"{HOME}/lib/libmesos.so"
 TOOLS = "/usr/local/lib/triplewide"
 CARRIED = "/run/carried"
-# A second Mesos, whose libmesos drivers are to have: not there unless it is asked for.
+# A second Mesos, whose libmesos the drivers will load. It is here only if it was asked for.
 WITH = "/run/with/with"
-# ELF's numbers of machines.
+# Machine numbers in ELF headers.
 MACHINES = {62: "amd64", 183: "arm64", 3: "i386", 21: "ppc64el", 22: "s390x"}
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}
 # Isolators that Mesos may have been built with.
@@ -29,7 +29,7 @@ cgroups/perf_event cgroups/pids disk/du disk/xfs docker/runtime docker/volume fi
 linux/nnp linux/seccomp namespaces/ipc namespaces/pid network/cni network/port_mapping network/ports posix/cpu posix/mem posix/rlimits
 volume/csi volume/host_path volume/image volume/sandbox_path volume/secret
 """.split()
-# Packages whose names do not follow from the library's.
+# Packages whose names cannot be derived from the library's name.
 PACKAGES = {
     "libapr-1.so.0": "libapr1",
     "libaprutil-1.so.0": "libaprutil1",
@@ -48,7 +48,7 @@ PACKAGES = {
 
 
 def run(*words, seconds=120, **more):
-    """Exit code and everything that a program says; a code of None where there is no such program or it does not end."""
+    """Returns a program's exit code and all its output. The code is None if there is no such program or it does not end in time."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds, **more)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -61,7 +61,7 @@ def last_line(text):
 
 
 def apt_install(packages, *options):
-    """Installs those that Debian has. Returns the names of the others."""
+    """Installs those of the packages that Debian has, and returns the names of the others."""
     unknown = []
     while True:
         rest = [p for p in packages if p not in unknown]
@@ -72,13 +72,13 @@ def apt_install(packages, *options):
         new |= set(re.findall(r"Package '?([^'\s]+?)'? has no installation candidate", said))
         new = [p for p in rest if p in new]
         if not new:
-            # A name that apt takes for a pattern is named by it in full elsewhere; anything else is the network's or the mirror's fault.
+            # Where apt quotes a name as a pattern, another message has the full one. If none is found, the network or mirror failed.
             sys.exit(f"Mesos: its packages cannot be installed here: {last_line(said)}")
         unknown += new
 
 
 def package_of(library):
-    """Debian's name for the package with a library of that name, by its rule: libfoo.so.3 is in libfoo3, libfoo-1.2.so.3 in libfoo-1.2-3."""
+    """Returns the Debian package of a library by Debian's naming rule: libfoo.so.3 is in libfoo3, libfoo-1.2.so.3 in libfoo-1.2-3."""
     if library in PACKAGES:
         return PACKAGES[library]
     name, _, version = library.partition(".so.")
@@ -89,7 +89,7 @@ def package_of(library):
 
 
 def libraries():
-    """Libraries that are missing, and versions of symbols, by the file of Mesos that wants them first."""
+    """Returns the missing libraries and the missing versions of symbols, each with the first file that needs it."""
     missing, symbols = {}, {}
     for path in (LIBRARY, f"{HOME}/sbin/mesos-master", f"{HOME}/sbin/mesos-agent"):
         if not os.path.exists(path):
@@ -111,26 +111,26 @@ def machine_of(path):
 
 
 def agent(*flags):
-    """How a Mesos agent ends, and what it says, that is given resources which it cannot read: once it has made its containerizers, or sooner."""
+    """Runs an agent with resources that it cannot parse, so that it ends once it has made its containerizers or sooner; returns its end."""
     with tempfile.TemporaryDirectory() as work:
         common = ["--ip=127.0.0.1", "--hostname=probe", "--port=0", "--master=127.0.0.1:5050", f"--work_dir={work}", "--launcher=posix"]
         return run(f"{HOME}/sbin/mesos-agent", *common, "--no-systemd_enable_support", "--resources=none", *flags, seconds=30)
 
 
 def known(flag, names, *more):
-    """Of these names, those that a flag of the agent knows, and those of them with which it crashes; None where it refuses no made-up name."""
+    """Returns those of the names that a flag of the agent knows, and those it crashes with; None for both if it accepts a made-up name."""
     ends = {name: agent(f"--{flag}={name}", *more) for name in [*names, "none/such"]}
     refused = [name for name, (_, text) in ends.items() if "Unknown or unsupported" in text]
     if "none/such" not in refused:
         return None, None
     there = [name for name in names if name not in refused]
-    # A program that a signal ends has the negative of its number.
+    # A negative exit code is the number of the signal that ended the program.
     crashes = [name for name in there if (ends[name][0] or 0) < 0]
     return [name for name in there if name not in crashes], crashes
 
 
 def control_groups():
-    """Versions of control groups that there is code for: the files of each that only it reads or writes."""
+    """Returns the versions of control groups that Mesos supports, by names of files that only one version has."""
     found = {1: False, 2: False}
     for path in (LIBRARY, f"{HOME}/sbin/mesos-agent", f"{HOME}/sbin/mesos-slave"):
         if os.path.isfile(path):
@@ -142,17 +142,17 @@ def control_groups():
 
 
 def works(parts):
-    """Whether parts of Mesos work here, and what they or the check say."""
+    """Returns whether parts of Mesos work here, and the message of the program or of the check."""
     code, said = run("sh", f"{TOOLS}/mesos-check.sh", parts, seconds=300)
     says = [line.removeprefix("Mesos: ") for line in said.splitlines() if line.startswith("Mesos: ")]
     return {"works": code == 0, "says": says[0] if says else last_line(said)}
 
 
 def eventually(file, process, seconds, *words):
-    """The line of a program's log that has one of these words in it, or the last one where it ends or the time is over before."""
+    """Waits for a line of a program's log with one of these words, and returns it, or the last line once the program or the time ends."""
     end = time.monotonic() + seconds
     while True:
-        # Asked before the log is read: what it wrote in the end is there then.
+        # Checked before the log is read, so that the last lines of a program that has just ended are not missed.
         over = process.poll() is not None or time.monotonic() > end
         with open(file, errors="replace") as text:
             lines = text.read().splitlines()
@@ -163,14 +163,14 @@ def eventually(file, process, seconds, *words):
 
 
 def message(line):
-    """A line of Mesos' log without its time and place."""
+    """Removes the time and the source location from a line of Mesos' log."""
     return re.sub(r"^[IWEF]\d+ [\d:.]+ +\d+ [\w.]+:\d+\] ", "", line.strip())
 
 
 def trial(with_driver, library=LIBRARY, path=""):
-    """Whether an agent, and a driver that loads libmesos into Java, log in to a master, and whether a task of the driver's ends well.
+    """Tests whether an agent, and a driver that loads libmesos into Java, log in to a master, and whether the driver's task finishes.
 
-    The driver loads `library`, and finds what that is linked with in the folders of `path` before all others.
+    The driver loads `library`. The libraries that this is linked with are searched in the folders of `path` first.
     """
     with tempfile.TemporaryDirectory() as work:
         login = {"principal": "trial", "secret": "of-a-trial"}
@@ -180,7 +180,7 @@ def trial(with_driver, library=LIBRARY, path=""):
                 json.dump(content, file)
         here = ["--ip=127.0.0.1", "--hostname=localhost"]
         asks = ["--authenticate_agents", "--authenticate_frameworks", f"--credentials=file://{work}/all.json"]
-        # Where it lies here: a build has its own place in mind.
+        # Mesos' default is the path that was set when it was built.
         own = f"--launcher_dir={HOME}/libexec/mesos"
         simple = [own, "--launcher=posix", "--isolation=posix/cpu,posix/mem", "--containerizers=mesos", "--no-systemd_enable_support"]
         offers = [f"--credential=file://{work}/own.json", "--resources=cpus:1;mem:512", "--no-switch_user"]
@@ -193,7 +193,7 @@ def trial(with_driver, library=LIBRARY, path=""):
             for name, words in commands.items():
                 with open(f"{work}/{name}.log", "w") as log:
                     running.append(subprocess.Popen([f"{HOME}/sbin/mesos-{name}", *words], stdout=log, stderr=log))
-            # One that is refused says so and ends.
+            # An agent that is refused logs this and ends.
             line = eventually(f"{work}/agent.log", running[-1], 60, "Registered with master", "EXIT with status")
             logged_in = "Registered with master" in line
             facts = {"agent": {"works": logged_in, "says": message(line)}, "driver": None}
@@ -215,7 +215,7 @@ def trial(with_driver, library=LIBRARY, path=""):
 
 
 def pair():
-    """Whether a driver with the libmesos of the second Mesos logs in to the first one's master, and its task ends well; None without one."""
+    """Tests a driver with the second Mesos' libmesos against the master and agent of the first. Returns None if there is no second one."""
     if not os.path.isdir(f"{WITH}/mesos"):
         return None
     with open(f"{WITH}/mesos/RUNTIME_PACKAGES") as file:
@@ -226,7 +226,7 @@ def pair():
             return {"works": False, "says": "its libmesos has no Java bindings"}
     with tempfile.TemporaryDirectory() as carried:
         path = f"{WITH}/mesos/lib:{java}:{carried}"
-        # Of what came along, only that which is missing: Debian's own libraries stay. What is taken may miss something itself.
+        # Links only those carried libraries that are missing: Debian's own are used where they exist. One may need another.
         while True:
             _, said = run("ldd", library, env={**os.environ, "LD_LIBRARY_PATH": path})
             missing = re.findall(r"^\s*(\S+) => not found", said, re.M)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Unpacks an installed Mesos: mesos-unpack.sh <folder with the archive, named by its digest> <sha256> <target> <folder for libraries>
-# The archive is a tarball of an installed prefix (wherever the prefix was) or a .deb; what counts is where lib/libmesos.so lies in it.
-# Libraries that came along out of a container image go to a folder of their own: mesos-install.sh takes those that are missing.
+# The archive is a tarball of an installed prefix (at any path) or a .deb; the prefix is found by its lib/libmesos.so.
+# Libraries that were taken out of a container image go to a folder of their own: mesos-install.sh copies those that are missing.
 set -eu
 folder=$1 digest=$2 target=$3 carried=$4
 fail() { echo "Mesos: $*" >&2; exit 1; }
@@ -31,15 +31,16 @@ done
 if [ -d "$prefix/lib64" ]; then mkdir -p "$target/lib" && cp -a "$prefix/lib64/." "$target/lib"; fi
 if [ ! -e "$target/lib/libmesos.so" ]; then ln -s "${library#"$lib"/}" "$target/lib/libmesos.so"; fi
 
-# What only a compiler or a debugger reads is most of it.
+# Files that only a compiler or a debugger reads are most of the size.
 find "$target" \( -name '*.a' -o -name '*.la' \) -delete
 rm -rf "$target/lib/pkgconfig" "$target/share/doc" "$target/share/man"
 find "$target" -type f \( -name '*.so*' -o -perm -u+x \) | while read -r file; do
     if [ "$(head -c 4 "$file" | tail -c 3)" = ELF ]; then strip --strip-unneeded "$file"; fi
 done
 
-# Packages of the system that it is linked with: the list of whoever built it, what a .deb depends on (Java is here already; of
-# alternatives the first), or what Mesos 1.11 needs on Debian 12. libsasl2-modules holds CRAM-MD5, by which agents and frameworks log in.
+# Debian packages with the libraries that Mesos is linked with: the archive's own list, the dependencies of a .deb (without Java, which
+# is here already; the first of alternatives), or what Mesos 1.11 needs on Debian 12. libsasl2-modules holds CRAM-MD5, with which
+# agents and frameworks log in.
 packages=
 case $archive in *.deb)
     packages=$(dpkg-deb --field "$archive" Pre-Depends Depends | sed -E 's/^[A-Za-z-]+: //' | tr ',' '\n' \
@@ -53,6 +54,6 @@ elif [ -n "$packages" ]; then
 else
     echo "libapr1 libaprutil1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libevent-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libelf1 libnl-3-200 libnl-route-3-200 zlib1g iproute2" >"$target/RUNTIME_PACKAGES"
 fi
-# An archive's modes would let anybody write where root's agent runs.
+# The archive's file modes could let any user change files that the agent runs as root.
 chown -R root:root "$target" "$carried"
 chmod -R go-w,u-s,g-s "$target" "$carried"

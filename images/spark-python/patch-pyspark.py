@@ -1,6 +1,6 @@
-"""Mends what Spark 3.5's Python does otherwise with the pandas and PyArrow of today: in SPARK_HOME/python and in its zip alike.
+"""Adapts Spark 3.5's Python to today's pandas and PyArrow and fixes errors of it: in SPARK_HOME/python and in its zip alike.
 
-Each change is a text that must be there exactly as often as it says, else the build fails: another Spark needs another look.
+Each change replaces a text that must occur exactly as often as stated. Otherwise the build fails: a new version of Spark has to be checked.
 
     patch-pyspark.py <SPARK_HOME/python>
 """
@@ -9,12 +9,12 @@ import os
 import sys
 import zipfile
 
-# PyArrow 13 and later give pandas 2 datetime64[us], without being asked. Spark 3.5 documents datetime64[ns] (Arrow type mapping,
-# "Timestamp with Time Zone Semantics"), and gives that without Arrow: the same cell would give numbers that differ by 1,000.
+# PyArrow 13 and later give pandas 2 datetime64[us] by default. Spark 3.5 documents datetime64[ns] (Arrow type mapping, "Timestamp with
+# Time Zone Semantics"), and gives that without Arrow: numbers made from the same timestamps would differ by a factor of 1,000.
 # Spark 4 passes the same argument.
 NANOSECONDS = "coerce_temporal_nanoseconds"
 
-# What Spark says where the catalogue of tables does not answer, and in words.
+# The class that Spark's message names when the catalogue of tables does not answer, and an explanation for users.
 NO_CATALOGUE = "SessionHiveMetaStoreClient"
 NO_CATALOGUE_SAYS = (
     "the catalogue of tables (Hive metastore) does not answer, so no table is found by its name. The cluster's own is started again"
@@ -22,8 +22,8 @@ NO_CATALOGUE_SAYS = (
 )
 DESCRIPTION = "        self.desc = desc if desc is not None else cast(Py4JJavaError, origin).getMessage()\n"
 
-# Modules beside a notebook or a script: executors see the same folder at the same path, and look for modules there as the driver
-# does. Packages that people installed for themselves come last, as on the driver.
+# Modules beside a notebook or a script: executors see the same folder at the same path, and search it for modules as the driver does.
+# Packages that users installed for themselves come last, as on the driver.
 SHARED_MODULES = '''
 
 def _shared_module_folders() -> List[str]:
@@ -35,8 +35,8 @@ def _shared_module_folders() -> List[str]:
     return [folder for folder in inside if not (folder + os.sep).startswith(installed + os.sep)]
 '''
 
-# What relative paths mean in functions that run on executors: the folder of the notebook or script, where executors have it, as for
-# its driver. A session with files of addFile, --files or spark.archives stays where Spark puts those.
+# Relative paths in functions that run on executors start from the folder of the notebook or script, as on the driver, if executors
+# have that folder. In a session with files of addFile, --files or spark.archives, executors stay in the folder with these files.
 FOLDER = '''
 
 def _folder_of_driver(sc: "SparkContext") -> Dict[str, str]:
@@ -52,8 +52,8 @@ def _folder_of_driver(sc: "SparkContext") -> Dict[str, str]:
     return {"TRIPLEWIDE_FOLDER": here}
 '''
 
-# The other end of both: Python on an executor goes to that folder for each task, and forgets modules of the shared folder that were
-# edited, which it would use as they were for as long as it lives.
+# The executors' side of both: a Python worker changes to that folder for each task, and forgets modules of the shared folder that were
+# edited. Otherwise it would use the old versions as long as it lives.
 ENTER = '''
 
 _EXECUTOR_FOLDER = os.getcwd()
@@ -99,7 +99,7 @@ def _remember_modules() -> None:
 def main(infile, outfile):
 '''
 
-# Codes of time spans by the names that pandas 2.2 gave them, in those that Spark knows.
+# pandas 2.2 renamed codes of time spans; this returns the names that Spark knows.
 RULE_CODE = '''
 
 def _rule_code(offset: Any) -> str:
@@ -110,14 +110,14 @@ def _rule_code(offset: Any) -> str:
 class Resampler(Generic[FrameLike], metaclass=ABCMeta):
 '''
 
-# Times of the day between two: which of them belong to it is one word in pandas 2.
+# between_time: pandas 2 has the single argument `inclusive` in place of include_start and include_end.
 BETWEEN = "between_time(start_time, end_time, include_start, include_end)"
 BETWEEN_NOW = (
     "between_time(start_time, end_time, "
     'inclusive={(True, True): "both", (True, False): "left", (False, True): "right"}.get((include_start, include_end), "neither"))'
 )
 
-# What pandas-on-Spark's groupby.apply sends to executors.
+# The function that pandas-on-Spark's groupby.apply sends to executors.
 KEYED = (
     "        def pandas_groupby_apply(pdf: pd.DataFrame) -> pd.DataFrame:\n\n            if is_series_groupby:\n"
     "                pdf_or_ser = pdf.groupby(groupkey_names)[name].apply("
@@ -129,8 +129,8 @@ KEYED_RESULT = (
 )
 KEYS_DROPPED = "            if levels and pdf_or_ser.index.nlevels == len(keys) + levels:\n                pdf_or_ser = pdf_or_ser.droplevel(keys)\n\n"
 
-# Arrow's rows come from a thread of the driver's Java, whose end Python waits for also where the cell was interrupted: the cell ended
-# with its job, minutes later, and only then was the job cancelled.
+# Arrow's rows come from a thread of the driver's Java. Python waited for the end of that thread even when the cell was interrupted: the
+# cell ended only with its job, minutes later, and only then was the job cancelled.
 INTERRUPTED = (
     "        finally:\n            with unwrap_spark_exception():\n                # Join serving thread and raise any exceptions from"
     " collectAsArrowToPython\n                jsocket_auth_server.getResult()\n"
@@ -142,7 +142,7 @@ INTERRUPTED_LEAVES = (
     "                    jsocket_auth_server.getResult()\n"
 )
 
-# A stream's folder goes to executors as it was written: a relative one would be in the folder that each of them runs in.
+# The path of a stream reaches executors as it was written: a relative path would start from the working folder of each executor.
 QUALIFIED = '''
 
 def _qualified(spark: "SparkSession", path: str) -> str:
@@ -153,8 +153,8 @@ def _qualified(spark: "SparkSession", path: str) -> str:
     return hadoop_path.getFileSystem(configuration).makeQualified(hadoop_path).toString()
 '''
 
-# A session with `local` makes a secret of its own and leaves it with the user of its JVM, where the next session's would not be
-# looked for: no master would know it.
+# A session with a `local` master creates its own secret and leaves it with the user of its JVM. The next session in that JVM would use
+# it in place of its own secret, and no master would accept it.
 OWN_SECRET = """
 
 def _take_secret(jvm: JVMView, jconf: JavaObject) -> None:
@@ -173,7 +173,7 @@ def _take_secret(jvm: JVMView, jconf: JavaObject) -> None:
 class SparkContext:
 """
 
-# A file of the web is noted for every task before it is fetched: with one that is not there, each later job of the session failed.
+# Spark registers a file from the web for every task before it fetches it: if the file did not exist, each later job of the session failed.
 ADD = """
 
 def _add_or_take_back(sc: "SparkContext", kind: str, path: Any, *more: Any) -> None:
@@ -196,7 +196,7 @@ def _add_or_take_back(sc: "SparkContext", kind: str, path: Any, *more: Any) -> N
 class SparkContext:
 """
 
-# Functions of foreachBatch and of query listeners run beside Spark Connect's server and call it as clients do: by its token.
+# Functions of foreachBatch and of query listeners run beside Spark Connect's server and call it as clients do: they need its token.
 CALL_BACK = "SparkSession.builder.remote(connect_url).getOrCreate()"
 WITH_TOKEN = """
 
@@ -213,7 +213,7 @@ CONNECT_WORKER = [
     (CALL_BACK, CALL_BACK.replace("connect_url", "_with_token(connect_url)"), 1),
 ]
 
-# The client has a module that says what jobs wait for; executors have none.
+# The client image has a module that reports what jobs wait for; executors do not have it.
 WATCH = '''
 
 def _check_master(master: str) -> None:
@@ -241,7 +241,7 @@ SIGNAL = "        # create a signal handler which would be invoked on receiving 
 CHANGES = {
     "pyspark/sql/connect/streaming/worker/foreach_batch_worker.py": CONNECT_WORKER,
     "pyspark/sql/connect/streaming/worker/listener_worker.py": CONNECT_WORKER,
-    # With encryption, values of broadcast() go through a stream that took pickle's buffers for bytes: NumPy arrays, and pandas' data.
+    # With encryption, broadcast() writes through a stream that took pickle's buffers (NumPy arrays, pandas' data) for bytes.
     "pyspark/serializers.py": [
         (
             "        byte_pos = 0\n        byte_remaining = len(bytes)\n",
@@ -261,7 +261,7 @@ CHANGES = {
             '        _check_master(jconf.get("spark.master", ""))\n        _take_secret(self._jvm, jconf)\n        return self._jvm.JavaSparkContext(jconf)\n',
             1,
         ),
-        # stop() of a session that was stopped before forgot the one that runs: no session could be had any more in that Python.
+        # stop() of an already stopped session also cleared the reference to the running one: that Python could then get no more session.
         (
             "        with SparkContext._lock:\n            SparkContext._active_spark_context = None\n\n    def emptyRDD",
             "        with SparkContext._lock:\n            if SparkContext._active_spark_context in (None, self):\n"
@@ -282,7 +282,7 @@ CHANGES = {
             "    return pickled_command, broadcast_vars, environment, includes\n",
             1,
         ),
-        # The new Hadoop API sends a path to executors as it was written; the old one completes it.
+        # The new Hadoop API sends a path to executors as it was written; the old one makes it absolute.
         (
             "        self.ctx._jvm.PythonRDD.saveAsNewAPIHadoopFile(\n",
             "        hadoop_path = self.ctx._jvm.org.apache.hadoop.fs.Path(path)\n"
@@ -316,7 +316,7 @@ CHANGES = {
         (
             "            self._jwrite = self._jwrite.option(k, to_str(options[k]))\n        return self\n\n    @overload\n    def partitionBy",
             "            value = to_str(options[k])\n"
-            # Spark's checkpoints find no HDFS in `hdfs:///folder`.
+            # Spark's checkpoints do not work with `hdfs:///folder`, which does not name the HDFS.
             '            if k.lower() in ("path", "checkpointlocation") and value is not None:\n'
             "                value = _qualified(self._spark, value)\n"
             "            self._jwrite = self._jwrite.option(k, value)\n        return self\n\n    @overload\n    def partitionBy",
@@ -330,7 +330,7 @@ CHANGES = {
             1,
         ),
     ],
-    # With mode overwrite, the table that is there is dropped before anyone sees where the new one would lie.
+    # With mode overwrite, Spark drops the existing table before the guard can check where the new one would lie.
     "pyspark/sql/readwriter.py": [
         (
             "        self._jwrite.saveAsTable(name)\n",
@@ -344,22 +344,22 @@ CHANGES = {
     "pyspark/sql/pandas/conversion.py": [
         ('pandas_options = {"date_as_object": True}', f'pandas_options = {{"date_as_object": True, "{NANOSECONDS}": True}}', 1),
         (INTERRUPTED, INTERRUPTED_LEAVES, 1),
-        # createDataFrame without a schema: a pandas timestamp without a zone is one of the session's zone, as with Arrow and as
-        # documented. Without Arrow, Spark took it for one of the driver's zone.
+        # createDataFrame without a schema: a pandas timestamp without a zone is in the session's time zone, as with Arrow and as
+        # documented. Without Arrow, Spark took the driver's time zone.
         (
             "if should_localize and is_datetime64tz_dtype(s.dtype) and s.dt.tz is not None:",
             'if should_localize and (is_datetime64tz_dtype(s.dtype) or s.dtype.kind == "M"):',
             1,
         ),
-        # NaT among intervals is null, as among timestamps; it was refused as an object of type NaTType.
+        # NaT among intervals becomes null, as among timestamps; Spark refused it as an object of type NaTType.
         (
             "ser.dt.to_pytimedelta(), index=ser.index",
             "[None if value is pd.NaT else value.to_pytimedelta() for value in ser], index=ser.index",
             1,
         ),
     ],
-    # How often each entry of an index of several levels is there: by its levels, as pandas has it. They were dictionaries, which no
-    # index holds.
+    # value_counts of an index with several levels returns entries by level, as in pandas. Spark returned dictionaries, which an index
+    # cannot hold.
     "pyspark/pandas/base.py": [
         (
             '            sdf = sdf.withColumn("count", F.col("count") / F.lit(drop_sum))\n\n        internal = InternalFrame(\n'
@@ -379,13 +379,13 @@ CHANGES = {
             1,
         ),
     ],
-    # pandas 2 puts the group's keys before the index also where a function keeps the rows it was given. One that says what index its
-    # frame has (`-> ps.DataFrame[int, [...]]`) says it of its own frame.
+    # pandas 2 puts the group's keys before the index even if a function returns the rows that it was given. A function that declares
+    # the index of its result (`-> ps.DataFrame[int, [...]]`) declares it without these keys.
     "pyspark/pandas/groupby.py": [
         (KEYED, f"{INDEX_LEVELS}{KEYED}", 1),
         (KEYED_RESULT, f"{KEYS_DROPPED}{KEYED_RESULT}", 1),
     ],
-    # Methods and arguments that pandas 2 no longer has, or takes by name alone.
+    # Methods and arguments that pandas 2 removed, or accepts only by keyword.
     "pyspark/pandas/strings.py": [
         ("return s.str.split(pat, n)", "return s.str.split(pat, n=n)", 1),
         ("return s.str.rsplit(pat, n)", "return s.str.rsplit(pat, n=n)", 1),
@@ -401,11 +401,11 @@ CHANGES = {
     "pyspark/pandas/indexes/datetimes.py": [
         (f"return pdf.{BETWEEN}", f"return pdf.{BETWEEN_NOW}", 1),
     ],
-    # Bounds of a histogram: of the columns that it shows.
+    # The bounds of a histogram must come from the columns that it shows.
     "pyspark/pandas/plot/core.py": [
         ("get_bins(data._to_spark(), bins)", "get_bins(numeric_data._to_spark(), bins)", 1),
     ],
-    # What draws with matplotlib stands on classes of pandas' own, which pandas 2.1 and 2.2 changed.
+    # The matplotlib plots are based on pandas' internal classes, which pandas 2.1 and 2.2 changed.
     "pyspark/pandas/plot/matplotlib.py": [
         ("    def _make_plot(self):\n", "    def _make_plot(self, fig):\n", 8),
         ("super()._make_plot()", "super()._make_plot(fig)", 5),
@@ -432,7 +432,7 @@ CHANGES = {
             1,
         ),
     ],
-    # Arguments that pandas 2 no longer has. Without `squeeze`, one column stays a frame, as pandas itself gives it.
+    # Arguments that pandas 2 removed. Without `squeeze`, one column stays a frame, as in pandas itself.
     "pyspark/pandas/namespace.py": [
         ("            squeeze=sq,\n", "", 1),
         ("            convert_float=convert_float,\n            mangle_dupe_cols=mangle_dupe_cols,\n", "", 1),

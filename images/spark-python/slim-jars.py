@@ -1,9 +1,9 @@
-"""Takes native libraries of other platforms out of the jars.
+"""Removes native libraries of other platforms from the jars.
 
-Spark's jars carry RocksDB, zstd, snappy and others for Windows, macOS, musl, s390x and so on: over 80 MB that a glibc Linux of
-one architecture can never load. Signatures go as well: what Spark's source package holds is known by its digest, and Java keeps no
-class of a signed jar in its archives. Everything else in a jar stays as it is, and a jar that had natives must keep one for this
-platform, unless it never had any.
+Spark's jars contain RocksDB, zstd, snappy and others for Windows, macOS, musl, s390x and so on: over 80 MB that a glibc Linux of
+one architecture can never load. Signatures are removed as well: the digest of Spark's source package covers the jars already, and
+Java puts no class of a signed jar into its class archives. Everything else in a jar stays as it is. A jar that had native libraries
+must keep one for this platform, unless none was ever published for it.
 
     slim-jars.py <folder with jars> <amd64|arm64>
 """
@@ -19,7 +19,7 @@ OURS = {
     "amd64": re.compile(r"linux64\.so$|linux64/[^/]*$|linux[-/_](amd64|x86_64)/[^/]*$|_x86_64\.so$", re.IGNORECASE),
     "arm64": re.compile(r"linux-aarch64\.so$|linux[-/_](aarch64|arm64)/[^/]*$|_aarch_64\.so$", re.IGNORECASE),
 }
-# Never published for this architecture: their users fall back to Java by themselves.
+# No natives were ever published for this architecture; the programs that use these jars fall back to Java by themselves.
 NEVER = {"amd64": set(), "arm64": {"leveldbjni-all", "jline", "scala-compiler"}}
 
 
@@ -32,7 +32,7 @@ def slim(path: str, arch: str) -> int:
         if not foreign and not signatures:
             return 0
         if natives and len(foreign) == len(natives):
-            # netty's jars are one per platform: a foreign one goes as a whole.
+            # netty has one jar for each platform: a jar for another platform is removed as a whole.
             if re.search(r"-(linux|osx|windows)-[^-]+\.jar$", name):
                 size = os.path.getsize(path)
                 os.unlink(path)

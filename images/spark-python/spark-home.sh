@@ -1,8 +1,8 @@
 #!/bin/sh
 # Lays out SPARK_HOME from pyspark's source package: spark-home.sh <unpacked sdist> <target> <architecture>
 #
-# The package is Spark's own binary distribution less the R and Kubernetes folders, in another order. Only `bin sbin jars python`
-# and small things come along: its `pyspark/pandas` would hide the real pandas if the package folder itself were on PYTHONPATH.
+# The package is Spark's own binary distribution without the R and Kubernetes folders, in another layout. Only `bin sbin jars python`
+# and small things are copied: if the package folder itself were on PYTHONPATH, its `pyspark/pandas` would hide the real pandas.
 set -eu
 source=$1 target=$2 arch=$3
 
@@ -13,20 +13,20 @@ cp -a "$source"/lib/*.zip "$target/python/lib/"
 cp -a "$source/deps/examples" "$target/examples/src/main/python"
 mkdir "$target/data"
 cp -a "$source/deps/data/graphx" "$source/deps/data/mllib" "$source/deps/data/streaming" "$target/data/"
-# run-example starts Scala classes of a jar that the package does not have: the Python examples go by spark-submit.
+# run-example starts Scala classes of a jar that the package does not have. The Python examples run with spark-submit.
 rm -f "$target"/bin/*.cmd "$target"/bin/docker-image-tool.sh "$target"/bin/sparkR "$target"/bin/run-example
 find "$target" -name '__pycache__' -prune -exec rm -rf {} +
 
-# Kubernetes is the one place these images never run in: its client alone is 15 MB. Everything else that Spark can do stays,
-# Hive's jars in particular: Parquet is not readable without hive-exec.
+# These images never run on Kubernetes, whose client alone is 15 MB. Everything else that Spark can do stays, Hive's jars in
+# particular: without hive-exec, Parquet files cannot be read.
 rm "$target"/jars/kubernetes-*.jar "$target"/jars/spark-kubernetes_*.jar "$target"/jars/zjsonpatch-*.jar \
     "$target"/jars/logging-interceptor-*.jar "$target"/jars/snakeyaml-engine-*.jar
 
 python3 "$(dirname "$0")/slim-jars.py" "$target/jars" "$arch"
 python3 "$(dirname "$0")/patch-pyspark.py" "$target/python"
 
-# Byte code, because nobody but root could write it later: every driver and executor would compile pyspark anew, over a second
-# each. Executors read pyspark from the zip, so it goes in there as well. What few programs import is left out.
+# Compiles to byte code now, because only root could write it later: otherwise every driver and executor would compile pyspark anew,
+# over a second each. Executors read pyspark from the zip, so it gets byte code as well. Rarely imported modules are left out.
 python3 -m compileall -q --invalidation-mode unchecked-hash -x 'pyspark/(pandas|testing|sql/connect)/' "$target/python/pyspark"
 python3 "$(dirname "$0")/zip-bytecode.py" "$target"/python/lib/*.zip
 

@@ -1,6 +1,6 @@
 """Adds byte code to zips of Python modules, next to each source file, where zipimport looks for it first.
 
-Another minor version of Python than the one that runs this ignores it and takes the source.
+A Python of another minor version than the one that runs this ignores the byte code and uses the source.
 
     zip-bytecode.py <zip>...
 """
@@ -27,7 +27,7 @@ def add_bytecode(path: str) -> None:
             source, target = os.path.join(work, "module.py"), os.path.join(work, "module.pyc")
             with open(source, "wb") as file:
                 file.write(data)
-            # Tracebacks name the file as if it had been imported from the zip. Unchecked: the zip is never edited in place.
+            # Tracebacks name the path inside of the zip. The byte code is not checked against the source: the zip is never edited in place.
             py_compile.compile(source, target, f"{path}/{entry.filename}", True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
             compiled = zipfile.ZipInfo(entry.filename + "c", entry.date_time)
             compiled.external_attr = entry.external_attr

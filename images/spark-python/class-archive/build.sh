@@ -1,19 +1,19 @@
 #!/bin/sh
-# Makes the archives of Java classes (class data sharing) by which Spark starts in about half of the CPU time:
+# Makes archives of Java classes (class data sharing), with which Spark's start takes about half of the CPU time:
 #   build.sh executor <folder>   <folder>/spark.jar, which stands for all of Spark's jars, and executor.jsa
 #   build.sh driver <folder>     beside them driver.jsa: what a driver needs beyond an executor
 #
-# Java maps an archive only where its class path begins as it did here, with the same jars in the same order. `jars/*` has no order:
-# spark.jar names each of them.
+# Java uses an archive only if its class path begins with the same jars in the same order as when the archive was made. `jars/*` has
+# no fixed order, so spark.jar names each of them.
 set -eu
 what=$1 folder=$2
-# As many classes of an executor, in the order of their use, as keep the image below 1.0 GB.
+# How many of an executor's classes go into the archive, in the order of use: with more, the image would be larger than 1.0 GB.
 most=7400
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/conf"
-# How processes of a cluster talk to each other is part of what each of them loads first.
+# Authentication and encryption as on a cluster, because each process loads their classes first.
 cat >"$work/conf/spark-defaults.conf" <<END
 spark.authenticate true
 spark.authenticate.secret training
@@ -30,7 +30,7 @@ spark.sql.extensions triplewide.guard.PlanCheck
 spark.ui.showConsoleProgress false
 END
 
-# What Java is started with: options of spark-submit.
+# train OPTION...: runs train.py with these options of spark-submit.
 train() {
     (
         cd "$work"
@@ -47,7 +47,7 @@ case $what in
         python3 "$here/jar-of-jars.py" /opt/spark/jars "$folder/spark.jar"
         train "--master local-cluster[1,2,1024] --conf spark.executor.extraJavaOptions=-XX:DumpLoadedClassList=$work/classes-%p"
         rm -rf /opt/spark/work
-        # An executor that comes up while the job ends learns little: the longest list is of the one that worked.
+        # An executor that starts as the job ends loads few classes: the longest list is that of the one that ran the tasks.
         list=$(ls -S "$work"/classes-* | head -n 1)
         head -n "$most" "$list" >"$work/classes"
         java -Xshare:dump -Xmx256m -Xlog:disable -Xlog:all=error:stderr -cp "$folder/spark.jar" \

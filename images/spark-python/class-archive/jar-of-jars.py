@@ -8,7 +8,7 @@ folder, target = sys.argv[1:]
 names = sorted(name for name in os.listdir(folder) if name.endswith(".jar"))
 relative = os.path.relpath(folder, os.path.dirname(target))
 text = "Class-Path: " + " ".join(f"{relative}/{name}" for name in names)
-# A line of a manifest has at most 72 bytes; one that begins with a blank goes on with the line before.
+# A line of a manifest has at most 72 bytes; a line that begins with a blank continues the one before.
 lines = [text[:70]] + [" " + text[at : at + 69] for at in range(70, len(text), 69)]
 with zipfile.ZipFile(target, "w") as jar:
     jar.writestr(zipfile.ZipInfo("META-INF/MANIFEST.MF"), "\r\n".join(["Manifest-Version: 1.0", *lines, "", ""]))

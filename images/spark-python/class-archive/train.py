@@ -1,6 +1,6 @@
-"""Work of a new session, as it comes first: a Python job, a SQL job with a shuffle, rows as Arrow. Java notes the classes that it needs.
+"""Runs what a new session does first: a Python job, a SQL job with a shuffle, rows as Arrow. Java records the classes that this needs.
 
-Without NumPy, pandas and PyArrow: this runs before they are installed, so that a package more does not make the archive anew.
+It uses no NumPy, pandas or PyArrow: it runs before they are installed, so that one more package does not rebuild the archive.
 """
 
 from pyspark.sql import SparkSession, functions
@@ -13,7 +13,7 @@ assert len(counts.collect()) == 7
 counts._jdf.collectAsArrowToPython()
 gateway = sc._gateway
 spark.stop()
-# Java writes what it learned when it ends.
+# Java writes its record when it ends.
 gateway.shutdown()
 gateway.proc.stdin.close()
 gateway.proc.wait()

@@ -40,9 +40,9 @@ import scala.runtime.AbstractFunction1;
 import scala.runtime.BoxedUnit;
 
 /**
- * Looks at SQL and DataFrames' writes when their plan is made, which is before anything runs: the file system alone would refuse
- * them only after the shuffles that come before the write. Named by `spark.sql.extensions`: what Spark finds by META-INF/services,
- * Python's sessions do not get.
+ * Checks writes of SQL and DataFrames when their plan is made, which is before anything runs: the file system alone would refuse
+ * them only after the shuffles that come before the write. Named by `spark.sql.extensions`: sessions of Python do not get extensions
+ * that Spark finds by META-INF/services.
  */
 public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUnit> {
   @Override
@@ -54,8 +54,8 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
   }
 
   /**
-   * A streaming query without a checkpoint folder (to `memory`, `console` or a function) gets one of its driver's `/tmp`, where
-   * executors do not find each other's state. One with state gets it in a shared folder; it is removed when the query stops.
+   * A streaming query without a checkpoint folder (to `memory`, `console` or a function) gets one in its driver's `/tmp`, where
+   * executors do not find each other's state. This gives a query with state a shared folder; it is removed when the query stops.
    */
   private static final class SharedState extends Rule<LogicalPlan> {
     private final SparkSession session;
@@ -101,16 +101,16 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
           } else if (node instanceof InsertIntoHiveTable) {
             check(session, new Path(((InsertIntoHiveTable) node).table().location()), "The write to");
           } else if (node instanceof CreateHiveTableAsSelectCommand) {
-            // The table would be made, and dropped again, before the write inside of it is looked at.
+            // The table would be created, and dropped again, before the write inside of it is checked.
             CreateHiveTableAsSelectCommand create = (CreateHiveTableAsSelectCommand) node;
             check(session, location(session, create.tableDesc().storage(), create.tableDesc().identifier()), "The write to");
           } else if (node instanceof InsertIntoHiveDirCommand) {
             InsertIntoHiveDirCommand insert = (InsertIntoHiveDirCommand) node;
             Path folder = new Path(insert.storage().locationUri().get());
-            // LOCAL is a folder of each executor's machine.
+            // LOCAL means a folder of each executor's machine.
             check(session, insert.isLocal() ? new Path("file", null, folder.toUri().getPath()) : folder, "The write to");
           } else if (node instanceof WriteToStream) {
-            // What a query without state has in its checkpoint, its driver alone writes and reads.
+            // The checkpoint of a query without state is written and read by its driver alone, so it need not be shared.
             WriteToStream write = (WriteToStream) node;
             if (hasState(write.inputQuery()))
               check(session, new Path(write.resolvedCheckpointLocation()), "The checkpoint folder");
@@ -121,8 +121,8 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
   }
 
   /**
-   * Looks at `saveAsTable` with mode overwrite, which drops the table that is there before there is a plan of the write. Python
-   * calls this first; the two ways differ in nothing else.
+   * Checks `saveAsTable` with mode overwrite, which drops the existing table before there is a plan of the write. PySpark (see
+   * patch-pyspark.py) calls this before its own saveAsTable.
    *
    * @throws UnsharedPathException when the new table would lie in a place that is not shared
    */
@@ -130,7 +130,7 @@ public class PlanCheck extends AbstractFunction1<SparkSessionExtensions, BoxedUn
       throws ReflectiveOperationException, ParseException {
     if (!WriteGuard.isOn() || field(writer, "mode") != SaveMode.Overwrite) return;
     SparkSession session = ((Dataset<?>) field(writer, "df")).sparkSession();
-    // Another catalogue has places of its own.
+    // A catalogue that replaces the session's decides itself where its tables lie.
     if (session.conf().getOption("spark.sql.catalog.spark_catalog").isDefined()) return;
     if (!isOfFiles((String) field(writer, "source"), session)) return;
     List<String> parts =

@@ -13,9 +13,9 @@ import org.apache.spark.network.util.JavaUtils;
 import org.apache.spark.util.ShutdownHookManager;
 
 /**
- * Checkpoint folders of streaming queries that name none, in the shared folder: `.stream-<driver>-<number>`. A driver that is killed
- * leaves its own behind. While it lives it holds a lock on `.streams-<driver>` beside them, which the system takes back from a
- * process that is gone: the next session in that folder removes what nobody holds, and so does a driver before it puts one there.
+ * Checkpoint folders in the shared folder, for streaming queries that name none: `.stream-<driver>-<number>`. A driver that is killed
+ * leaves its folders behind. While it lives it holds a lock on `.streams-<driver>` beside them, which the system releases when the
+ * process is gone. Folders whose lock is not held are removed by the next session there, and by a driver before it adds its own.
  */
 final class StreamFolders {
   private static final String FOLDER = ".stream-";
@@ -27,7 +27,7 @@ final class StreamFolders {
 
   private StreamFolders() {}
 
-  /** A name for a checkpoint folder, which goes with this driver. */
+  /** Returns the name for a checkpoint folder, which is removed when this driver ends. */
   static synchronized File make(File folder) {
     removeLeftOver();
     hold(folder);
@@ -36,7 +36,7 @@ final class StreamFolders {
     return shared;
   }
 
-  /** Removes what drivers left behind where this one would put its own. Whatever keeps it from that is no reason to have no session. */
+  /** Removes what earlier drivers left in the folder that this one would use. Errors are ignored: they must not prevent a session. */
   static void removeLeftOver() {
     try {
       File folder = WriteGuard.isOn() ? WriteGuard.sharedFolder() : null;
@@ -58,7 +58,7 @@ final class StreamFolders {
     }
   }
 
-  /** The lock is held until this process ends: no channel of that file is ever closed. */
+  /** The lock is held until this process ends, because the file's channel is never closed. */
   private static void hold(File folder) {
     if (!held.add(folder)) return;
     File lock = new File(folder, LOCK + DRIVER);
@@ -67,7 +67,7 @@ final class StreamFolders {
       if (ours == null) throw new IOException("somebody else holds " + lock);
       lock.deleteOnExit();
     } catch (IOException e) {
-      // Folders whose lock is not there stay: nobody can tell whether they are used.
+      // Without a lock, the folders are never removed: other drivers cannot tell whether they are used.
       lock.delete();
     }
   }

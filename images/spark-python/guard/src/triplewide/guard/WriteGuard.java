@@ -13,19 +13,19 @@ import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 
 /**
- * Which paths of the local file system a job may write to.
+ * Decides which paths of the local file system a job may write to.
  *
- * <p>On a cluster `file:/tmp/x` is another folder on each machine: a job that writes there succeeds, its files are scattered, and
- * reading them back finds nothing. Only folders that every machine has in common will do. They come from the driver's
- * properties, which executors get as well:
+ * <p>On a cluster `file:/tmp/x` is a different folder on each machine: a job that writes there succeeds, its files are scattered,
+ * and reading them back finds nothing. So only folders that all machines share are allowed. The settings are properties of the
+ * driver, which executors get as well:
  *
  * <pre>
  * spark.hadoop.fs.file.impl        triplewide.guard.GuardedFileSystem switches all of this on
- * spark.triplewide.sharedFolders   folders that all have in common, separated by commas. Default: none
- * spark.triplewide.writeInstead    what an error message says about where to write
+ * spark.triplewide.sharedFolders   folders that all machines share, separated by commas. Default: none
+ * spark.triplewide.writeInstead    text for error messages: where to write
  * </pre>
  *
- * <p>A driver with a master `local`, `local[2]` ... has no other machine and may write anywhere.
+ * <p>A driver with a master `local`, `local[2]` ... uses no other machine and may write anywhere.
  */
 public final class WriteGuard {
   static final String SWITCH = "spark.hadoop.fs.file.impl";
@@ -33,8 +33,8 @@ public final class WriteGuard {
   static final String WRITE_INSTEAD = "spark.triplewide.writeInstead";
 
   /**
-   * Folders that only a write of a job makes, inside of where it writes to: `_temporary` (each committer of Hadoop's and Spark's),
-   * what Spark stages partitions in, the log of a streaming query's files, and that of a Delta table.
+   * Folders that only a job's write creates, inside of its target: `_temporary` (all committers of Hadoop and Spark), the folder in
+   * which Spark stages partitions, the log of a streaming query's files, and that of a Delta table.
    */
   private static final Pattern JOB_FOLDER =
       Pattern.compile("/(?:_temporary|\\.spark-staging-[^/]*|_spark_metadata|_delta_log)(?:/|$)");
@@ -61,7 +61,7 @@ public final class WriteGuard {
   }
 
   /**
-   * Some writes delete what is there before they begin: refusing them later would be too late.
+   * Some writes delete existing files before they begin, so they must be refused before that.
    *
    * @throws UnsharedPathException when a write does so in a place that is not shared
    */
@@ -78,8 +78,8 @@ public final class WriteGuard {
   }
 
   /**
-   * The second net, for writes that make none of those folders: what a task writes by Hadoop's file system. The state of a
-   * streaming query was looked at when the query began.
+   * The second check, for writes that create none of those folders: files that a task creates with Hadoop's file system. The state of
+   * a streaming query was checked when the query began.
    *
    * @throws UnsharedPathException when a task on an executor writes to a place that is not shared
    */
@@ -89,7 +89,7 @@ public final class WriteGuard {
     }
   }
 
-  /** @throws UnsharedPathException unless all machines have this folder in common, or there is but one machine */
+  /** @throws UnsharedPathException unless all machines share this folder, or there is only one machine */
   static void check(Path path, String what) throws IOException {
     if (!isOn() || isShared(path)) return;
     throw new UnsharedPathException(
@@ -102,8 +102,8 @@ public final class WriteGuard {
   }
 
   /**
-   * By its name as well as with all symbolic links resolved: a link in a shared folder may lead out of it, and one that leads
-   * into it exists on this machine only.
+   * Compares the path as it is written and also with all symbolic links resolved: a link in a shared folder may lead out of it, and a
+   * link that leads into it exists on this machine only.
    */
   static boolean isShared(Path path) throws IOException {
     File file = new File(path.toUri().getPath());
@@ -114,7 +114,7 @@ public final class WriteGuard {
     return false;
   }
 
-  /** Where this driver may put files that its executors see: its working folder, else the first shared one; null where there is none. */
+  /** Returns a folder for files that executors must see: the driver's working folder if it is shared, else the first shared one or null. */
   static File sharedFolder() throws IOException {
     File here = new File("").getAbsoluteFile();
     return isShared(new Path(here.toURI())) ? here : sharedFolders().stream().findFirst().orElse(null);
@@ -135,7 +135,7 @@ public final class WriteGuard {
     return env != null && env.executorId().equals("driver");
   }
 
-  /** Whether a method of these classes, or of one inside of them, is on the stack; Scala's closures are named after their method. */
+  /** Whether a method of these classes or their inner classes is on the stack; Scala's closures are named after their method. */
   private static boolean calledFrom(Set<String> classes, String method) {
     return StackWalker.getInstance()
         .walk(

@@ -19,12 +19,12 @@ import scala.Tuple2;
 import scala.collection.Iterator;
 
 /**
- * Lets a driver use an agent again on which executors failed. Spark never does: from the second failure on (which may be two tasks
- * of people's that took too much memory, days apart) it declines all that the agent offers, and a job whose agents are all of that
- * kind waits for ever. Named by `spark.plugins`; it has a part in drivers on Mesos alone.
+ * Lets a driver use an agent again after executors failed on it. Spark never does: from the second failure on (two tasks that took
+ * too much memory are enough, even days apart) it declines all offers of the agent, and a job waits for ever once it does so for all
+ * agents. Named by `spark.plugins`; it acts only in drivers on Mesos.
  */
 public class AgentsAgain implements SparkPlugin {
-  /** How long an agent is left alone after its second failure. */
+  /** How long an agent is not used after its second failure. */
   static final long REST_SECONDS = 60;
   private static final long LOOK_SECONDS = 5;
   private static final String BACKEND =
@@ -49,7 +49,7 @@ public class AgentsAgain implements SparkPlugin {
               thread.setDaemon(true);
               return thread;
             });
-    /** By agent: when it was first seen to be left alone. */
+    /** By agent: when it was first seen with too many failures. */
     private final Map<String, Long> since = new HashMap<>();
 
     @Override
@@ -65,7 +65,7 @@ public class AgentsAgain implements SparkPlugin {
 
     private void look(SparkContext sc) {
       Object backend = sc.schedulerBackend();
-      // There is none yet, or this driver's master is another one.
+      // There is no backend yet, or this driver does not run on Mesos.
       if (backend == null || !backend.getClass().getName().equals(BACKEND)) return;
       try {
         Lock lock = (Lock) field(backend, "stateLock");

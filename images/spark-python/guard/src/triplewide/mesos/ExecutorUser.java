@@ -10,9 +10,9 @@ import org.apache.spark.api.plugin.PluginContext;
 import org.apache.spark.api.plugin.SparkPlugin;
 
 /**
- * Has executors on Mesos be in HDFS who their driver is there. Spark knows one name for both this and the user whom Mesos runs its
- * tasks as, SPARK_USER, and drivers of the hub's users are many where that user is one. Named by `spark.plugins`; Spark asks for it
- * before it asks Mesos for the first executor.
+ * Gives executors on Mesos the same user name in HDFS as their driver. Spark uses one name, SPARK_USER, both for this and for the user
+ * as whom Mesos runs tasks. On the hub, drivers of many users share one such user. Named by `spark.plugins`; Spark calls it before it
+ * asks Mesos for the first executor.
  */
 public class ExecutorUser implements SparkPlugin {
   @Override

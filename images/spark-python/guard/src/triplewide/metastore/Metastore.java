@@ -18,7 +18,7 @@ import org.apache.thrift.transport.TTransport;
 /**
  * Hive's metastore on one address: `Metastore HOST PORT`, with Hive's settings in hive-site.xml on the class path.
  *
- * <p>Hive 2.3 has a program of its own for this, which listens on all addresses and asks nobody who they are.
+ * <p>Hive 2.3 has a program of its own for this, but that one listens on all addresses and does not authenticate clients.
  */
 public final class Metastore {
   private Metastore() {}
@@ -26,7 +26,7 @@ public final class Metastore {
   public static void main(String[] args) throws Exception {
     HiveConf conf = new HiveConf(HiveMetaStore.class);
     HiveMetaStore.HMSHandler own = new HiveMetaStore.HMSHandler("metastore", conf, false);
-    // Makes what the database lacks, and the database `default`.
+    // Creates what is missing in the metastore's database, and the Hive database `default`.
     IHMSHandler handler = RetryingHMSHandler.getProxy(conf, own, true);
     followWarehouse(handler, conf);
     TServerSocket socket = new TServerSocket(new InetSocketAddress(args[0], Integer.parseInt(args[1])));
@@ -37,7 +37,7 @@ public final class Metastore {
     server.serve();
   }
 
-  /** Hive writes down where tables lie when it makes the database `default`, and never looks at the setting again. */
+  /** Hive stores the location of tables once, when it creates the database `default`; this updates it when the setting has changed. */
   private static void followWarehouse(IHMSHandler handler, HiveConf conf) throws Exception {
     Path warehouse = new Path(conf.getVar(HiveConf.ConfVars.METASTOREWAREHOUSE));
     Database database = handler.get_database("default");
@@ -46,7 +46,7 @@ public final class Metastore {
     handler.alter_database("default", database);
   }
 
-  /** A thread keeps its connection to the database for the next client otherwise, whatever state it was left in. */
+  /** Closes the connection to the database. Otherwise the thread keeps it for its next client, in whatever state it was left. */
   private record ClosesStore(HiveMetaStore.HMSHandler handler) implements TServerEventHandler {
     @Override
     public void preServe() {}

@@ -29,9 +29,9 @@ import scala.collection.Seq;
 import scala.reflect.ClassTag;
 
 /**
- * Recovery of Spark's masters as their mode ZOOKEEPER does it (election of a leader, one entry for each worker, application and
- * driver), but with a login: entries are the masters' own, and no one else reads or writes them. Spark's own mode leaves them open to
- * everyone, and reads them as Java objects. What is gone is not waited for ({@link Presence}). Used by {@code spark.deploy.recoveryMode=CUSTOM}.
+ * Recovery of Spark's masters as in Spark's mode ZOOKEEPER (election of a leader, one entry for each worker, application and driver),
+ * but with a login: only the masters may read and write the entries. Spark's own mode leaves them open to everyone, and deserializes
+ * them as Java objects. Entries of what is gone are not waited for ({@link Presence}). Used by {@code spark.deploy.recoveryMode=CUSTOM}.
  *
  * <p>Settings are Spark's: {@code spark.deploy.zookeeper.url} and {@code .dir}; beside them {@code .user} and {@code .password}.
  */
@@ -74,7 +74,7 @@ public class OwnedZooKeeper extends StandaloneRecoveryModeFactory {
             return ZooDefs.Ids.CREATOR_ALL_ACL;
           }
         };
-    // Times as Spark's own client has them.
+    // The same times as in Spark's own client.
     CuratorFramework client =
         CuratorFrameworkFactory.builder()
             .connectString(servers)
@@ -146,7 +146,7 @@ public class OwnedZooKeeper extends StandaloneRecoveryModeFactory {
       try {
         for (String name : client.getChildren().forPath(folder)) {
           if (!name.startsWith(prefix)) continue;
-          // Who may write an entry decides what objects are made of it.
+          // The writer of an entry decides which objects are deserialized from it.
           if (!client.getACL().forPath(path(name)).equals(own())) {
             LOG.error("{} is not the masters' own: it is not read", path(name));
             continue;
@@ -155,7 +155,7 @@ public class OwnedZooKeeper extends StandaloneRecoveryModeFactory {
           try {
             found.add(serializer.newInstance().<T>deserialize(ByteBuffer.wrap(bytes), type));
           } catch (Exception e) {
-            // Scala throws checked exceptions unannounced: one that came out here would keep the master from leading.
+            // Scala code throws checked exceptions without declaring them. One that escaped here would keep the master from leading.
             LOG.warn("{} cannot be read, and is deleted", path(name), e);
             client.delete().forPath(path(name));
           }
@@ -172,7 +172,7 @@ public class OwnedZooKeeper extends StandaloneRecoveryModeFactory {
     }
   }
 
-  /** Tells a master when it leads, and when no longer. */
+  /** Tells a master when it becomes the leader and when it no longer is. */
   private final class Election implements LeaderElectionAgent, LeaderLatchListener {
     private final LeaderElectable master;
     private final CuratorFramework client = connect();
@@ -196,7 +196,7 @@ public class OwnedZooKeeper extends StandaloneRecoveryModeFactory {
 
     @Override
     public synchronized void isLeader() {
-      // It may have changed again since this was called.
+      // The leadership may have changed again since this was called.
       if (leads || !latch.hasLeadership()) return;
       leads = true;
       master.electedLeader();

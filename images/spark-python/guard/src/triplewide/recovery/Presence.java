@@ -23,11 +23,11 @@ import scala.collection.JavaConverters;
 import scala.collection.Seq;
 
 /**
- * Which applications and workers of before a new leader are there still. Spark's master waits a minute for all of them; in that minute
- * it starts no executor, takes no new application from the address of one that is gone, and takes a new worker at the address of an
- * old one for that one (Spark 3.5, {@code Master.registerApplication} and {@code Worker.changeMaster}).
+ * Finds out which earlier applications and workers still exist when a master becomes the leader. Spark's master waits a minute for all
+ * of them. In that minute it starts no executor, takes no new application from the address of one that is gone, and takes a new worker
+ * at the address of an old one for the old one (Spark 3.5, {@code Master.registerApplication} and {@code Worker.changeMaster}).
  *
- * <p>Gone is what refuses connections, and what answers by another name. Who does not answer in time may come back: Spark waits for it.
+ * <p>One that refuses connections, or answers with another id, is gone. One that does not answer in time may come back: Spark waits for it.
  */
 final class Presence {
   private static final Logger LOG = LoggerFactory.getLogger(Presence.class);
@@ -35,7 +35,7 @@ final class Presence {
 
   private Presence() {}
 
-  /** Those that are there; of the others {@code forget} gets the names of their entries. */
+  /** Returns the entries that still exist, and passes the names of the others to {@code forget}. */
   static <T> Seq<T> of(List<T> entries, Consumer<String> forget) {
     HttpClient http = HttpClient.newBuilder().connectTimeout(PATIENCE).build();
     List<T> gone = entries.parallelStream().filter(entry -> isGone(http, entry)).collect(Collectors.toList());
@@ -48,7 +48,7 @@ final class Presence {
     return JavaConverters.asScalaBuffer(there).toSeq();
   }
 
-  /** As Spark's {@code PersistenceEngine} names entries. */
+  /** The name that Spark's {@code PersistenceEngine} gives an entry. */
   static String nameOf(Object entry) {
     if (entry instanceof ApplicationInfo) return "app_" + ((ApplicationInfo) entry).id();
     if (entry instanceof DriverInfo) return "driver_" + ((DriverInfo) entry).id();

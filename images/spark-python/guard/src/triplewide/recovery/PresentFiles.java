@@ -15,9 +15,8 @@ import scala.collection.Seq;
 import scala.reflect.ClassTag;
 
 /**
- * Recovery of one master as Spark's mode FILESYSTEM does it, without waiting for what is gone ({@link Presence}), and
- * past an entry that was cut off. Used by
- * {@code spark.deploy.recoveryMode=CUSTOM}, with Spark's own {@code spark.deploy.recoveryDirectory}.
+ * Recovery of a single master as in Spark's mode FILESYSTEM, but without waiting for what is gone ({@link Presence}), and an incomplete
+ * entry does not stop it. Used by {@code spark.deploy.recoveryMode=CUSTOM}, with Spark's own {@code spark.deploy.recoveryDirectory}.
  */
 public class PresentFiles extends FileSystemRecoveryModeFactory {
   private static final Logger LOG = LoggerFactory.getLogger(PresentFiles.class);
@@ -45,11 +44,11 @@ public class PresentFiles extends FileSystemRecoveryModeFactory {
         for (String name : namesOf(prefix)) {
           try {
             for (T entry : JavaConverters.seqAsJavaList(super.<T>read(name, type))) {
-              // Spark reads whatever begins with the name.
+              // Spark reads all entries whose names begin with this one.
               if (Presence.nameOf(entry).equals(name)) entries.add(entry);
             }
           } catch (Exception e) {
-            // A master that ended while it wrote: the next one shall not end by that.
+            // A master that ended while it wrote leaves an incomplete entry, which must not stop the next master.
             LOG.warn("{} cannot be read, and is deleted", name, e);
             unpersist(name);
           }

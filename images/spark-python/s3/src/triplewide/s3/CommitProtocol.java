@@ -13,10 +13,10 @@ import scala.Option;
 import scala.collection.Seq;
 
 /**
- * How a job's files become its result ({@code spark.sql.sources.commitProtocolClass}). Spark's own way writes them aside and renames them
- * in the end. An object store has no renaming: each is copied, twice, and who reads meanwhile sees a part. Under {@code s3a://} S3A's
- * magic committer does it instead, whose uploads are completed in the end. It cannot replace single partitions (
- * {@code spark.sql.sources.partitionOverwriteMode=dynamic}); those, and all other paths, go Spark's own way.
+ * Decides how a job's files become its result ({@code spark.sql.sources.commitProtocolClass}). Spark's default writes them to another
+ * place and renames them at the end. An object store cannot rename: each file is copied, twice, and readers see a part of the result
+ * meanwhile. For {@code s3a://}, S3A's magic committer completes its uploads at the end instead. It cannot replace single partitions
+ * ({@code spark.sql.sources.partitionOverwriteMode=dynamic}); such writes, and all other paths, use Spark's default.
  *
  * @see <a href="https://spark.apache.org/docs/3.5.7/cloud-integration.html">Spark: Integration with Cloud Infrastructures</a>
  */
@@ -25,7 +25,7 @@ public final class CommitProtocol extends FileCommitProtocol implements Serializ
 
     private final FileCommitProtocol way;
 
-    /** Spark calls it by these three. */
+    /** Spark calls this constructor with these three arguments. */
     public CommitProtocol(String jobId, String path, boolean dynamicPartitionOverwrite) {
         boolean byUploads = !dynamicPartitionOverwrite && "s3a".equals(new Path(path).toUri().getScheme());
         way = byUploads

@@ -9,8 +9,8 @@ import org.apache.hadoop.fs.permission.FsPermission;
 import triplewide.guard.WriteGuard;
 
 /**
- * The same for Hadoop's other interface to file systems (`fs.AbstractFileSystem.file.impl`), by which streaming queries write
- * their logs. In this package because only classes in it can be made of Hadoop's.
+ * The write guard for Hadoop's other interface to file systems (`fs.AbstractFileSystem.file.impl`), with which streaming queries
+ * write their logs. It is in this package because only classes of the package can extend Hadoop's LocalFs.
  */
 public class GuardedLocalFs extends LocalFs {
   GuardedLocalFs(URI uri, Configuration conf) throws IOException, URISyntaxException {
