@@ -63,7 +63,7 @@ def answer_without_prefix(base: str) -> None:
 if BASE != "/" and not hub:
     answer_without_prefix(BASE)
 
-# A terminal has the environment of the image: Debian's login shell would take Spark and its Python off PATH.
+# No variable SHELL names a user's shell in a container: without this a terminal would run `sh`.
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash"]}
 
 # A kernel that nobody has used for so long is ended, and its cores, memory and executors go back to the others; a browser that is

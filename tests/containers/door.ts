@@ -273,15 +273,18 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     expect(await door.raw("/jupyter/api/status?a=b;c%25")).toEqual([200, undefined]);
   });
 
-  test("a terminal of JupyterLab has Spark and its Python", async () => {
+  test("a terminal of JupyterLab, and a login shell, have Spark and its Python", async () => {
     const terminals = "/jupyter/api/terminals";
     const made = await door.get(terminals, { method: "POST", headers: { Origin: door.address } });
     expect(made.status).toBe(200);
     const { name } = (await made.json()) as { name: string };
-    const typed = ["stdin", 'command -v spark-submit python3; echo "$0 has" "ended"\r'];
+    const typed = [
+      "stdin",
+      'bash -lc "command -v spark-submit python3"; command -v spark-submit python3; echo "$0 has" "ended"\r',
+    ];
     expect(
       await door.socket(`/jupyter/terminals/websocket/${name}`, door.address, typed, shown(/[\s\S]*\S+ has ended/)),
-    ).toMatch(/\/opt\/spark\/bin\/spark-submit\s+\/opt\/venv\/bin\/python3\s+\/bin\/bash has ended/);
+    ).toMatch(/(\/opt\/spark\/bin\/spark-submit\s+\/opt\/venv\/bin\/python3\s+){2}\/bin\/bash has ended/);
     expect((await door.get(`${terminals}/${name}`, { method: "DELETE" })).status).toBe(204);
   });
 
