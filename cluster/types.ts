@@ -119,6 +119,8 @@ export interface Page {
   ownOrigin?: { port: number; status: string };
   /** What of it people see first, below its path. @default what it shows itself */
   first?: string;
+  /** Whether it is at the loopback interface of the gateway's machine alone. */
+  loopback?: true;
   /** Where several machines have the page: the one whose answer there matches is shown. */
   leader?: { path: string; match: string };
 }

@@ -155,6 +155,10 @@ test("the hub is measured, and shows its metrics to nobody else", async () => {
     const { status, text } = await alice.ask(`/hub/${path}`);
     expect([status >= 400, text.includes("jupyterhub_running_servers")], path).toEqual([true, false]);
   }
+  // Prometheus has them, and no login.
+  const client = cluster.gateway.replace(/\.1$/, ".11");
+  const asked = `import urllib.request as u; u.urlopen("http://${client}:9090/-/healthy", timeout=20)`;
+  expect((await inside("bob", ["python3", "-c", asked])).output).toContain("Connection refused");
 });
 
 test("every user is told when the cluster is to end, and takes that back for nobody", async () => {
@@ -241,7 +245,7 @@ test("the operator's Jupyter and the gateway show no page of a user's, nor of wh
   expect((await door.raw(`/spark/proxy/${worker?.id}/`))[0]).toBe(404);
   expect((await door.raw(`/spark/proxy;x/${worker?.id}/`))[0]).toBe(400);
   // What is the operator's own is shown.
-  expect(await door.raw(`/jupyter/proxy/${client}:9090/-/healthy`)).toEqual([200, undefined]);
+  expect(await door.raw("/jupyter/proxy/127.0.0.1:9090/-/healthy")).toEqual([200, undefined]);
 });
 
 test("a user reads nothing of another's, stops nothing of theirs, and is not taken for them", async () => {

@@ -143,7 +143,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
 
   test("every machine is measured, those of whom the client's own user data knows nothing too", async () => {
     const { prometheusPort } = cluster.config;
-    const query = `promtool query instant http://${client.machine.address}:${prometheusPort} 'up{optional=""} == 1'`;
+    const query = `promtool query instant http://127.0.0.1:${prometheusPort} 'up{optional=""} == 1'`;
     const wanted = ["bastion machine", "registry machine", "master-1 machine", "agent-1 machine", "client machine"];
     const found = await eventually(
       "all machines answer",

@@ -33,6 +33,19 @@ test("a hub is measured where nobody but the client is let in", () => {
   expect(target).toMatchObject({ targets: ["127.0.0.1:8101"], labels: { __metrics_path__: "/hub/metrics" } });
 });
 
+test("Prometheus, which has no login, is at the loopback interface behind the gateway", () => {
+  const listensAt = (raw: RawConfig) =>
+    serviceOf(define({ platform: "docker", monitoring: true, ...raw }), "prometheus")?.command.find((word) =>
+      /listen-address/.test(word),
+    );
+  expect(listensAt({})).toBe("--web.listen-address=127.0.0.1:9090");
+  expect(listensAt({ gateway: false })).toBe("--web.listen-address=10.72.0.11:9090");
+  const [target] = targetsOf(define({ platform: "docker", monitoring: true })).filter(
+    ({ labels }) => labels.job === "prometheus",
+  );
+  expect(target?.targets).toEqual(["127.0.0.1:9090"]);
+});
+
 test("programs of different images have different users, but for those that run as Spark's", () => {
   const raw = { notebooks: "hub", users: { alice: {} }, monitoring: true, hubPort: 8100, datanodeCount: 1 };
   const imagesOf = new Map<number, Set<string>>();

@@ -1,5 +1,6 @@
 import type { WiredContext } from "../../context.ts";
 import type { Cluster, Page, Service } from "../../types.ts";
+import { LOOPBACK } from "../hub/entrance.ts";
 
 /** The pages that the gateway shows, read off the ports of all services. */
 
@@ -21,7 +22,10 @@ export function shownPages({ machines }: Pick<WiredContext, "machines">, service
     for (const { page, port, https } of ports) {
       if (page === undefined) continue;
       const shown = pages.get(page.path) ?? { ...page, service: name, at: [], ...(https ? { https } : {}) };
-      pages.set(page.path, { ...shown, at: [...shown.at, `${addresses.get(machine)}:${port}`] });
+      pages.set(page.path, {
+        ...shown,
+        at: [...shown.at, `${page.loopback ? LOOPBACK : addresses.get(machine)}:${port}`],
+      });
     }
   }
   // The page that people work in comes first.

@@ -3,6 +3,7 @@ import { scrapers } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Machine, Page, Service } from "../../types.ts";
 import { door } from "../gateway/gateway.ts";
+import { LOOPBACK } from "../hub/entrance.ts";
 import { mesosAuthority } from "../mesos/libprocess.ts";
 import { viewerLogin } from "../mesos/mesos.ts";
 import { targetList, targetsOf } from "./targets.ts";
@@ -28,6 +29,9 @@ const PAGE = {
 /** Prometheus with its alerts. @param others What the cluster runs besides, whose ports say what is measured. */
 export function prometheus(ctx: WiredContext, machine: Machine, others: readonly Service[]): Service {
   const c = ctx.config;
+  // It has no login. Behind the gateway nobody else needs it: on a laptop hub users' notebooks reach the client's other addresses.
+  const behind = c.gateway ? ({ loopback: true } as const) : {};
+  const address = c.gateway ? LOOPBACK : machine.address;
   const service: Service = {
     name: "prometheus",
     machine: machine.name,
@@ -37,7 +41,7 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
       "measure",
       `--storage.tsdb.retention.time=${c.metricsRetentionDays}d`,
       `--storage.tsdb.retention.size=${c.clientVolumeGb * 256}MB`,
-      `--web.listen-address=${machine.address}:${c.prometheusPort}`,
+      `--web.listen-address=${address}:${c.prometheusPort}`,
       // What its own links begin with.
       ...(c.gateway ? [`--web.external-url=/${PAGE.path}`] : []),
     ],
@@ -48,14 +52,14 @@ export function prometheus(ctx: WiredContext, machine: Machine, others: readonly
         name: "ui",
         key: "prometheusPort",
         port: c.prometheusPort,
-        from: ["bastion"],
+        from: c.gateway ? [] : ["bastion"],
         link: "http",
-        page: PAGE,
-        metrics: [{ path: "/metrics" }],
+        page: { ...PAGE, ...behind },
+        metrics: [{ path: "/metrics", ...behind }],
       },
       { name: "translator", key: "metricsTranslatorPort", port: c.metricsTranslatorPort, from: [] },
     ],
-    health: healthOf(http(machine.address, c.prometheusPort, "/-/ready", "^HTTP/1.[01] 200")),
+    health: healthOf(http(address, c.prometheusPort, "/-/ready", "^HTTP/1.[01] 200")),
     uid: METRICS_UID,
     dirs: [{ path: DATA, lasts: "data", formerly: FORMER_UID }],
     memoryMiB: 1024,
