@@ -9,11 +9,11 @@ from typing import Any, Dict, List, Optional
 
 from jupyterhub import orm
 from jupyterhub.auth import Authenticator
-from jupyterhub.handlers import BaseHandler
+from jupyterhub.handlers import BaseHandler, LogoutHandler
 from jupyterhub.proxy import Proxy
 from jupyterhub.spawner import Spawner
 from oauthenticator.generic import GenericOAuthenticator
-from oauthenticator.oauth2 import OAuthLoginHandler
+from oauthenticator.oauth2 import OAuthLoginHandler, OAuthLogoutHandler
 from passwords import LONGEST, SHORTEST, Busy, Guesses, Passwords
 from sqlalchemy.orm import object_session
 from tornado.web import HTTPError, authenticated
@@ -32,9 +32,29 @@ class Listed(Authenticator):
         """The user as JupyterHub stores them. It always includes `admin`, because JupyterHub by itself only adds admins and removes none."""
         return {"name": name, "admin": name in self.admins}
 
+    def begin_session(self, handler: Any) -> None:
+        """Gives the browser a new session id. A login must not take over one that somebody else may know: it says whose logins stay when the
+        password changes."""
+        handler.set_session_cookie()
+
     async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> Any:
         """Refuses a user who is no longer in the config, even if their cookie or token is valid."""
         return self.seen_as(user.name) if user.name in self.names else False
+
+
+class LogOut(LogoutHandler):
+    """Ends all logins of the user. JupyterHub only deletes cookies in the browser, and a copy of them would be good for another week."""
+
+    def clear_login_cookie(self, name: Optional[str] = None) -> None:
+        user = self.get_current_user_cookie()
+        super().clear_login_cookie(name)
+        if user:
+            log_out(user.orm_user, keep_own_tokens=True)
+            self.db.commit()
+
+
+class OpenLogOut(LogOut, OAuthLogoutHandler):
+    """The same for users who log in through an OpenID provider."""
 
 
 class OpenLogin(OAuthLoginHandler):
@@ -49,6 +69,7 @@ class ByProvider(Listed, GenericOAuthenticator):
     """Users who log in through an OpenID provider. Of its answers, the hub keeps only who the user is."""
 
     login_handler = OpenLogin
+    logout_handler = OpenLogOut
     issuer = Unicode(config=True, help="The provider's address, as it names itself.")
     logins = TraitDict(config=True, help="Name of each user by who they are to the provider.")
 
@@ -82,7 +103,10 @@ class ByProvider(Listed, GenericOAuthenticator):
     async def authenticate(self, handler: Any, data: Any = None, **kwargs: Any) -> Optional[Dict[str, Any]]:
         await self.discover()
         model = await super().authenticate(handler, data, **kwargs)
-        return self.seen_as(model["name"]) if model else None
+        if not model:
+            return None
+        self.begin_session(handler)
+        return self.seen_as(model["name"])
 
 
 class People(Listed):
@@ -102,6 +126,7 @@ class People(Listed):
         name, password = data.get("username", ""), data.get("password", "")
         if not await self.knows(name, password, handler.request.remote_ip):
             return None
+        self.begin_session(handler)
         return self.seen_as(name)
 
     async def knows(self, name: str, password: str, address: str) -> bool:
@@ -122,15 +147,17 @@ class People(Listed):
         self.passwords.accept(user.name)
 
     def get_handlers(self, app: Any) -> List[Any]:
-        return [*super().get_handlers(app), ("/change-password", ChangePassword)]
+        return [*super().get_handlers(app), ("/logout", LogOut), ("/change-password", ChangePassword)]
 
 
-def log_out(user: orm.User, session: Optional[str] = None) -> None:
-    """Ends all logins of a user and deletes their tokens, except for the token of their running server and those of the given browser session."""
+def log_out(user: orm.User, session: Optional[str] = None, keep_own_tokens: bool = False) -> None:
+    """Ends all logins of a user and deletes their tokens, except for the token of their running server, those of the given browser session, and
+    with `keep_own_tokens` those that the user made for programs."""
     user.cookie_id = secrets.token_hex(32)
     own = {(spawner.state or {}).get("token") for spawner in user.orm_spawners.values()}
     for token in list(user.api_tokens):
-        if token.id not in own and not (session and token.session_id == session):
+        kept = (session and token.session_id == session) or (keep_own_tokens and token.client_id == "jupyterhub")
+        if token.id not in own and not kept:
             object_session(user).delete(token)
 
 

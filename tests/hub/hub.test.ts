@@ -326,6 +326,45 @@ test("a user chooses another password, and who logged in with the first one is l
   expect(allowedIn(await other.logIn("a password of mine"))).toBe(true);
 });
 
+test("a logout ends all logins of the user, copies of cookies too, and no program's token", async () => {
+  const [leaving, other] = [new Visitor(HUB, "bob"), new Visitor(HUB, "bob")];
+  for (const visitor of [leaving, other]) {
+    await visitor.logIn(passwords.bob ?? "");
+    expect((await visitor.api("status")).status).toBe(200);
+  }
+  const made = await leaving.ask("/hub/api/users/bob/tokens", { method: "POST" });
+  const headers = { Authorization: `token ${/"token": *"([^"]+)"/.exec(made.text)?.[1]}` };
+  const copy = leaving.copy();
+  expect(allowedIn(await copy.ask("/hub/home"))).toBe(true);
+
+  await leaving.ask("/hub/logout");
+  for (const visitor of [leaving, copy, other]) expect(allowedIn(await visitor.ask("/hub/home"))).toBe(false);
+  // Bob's server keeps the hub's answer about who somebody is for ten seconds.
+  for (const visitor of [copy, other])
+    await eventually(
+      "the end of the login at his server",
+      60,
+      () => visitor.api("status"),
+      (page) => !allowedIn(page),
+    );
+  expect((await fetch(`${HUB}/hub/api/user`, { headers })).status).toBe(200);
+  expect(await kernels.bob?.("print(6 * 7)").catch(String)).not.toBe("42\n");
+  expect(allowedIn(await bob.logIn(passwords.bob ?? ""))).toBe(true);
+  expect(await kernels.bob?.("print(6 * 7)")).toBe("42\n");
+});
+
+test("a login takes over no session that somebody else may know", async () => {
+  const visitor = new Visitor(HUB, "bob");
+  const known = "jupyterhub-session-id=known";
+  const page = await visitor.ask("/hub/login", {}, known);
+  const _xsrf = /name="_xsrf" value="([^"]+)"/.exec(page.text)?.[1] ?? "";
+  const body = `${new URLSearchParams({ username: "bob", password: passwords.bob ?? "", _xsrf })}`;
+  const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+  await visitor.ask("/hub/login", { method: "POST", headers, body }, known);
+  expect(visitor.cookie("jupyterhub-session-id")).toMatch(/^[0-9a-f]{32}$/);
+  expect(allowedIn(await visitor.ask("/hub/home"))).toBe(true);
+});
+
 test("who guesses at a password waits", async () => {
   const guesser = new Visitor(HUB, "bob");
   for (let i = 0; i < 5; i++) expect((await guesser.logIn(`guess ${i}`)).status).toBe(403);

@@ -50,6 +50,17 @@ export class Visitor {
     this.#headers = headers;
   }
 
+  /** Somebody else with the same cookies. */
+  copy(): Visitor {
+    const copy = new Visitor(this.address, this.name, this.#headers);
+    copy.#cookies = [...this.#cookies];
+    return copy;
+  }
+
+  cookie(name: string): string | undefined {
+    return this.#cookies.find((one) => one.name === name)?.value;
+  }
+
   #sent({ hostname, pathname }: URL): Cookie[] {
     return this.#cookies.filter(({ host, path }) => host === hostname && pathname.startsWith(path));
   }
