@@ -135,6 +135,24 @@ export const MESOS_RUNS: readonly MesosRun[] = [
     what: "three masters, with Marathon built from the last commit of its sources (July 2021): jobs, apps, faults, drain, other logins, a restart of everything, more and fewer workers, dynamic allocation; by hand, with one master, every secret replaced, and `mesosTls`",
     passed: "all 21, two of them in a second run (load above 40 and other code in the first), and that",
   },
+  {
+    date: "2026-11-28",
+    ...OWN_BUILD,
+    mesos: LATER,
+    where: ON_GUESTS,
+    test: "marathon-machine",
+    what: "`marathon-standalone`, one master and two agents, booted from user data, with the same Marathon, which gets its apps by SSH through the bastion: a job, a worker killed in mid-job, an agent and Marathon restarted; with and without `mesosTls`",
+    passed: "all 7 without; with it 5, two had faults of the test's own",
+  },
+  {
+    date: "2026-11-28",
+    ...OWN_BUILD,
+    mesos: LATER,
+    where: ON_GUESTS,
+    test: "in-docker-machine",
+    what: "`mesos-in-docker` with `mesosTls`, one master and two agents, booted from user data: a job, an agent's and the master's container killed in mid-job, drain by SSH",
+    passed: "all 4",
+  },
 ];
 
 /** What nobody has run so far. */

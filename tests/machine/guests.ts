@@ -193,11 +193,13 @@ export class Guests {
    *
    * @param options Of `docker run`, by machine.
    * @param archives As for `pushImages`.
+   * @param meanwhile What else machines wait for; begun with them, once the registry has the images.
    * @returns Every machine, ready with its group.
    */
   async bootAll(
     options: Readonly<Record<string, readonly string[]>> = {},
     archives: ReadonlyMap<string, MesosArchive> = new Map(),
+    meanwhile: (pushed: ReadonlyMap<ImageName, string>) => Promise<unknown> = async () => undefined,
   ): Promise<Map<string, Guest>> {
     const noImage = (name: ImageName): string => `no-such-image/${name}`;
     const booted = new Map<string, Guest>();
@@ -216,12 +218,13 @@ export class Guests {
     await Promise.all(first.map((guest) => guest.ready(900)));
     const pushed = await this.pushImages(archives);
     const others = this.cluster.machines.map(({ name }) => name).filter((name) => !booted.has(name));
-    await Promise.all(
-      others.map(async (name) => {
+    await Promise.all([
+      meanwhile(pushed),
+      ...others.map(async (name) => {
         const guest = await boot(name, "with-docker", (image) => pushed.get(image) ?? noImage(image));
         await guest.ready(1800, true);
       }),
-    );
+    ]);
     return booted;
   }
 

@@ -4,6 +4,18 @@ import { findDocker } from "../../local/docker.ts";
 import { fetchSource, type MesosArchive } from "../../mesos/archive.ts";
 import { type Guests, imageName } from "../machine/guests.ts";
 
+/** The notebook's container on the client. */
+export const JUPYTER = "triplewide-jupyter";
+
+/** A job that says as whom its tasks ran. */
+export const JOB = `
+import os
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+print("JOB", set(spark.sparkContext.parallelize(range(8), 8).map(lambda n: os.getuid()).collect()), spark.range(1000).selectExpr("sum(id) s").toPandas().s[0])`;
+/** What it prints where they ran as Spark's user. */
+export const JOB_SAYS = "JOB {1000} 499500";
+
 /** The real Mesos, where the machines of a test fetch it. */
 export interface MesosForMachines {
   /** As their config has it. */

@@ -18,7 +18,7 @@ import { type Conversation, conversation, eavesdropped, eventually } from "../co
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { canHaveVolumes, type Guest, Guests, missing } from "../machine/guests.ts";
 import { RESULT } from "../scale/scaled.ts";
-import { forMachines } from "./for-machines.ts";
+import { forMachines, JOB, JOB_SAYS, JUPYTER } from "./for-machines.ts";
 
 /**
  * The real Mesos on machines as OpenStack has them, from user data: `vanilla` with `mesosTls`, whose operator comes by SSH. Agents come and go
@@ -29,15 +29,6 @@ const MINUTES = 60_000;
 const { MESOS_SOURCE: source } = process.env;
 const reason = source === undefined ? "no Mesos: set MESOS_SOURCE" : await missing();
 const volumes = canHaveVolumes();
-const JUPYTER = "triplewide-jupyter";
-
-/** A job that says as whom its tasks ran. */
-const JOB = `
-import os
-from pyspark.sql import SparkSession
-spark = SparkSession.builder.getOrCreate()
-print("JOB", set(spark.sparkContext.parallelize(range(4), 4).map(lambda n: os.getuid()).collect()), spark.range(1000).selectExpr("sum(id) s").toPandas().s[0])`;
-
 describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped: ${reason})`}`, async () => {
   if (source === undefined) return;
   const mesos = await forMachines(source, "10.207.0.99");
@@ -92,7 +83,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     const [plain, hidden] = ["plain-word-on-the-wire", "mesos.internal."];
     const listener = ["exec", "-i", guests.container("client"), "python3"];
     const seen = await eavesdropped("docker", listener, [plain, hidden], async () => {
-      expect((await python(JOB)).output).toContain("JOB {1000} 499500");
+      expect((await python(JOB)).output).toContain(JOB_SAYS);
       const zookeeper = `/dev/tcp/${master.address}/${cluster.config.zookeeperClientPort}`;
       await at("client").out(`exec 3<>${zookeeper} && echo ${plain} >&3`);
     });
@@ -344,7 +335,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
       expect((await asOperator(admin)).output).toBe("401");
       expect((await asOperator(`new${admin}`)).output).toBe("200");
       expect(await at("client").out(`docker exec ${JUPYTER} cat /home/spark/work/kept`)).toBe("kept");
-      expect((await python(JOB)).output).toContain("JOB {1000} 499500");
+      expect((await python(JOB)).output).toContain(JOB_SAYS);
     },
   );
 });
