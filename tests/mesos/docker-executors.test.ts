@@ -159,8 +159,9 @@ describe("docker-executors: each executor a container of the worker image", () =
   });
 
   test("an agent restarts beside another, and neither touches the other's tasks", async () => {
-    const job = cluster.jobOnEveryAgent(120);
     const containers = () => cluster.taskContainers("agent-2");
+    await eventually("no executor of another job", 90, containers, (ids) => ids.length === 0);
+    const job = cluster.jobOnEveryAgent(120);
     const before = await eventually("a container of agent-2", 90, containers, (ids) => ids.length > 0);
     await cluster.killAgent("agent-1");
     expect((await cluster.cli("up", ["--no-smoke"])).code).toBe(0);

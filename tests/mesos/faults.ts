@@ -128,7 +128,7 @@ print(status({"type": "LAUNCH_CONTAINER", "launch_container": container}), statu
   });
 
   test("an executor is killed in mid-job", async () => {
-    const job = cluster.jobOnEveryAgent(30);
+    const job = cluster.jobOnEveryAgent(90);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
     await cluster.killExecutor("agent-2");
     await measured("another executor after one was killed", 120, () => cluster.hasExecutor("agent-2"));

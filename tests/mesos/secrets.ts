@@ -13,7 +13,7 @@ export function keepsSparkSecret(cluster: MesosCluster): void {
     const ofSpark = await cluster.onClient(["cat", "/etc/spark/spark-defaults.conf"]);
     const secret = /^spark\.authenticate\.secret (\w{32})$/m.exec(ofSpark.output)?.[1] ?? "";
     expect(secret).not.toBe("");
-    const job = cluster.jobOnEveryAgent(40);
+    const job = cluster.jobOnEveryAgent(120);
     for (const agent of agents)
       await eventually(`an executor on ${agent}`, 90, () => cluster.hasExecutor(agent), Boolean);
 
