@@ -477,6 +477,15 @@ def table_by_frame():
 
 
 @step
+def table_that_another_session_writes():
+    """As another notebook does, or the function of foreachBatch, which has a session of its own."""
+    spark.range(5).write.mode("overwrite").saveAsTable("grown")
+    before = spark.table("grown").count()
+    spark.newSession().range(5).write.mode("append").saveAsTable("grown")
+    return [before, spark.table("grown").count()]
+
+
+@step
 def broadcast_of_arrays_and_frames():
     arrays = sc.broadcast({"c": np.arange(2000.0).reshape(40, 50), "fortran": np.asfortranarray(np.arange(2000.0).reshape(40, 50))})
     frame = sc.broadcast(pd.DataFrame({"n": range(1000), "s": ["x"] * 1000}))

@@ -98,6 +98,7 @@ const FIRST_DAY = {
     ["Py4JJavaError", "UsageError", "UsageError"],
   ],
   table_by_frame: 10,
+  table_that_another_session_writes: [5, 10],
   broadcast_of_arrays_and_frames: [100, 103, 106],
   checkpoint: 10,
   interrupt_while_rows_are_awaited: false,

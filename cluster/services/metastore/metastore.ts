@@ -39,6 +39,8 @@ export function metastoreClient({ config: c }: Context): Record<string, string> 
     "spark.hadoop.hive.metastore.connect.retries": "15",
     // Tables are Parquet unless a statement says otherwise, as DataFrames' are.
     "spark.sql.legacy.createHiveTableByDefault": "false",
+    // A driver would go on with the files that a table had when it was first read there, whatever other drivers write.
+    "spark.sql.filesourceTableRelationCacheSize": "0",
     // By default this folder is in HDFS, where an account may not have it.
     "spark.hadoop.hive.exec.scratchdir": "file:/tmp/hive",
   };
