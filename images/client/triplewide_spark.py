@@ -192,6 +192,21 @@ def share_names(shell: Any, names: Tuple[str, ...]) -> None:
     shell.new_main_mod = new_main_mod
 
 
+def before_programs(shell: Any, gateway: "Gateway") -> None:
+    """Has programs of `ipython program.py` and `ipython -m module` wait as cells do until PySpark is imported: they run without a cell."""
+
+    def after_import(run: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(run)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            gateway.before_cell(None)
+            return run(*args, **kwargs)
+
+        return call
+
+    for name in ("safe_execfile", "safe_run_module"):
+        setattr(shell, name, after_import(getattr(shell, name)))
+
+
 def makes_session(node: ast.AST) -> bool:
     """`...getOrCreate()` or `SparkContext(...)`."""
     if not isinstance(node, ast.Call):
@@ -537,6 +552,7 @@ def load_ipython_extension(shell: Any) -> None:
     gateway = Gateway(progress(shell) if in_notebook else {}, ahead=in_notebook)
     gateway.start()
     shell.events.register("pre_run_cell", gateway.before_cell)
+    before_programs(shell, gateway)
     # `pyspark` has made its own spark and sc by the time it hands over to IPython.
     if os.path.basename(os.environ.get("PYTHONSTARTUP", "")) == "shell.py":
         return

@@ -168,7 +168,7 @@ def advice_on_files(text: str) -> Optional[str]:
             "Spark reads no address of the web. Fetch the file into the notebook's folder first (!wget URL), or let pandas read it: "
             "spark.createDataFrame(pd.read_csv(URL))"
         )
-    in_hdfs = re.search(r"Path does not exist: hdfs://[^/\s]*/user/[^/\s]+/(\S+?)\.?(?=\s|$)", text)
+    in_hdfs = re.search(r"[Pp]ath does not exist: hdfs://[^/\s]*/user/[^/\s]+/(\S+?)\.?(?=\s|$)", text)
     if in_hdfs and os.path.exists(in_hdfs[1]):
         path = os.path.abspath(in_hdfs[1])
         here = f"read file:{path}, or " if SHARED and path.startswith(SHARED + "/") else ""
@@ -203,6 +203,9 @@ def advice_on_files(text: str) -> Optional[str]:
             f"executors look for {in_function[1]} in the folder of the notebook or script, or in one of their own where the session has files of addFile, "
             "--files or spark.archives. A path by os.path.abspath, made outside of the function, is the same everywhere in the notebooks' folder"
         )
+    local = re.search(r"Relative path in absolute URI: file:\./(\S+)", text)
+    if local:
+        return f"INSERT OVERWRITE LOCAL DIRECTORY takes a whole path: '{os.path.abspath(local[1])}'"
     colon = re.search(r"Relative path in absolute URI: (\S+)", text)
     if colon:
         return f"Spark reads no file with a colon in its name ({colon[1]}), nor patterns like *.csv in its folder: rename it, or let pandas read it"

@@ -54,6 +54,11 @@ test.each([
     "[TABLE_OR_VIEW_NOT_FOUND] The table or view `_pyspark_d9c63a7d` cannot be found.",
     'df.createOrReplaceTempView("a_name") first',
   ],
+  [
+    "Input path does not exist: hdfs://10.60.0.16:8020/user/spark/package.json",
+    "package.json is in the notebook's folder: !hdfs dfs -put package.json copies it",
+  ],
+  ["java.net.URISyntaxException: Relative path in absolute URI: file:./results", "takes a whole path: '/"],
   ["java.io.IOException: Incomplete HDFS URI, no host: hdfs:///x.csv", "datanodeCount"],
   ["java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found", "s3Endpoint"],
   [
@@ -555,4 +560,15 @@ sc = Of(getConf=lambda: Of(getAll=lambda: conf), _jsc=Of(sc=lambda: spark), mast
 print(w.Watcher("cell").waiting_text(sc))`;
   const conf = { "spark.executor.cores": each, "spark.cores.max": all };
   expect(ask(program, JSON.stringify(conf))).toContain(said);
+});
+
+test("a program that IPython runs without a cell waits until PySpark is imported", () => {
+  const program = `
+import threading, types, triplewide_spark as t
+gateway = t.Gateway({}, ahead=False)
+shell = types.SimpleNamespace(safe_execfile=lambda name: gateway.imported.is_set(), safe_run_module=lambda name, names: gateway.imported.is_set())
+t.before_programs(shell, gateway)
+threading.Timer(0.2, gateway.imported.set).start()
+print(shell.safe_execfile("x.py"), shell.safe_run_module("x", {}))`;
+  expect(ask(program)).toBe("True True");
 });
