@@ -24,6 +24,7 @@ from typing import Any, Dict, FrozenSet, List, Optional, Set, Tuple
 from triplewide_cluster import defaults, last_refusal, why_no_executor
 
 LOOK_EVERY = 2.0
+LOOPBACK = re.compile(r"^(localhost(\.localdomain)?|127(\.\d+){3}|\[?::1\]?)$", re.IGNORECASE)
 # Executors take a few seconds to start; an earlier message would be noise.
 SAY_AFTER = 8.0
 
@@ -487,6 +488,20 @@ def check_master(master: str) -> None:
             f"triplewide: there is no master at {master}. This cluster's is {ours}, which sessions take by themselves: leave .master(…), "
             "setMaster(…) and --master away, or name local[*] for a session without the cluster"
         )
+
+
+def keep_address(conf: Any) -> None:
+    """Replaces a driver's address that only this machine reaches by the client's own: no executor could connect to it.
+
+    @param conf Java's SparkConf of a session that begins
+    """
+    if conf.get("spark.master", "").startswith("local"):
+        return
+    for key in ("spark.driver.host", "spark.driver.bindAddress"):
+        ours, given = defaults().get(key), conf.get(key, "")
+        if ours and ours != given and LOOPBACK.search(given):
+            conf.set(key, ours)
+            say(f"executors on other machines cannot reach a driver at {key}={given}: this session takes {ours}, the cluster's own value")
 
 
 def answers(address: str) -> bool:

@@ -216,13 +216,14 @@ CONNECT_WORKER = [
 # The client image has a module that reports what jobs wait for; executors do not have it.
 WATCH = '''
 
-def _check_master(master: str) -> None:
-    """Refuses a master that is not there, before Java waits for it."""
+def _check_addresses(jconf: JavaObject) -> None:
+    """Refuses a master that is not there, before Java waits for it, and replaces a driver's address that no executor reaches."""
     try:
-        from triplewide_watch import check_master
+        from triplewide_watch import check_master, keep_address
     except ImportError:
         return
-    check_master(master)
+    check_master(jconf.get("spark.master", ""))
+    keep_address(jconf)
 
 
 def _watch(master: str) -> None:
@@ -258,7 +259,7 @@ CHANGES = {
         (SIGNAL, f"        _watch(self.master)\n\n{SIGNAL}", 1),
         (
             "        return self._jvm.JavaSparkContext(jconf)\n",
-            '        _check_master(jconf.get("spark.master", ""))\n        _take_secret(self._jvm, jconf)\n        return self._jvm.JavaSparkContext(jconf)\n',
+            '        _check_addresses(jconf)\n        _take_secret(self._jvm, jconf)\n        return self._jvm.JavaSparkContext(jconf)\n',
             1,
         ),
         # stop() of an already stopped session also cleared the reference to the running one: that Python could then get no more session.

@@ -180,6 +180,25 @@ except RuntimeError as error:
   rmSync(folder, { recursive: true });
 });
 
+test.each([
+  ["spark://10.0.0.2:7077", "localhost", "10.0.0.9"],
+  ["spark://10.0.0.2:7077", "127.0.0.1", "10.0.0.9"],
+  ["spark://10.0.0.2:7077", "10.0.0.10", "10.0.0.10"],
+  ["local[2]", "localhost", "localhost"],
+])("a session with master %s and a driver's address of %s has %s", (master, given, expected) => {
+  const folder = mkdtempSync(join(tmpdir(), "tw-"));
+  writeFileSync(join(folder, "spark-defaults.conf"), "spark.driver.host 10.0.0.9\nspark.driver.bindAddress 10.0.0.9\n");
+  const program = `
+import sys, triplewide_watch as w
+class Conf(dict):
+    def set(self, key, value): self[key] = value
+conf = Conf({"spark.master": sys.argv[1], "spark.driver.host": "${given}", "spark.driver.bindAddress": "0.0.0.0"})
+w.keep_address(conf)
+print(conf["spark.driver.host"], conf["spark.driver.bindAddress"])`;
+  expect(ask(program, master, { SPARK_CONF_DIR: folder })).toContain(`${expected} 0.0.0.0`);
+  rmSync(folder, { recursive: true });
+});
+
 const CONTEXT = `
 import sys
 from types import SimpleNamespace as Of
