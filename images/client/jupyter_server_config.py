@@ -1,5 +1,5 @@
 # ruff: noqa: F821
-"""JupyterLab as this client runs it. A notebook server is a shell on the cluster's network: it does not start without a token."""
+"""Configures JupyterLab. A notebook server gives its users a shell on the cluster's network, so it does not start without a token."""
 
 import ipaddress
 import json
@@ -22,7 +22,7 @@ def read_token() -> str:
     return token
 
 
-# Where people's files are.
+# The folder of the users' files.
 WORK = os.environ.get("JUPYTER_WORK", "/home/spark/work")
 # True for a server that JupyterHub started: the hub then decides who may use it and where it listens.
 hub = "JUPYTERHUB_API_TOKEN" in os.environ
@@ -30,7 +30,7 @@ if not hub:
     c.IdentityProvider.token = read_token()
     c.PasswordIdentityProvider.hashed_password = ""
     c.PasswordIdentityProvider.allow_password_change = False
-    # 0.0.0.0 inside of the container; what can reach it is decided outside.
+    # 0.0.0.0 is inside of the container; its network and published ports decide who can reach it.
     c.ServerApp.ip = "0.0.0.0"
     c.ServerApp.port = int(os.environ.get("JUPYTER_PORT", "8888"))
 c.ServerApp.port_retries = 0
@@ -39,8 +39,8 @@ c.ServerApp.root_dir = WORK
 c.ServerApp.allow_remote_access = True
 c.MultiKernelManager.default_kernel_name = "pyspark"
 
-# Where Jupyter lies behind another server. At its own port it answers without that prefix as well, as bookmarks and programs
-# that know Jupyter's paths expect.
+# The path prefix of Jupyter behind another server. At its own port it also answers without the prefix, as existing bookmarks and
+# programs expect.
 BASE = os.environ.get("JUPYTER_BASE_URL", "/")
 if not hub:
     c.ServerApp.base_url = BASE
@@ -63,11 +63,11 @@ def answer_without_prefix(base: str) -> None:
 if BASE != "/" and not hub:
     answer_without_prefix(BASE)
 
-# No variable SHELL names a user's shell in a container: without this a terminal would run `sh`.
+# Containers do not set SHELL; without this a terminal would run `sh`.
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash"]}
 
-# A kernel that nobody has used for so long is ended, and its cores, memory and executors go back to the others; a browser that is
-# still open does not count as use, a cell that runs does. 0 is never.
+# A kernel that is idle for this long is ended, so that other users get its cores, memory and executors. An open browser does not
+# count as use; a running cell does. 0 means never.
 idle = int(os.environ.get("JUPYTER_CULL_IDLE_SECONDS") or "0")
 if idle < 0:
     sys.exit(f"JUPYTER_CULL_IDLE_SECONDS must be 0 (never) or more, not {idle}")
@@ -83,9 +83,9 @@ if idle > 0:
     if hub:
         c.ServerApp.shutdown_no_activity_timeout = idle
 
-# Pages of drivers by /proxy/<host>:<port>/, behind Jupyter's own login: what is shown this way is shown under Jupyter's name, and acts
-# for who looks at it. So these are the client's own addresses, and those of JUPYTER_PROXY_HOSTS (names, addresses or networks such as
-# 10.72.0.0/16, separated by commas), without the ports of JUPYTER_PROXY_EXCEPT (one, or the first and the last: 8000-8003).
+# Drivers' pages at /proxy/<host>:<port>/, behind Jupyter's login. Such a page has Jupyter's origin, so its scripts can act as the user
+# who opens it. Only the client's own addresses and those of JUPYTER_PROXY_HOSTS are therefore allowed (names, addresses or networks such
+# as 10.72.0.0/16, separated by commas), except for the ports of JUPYTER_PROXY_EXCEPT (one port, or a range: 8000-8003).
 proxied = {"localhost", "127.0.0.1", os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")}
 networks = []
 for entry in filter(None, (part.strip() for part in os.environ.get("JUPYTER_PROXY_HOSTS", "").split(","))):
@@ -132,7 +132,7 @@ if os.environ.get("JUPYTER_PROXY_EXCEPT"):
 
 
 def keep_logins_from_pages() -> None:
-    """A page that is shown gets neither the token by which the gateway logs in here nor Jupyter's own cookies."""
+    """Sends neither the token by which the gateway logs in here nor Jupyter's own cookies to a proxied page."""
     from jupyter_server_proxy.handlers import ProxyHandler
 
     of_jupyter = re.compile(r"\b(username-[^=;]*|_xsrf|jupyterhub-[^=;]*)=[^;]*(;\s*)?")
@@ -152,15 +152,15 @@ keep_logins_from_pages()
 
 
 def start_kernels_in_own_folders(work: str) -> None:
-    """Python finds modules first in the folder that a kernel starts in. Where somebody else makes what is in there, a link that opens a
-    notebook of theirs would run their modules as whoever followed it: such kernels start in `work`."""
+    """Starts the kernel of a notebook in another user's folder in `work` instead. Python looks for modules first in the folder that a
+    kernel starts in, so opening such a notebook would run its owner's modules as the user who opened it."""
     from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
     cwd_for_path = MappingKernelManager.cwd_for_path
 
     def is_own(folder):
         top = os.path.realpath(work)
-        # What lies in another's folder is theirs as well, whoever has made it: their jobs run as Spark's user.
+        # All parent folders must be the user's own too: other users' jobs write files as Spark's user, so a file's owner proves nothing.
         while folder not in (top, "/"):
             if os.stat(folder).st_uid not in (os.getuid(), 0):
                 return False
@@ -203,13 +203,13 @@ def copy_tutorials(source: str, target: str, record: str) -> None:
 
 
 copy_tutorials("/opt/tutorials", f"{WORK}/tutorials", f"{WORK}/.tutorials")
-# Python finds packages of `pip install` there only where the folder was there when it started.
+# Python finds packages of `pip install` only if this folder exists when Python starts.
 try:
     os.makedirs(site.getusersitepackages(), exist_ok=True)
 except OSError as error:
     print(f"`pip install` has no place for packages: {error}", file=sys.stderr)
 
-# A cluster is often in a closed network: no looking for news, updates and extensions.
+# Clusters are often in closed networks, so JupyterLab does not look for news, updates and extensions.
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"

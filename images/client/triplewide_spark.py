@@ -1,10 +1,10 @@
-"""IPython extension: `spark` and `sc` are there from the first prompt, and Spark starts when a cell first mentions one of them.
+"""IPython extension: `spark` and `sc` are defined from the first prompt, and Spark starts when a cell first mentions one of them.
 
-Starting at once would make every `ipython` wait for a JVM and a cluster that the next cell may not need; and a cluster that is
-down would greet its user with a page of Java. Instead: a cell that names `spark` or `sc` gets the real objects before it runs, and
-if there is no cluster, one line that says which address did not answer. The next such cell tries again.
+Starting at once would make every `ipython` wait for a JVM and a cluster that the next cell may not need, and would show a long Java
+trace if the cluster is down. Instead, a cell that names `spark` or `sc` gets the real objects before it runs. If there is no cluster,
+it gets one line that says which address did not answer, and the next such cell tries again.
 
-Master and settings come from where Spark itself takes them: spark-defaults.conf in SPARK_CONF_DIR, the environment (MASTER).
+The master and the settings come from spark-defaults.conf in SPARK_CONF_DIR and from the environment (MASTER), as in Spark itself.
 """
 
 import ast
@@ -27,11 +27,11 @@ CONNECT_SECONDS = 3.0
 
 
 class SparkUnavailable(RuntimeError):
-    """There is no Spark to be had; the message is the whole story."""
+    """Spark cannot start. The message is complete, so it is shown without a trace."""
 
 
 def configured_master() -> str:
-    """The master that spark-submit will choose, in its order: spark-defaults.conf, then MASTER, then this machine."""
+    """Returns the master that spark-submit will choose, in its order: spark-defaults.conf, then MASTER, then this machine."""
     given = defaults().get("spark.master")
     if given:
         return given
@@ -39,7 +39,7 @@ def configured_master() -> str:
 
 
 def addresses(master: str) -> List[Tuple[str, int]]:
-    """What has to answer for this master: spark://a:7077,b:7077, mesos://host:5050 or mesos://zk://a:2181,b:2181/mesos."""
+    """Returns the addresses that this master URL names: spark://a:7077,b:7077, mesos://host:5050 or mesos://zk://a:2181,b:2181/mesos."""
     scheme, found, rest = master.partition("://")
     if not found or scheme not in DEFAULT_PORTS:
         return []
@@ -65,7 +65,7 @@ def check_reachable(master: str) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """One line out of a Java stack trace."""
+    """Returns the one line of a Java stack trace that tells the reason."""
     java = getattr(error, "java_exception", None)
     text = str(java) if java is not None else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -73,13 +73,13 @@ def reason(error: BaseException) -> str:
 
 
 class Pending:
-    """Stands for `spark` or `sc` until Spark has started, for code that reaches them another way than by name in a cell."""
+    """Stands for `spark` or `sc` until Spark has started, for code that uses them without naming them in a cell."""
 
     def __init__(self, launcher: "Launcher", name: str):
         self.__dict__.update(_launcher=launcher, _name=name)
 
     def __getattr__(self, attribute: str) -> Any:
-        # IPython asks every object for _repr_html_ and the like: that is no reason to start a cluster application.
+        # IPython asks every object for attributes such as _repr_html_; that must not start an application on the cluster.
         if attribute.startswith("_"):
             raise AttributeError(attribute)
         return getattr(self._launcher.start(once=True)[self._name], attribute)
@@ -102,7 +102,7 @@ class Launcher:
         self.pending = {name: Pending(self, name) for name in NAMES}
 
     def start(self, once: bool = False) -> Dict[str, Any]:
-        """The real objects. With `once`, a start that failed for this cell already is not tried again."""
+        """Starts Spark and returns the real objects. With `once`, a start that already failed in this cell is not tried again."""
         if once and self.failure:
             raise self.failure
         self.failure = None
@@ -115,20 +115,20 @@ class Launcher:
             builder = SparkSession.builder
             name = notebook_name()
             if name and "spark.app.name" not in builder._options:
-                # The master's page, and others who wait for cores, see which notebook it is.
+                # The master's page, and the messages to users who wait for cores, show the notebook's name.
                 builder = builder.appName(name)
             spark = builder.getOrCreate()
         except SparkUnavailable as error:
             self.failure = error
             raise
-        except Exception as error:  # whatever Spark, py4j or the JVM came up with
+        except Exception as error:  # Spark, py4j and the JVM raise many kinds of errors.
             self.failure = SparkUnavailable(f"Spark did not start at {configured_master()}: {reason(error)}")
             raise self.failure from error
         real = {"spark": spark, "sc": spark.sparkContext}
         for name, value in real.items():
             if self.shell.user_ns.get(name) is self.pending[name]:
                 self.shell.user_ns[name] = value
-                # Not the user's own: `who` and %reset treat them as part of the shell.
+                # Hidden names belong to the shell, so that `who` does not list them and %reset keeps them.
                 self.shell.user_ns_hidden[name] = value
         sc = real["sc"]
         print(f"Spark {sc.version}, application {sc.applicationId}", file=sys.stderr, flush=True)
@@ -142,11 +142,11 @@ class Launcher:
             try:
                 self.start()
             except SparkUnavailable:
-                pass  # said when the cell touches it
+                pass  # The cell raises it again when it uses `spark` or `sc`.
 
 
 def mentions(shell: Any, cell: str, names: List[str]) -> bool:
-    """Does this cell use one of the names? Comments and strings do not count, the body of a %%magic does."""
+    """Tells whether this cell uses one of the names. Comments and strings do not count; the body of a %%magic does."""
     word = re.compile(r"\b(%s)\b" % "|".join(names))
     if not word.search(cell):
         return False
@@ -162,14 +162,14 @@ def mentions(shell: Any, cell: str, names: List[str]) -> bool:
                 values = [str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)]
                 if any(map(word.search, values)) or (values[:1] == ["run"] and mentions(shell, program_text(values[-1]), names)):
                     return True
-        # A cell that makes a session of its own wants it with its own settings: what comes after uses that one.
+        # A cell that makes its own session needs its own settings. The statements after it use that session.
         if any(makes_session(node) for node in ast.walk(statement)):
             return False
     return False
 
 
 def program_text(line: str) -> str:
-    """What `%run`, with the rest of its line, runs; nothing where that is not known."""
+    """Returns the source of the program that `%run` with this line runs; an empty string if it cannot be read or is a notebook."""
     name = next((word for word in line.split() if not word.startswith("-")), "")
     for path in (name, f"{name}.py"):
         try:
@@ -181,7 +181,7 @@ def program_text(line: str) -> str:
 
 
 def share_names(shell: Any, names: Tuple[str, ...]) -> None:
-    """Lets programs of `%run` have `spark` and `sc`, as cells do: they have names of their own otherwise."""
+    """Defines `spark` and `sc` in programs that `%run` starts, which otherwise have an empty namespace."""
     make = shell.new_main_mod
 
     def new_main_mod(*args: Any, **kwargs: Any) -> Any:
@@ -193,7 +193,7 @@ def share_names(shell: Any, names: Tuple[str, ...]) -> None:
 
 
 def before_programs(shell: Any, gateway: "Gateway") -> None:
-    """Has programs of `ipython program.py` and `ipython -m module` wait as cells do until PySpark is imported: they run without a cell."""
+    """Makes `ipython program.py` and `ipython -m module` wait until PySpark is imported. They run without a cell, which would wait for it."""
 
     def after_import(run: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(run)
@@ -208,7 +208,7 @@ def before_programs(shell: Any, gateway: "Gateway") -> None:
 
 
 def makes_session(node: ast.AST) -> bool:
-    """`...getOrCreate()` or `SparkContext(...)`."""
+    """Tells whether this is a call `...getOrCreate()` or `SparkContext(...)`."""
     if not isinstance(node, ast.Call):
         return False
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -222,7 +222,7 @@ def show_one_line(shell: Any, etype: type, value: BaseException, tb: Any, tb_off
 
 
 def notebook_name() -> str:
-    """File name of the notebook that this kernel runs, as Jupyter tells it; empty elsewhere."""
+    """Returns the file name of the notebook that this kernel runs, as Jupyter gives it; an empty string without a notebook."""
     path = os.environ.get("JPY_SESSION_NAME", "")
     return os.path.basename(path) if path.endswith(".ipynb") else ""
 
@@ -232,7 +232,7 @@ def is_kernel(shell: Any) -> bool:
 
 
 def show_ui(shell: Any, url: Optional[str]) -> None:
-    """Where this driver's UI is: through Jupyter in a notebook, for the client's own address is not reachable from a browser."""
+    """Shows where this driver's UI is. Notebooks get a link through Jupyter, because browsers cannot reach the client's own address."""
     if not url:
         return
     match = re.match(r"http://(\[[^\]]+\]|[^:/]+):(\d+)", url)
@@ -247,11 +247,11 @@ def show_ui(shell: Any, url: Optional[str]) -> None:
     display({"text/html": html, "text/plain": f"Spark's pages for this notebook: {path}"}, raw=True)
 
 
-# What decides about a JVM when it starts: with another value of one of these, the one that waits is not the one that is wanted.
+# Environment variables that a JVM reads when it starts. If one has changed since, the JVM that was started ahead cannot be used.
 ENVIRONMENT = re.compile(r"^(_?SPARK|TRIPLEWIDE_TEAM$|PYSPARK|JAVA|JDK|HADOOP|MESOS|LIBPROCESS|PYTHON|MASTER|TZ|LANG|LC_|AWS_|PATH$)")
-# What PySpark sets itself when a session has begun.
+# Variables that PySpark itself sets when a session starts.
 OF_SESSIONS = ("SPARK_AUTH_SOCKET_TIMEOUT", "SPARK_BUFFER_SIZE")
-# What a running JVM still takes from SparkConf. Memory, class path, packages and the like are decided when it starts.
+# Settings that a running JVM still takes from SparkConf. Memory, class path, packages and the like are fixed when it starts.
 STILL_FREE = re.compile(
     r"^spark\.(app\.name|master|sql\.(?!extensions|catalogImplementation|warehouse|hive)[\w.]+|executor\.(memory|cores|memoryOverhead|instances)|cores\.max|task\.\w+"
     r"|default\.parallelism|dynamicAllocation\.\w+|scheduler\.\w+|ui\.showConsoleProgress|python\.[\w.]+|shuffle\.partitions)$"
@@ -259,18 +259,18 @@ STILL_FREE = re.compile(
 
 
 class Gateway:
-    """The Java of a notebook: started when its kernel starts, while the first cell is still being written.
+    """Starts a notebook's JVM together with its kernel, while the user still writes the first cell.
 
-    It holds no session and no executor. A session that asks for what only a new JVM can give (memory, packages, another
-    environment) gets a new one, also where one before it was stopped: Python's Spark would go on with the old JVM, and leave out
-    what it was asked for without a word.
+    This JVM holds no session and no executor. A session with settings that only a new JVM can take (memory, packages, another
+    environment) gets a new one, even if another session was stopped before. PySpark would keep the old JVM and ignore those
+    settings silently.
     """
 
     def __init__(self, options: Dict[str, str], ahead: bool):
-        """`options`: settings of every session. `ahead`: whether a JVM starts before it is asked for."""
+        """`options` are settings of every session. `ahead` tells whether a JVM starts before a session asks for it."""
         self.options = options
         self.starts_ahead = ahead
-        # What decided about the JVM that is there; empty for one that was not started here, as in `pyspark`.
+        # The environment with which the present JVM started; empty if another program started it, as in `pyspark`.
         self.launched: Dict[str, str] = {}
         self.homes = {key: os.environ.get(key, "") for key in HOMES}
         self.ahead: Any = None
@@ -295,10 +295,10 @@ class Gateway:
             stop_again(pyspark.sql.SparkSession)
             if self.starts_ahead:
                 java.start()
-                # What every first cell with Spark imports, while Java starts its own.
+                # Sessions import these anyway; here they load while Java starts.
                 import pandas  # noqa: F401
                 import pyarrow  # noqa: F401
-        except Exception:  # the cell that needs Java will say what is wrong with it
+        except Exception:  # The first cell that needs Java will fail with the same error and show it.
             pass
         finally:
             self.imported.set()
@@ -319,7 +319,7 @@ class Gateway:
             pass
 
     def before_cell(self, _: Any) -> None:
-        """Two threads that import parts of one package at a time find each other's half done."""
+        """Waits for the imports: if two threads import parts of one package at the same time, each finds the other's unfinished."""
         self.imported.wait(60)
 
     def give(self, conf: Any = None, popen_kwargs: Any = None) -> Any:
@@ -360,26 +360,26 @@ class Gateway:
         context._ensure_initialized = classmethod(ensure_initialized)
 
     def renew(self, context: Any, conf: Any) -> None:
-        """Ends the JVM of a session that was stopped where the next one asks for what it cannot give."""
+        """Ends the JVM of a stopped session if the next session needs settings that only a new JVM can take."""
         from pyspark import SparkConf
 
         there = dict(SparkConf(_jvm=context._jvm).getAll())
         asked = {key: value for key, value in conf.getAll() if there.get(key) != value}
         if all(STILL_FREE.match(key) for key in asked) and self.launched in ({}, environment()):
             return
-        # The settings were in that JVM, together with those that it started with.
+        # `conf` kept its settings in the old JVM, together with those that this JVM started with. Only the former are kept.
         conf._jconf, conf._conf = None, asked
         old, context._gateway, context._jvm = context._gateway, None, None
         old.shutdown()
         old.proc.stdin.close()
 
 
-# Homes, and the program that each has.
+# Variables that name an installation, each with a program that the installation has.
 HOMES = {"SPARK_HOME": "bin/spark-submit", "JAVA_HOME": "bin/java"}
 
 
 def restore_homes(ours: Dict[str, str]) -> None:
-    """Puts back homes of Spark and Java where a cell named those of another computer, as guides for Colab do: no session could be had."""
+    """Restores SPARK_HOME and JAVA_HOME if a cell set them to folders that do not exist here, as guides for Colab do."""
     for key, program in HOMES.items():
         named = os.environ.get(key, "")
         if not named or named == ours[key] or os.path.exists(os.path.join(named, program)):
@@ -398,7 +398,7 @@ NO_PACKAGES = (
 
 
 def keep_extensions(conf: Any) -> None:
-    """Extensions of a session's own come beside those of the cluster."""
+    """Keeps the cluster's SQL extensions if a session names its own."""
     ours = defaults().get("spark.sql.extensions", "").split(",")
     theirs = (conf.get("spark.sql.extensions") or "").split(",")
     if theirs != [""]:
@@ -406,7 +406,7 @@ def keep_extensions(conf: Any) -> None:
 
 
 def stop_again(session: Any) -> None:
-    """Lets a session be stopped a second time, also where its JVM has gone and another is there: it asked the one that has gone."""
+    """Lets users stop a session twice, even if its JVM has ended since: the second stop would call that JVM and fail."""
     stop = session.stop
 
     def stop_once(self: Any) -> None:
@@ -419,7 +419,7 @@ def stop_again(session: Any) -> None:
 
 
 def tell_ignored(builder: Any) -> None:
-    """Says which settings of a builder a session leaves out that runs already; Spark says only that there are some."""
+    """Tells which settings of a builder a running session ignores; Spark says only that there are some."""
     make = builder.getOrCreate
 
     def get_or_create(self: Any) -> Any:
@@ -428,7 +428,7 @@ def tell_ignored(builder: Any) -> None:
         if running is not None and session.sparkContext is running:
             try:
                 ignored = without_effect(session, self._options)
-            except Exception:  # a message less
+            except Exception:  # The session works without this message.
                 ignored = []
             if ignored:
                 say(f"only a new session takes {', '.join(ignored)}, and this one runs already: spark.stop(), then this cell again")
@@ -456,21 +456,21 @@ def progress(shell: Any) -> Dict[str, str]:
         monitor.logger = monitor.logging.getLogger("sparkmonitor")
         monitor.logger.setLevel(monitor.logging.ERROR)
         monitor.monitor = monitor.ScalaMonitor(shell)
-        # A notebook that nobody looks at has no bar: what is sent to it is for nobody.
+        # A notebook without an open browser has no progress bar, and no connection to send messages on.
         monitor.monitor.send = lambda message: getattr(monitor.monitor, "comm", None) and monitor.monitor.comm.send(message)
         monitor.monitor.register_comm()
         monitor.monitor.scalaSocket = monitor.SocketThread()
-        # Not a reason to keep a kernel alive that was shut down.
+        # A daemon thread does not keep a kernel alive that was shut down.
         monitor.monitor.scalaSocket.daemon = True
         os.environ["SPARKMONITOR_KERNEL_PORT"] = str(monitor.monitor.scalaSocket.startSocket())
         jar = monitor.get_listener_jar_path(*monitor.get_spark_versions())
-    except Exception:  # a picture less, and no reason to have no notebook
+    except Exception:  # The notebook works without the progress bar.
         return {}
     if not jar:
         return {}
     given = defaults()
     if "spark.ui.showConsoleProgress" not in given:
-        # The bar is a picture here; Spark's own would be lines of text beside it.
+        # sparkmonitor draws the bar, so Spark's own text bar is turned off.
         options = {"spark.ui.showConsoleProgress": "false"}
     else:
         options = {}
@@ -490,7 +490,7 @@ def pip_magic(shell: Any) -> Callable[[str], None]:
             import importlib
             import site
 
-            # Python looks at this folder only where it was there when the kernel started.
+            # Python searches this folder only if it existed when the kernel started.
             folder = site.getusersitepackages()
             if os.path.isdir(folder) and folder not in sys.path:
                 site.addsitedir(folder)
@@ -502,14 +502,14 @@ def pip_magic(shell: Any) -> Callable[[str], None]:
 def sql_magic(shell: Any) -> Callable[..., Any]:
     from IPython.core.magic import no_var_expand
 
-    # IPython would put a frame's text in place of its name.
+    # Without this, IPython would replace {df} by the text of the frame.
     @no_var_expand
     def sql(line: str, cell: Optional[str] = None) -> Any:
         """SQL: `%sql SELECT …`, or `%%sql [name] [--rows n]` as the first line of a cell with SQL below it.
 
         `{df}` is a frame of the notebook and `:value` a value of it. `name` becomes the frame of the result.
         """
-        # It imports PySpark, which a kernel does beside its start.
+        # Imported here because it imports PySpark, which a kernel does in a thread while it starts.
         from triplewide_sql import sql as run
 
         return run(shell, line, cell)
@@ -518,7 +518,7 @@ def sql_magic(shell: Any) -> Callable[..., Any]:
 
 
 def show_frames(shell: Any) -> None:
-    """Has `display(frame)` show rows of a frame of Spark's, as notebooks of Databricks expect; a frame as the last line stays its columns."""
+    """Makes `display(frame)` show rows of a Spark DataFrame, as in Databricks. A frame as the last line of a cell still shows its columns."""
     import builtins
 
     import IPython.display
@@ -537,7 +537,7 @@ def show_frames(shell: Any) -> None:
             objects = tuple(rows_of(value) if has_rows(value) else value for value in objects)
         return display(*objects, **options)
 
-    # Cells have it by itself, or import it.
+    # Cells use the built-in `display`, or import it from IPython.
     IPython.display.display = builtins.display = display_rows  # type: ignore[attr-defined]
 
 
@@ -546,7 +546,7 @@ def load_ipython_extension(shell: Any) -> None:
     shell.register_magic_function(sql_magic(shell), magic_kind="line_cell", magic_name="sql")
     CellWatcher(shell)
     show_frames(shell)
-    # scikit-learn hands Python's filters of warnings to its workers (with joblib-spark, executors), and these have no IPython.
+    # scikit-learn sends Python's warning filters to its workers; those on executors (joblib-spark) have no IPython.
     warnings.filters[:] = [entry for entry in warnings.filters if not entry[2].__module__.startswith("IPython.")]
     in_notebook = is_kernel(shell)
     gateway = Gateway(progress(shell) if in_notebook else {}, ahead=in_notebook)

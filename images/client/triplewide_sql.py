@@ -101,7 +101,7 @@ def first_line(line: str) -> Any:
 
 
 def sql(shell: Any, line: str, cell: Optional[str] = None) -> Any:
-    """What `%sql` (without a cell) and `%%sql` do. Returns the frame of the last statement; None where it has no columns."""
+    """Runs `%sql` (without a cell) or `%%sql`. Returns the frame of the last statement; None if it has no columns."""
     options = first_line("" if cell is None else line)
     found = statements(line if cell is None else cell)
     if not found:

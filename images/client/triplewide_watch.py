@@ -1,11 +1,11 @@
-"""Says in a notebook, or beside what a script prints, what its jobs wait for, and what became of executors that are gone.
+"""Tells in a notebook, or among a script's output, what its jobs wait for and why executors were lost.
 
-While a cell or a script runs, a thread of its own looks at the Spark of this process every two seconds. It says, once for each case:
+While a cell or a script runs, a thread looks at the Spark session of this process every two seconds. It reports, once for each case:
 
-- that stages wait and no task runs: there is no executor, or none has a free core; and who holds the cores;
-- that an executor was killed for memory, with the settings to raise; or that it ended otherwise.
+- that stages wait and no task runs, because there is no executor or none has a free core; and which applications hold the cores;
+- that an executor was killed for memory, with the settings to raise; or that it ended for another reason.
 
-After a cell or a script that failed it adds what to do where Spark's trace does not say it: a full disk, a Python worker that was killed.
+After a cell or a script has failed, it adds advice that Spark's trace does not give: about a full disk, or a Python worker that was killed.
 """
 
 import contextvars
@@ -34,19 +34,19 @@ RAISE_MEMORY = (
 )
 KILLED_FOR_MEMORY = re.compile(r"\b137\b|OOM|out of memory|memory limit|exceed\w* (the )?memory|Container killed", re.IGNORECASE)
 JAVA_OUT_OF_MEMORY = re.compile(r"(code|status):? 52\b|OutOfMemoryError")
-# All that Spark says of an executor that Mesos started; Mesos knows more.
+# The only reasons that Spark gives for a lost executor that Mesos started. Mesos has a more precise message.
 SAYS_LITTLE = re.compile(r"finished with state (FAILED|LOST)$|Remote RPC client disassociated")
-# Given back, or ended with its application: nothing to say.
+# The executor was released, or ended with its application: nothing to report.
 AS_ASKED = re.compile(r"killed by driver|idle|Executor decommission|SparkContext|stopped|finished with state (KILLED|FINISHED)", re.IGNORECASE)
 
 
-# Where executors see the client's files, if there is such a folder.
+# The folder that executors share with the client; empty if there is none.
 SHARED = os.environ.get("TRIPLEWIDE_SHARED", "")
 # Spark's own modules that its distribution leaves out, by the format that asks for them.
 MODULES = {"avro": "spark-avro", "kafka": "spark-sql-kafka-0-10", "protobuf": "spark-protobuf"}
-# Packages of others, for the formats that people ask for most.
+# Third-party packages for the formats that users ask for most.
 PACKAGES = {"delta": "io.delta:delta-spark_2.12:3.3.2", "xml": "com.databricks:spark-xml_2.12:0.18.0"}
-# Paths of the computers that code is copied from: Windows, macOS, Colab, Kaggle and Databricks.
+# Paths in code that was written for another computer: Windows, macOS, Colab, Kaggle and Databricks.
 OF_ANOTHER_COMPUTER = re.compile(
     r"(?:Path does not exist: |Relative path in absolute URI: |No such file or directory: ')(?:file:)?"
     r"([A-Za-z]:(?:[\\/]|%5C)[^\s'\"]*|/(?:Users|content|kaggle|dbfs|FileStore)/[^\s'\"]*?)(?=[.]?(?:\s|$)|['\"])"
@@ -54,11 +54,11 @@ OF_ANOTHER_COMPUTER = re.compile(
 )
 
 
-# Formats of text, and what is none. What ends with .gz, .bz2 or .deflate, and no .tar before it, Spark unpacks itself.
+# Text formats, and archives that their readers cannot read. Spark itself unpacks .gz, .bz2 and .deflate, but no .tar in them.
 TEXT_FORMATS = ("csv", "json", "text")
 ARCHIVE = re.compile(r"\.(zip|xlsx?|7z|rar|xz|tar|tgz|tar\.gz|tar\.bz2)$", re.IGNORECASE)
 
-# What `triplewide scale` writes before it ends a cluster that was forgotten.
+# `triplewide scale` writes this file before it ends a forgotten cluster.
 NOTICE = "/run/notice/notice.json"
 
 
@@ -67,7 +67,7 @@ def say(text: str) -> None:
 
 
 def executor_lost(host: str, reason: str) -> Optional[str]:
-    """What to tell of an executor that is gone; None when it went as asked."""
+    """Returns what to tell the user about a lost executor; None if it ended on request."""
     if AS_ASKED.search(reason):
         return None
     if JAVA_OUT_OF_MEMORY.search(reason):
@@ -78,7 +78,7 @@ def executor_lost(host: str, reason: str) -> Optional[str]:
 
 
 def after_failure(text: str) -> Optional[str]:
-    """What to do about a failed cell, where Spark's own text does not say it."""
+    """Returns advice on a failed cell if Spark's own text gives none."""
     at = re.search(r"\((\d+\.\d+\.\d+\.\d+|[\w.-]+) executor (\w+)\)", text)
     where = f"agent {at[1]}" if at and at[2] != "driver" else "the client" if at else "an agent"
     if "No space left on device" in text:
@@ -110,7 +110,7 @@ def not_as_named(text: str) -> str:
 
 
 def archive_text(path: Any) -> Optional[str]:
-    """What to say where a reader of text is given an archive; None for another file."""
+    """Returns a message if this path, given to a text reader, is an archive; None for other files."""
     archive = ARCHIVE.search(path) if isinstance(path, str) else None
     if not archive:
         return None
@@ -121,7 +121,10 @@ def archive_text(path: Any) -> Optional[str]:
 
 
 def wide_text(reader: Any, call: str, args: Any, kwargs: Any) -> None:
-    """Has Spark read CSV in UTF-16 as one text: it finds ends of lines by a single byte, and gave gibberish. `call`: a method of the reader."""
+    """Turns on multiLine for CSV in UTF-16 or UTF-32: Spark searches for line ends by single bytes, which garbles such text.
+
+    `call` is the reader's method that was called.
+    """
     options: Dict[str, Any] = reader.__dict__.setdefault("_noted", {})
     given = {args[0]: args[1] if len(args) > 1 else kwargs.get("value")} if call == "option" and args else kwargs
     options.update((key.lower(), value) for key, value in given.items() if value is not None)
@@ -132,7 +135,7 @@ def wide_text(reader: Any, call: str, args: Any, kwargs: Any) -> None:
 
 
 def look_at_readers() -> None:
-    """Has readers of csv, json and text say where they are given an archive, and read UTF-16: Spark gives what comes of both without a word."""
+    """Makes the readers of csv, json and text warn about archives and read UTF-16: Spark returns garbage for both without a warning."""
     reader: Any = getattr(sys.modules.get("pyspark.sql"), "DataFrameReader", None)
     if reader is None or hasattr(reader.csv, "__wrapped__"):
         return
@@ -243,7 +246,7 @@ def only_in_hdfs(error: BaseException, sc: Any) -> Optional[str]:
 
 
 def advice_on_jars(text: str) -> Optional[str]:
-    """Which jars are missing in this session, and how it gets them."""
+    """Returns advice on how this session gets jars that it lacks."""
     if "org.apache.hadoop.fs.s3a" in text and "ClassNotFoundException" in text:
         return "this cluster has no object store: s3Endpoint or objectStore in its config adds the jars for s3a:// to all its machines"
     if "No suitable driver" in text:
@@ -268,7 +271,7 @@ def advice_on_jars(text: str) -> Optional[str]:
 
 
 def advice_on_sessions(text: str) -> Optional[str]:
-    """What to do where a session is not what the code expects of it."""
+    """Returns advice for errors of a session that is stopped, exists already or has the wrong settings."""
     setting = re.search(r'CANNOT_MODIFY_CONFIG\][^"]*"([^"]+)"', text)
     if setting:
         return f'{setting[1]} is decided when a session starts: spark.stop(), then spark = SparkSession.builder.config("{setting[1]}", "…").getOrCreate()'
@@ -337,7 +340,7 @@ STOPPED = "this session was stopped: spark = SparkSession.builder.getOrCreate() 
 
 
 def is_stopped(error: BaseException) -> bool:
-    """Was this raised by PySpark because its session was stopped? It says that None has no such attribute."""
+    """Tells whether PySpark raised this error because its session was stopped: it then says that None has no such attribute."""
     if not isinstance(error, AttributeError) or not str(error).startswith("'NoneType' object has no attribute"):
         return False
     frame = innermost(error)
@@ -347,7 +350,7 @@ def is_stopped(error: BaseException) -> bool:
 
 
 def innermost(error: BaseException) -> Any:
-    """Where an error was raised; None for one that was not."""
+    """Returns the stack frame in which an error was raised; None if it has no traceback."""
     last = error.__traceback__
     while last and last.tb_next:
         last = last.tb_next
@@ -355,7 +358,7 @@ def innermost(error: BaseException) -> Any:
 
 
 def of_another_frame(error: BaseException) -> Optional[str]:
-    """What to do where a frame of Spark's is taken for one of pandas', or for an RDD."""
+    """Returns advice if code uses a Spark DataFrame as one of pandas, or as an RDD."""
     name = re.fullmatch(r"'DataFrame' object has no attribute '(\w+)'", str(error))
     if not name or not isinstance(error, AttributeError):
         return None
@@ -363,7 +366,7 @@ def of_another_frame(error: BaseException) -> Optional[str]:
     if not frame or not frame.f_code.co_filename.endswith("/pyspark/sql/dataframe.py"):
         return None
     in_pandas = hasattr(getattr(sys.modules.get("pandas"), "DataFrame", None), name[1])
-    # pandas has a map too, of every cell. Code that has it of a frame of Spark's is of Spark 1, whose frames were RDDs.
+    # pandas also has `map`, for each cell. Code that calls it on a Spark DataFrame is from Spark 1, whose frames were RDDs.
     if hasattr(getattr(sys.modules.get("pyspark.rdd"), "RDD", None), name[1]) and (not in_pandas or name[1] == "map"):
         return f"{name[1]} is of RDDs: df.rdd.{name[1]}(…), whose elements are rows, and .toDF() of the result; df.select and df.withColumn are faster"
     if in_pandas:
@@ -372,15 +375,15 @@ def of_another_frame(error: BaseException) -> Optional[str]:
 
 
 def of_empty_frame(error: BaseException) -> Optional[str]:
-    """What to do where createDataFrame is given a frame of pandas without columns."""
+    """Returns advice if createDataFrame got a pandas frame without columns."""
     frame = innermost(error)
-    # NumPy is asked for rows of no column.
+    # NumPy's fromarrays fails for an empty list of columns.
     if isinstance(error, IndexError) and frame and frame.f_code.co_name == "fromarrays":
         return f"a frame of pandas without columns makes none of Spark's. {NAME_TYPES}"
     return None
 
 
-# Names that are there elsewhere, and what there is here in their place.
+# Names that Spark 1 or Databricks define, and what to use here instead.
 NAMES_ELSEWHERE = {
     "sqlContext": "sqlContext is what Spark 1 had: sqlContext = spark has its sql, read, table and createDataFrame",
     "dbutils": "dbutils is of Databricks. The notebook's folder is an ordinary one: !ls, open, os and shutil; parameters by os.environ or papermill",
@@ -392,7 +395,7 @@ def name_of_elsewhere(error: BaseException) -> Optional[str]:
     return NAMES_ELSEWHERE.get(error.name or "") if isinstance(error, NameError) else None
 
 
-# What pandas 2 no longer has, and what takes its place.
+# Attributes that pandas 2 removed, and what replaces them.
 GONE_FROM_PANDAS = {
     "append": "pd.concat([a, b], ignore_index=True)",
     "iteritems": "items()",
@@ -405,7 +408,7 @@ GONE_FROM_PANDAS = {
 
 
 def of_older_pandas(error: BaseException) -> Optional[str]:
-    """What to do where code is of pandas 0 or 1."""
+    """Returns advice if code was written for pandas 0 or 1."""
     gone = re.fullmatch(r"'(?:DataFrame|Series)' object has no attribute '(\w+)'", str(error))
     frame = innermost(error)
     file = frame.f_code.co_filename if frame else ""
@@ -426,7 +429,7 @@ TAKES_NUMERIC_ONLY = ("corr", "cov", "mean", "median", "std", "var", "skew", "qu
 
 
 def by_operators(error: BaseException) -> Optional[str]:
-    """What to do where a frame of Spark's is counted, cut or changed by Python's operators, as those of pandas are."""
+    """Returns advice if code uses len(), slices or item assignment on a Spark DataFrame, as pandas allows."""
     if not isinstance(error, TypeError):
         return None
     if str(error) == "object of type 'DataFrame' has no len()":
@@ -439,7 +442,7 @@ def by_operators(error: BaseException) -> Optional[str]:
 
 
 def hides_python(error: BaseException) -> Optional[str]:
-    """What to do where Spark's function of a name, `max` say, was taken for Python's own; None for another error."""
+    """Returns advice if a Spark function such as `max` hides Python's built-in of the same name; None for other errors."""
     if not isinstance(error, TypeError):
         return None
     wrong_number = re.match(r"(\w+)\(\) (takes|missing|got) ", str(error))
@@ -460,7 +463,7 @@ def hides_python(error: BaseException) -> Optional[str]:
 
 
 def of_another_computer(text: str) -> Optional[str]:
-    """What to do where a path is one of the computer that the code was written for."""
+    """Returns advice if a path belongs to the computer that the code was written for."""
     path = OF_ANOTHER_COMPUTER.search(text)
     if not path:
         return None
@@ -472,9 +475,9 @@ def of_another_computer(text: str) -> Optional[str]:
 
 
 def check_master(master: str) -> None:
-    """Refuses a master that this client does not reach, before Java tries for minutes and then says something else.
+    """Refuses a master that this client cannot reach. Java would try for minutes and then give a misleading error.
 
-    @throws RuntimeError what to do instead
+    @throws RuntimeError with what to do instead
     """
     ours = defaults().get("spark.master", "")
     if not ours or master == ours or master.startswith("local"):
@@ -491,9 +494,9 @@ def check_master(master: str) -> None:
 
 
 def keep_address(conf: Any) -> None:
-    """Replaces a driver's address that only this machine reaches by the client's own: no executor could connect to it.
+    """Replaces a loopback address of the driver by the client's own, because executors could not connect to it.
 
-    @param conf Java's SparkConf of a session that begins
+    @param conf Java's SparkConf of the session that starts
     """
     if conf.get("spark.master", "").startswith("local"):
         return
@@ -514,7 +517,7 @@ def answers(address: str) -> bool:
 
 
 def active_context() -> Any:
-    """The SparkContext of this process, whoever made it; None when there is none."""
+    """Returns the active SparkContext of this process; None if there is none."""
     context = sys.modules.get("pyspark.context") or sys.modules.get("pyspark")
     return getattr(getattr(context, "SparkContext", None), "_active_spark_context", None)
 
@@ -527,7 +530,7 @@ def mib(text: str) -> int:
 
 
 def notice_text() -> Optional[str]:
-    """What to tell people before the cluster ends; None where it does not."""
+    """Returns a warning that the cluster will be ended; None if it will not."""
     try:
         with open(NOTICE, encoding="utf-8") as file:
             notice = json.load(file)
@@ -542,13 +545,13 @@ def notice_text() -> Optional[str]:
 
 
 def active_streams() -> List[Any]:
-    """The streaming queries of this process's session."""
+    """Returns the active streaming queries of this process's session."""
     session = getattr(getattr(sys.modules.get("pyspark.sql"), "SparkSession", None), "_instantiatedSession", None)
     return list(session.streams.active) if session else []
 
 
 def cancel_jobs(sc: Any) -> None:
-    """Cancels the jobs that run, but those of streams: Spark's own way to do it is not asked when a kernel is interrupted."""
+    """Cancels the running jobs except those of streams. PySpark's own signal handler does not run when a kernel is interrupted."""
     streams = {query.runId for query in active_streams()}
     spark = sc._jsc.sc()
     for job in sc.statusTracker().getActiveJobsIds():
@@ -558,7 +561,7 @@ def cancel_jobs(sc: Any) -> None:
 
 
 def hint_for(error: BaseException, sc: Any) -> Optional[str]:
-    """What to do about an error, where its own text does not say it; None where there is nothing to add."""
+    """Returns advice on an error whose own text gives none; None if there is nothing to add."""
     try:
         if is_stopped(error):
             return STOPPED
@@ -569,26 +572,26 @@ def hint_for(error: BaseException, sc: Any) -> Optional[str]:
         elsewhere = of_another_computer(str(error))
         if elsewhere or sc is None:
             return elsewhere
-        # Where Java has no words, the places that it came by say what it was.
+        # Some Java errors have no message; their stack trace then shows what failed.
         return after_failure(f"{error}\n{getattr(error, 'stackTrace', None) or ''}") or only_in_hdfs(error, sc)
-    except Exception:  # Java's text is Java's to give; without it there is nothing to say
+    except Exception:  # Reading the error's text may itself fail, for example after Java has ended.
         return None
 
 
 class Watcher:
-    """Looks at the Spark of this process in a thread. `what` is that which runs, in words: a cell."""
+    """Watches the Spark session of this process in a thread. `what` is the word for the running code in messages: cell or script."""
 
     def __init__(self, what: str):
         self.what = what
-        # What was advised already: once is enough, the next executor gets a short line.
+        # Advice that was given already. The next executor with the same problem gets a short line.
         self.advised: Set[str] = set()
-        # Executors whose end was told already, by application.
+        # Lost executors that were reported already, as (application, executor).
         self.told: Set[Tuple[str, str]] = set()
-        # Tasks of streams with a continuous trigger, of which each holds a core.
+        # The number of tasks of streams with a continuous trigger. Each holds a core.
         self.cores_of_streams = 0
 
     def start(self, done: threading.Event) -> None:
-        # In the context of who starts it: what the thread prints belongs to this cell and not to the one that comes after.
+        # With the caller's context, ipykernel shows the thread's output under this cell and not under a later one.
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(self.watch, done), name="triplewide-watch", daemon=True).start()
 
@@ -603,10 +606,10 @@ class Watcher:
             try:
                 waits = self.waits(sc)
                 self.tell_lost(sc, done)
-            except Exception:  # Spark ends while we look: not this thread's to report
+            except Exception:  # Spark may end at any moment; this thread does not report that.
                 continue
             if waits != waiting:
-                # Short stages one after the other are no wait.
+                # Each change of stages restarts the time, so that a series of short stages does not count as waiting.
                 waiting, waiting_since = waits, time.monotonic()
             said = said and bool(waits)
             if waiting and not said and time.monotonic() - waiting_since >= SAY_AFTER - LOOK_EVERY:
@@ -616,13 +619,14 @@ class Watcher:
                     said = True
 
     def waits(self, sc: Any) -> FrozenSet[int]:
-        """The stages that are there while no task runs; none where one does.
+        """Returns the active stages if no task runs; an empty set if one does.
 
-        What Spark's status says of running tasks is late: it leaves out the first of a stage, until an executor's next sign of life.
+        Spark's status tracker is late: it counts the first tasks of a stage only after an executor's next heartbeat. Therefore this also
+        asks the scheduler.
         """
         tracker = sc.statusTracker()
         stages = [info for info in (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()) if info]
-        # Tasks of a stream with a continuous trigger run for as long as it does. They are not what a cell waits for, and it may wait for them.
+        # Tasks of a stream with a continuous trigger run as long as the stream. Other stages may wait for their cores, so they do not count here.
         endless = self.endless_stages(sc)
         self.cores_of_streams = sum(info.numActiveTasks for info in stages if info.stageId in endless)
         stages = [info for info in stages if info.stageId not in endless]
@@ -635,7 +639,7 @@ class Watcher:
         return frozenset() if tasks > self.cores_of_streams else frozenset(info.stageId for info in stages)
 
     def endless_stages(self, sc: Any) -> Set[int]:
-        """The stages of streams with a continuous trigger."""
+        """Returns the stages of streams with a continuous trigger."""
         found: Set[int] = set()
         for query in active_streams():
             if "ContinuousExecution" in query._jsq.streamingQuery().getClass().getName():
@@ -651,7 +655,7 @@ class Watcher:
         return [executor for executor in found if executor.id() != "driver"]
 
     def waiting_text(self, sc: Any) -> Optional[str]:
-        """Why no task runs; None where executors have only just come, and tasks are on their way to them."""
+        """Returns why no task runs; None if executors have only just started, since tasks may be about to reach them."""
         conf: Dict[str, str] = dict(sc.getConf().getAll())
         here = self.executors(sc, True)
         if here:
@@ -667,7 +671,7 @@ class Watcher:
                 "Spark has stopped using agents on which tasks failed (spark.excludeOnFailure): spark.stop() and a new session uses them again"
             )
         memory = mib(conf.get("spark.executor.memory", "1g"))
-        # Where it is not set, an executor takes what there is.
+        # Without this setting an executor takes all cores of its agent; it needs at least one.
         cores = int(conf.get("spark.executor.cores", "1"))
         most = int(conf.get("spark.cores.max", cores))
         if cores > most:
@@ -692,19 +696,19 @@ class Watcher:
 
 
 def without_module(name: str) -> str:
-    """What to do where a cell imports what this Python does not have."""
+    """Returns advice if a cell imports a module that this Python does not have."""
     if name == "databricks":
         return "Koalas is a part of Spark now: import pyspark.pandas as ps"
     return f"this Python has no {name}: %pip install, with the name that the package has on PyPI, adds it for you and says what executors get"
 
 
 class CellWatcher(Watcher):
-    """Looks while a cell of a notebook runs."""
+    """Watches while a cell of a notebook runs."""
 
     def __init__(self, shell: Any):
         super().__init__("cell")
         self.done: Optional[threading.Event] = None
-        # The notice that was told.
+        # The notice that was shown last.
         self.notice: Optional[str] = None
         shell.events.register("pre_run_cell", self.before_cell)
         shell.events.register("post_run_cell", self.after_cell)
@@ -730,7 +734,7 @@ class CellWatcher(Watcher):
         if isinstance(error, KeyboardInterrupt) and sc is not None:
             try:
                 cancel_jobs(sc)
-            except Exception:  # Spark ends too
+            except Exception:  # The session has ended as well.
                 return
         hint = hint_for(error, sc) if error is not None else None
         if hint:
@@ -738,13 +742,13 @@ class CellWatcher(Watcher):
 
 
 def share_folder(sc: Any) -> None:
-    """Has Spark read relative paths from the folder that this process is in; its Java stays in the one where it started."""
+    """Makes Spark resolve relative paths in this process's working directory. The JVM itself stays in the one where it started."""
     files = sc._jvm.org.apache.hadoop.fs
     files.FileSystem.getLocal(sc._jsc.hadoopConfiguration()).setWorkingDirectory(files.Path(os.getcwd()))
 
 
 def follow_folder(sc: Any) -> None:
-    """Does so now, and after each os.chdir, by which %cd goes as well."""
+    """Calls share_folder now and after each os.chdir, which %cd uses too."""
     share_folder(sc)
     change, process = os.chdir, os.getpid()
     if hasattr(change, "__wrapped__"):
@@ -754,18 +758,18 @@ def follow_folder(sc: Any) -> None:
     def chdir(path: Any) -> None:
         change(path)
         here = active_context()
-        # A process that was forked has no part in the connection to Java.
+        # A forked process must not use its parent's connection to Java.
         if here is not None and os.getpid() == process:
             try:
                 share_folder(here)
-            except Exception:  # the session ends
+            except Exception:  # The session is ending.
                 pass
 
     os.chdir = chdir
 
 
 def quiet_py4j() -> None:
-    """Keeps py4j's own lines out of a log of the user's: from logging.INFO on it writes some for each thread and process, and a trace for each interrupt."""
+    """Keeps py4j's messages out of the user's log: at logging.INFO it logs lines for each thread and process, and a trace for each interrupt."""
     of_py4j = logging.getLogger("py4j")
     if of_py4j.level == logging.NOTSET:
         of_py4j.setLevel(logging.WARNING)
@@ -773,7 +777,7 @@ def quiet_py4j() -> None:
 
 
 def is_no_interrupt(record: logging.LogRecord) -> bool:
-    """Python shows an interrupt itself."""
+    """Filters out py4j's record of an interrupt, which Python shows itself."""
     return record.msg != "KeyboardInterrupt while sending command."
 
 
@@ -785,7 +789,7 @@ FORKED = (
 
 @functools.lru_cache(maxsize=None)
 def leave_forks_out() -> None:
-    """Has a process that is forked refuse to use this one's connection to Java: answers to one would reach the other. Registers this once."""
+    """Makes forked processes refuse to use their parent's connection to Java, since each would get answers meant for the other. Registers once."""
     os.register_at_fork(after_in_child=leave_java)
 
 
@@ -798,12 +802,12 @@ def leave_java() -> None:
         raise RuntimeError(FORKED)
 
     gateway._gateway_client.send_command = refuse
-    # Python's end of an object of Java's: it is still in use.
+    # When the forked process drops a proxy of a Java object, Java must keep the object: the parent still uses it.
     gateway._gateway_client.garbage_collect_object = lambda *_, **__: None
 
 
 def tell_late_settings() -> None:
-    """Has `spark.conf.set` say of an environment variable for executors that it comes too late: Spark takes it without a word."""
+    """Makes `spark.conf.set` warn that environment variables for executors come too late. Spark accepts them silently."""
     runtime: Any = getattr(sys.modules.get("pyspark.sql.conf"), "RuntimeConfig", None)
     if runtime is None or hasattr(runtime.set, "__wrapped__"):
         return
@@ -823,9 +827,9 @@ script: Optional[Watcher] = None
 
 
 def watch_script(master: str) -> None:
-    """Looks for as long as this process lives, where it is no notebook and no IPython, and its jobs run on a cluster.
+    """Watches for as long as this process lives, unless it is a notebook or IPython, or Spark runs locally.
 
-    PySpark calls it when a session has begun.
+    PySpark calls this when a session has started.
     """
     global script
     follow_folder(active_context())

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles what guards Spark Connect against Spark's jars and the server's own: build.sh <folder of Spark's jars> <server.jar> <target.jar>.
+# Compiles the interceptor that guards Spark Connect: build.sh <folder of Spark's jars> <server.jar> <target.jar>.
 # The same source gives the same bytes.
 set -eu
 cd "$(dirname "$0")"

@@ -20,16 +20,16 @@ import org.sparkproject.connect.protobuf.Descriptors.FieldDescriptor;
 import org.sparkproject.connect.protobuf.MessageOrBuilder;
 
 /**
- * Who may use a Spark Connect server: whoever has its token, with a client of the same Spark.
+ * Lets only clients use a Spark Connect server that send its token and have the same version of Spark.
  *
- * <p>Spark 3.5 lets everyone in. The token is asked for as clients send it: {@code authorization: Bearer <token>}. The file that the
- * environment variable {@code SPARK_CONNECT_TOKEN_FILE} names holds it.
+ * <p>Spark 3.5 itself checks no token. Clients send it as {@code authorization: Bearer <token>}. The environment variable
+ * {@code SPARK_CONNECT_TOKEN_FILE} names the file that holds it.
  */
 public final class Door implements ServerInterceptor {
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** What clients call themselves: {@code _SPARK_CONNECT_PYTHON spark/3.5.9 os/linux python/3.11.2}. */
+  /** The name that clients send: {@code _SPARK_CONNECT_PYTHON spark/3.5.9 os/linux python/3.11.2}. */
   private static final Pattern CLIENT = Pattern.compile("(?:^| )spark/((\\d+\\.\\d+)\\.\\S*)");
 
   private final byte[] expected;
@@ -101,7 +101,7 @@ public final class Door implements ServerInterceptor {
     }
   }
 
-  /** Why the sender of a message does not fit; {@code null} where it does, or does not say what it is. */
+  /** Returns why the client's version does not fit; {@code null} if it does, or if the message does not name one. */
   private String misfit(Object message) {
     if (!(message instanceof MessageOrBuilder request)) return null;
     FieldDescriptor field = request.getDescriptorForType().findFieldByName("client_type");
