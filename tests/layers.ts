@@ -11,9 +11,9 @@ export interface Layer {
   dir: string;
   /** Seconds that one test or hook may take. */
   timeoutSeconds: number;
-  /** Whether its files run at the same time, and more of their concurrent tests: they share neither Docker nor a cloud. @default they do not */
+  /** Whether its files may run at the same time, with more concurrent tests, because they share neither Docker nor a cloud. @default no */
   together?: () => Promise<boolean>;
-  /** Runs only where it is asked for by its name: too long for every run. @default it is part of `all` */
+  /** The layer runs only if it is named, because it takes too long for every run. @default it is part of `all` */
   byName?: true;
   /** Why the layer cannot run here; empty when it can. */
   missing: () => Promise<string>;
@@ -22,7 +22,7 @@ export interface Layer {
 const run = promisify(execFile);
 const nothing = async (): Promise<string> => "";
 const always = async (): Promise<boolean> => true;
-/** Of a real cloud two files would each want all that it has. */
+/** Whether there is no real cloud. Two test files at the same time would each need all of its resources. */
 const noRealCloud = (): Promise<boolean> =>
   realCloud().then(
     ({ cloud }) => cloud === undefined,
@@ -38,7 +38,7 @@ async function noDocker(): Promise<string> {
   }
 }
 
-/** Its tests bring a cloud of their own; those that want a real one say so where there is none. */
+/** Tests of the engine bring a cloud in memory. Those that need a real one are skipped, with a reason, if there is none. */
 async function noEngine(): Promise<string> {
   try {
     await run("pulumi", ["version"]);
@@ -48,7 +48,7 @@ async function noEngine(): Promise<string> {
   }
 }
 
-/** Pebble has no packages: it is built. */
+/** Pebble is built from source with Go, because Debian has no package of it. */
 async function noGo(): Promise<string> {
   try {
     await run("go", ["version"]);

@@ -7,7 +7,7 @@ import { ROOT } from "../lib/root.ts";
 import { type Layer, layers } from "./layers.ts";
 
 /**
- * Runs the test layers one after the other and prints an honest summary. A layer that cannot run here is reported as
+ * Runs the test layers one after the other and prints a summary. A layer that cannot run here is reported as
  * skipped with the reason; the exit code is 0 only when nothing failed.
  *
  *   node tests/run.ts unit | all | <layer>...
@@ -33,11 +33,11 @@ interface Outcome {
   skipped: number;
   seconds: number;
   note: string;
-  /** What failed, by file and name: the last lines of a long log must say it. */
+  /** Failed tests, by file and name, which are printed again as the last lines of the log. */
   failures: string[];
 }
 
-/** What tests that were skipped say about it in their names, as "(skipped: why)". */
+/** The reasons of skipped tests, from "(skipped: reason)" in their names. */
 function whySkipped(report: VitestReport): string[] {
   const skipped = report.testResults
     .flatMap((file) => file.assertionResults)
@@ -58,7 +58,7 @@ function failuresOf(report: VitestReport): string[] {
   });
 }
 
-/** The beginning of a message, without colours and calls inside of libraries. */
+/** The beginning of a message, without colours and stack frames in libraries. */
 function firstLines(message = ""): string {
   return stripVTControlCharacters(message)
     .split("\n")
@@ -68,7 +68,7 @@ function firstLines(message = ""): string {
     .join("\n");
 }
 
-/** The environment of tests, in which `python3` is Python itself: a version manager's is a script that takes longer than most tests. */
+/** The environment of tests, in which `python3` is Python itself. A version manager's is a script that takes longer than most tests. */
 function environment(): NodeJS.ProcessEnv {
   const { stdout } = spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" });
   return stdout ? { ...process.env, PATH: `${dirname(stdout.trim())}:${process.env.PATH}` } : process.env;
@@ -88,10 +88,10 @@ async function vitest({ dir: files, timeoutSeconds, together }: Layer, report: s
     "--reporter=default",
     "--reporter=json",
     `--outputFile.json=${report}`,
-    // Most layers use one machine's Docker: one file after the other. The others use every core; by itself Vitest leaves one to whoever
-    // watches it. Concurrent tests wait for a provider most of the time.
+    // Most layers share this machine's Docker, so their files run one after the other. The others use all cores; Vitest would leave one
+    // free. Concurrent tests wait for a provider most of the time.
     ...((await together?.()) ? ["--maxWorkers=100%", "--maxConcurrency=10"] : ["--no-file-parallelism"]),
-    // Pure logic is loaded once for each core, not once for each file: its tests put back what they change of a process.
+    // Unit tests share a process on each core, so modules are loaded once. The tests restore what they change in the process.
     ...(files === "tests/unit" ? ["--no-isolate"] : []),
   ];
   return new Promise((resolve, reject) => {
@@ -135,7 +135,7 @@ for (const layer of layers) {
   const seconds = (Date.now() - start) / 1000;
   try {
     const json: VitestReport = JSON.parse(readFileSync(report, "utf8"));
-    // A file that does not even load has no tests that could fail: it counts as one failure.
+    // A file that does not load has no tests that could fail, so it counts as one failure.
     const broken = json.testResults.filter((r) => r.status === "failed" && r.assertionResults.length === 0).length;
     const failed = json.numFailedTests + broken;
     const skipped = json.numPendingTests + json.numTodoTests;

@@ -9,11 +9,11 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { docker, findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 
-/** A certificate from an ACME server: Pebble, which Let's Encrypt tests with, and its DNS server. */
+/** The gateway gets a certificate from an ACME server: Pebble, the test server of Let's Encrypt, with its own DNS server. */
 
 const PEBBLE = "github.com/letsencrypt/pebble/v2/cmd";
 const PEBBLE_VERSION = "v2.10.3";
-/** Where the gateway's ports are, 80 among them, without taking those of anyone else. */
+/** Loopback address for the gateway's ports, port 80 among them, so that the test takes no port of another address. */
 const ADDRESS = "127.86.0.1";
 const DOMAIN = "spark.door.test";
 
@@ -21,7 +21,7 @@ const d = await findDocker();
 const folder = mkdtempSync(join(tmpdir(), "triplewide-acme-"));
 const running: ChildProcess[] = [];
 
-/** Runs a program of Pebble's until the tests end. @returns When it has said so. */
+/** Starts one of Pebble's programs, which runs until the tests end. Resolves when it has printed `said`. */
 async function start(name: string, args: string[], said: string): Promise<void> {
   const child = spawn(join(folder, name), args, { cwd: folder, env: { ...process.env, PEBBLE_VA_NOSLEEP: "1" } });
   running.push(child);
@@ -40,7 +40,7 @@ async function start(name: string, args: string[], said: string): Promise<void> 
 const openssl = (line: string): void => void execFileSync("openssl", line.split(" "), { cwd: folder, stdio: "pipe" });
 const EC = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 
-/** Certificates of the ACME server itself. @returns That of its authority, as the config takes it. */
+/** Makes the certificates of the ACME server itself. @returns The certificate of its authority, in the config's form. */
 function certificates(address: string): string {
   openssl(`req -x509 ${EC} -keyout ca.key -out ca.pem -days 2 -subj /CN=pebble`);
   openssl(`req ${EC} -keyout server.key -out server.csr -subj /CN=pebble`);
@@ -58,7 +58,7 @@ interface Answer {
   headers: http.IncomingHttpHeaders;
 }
 
-/** Asks the gateway as a browser does that has looked the name up. @param ca What is trusted. */
+/** Sends a request to the gateway, as a browser does after looking the name up. @param ca The trusted authority. */
 const ask = (url: string, ca = ""): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const { protocol, hostname, port, pathname } = new URL(url);
@@ -72,7 +72,7 @@ const ask = (url: string, ca = ""): Promise<Answer> =>
     request.on("error", reject);
   });
 
-/** The root of what Pebble issues. */
+/** The root certificate of those that Pebble issues. */
 let root = "";
 let orders = 0;
 
@@ -124,7 +124,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Pebble's own pages are its authority's, too. */
+/** Fetches the root certificate from Pebble's management interface. */
 const captureRoot = (): Promise<string> =>
   new Promise((resolve, reject) => {
     const ca = readFileSync(join(folder, "ca.pem"));

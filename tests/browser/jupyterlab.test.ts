@@ -8,14 +8,14 @@ import { TestCluster } from "../containers/harness.ts";
 import { findChromium } from "./browser.ts";
 
 const cluster = new TestCluster(await findDocker(), "tw-browser", 9, ["agentCount=2"]);
-/** Where the pictures lie, for people to look at. */
+/** The folder of the screenshots, which a person can look at afterwards. */
 const PICTURES = join(ROOT, ".triplewide/browser");
 const TUTORIAL = "2-pandas-udf-and-plot.ipynb";
 const MINUTES = 60_000;
 
 let browser: Browser;
 let page: Page;
-/** What `up` printed for people to open. */
+/** The link that `up` printed. */
 let link = "";
 /** A file or folder of the file browser. */
 const item = (name: string) => page.locator(`.jp-DirListing-item[title^="Name: ${name}"]`);
@@ -28,9 +28,9 @@ describe("a new user's browser", () => {
     const { code, output } = await cluster.cli("up", ["--no-smoke"]);
     expect(code, output).toBe(0);
     link = /Open +(http:\S+)/.exec(output)?.[1] ?? "";
-    // Root may not use Chromium's sandbox; the pages are this cluster's own.
+    // Chromium's sandbox does not run as root. The pages are only this cluster's own.
     browser = await chromium.launch({ executablePath: findChromium() ?? "", args: ["--no-sandbox"] });
-    // Other tabs share its login.
+    // All tabs of one context share a login.
     const context = await browser.newContext({ viewport: { width: 1400, height: 1600 } });
     page = await context.newPage();
     page.setDefaultTimeout(3 * MINUTES);
@@ -51,7 +51,7 @@ describe("a new user's browser", () => {
     const cards = page.locator("#pages a");
     await expect.poll(() => cards.locator(".dot.good").count(), { timeout: MINUTES }).toBe(await cards.count());
     await page.getByText("No job.").waitFor();
-    // The health of every service is in the picture, and of how many machines.
+    // The picture shows the health of every service, and the number of machines.
     const dots = page.locator("#picture circle");
     expect(await dots.count()).toBeGreaterThan(3);
     await expect.poll(() => page.locator("#picture circle.bad").count(), { timeout: MINUTES }).toBe(0);
@@ -75,7 +75,7 @@ describe("a new user's browser", () => {
     await page.getByText("PySpark | Idle").waitFor();
     await page.getByRole("menuitem", { name: "Run", exact: true }).click();
     await page.getByRole("menuitem", { name: "Run All Cells", exact: true }).click();
-    // Of sparkmonitor, under a cell whose job runs.
+    // The progress bar of sparkmonitor, under a cell whose job runs.
     const bar = notebook.locator(".pm .progress-bar, .SparkMonitorCell, .pm").first();
     await bar.waitFor();
     await shoot("2-progress");

@@ -1,10 +1,10 @@
-"""Which archives of Java's classes a driver and its executors start from."""
+"""Prints which class-data archives of Java a driver and its executors start from."""
 
 from pyspark.sql import SparkSession
 
 
 def archives(pid):
-    """Archives of classes that a process, or the Java above it, has mapped."""
+    """Returns the class-data archives that this process, or the JVM that started it, has mapped."""
     import os
 
     while not os.readlink(f"/proc/{pid}/exe").endswith("/java"):

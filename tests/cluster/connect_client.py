@@ -1,4 +1,4 @@
-"""What somebody does with Spark Connect from their own computer. The lines that make `spark` come from standard input; JSON goes out."""
+"""Uses Spark Connect as from a user's own computer. Reads the lines that make `spark` from standard input, and prints JSON."""
 
 import json
 import sys
@@ -56,7 +56,7 @@ stream = spark.readStream.schema("id long, name string").parquet("/home/spark/wo
 query = stream.writeStream.foreachBatch(keep).option("checkpointLocation", "from_stream_checkpoint").trigger(availableNow=True).start()
 query.awaitTermination()
 
-# Errors of the server come as they are, each time: the gateway once lost one of five.
+# Every error must arrive unchanged. Tried several times, because the gateway once lost one of five.
 refused = []
 for _ in range(15):
     try:

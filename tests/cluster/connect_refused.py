@@ -1,4 +1,4 @@
-"""Tries each kind of request of Spark Connect with what standard input says: an address, and a version to be of. Prints refusals."""
+"""Tries each kind of Spark Connect request. Reads the address and the client version to claim from standard input. Prints refusals."""
 
 import sys
 
@@ -11,7 +11,7 @@ if version:
     core.__version__ = version
 spark = SparkSession.builder.remote(address).getOrCreate()
 refusals = set()
-# Files that are sent do not say which version sends them.
+# Requests that send files do not name the client's version.
 silent = ["artifacts"] if version else []
 tries = {
     "analyze": lambda: spark.version,

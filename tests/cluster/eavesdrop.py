@@ -1,6 +1,6 @@
-"""Reads every TCP packet that enters or leaves a network namespace, as root, and says which words came by: eavesdrop.py <word>...
+"""Reads every TCP packet that enters or leaves a network namespace, as root, and prints the words in them: eavesdrop.py <word>...
 
-Begins with a line "listening" and ends when its standard input does, with the words that it saw, one line each.
+Prints "listening" first. When its standard input ends, it prints the words that it saw, one a line, and ends.
 """
 
 import select
@@ -28,13 +28,13 @@ while not over.is_set():
     if not select.select([packets], [], [], 0.2)[0]:
         continue
     packet, (interface, *_) = packets.recvfrom(1 << 16)
-    # What stays on the machine is its own.
+    # Skips packets that stay on the machine.
     if interface == "lo" or packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_TCP:
         continue
     ip = (packet[0] & 15) * 4
     length = struct.unpack("!H", packet[2:4])[0]
     payload = packet[ip + (packet[ip + 12] >> 4) * 4 : length or None]
-    # A word may lie in two packets.
+    # A word may be split between two packets.
     flow = packet[12:20] + packet[ip : ip + 4]
     text = tails.get(flow, b"") + payload
     tails[flow] = text[-64:]

@@ -1,4 +1,4 @@
-"""What a notebook's user does with files first, run on a cluster's client: prints what came of it as JSON."""
+"""The first steps of a notebook's user with files, run on a cluster's client. Prints the results as JSON."""
 
 import json
 import os

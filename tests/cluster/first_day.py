@@ -1,5 +1,5 @@
-"""What a data scientist tries on the first day, as one cell of a notebook in a folder of their own: what each step gives, or its
-error, is written to /tmp/first_day.json. Run twice, it has to give the same: files and tables are there the second time.
+"""What a data scientist tries on the first day, as one cell of a notebook in a folder of their own. The result of each step, or its
+error, is written to /tmp/first_day.json. A second run must give the same results, although files and tables then exist already.
 """
 
 import fcntl
@@ -108,7 +108,7 @@ def pandas_on_spark_draws_with_matplotlib():
 
 @step
 def pandas_on_spark_cuts_text_and_days():
-    """What pandas 2 takes by name alone, or calls otherwise."""
+    """Arguments that pandas 2 takes only by name, or has renamed."""
     words = ps.Series(["a b c", "d e"])
     cut = [[list(parts) for parts in how(" ", n=1).to_pandas()] for how in (words.str.split, words.str.rsplit)]
     columns = words.str.split(" ", n=1, expand=True).sort_index().to_pandas()
@@ -161,7 +161,7 @@ def text_of_two_bytes():
 
 @step
 def environment_of_executors():
-    """conf.set says that it is too late; what it says to do instead does it."""
+    """conf.set says that it is too late, and the way that its message names works."""
     from IPython.utils.capture import capture_output
 
     with capture_output() as said:
@@ -175,7 +175,7 @@ def environment_of_executors():
 
 @step
 def log_of_ones_own():
-    """logging.basicConfig(level=logging.INFO), with nothing of py4j's in it."""
+    """A log after logging.basicConfig(level=logging.INFO) holds no lines of py4j."""
     lines = io.StringIO()
     handler, before = logging.StreamHandler(lines), logging.root.level
     logging.root.addHandler(handler)
@@ -190,7 +190,7 @@ def log_of_ones_own():
 
 @step
 def processes_and_threads():
-    """Processes of multiprocessing compute; Spark is for threads, and goes on as it was."""
+    """Forked processes of multiprocessing can compute but not use Spark. Threads can use it, and the session goes on."""
     computed = multiprocessing.Pool(2).map(abs, [-1, -2])
     try:
         multiprocessing.Pool(1).apply(count_a_row)
@@ -206,7 +206,7 @@ def count_a_row():
 
 @step
 def program_by_run():
-    """%run gives a program names of its own, and `spark` among them."""
+    """%run gives a program its own namespace, which has `spark` too."""
     with open("program.py", "w") as file:
         file.write("rows_of_program = spark.range(7).count() + sc.parallelize([1]).count()\n")
     shell = get_ipython()  # noqa: F821
@@ -227,7 +227,7 @@ def frames_that_are_displayed():
 
 @step
 def relative_paths_in_functions():
-    """Before addFile: with files of its own, an executor stays in the folder where they are."""
+    """Runs before addFile: after it, an executor stays in the folder that holds the added files."""
     os.system("rm -f written.txt")
     with open("looked-up.txt", "w") as file:
         file.write("found")
@@ -243,7 +243,7 @@ def relative_paths_in_functions():
 
 @step
 def folder_that_is_changed():
-    """By %cd, say: Spark goes with Python."""
+    """After os.chdir or %cd, Spark resolves relative paths in the new folder too."""
     os.makedirs("deeper", exist_ok=True)
     here = os.getcwd()
     os.chdir("deeper")
@@ -277,7 +277,7 @@ def file_for_executors():
 
 @step
 def file_of_the_web_that_is_not_there():
-    """It is not asked for by jobs that follow."""
+    """Later jobs do not fetch a file that could not be added."""
     failed, before = 0, sc.listFiles
     for add in (sc.addFile, sc.addPyFile, sc.addArchive):
         try:
@@ -301,7 +301,7 @@ def module_beside_the_notebook():
 
 @step
 def filters_of_warnings_on_executors():
-    """joblib-spark sends them there with each task of scikit-learn's."""
+    """joblib-spark sends Python's warning filters to executors with each task of scikit-learn."""
     filters = list(warnings.filters)
     return sc.parallelize([1], 1).map(lambda _: len(filters)).first() == len(filters)
 
@@ -385,7 +385,7 @@ def stream_in_memory():
 
 @step
 def stream_with_state_and_without_a_checkpoint_folder():
-    """Its state is where each executor finds it: the task of a partition comes to another one with most batches."""
+    """Every executor must find a stream's state, because the tasks of a partition run on another executor in most batches."""
     os.system("rm -rf .stream-*")
     spark.conf.set("spark.sql.shuffle.partitions", 4)
     rows = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 40).option("numPartitions", 4).load()
@@ -401,7 +401,7 @@ def stream_with_state_and_without_a_checkpoint_folder():
 
 @step
 def folders_that_a_killed_driver_left():
-    """The next stream removes what a driver that is gone has left, and nothing of one that lives."""
+    """The next stream removes the folders of drivers that have ended, and none of a running driver."""
     os.system("rm -rf .stream-* .streams-*; mkdir .stream-gone-0 .stream-mine-0; touch .streams-gone .stream-gone-0/metadata .streams-mine")
     with open(".streams-mine", "r+") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
@@ -478,7 +478,7 @@ def table_by_frame():
 
 @step
 def table_that_another_session_writes():
-    """As another notebook does, or the function of foreachBatch, which has a session of its own."""
+    """Another notebook writes the table, or a function of foreachBatch, which has its own session."""
     spark.range(5).write.mode("overwrite").saveAsTable("grown")
     before = spark.table("grown").count()
     spark.newSession().range(5).write.mode("append").saveAsTable("grown")
@@ -504,7 +504,7 @@ def checkpoint():
 
 @step
 def interrupt_while_rows_are_awaited():
-    """As the square of JupyterLab does it: toPandas() does not wait until its job is done."""
+    """Interrupts the kernel, as JupyterLab's stop button does: toPandas() must not wait until its job is done."""
     done = os.path.abspath("slow-is-done")
     os.system(f"rm -f {done}")
 
@@ -523,7 +523,7 @@ def interrupt_while_rows_are_awaited():
     try:
         spark.range(1, numPartitions=1).select(slow("id")).toPandas()
     except KeyboardInterrupt:
-        # Whether the job still runs is not asked: PySpark cancels it too, and that takes effect at any time.
+        # Not a check that the job has ended: PySpark cancels it too, and that may take effect at any time.
         return os.path.exists(done)
     finally:
         sc.cancelAllJobs()
@@ -542,7 +542,7 @@ def own_error_is_shown():
 
 @step
 def session_in_local_mode_and_back():
-    """People copy `local[*]` from a book, and take it out again."""
+    """Users copy `local[*]` from a book and remove it again."""
     global spark, sc
     spark.stop()
     local = SparkSession.builder.master("local[1]").getOrCreate()
@@ -555,7 +555,7 @@ def session_in_local_mode_and_back():
 
 @step
 def tests_of_ones_own_code():
-    """With pytest, in a terminal."""
+    """Users run tests of their own code with pytest, in a terminal."""
     with open("test_own.py", "w") as file:
         file.write(
             "import pytest\n"
@@ -575,7 +575,7 @@ def tests_of_ones_own_code():
 
 @step
 def homes_of_another_computer():
-    """What notebooks for Colab begin with."""
+    """The first lines of notebooks for Colab."""
     global spark, sc
     spark.stop()
     ours = [os.environ.get(key) for key in ("SPARK_HOME", "JAVA_HOME")]
@@ -590,7 +590,7 @@ def homes_of_another_computer():
 
 @step
 def session_that_is_stopped_twice():
-    """A cell that stops `spark` is run again, after another cell made a session by another name."""
+    """A cell that stops `spark` is run again after another cell has made a session with another name."""
     global spark, sc
     old = spark
     old.stop()
@@ -603,7 +603,7 @@ def session_that_is_stopped_twice():
 
 @step
 def master_of_a_book():
-    """Said at once: Spark would try for a minute, or for ever."""
+    """The error comes at once; Spark itself would try for a minute or forever."""
     global spark, sc
     spark.stop()
     said = []

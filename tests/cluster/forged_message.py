@@ -1,10 +1,10 @@
-"""Sends a message of libprocess in the name of another: forged_message.py FROM TO MESSAGE [ARGUMENT...]
+"""Sends a libprocess message with a forged sender: forged_message.py FROM TO MESSAGE [ARGUMENT...]
 
 FROM and TO are as libprocess writes them: name@host:port. Messages (Mesos' src/messages/messages.proto):
   RunTaskMessage AGENT COMMAND   runs a command as root on the agent with that ID
   UnregisterSlaveMessage AGENT   takes the agent with that ID out of the cluster
   FrameworkErrorMessage TEXT     ends a driver
-Prints the status and what is said, such as `202`: libprocess has taken it.
+Prints the answer's status and text. `202` means that libprocess has accepted the message.
 """
 
 import http.client
@@ -14,7 +14,7 @@ import uuid
 
 
 def field(number, value):
-    """A field of protobuf's: a message or a text."""
+    """Encodes a protobuf field: a message or a text."""
     data = value.encode() if isinstance(value, str) else value
     length, size = len(data), b""
     while length > 127:

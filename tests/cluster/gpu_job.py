@@ -1,4 +1,4 @@
-"""What tasks see of their agent's GPU: its address, its device, and what that device's driver needs."""
+"""Prints what tasks see of their agent's GPU: its address, its device, and the devices that its driver needs."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""A job that has an executor until somebody says that it is enough, by a file; another file says that it has one."""
+"""A job that keeps an executor until the test makes a file. Another file tells the test that the job has one."""
 
 import os
 import time

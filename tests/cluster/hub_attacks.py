@@ -1,5 +1,5 @@
-"""What a user of the hub tries against another one, from a notebook: hub_attacks.py NAME ADDRESS HUB [CLOSED...]. CLOSED are addresses with
-ports at which nobody may answer. Prints what came of each, as JSON."""
+"""Attacks of one hub user on another, from a notebook: hub_attacks.py NAME ADDRESS HUB [CLOSED...]. CLOSED are addresses with
+ports that must not answer. Prints the result of each attack as JSON."""
 
 import http.client
 import json

@@ -1,5 +1,5 @@
-"""What a user of the hub tries at a Mesos master in another one's name: hub_mesos.py MASTER ROLE PRINCIPAL FRAMEWORK. MASTER leads, PRINCIPAL is the
-other's, ROLE and FRAMEWORK are their driver's. Prints what came of each, as JSON: a status, and what Mesos says."""
+"""Requests of a hub user to a Mesos master in another user's name: hub_mesos.py MASTER ROLE PRINCIPAL FRAMEWORK. MASTER leads, PRINCIPAL is the
+other user's, and ROLE and FRAMEWORK are those of the other user's driver. Prints the status and Mesos' answer for each as JSON."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ def call(path, body, login):
     headers = {"Content-Type": kind, "Accept": "application/json", "Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
     try:
         with urllib.request.urlopen(urllib.request.Request(f"http://{master}{path}", text.encode(), headers), timeout=20) as answer:
-            # The first message: who is registered is told further ones until they leave.
+            # Reads only the first message: a registered framework gets further ones until it disconnects.
             return [answer.status, answer.read1(4096).decode(errors="replace")]
     except urllib.error.HTTPError as error:
         return [error.code, error.read().decode(errors="replace")]

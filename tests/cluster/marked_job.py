@@ -1,6 +1,6 @@
-"""A job whose data is one word, over and over: what is sent and spilled holds it, unless it is encrypted. marked_job.py <word>
+"""A job whose data repeats one word, so that data that is sent or spilled without encryption holds it: marked_job.py <word>
 
-Prints the part of the executors' files that hold the word, as JSON.
+Prints as JSON which share of the executors' files holds the word.
 """
 
 import json
@@ -20,7 +20,7 @@ rows = sc.parallelize([(n % 7, word) for n in range(20_000)], 8)
 told = sc.broadcast([word] * 100)
 groups = rows.mapValues(lambda value: value + told.value[0]).groupByKey(8).cache()
 assert groups.mapValues(len).collectAsMap()[0] == 2858
-# Blocks that are kept on disks.
+# Blocks that are stored on disk.
 assert rows.persist(StorageLevel.DISK_ONLY).count() == 20_000
 
 

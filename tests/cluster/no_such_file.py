@@ -1,4 +1,4 @@
-"""A script that reads a file by a path that Spark takes for another one than its author does."""
+"""A script that reads a path with `~`, which Spark does not resolve to the home folder."""
 
 from pyspark.sql import SparkSession
 

@@ -1,4 +1,4 @@
-"""What a notebook says, seen as its user sees it: prints the cells' outputs as JSON, by what each cell is about.
+"""Runs cells whose messages the tests check. Prints each cell's output, as the user sees it, as JSON by the cell's name.
 
     python3 notebook_messages.py     in the client of a standalone cluster that has two agents
 """
@@ -10,7 +10,7 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 
-# Takes every core, until its input ends, and gives none back while it is idle.
+# Takes every core until its input ends, and releases none while it is idle.
 HOLDER = """
 import sys
 from pyspark.sql import SparkSession
@@ -21,7 +21,7 @@ print("holding", flush=True)
 sys.stdin.read()
 """
 
-# Lets go when the waiting cell has said why it waits: the message is the event that this waits for, the notebook's timeout is the limit.
+# The holder is ended once the waiting cell has said why it waits. If that message never comes, the notebook's timeout ends the test.
 CELLS = {
     "waits": "spark.range(10).count()",
     "page": """

@@ -1,6 +1,6 @@
-"""Partitioned Parquet in an object store, written and read by executors: prints what came of it as JSON.
+"""Executors write partitioned Parquet to an object store and read it back. Prints the results as JSON.
 
-    python3 object_store.py s3a://bucket       in the client of a cluster with s3Endpoint; makes the bucket, ends with its input
+    python3 object_store.py s3a://bucket       in the client of a cluster with s3Endpoint; makes the bucket, ends when its input ends
 """
 
 import json
@@ -26,7 +26,7 @@ def main(bucket: str) -> None:
     rows.write.mode("overwrite").partitionBy("part").parquet(table)
     rows.where("part = 0").write.mode("append").partitionBy("part").parquet(table)
     there = spark.read.parquet(table)
-    # Spark reads no file whose name begins like this.
+    # Spark ignores files whose names begin with an underscore.
     success = store.open(path(f"{table}/_SUCCESS"))
     committer = json.loads(jvm.org.apache.commons.io.IOUtils.toString(success, "UTF-8"))["committer"]
     done = {
@@ -39,17 +39,17 @@ def main(bucket: str) -> None:
         "executors": sc._jsc.sc().getExecutorMemoryStatus().size() - 1,
         "text": sorted(line for line in sc.textFile(written(sc, bucket)).collect()),
     }
-    # What this driver's pages show of its login.
+    # What this driver's web UI shows of the object store's login.
     page = urllib.request.urlopen(f"{sc.uiWebUrl}/environment/", timeout=30).read().decode()
     shown = dict(re.findall(r"<tr><td>(spark\.hadoop\.fs\.s3a\.[^<]*)</td><td>([^<]*)</td></tr>", page))
     print(json.dumps({**done, "page": shown, "secret on page": sc.getConf().get("spark.hadoop.fs.s3a.secret.key") in page}))
-    # Until it was looked at who knows the secret.
+    # Runs until the test has checked which processes show the secret.
     sys.stdout.flush()
     sys.stdin.read()
 
 
 def overwritten(spark: Any, table: str) -> list[list[int]]:
-    """Partitions and their rows after one of three was written anew."""
+    """Returns the partitions and their row counts after one of three was overwritten."""
     spark.range(9).selectExpr("id", "id % 3 AS part").write.partitionBy("part").parquet(table)
     one = spark.range(5).selectExpr("id + 100 AS id", "1 AS part")
     one.write.mode("overwrite").option("partitionOverwriteMode", "dynamic").partitionBy("part").parquet(table)
@@ -58,13 +58,13 @@ def overwritten(spark: Any, table: str) -> list[list[int]]:
 
 
 def failed(spark: Any, store: Any, table: str) -> list[str]:
-    """Files that readers meet after a job whose last task fails when the others have written theirs."""
+    """Returns the files that readers see after a job whose last task fails when the others have written theirs."""
     rows = spark.range(100, numPartitions=4)
     rows.write.parquet(table)
     before = names(spark, store, table)
     try:
         rows.selectExpr("IF(id < 99, id, raise_error('on purpose')) AS id").write.mode("append").parquet(table)
-    except Exception as error:  # The kind differs by the version of Python's bridge to Java.
+    except Exception as error:  # The class of the error depends on the version of py4j.
         assert "on purpose" in str(error)
     else:
         raise AssertionError("the job ended well")
@@ -81,7 +81,7 @@ def names(spark: Any, store: Any, table: str) -> list[str]:
 
 
 def written(sc: Any, bucket: str) -> str:
-    """By the older interface, whose tasks make their files another way."""
+    """Writes by the older RDD interface, whose tasks commit their files differently."""
     sc.parallelize(["one", "two", "three"], 3).saveAsTextFile(f"{bucket}/out/text")
     return f"{bucket}/out/text"
 

@@ -1,4 +1,4 @@
-"""A session that works, rests until a line comes, and goes on: with what it shuffled and with a cached table, as a notebook does."""
+"""A session that works, is idle until a line comes, and goes on with shuffled data and a cached table, as a notebook does."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 spark = (
     SparkSession.builder.appName("resting")
     .config("spark.cores.max", "4")
-    # As the cluster's own, only sooner.
+    # The cluster's own behaviour with a shorter timeout.
     .config("spark.dynamicAllocation.executorIdleTimeout", "5s")
     .config("spark.dynamicAllocation.cachedExecutorIdleTimeout", "5s")
     .getOrCreate()

@@ -22,9 +22,9 @@ SPARK = os.environ["SPARK_HOME"]
 FOLDER = "/home/spark/work/spark-examples"
 SOURCES = "examples/src/main/python"
 RESOURCES = "examples/src/main/resources"
-# Longest that one may take.
+# The longest time for one example.
 SECONDS = 900
-# Drivers at the same time, which share the cluster.
+# The number of drivers that share the cluster at the same time.
 AT_ONCE = 2
 
 SOCKET = "needs a server at a socket"
@@ -60,14 +60,14 @@ ARGUMENTS = {
     "streaming/hdfs_wordcount.py": ["data/arrives"],
 }
 
-# Where one may end: what is before that has run.
+# Functions in which an example may fail. All that stands before them has run.
 MAY_FAIL_IN = {
-    # It reads only files that are younger than the year 2050, of which there are none to infer a schema from.
+    # The example reads only files modified after the year 2050. There are none, so Spark cannot infer a schema.
     "sql/datasource.py": "in generic_file_source_options_example",
 }
 
-# These run until they are ended: the line of each file that arrives, and the text that says it was worked on: of what they print,
-# or of Spark's log of events where they print nothing.
+# Examples that run until they are ended: the line of each file that arrives, and the text that shows that a file was processed. The
+# text is in the example's output, or in Spark's event log if the example prints nothing.
 ENDLESS = {
     "mllib/streaming_linear_regression_example.py": ("(1.0,[1.0,2.0,3.0])", "treeAggregate at StreamingLinearAlgorithm|treeAggregate at GradientDescent"),
     "streaming/hdfs_wordcount.py": ("arrived", r"\('arrived', \d+\)"),
@@ -95,7 +95,7 @@ def prepare() -> None:
     write(f"{RESOURCES}/people.csv", "name;age;job\nJorge;30;Developer\nBob;32;Developer\n")
     write("data/numbers.txt", "3\n1\n2\n")
     rows = [[i % 2] + [((i * 7 + j * 3) % 10) / 10 + i % 2 for j in range(10)] for i in range(100)]
-    # Words that are often enough to count, of which one is that whose neighbours are asked for.
+    # Words that occur often enough to be counted. The example asks for the neighbours of "china".
     words = ["china", *(f"word{i}" for i in range(60))]
     write("data/text8_lines", "".join(" ".join(words[(i * j) % len(words)] for j in range(1, 40)) + "\n" for i in range(1, 100)))
     write("data/lr_data.txt", "".join(" ".join(map(str, row)) + "\n" for row in rows))
@@ -109,7 +109,7 @@ def prepare() -> None:
             "name": ["Alyssa", "Ben"],
             "favorite_color": arrow.array([None, "red"], arrow.string()),
             "favorite_numbers": arrow.array([[3, 9, 15, 20], []], arrow.list_(arrow.int32())),
-            # Spark's own file has none, but its example sorts by it.
+            # Spark's own file has no such column, but its example sorts by it.
             "age": [30, 32],
         }
     )
@@ -133,14 +133,14 @@ def run(name: str) -> Dict[str, Any]:
     os.mkdir(os.path.join(place, "data", "arrives"))
     os.mkdir(os.path.join(place, "events"))
     os.mkdir(os.path.join(place, "tmp"))
-    # Some write their results, by Spark, to Python's folder for temporary files. Folds depend on Python's hashes, too, and some have rows
-    # of one label alone: Spark's own tests fix them.
+    # Some write results with Spark to Python's folder for temporary files. Folds depend on Python's hash seed, and some seeds give folds
+    # with rows of only one label. Spark's own tests fix the seed too.
     env = {**os.environ, "TMPDIR": os.path.join(place, "tmp"), "PYTHONHASHSEED": "0"}
     begun = time.monotonic()
     with open(os.path.join(place, "output"), "w", encoding="utf-8") as output, open(os.path.join(place, "log"), "w", encoding="utf-8") as log:
         conf = [
             "spark.sql.shuffle.partitions=4",
-            # Folds of a cross validation depend on it; and joins of joins have ever more partitions without.
+            # The folds of a cross validation depend on it, and without it repeated joins get more and more partitions.
             "spark.default.parallelism=4",
             f"spark.sql.warehouse.dir=file://{place}/warehouse",
             "spark.eventLog.enabled=true",
@@ -163,7 +163,7 @@ def read(path: str) -> str:
 
 
 def finish(process: "subprocess.Popen[bytes]", until: float) -> Optional[int]:
-    """The example's exit code; None where it did not end in time."""
+    """Returns the example's exit code; None if it did not end in time."""
     try:
         return process.wait(until - time.monotonic())
     except subprocess.TimeoutExpired:
@@ -173,7 +173,7 @@ def finish(process: "subprocess.Popen[bytes]", until: float) -> Optional[int]:
 
 
 def feed(process: "subprocess.Popen[bytes]", until: float, place: str, line: str, seen: str) -> Optional[int]:
-    """Lets a file arrive every second until the example says that it worked on one, then ends it. 0 where it did."""
+    """Adds a file every second until the example has processed one, and then ends it. Returns 0 if it did."""
     for number in itertools.count():
         said = "".join(map(read, [os.path.join(place, "output"), *glob.glob(f"{place}/events/*")]))
         if process.poll() is not None:
@@ -182,7 +182,7 @@ def feed(process: "subprocess.Popen[bytes]", until: float, place: str, line: str
             process.kill()
             process.wait()
             return 0 if re.search(seen, said) else None
-        # By another name first: a stream reads a file as soon as it sees it.
+        # Written under another name first, because a stream reads a file as soon as it sees it.
         write(f"{place}/data/arriving", f"{line}\n")
         os.rename(f"{place}/data/arriving", f"{place}/data/arrives/{number}")
         time.sleep(1)

@@ -1,4 +1,4 @@
-"""What a table's user does on day one and after, run on a cluster's client: prints what came of it as JSON.
+"""What users do with tables in several sessions, run on a cluster's client. Prints the results as JSON.
 
     spark-submit tables.py make          makes tables, a database, a view
     spark-submit tables.py find          in another session: finds them all, by name, and runs the cell again that made one

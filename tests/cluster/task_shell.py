@@ -1,8 +1,8 @@
-"""A session that has executors until its input ends. Each line of that is a command, which every executor runs in a task.
+"""A session that keeps executors until its input ends. Each line of the input is a command that every executor runs in a task.
 
     python3 -c "$(cat task_shell.py)" NAME CORES
 
-Each executor has one core. What a command says is printed once for each machine and text: machine, then text with its lines joined by `|`.
+Each executor has one core. For each machine and each different output of a command, prints the machine and the output, with `|` for line ends.
 """
 
 import socket
@@ -23,7 +23,7 @@ sc = spark.sparkContext
 
 
 def on_each(command):
-    """All of its tasks run at once, so each executor has one."""
+    """Runs all tasks at the same time, so that each executor gets one."""
 
     def task(_):
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

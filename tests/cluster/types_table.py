@@ -1,8 +1,8 @@
-"""Types x ways between Spark and Python, on a cluster: each cell of the table is held against what Spark 3.5's documentation states.
+"""Checks each SQL type with each way of moving values between Spark and Python, on a cluster, against the documentation of Spark 3.5.
 
     spark-submit types_table.py         prints one JSON document: {"cells": n, "wrong": [{"cell", "expected", "got"}, ...]}
 
-What is expected comes from Spark 3.5's "Data Types" (Python), "Apache Arrow in PySpark" (Supported SQL Types, Timestamp with Time Zone
+The expected values come from Spark 3.5's "Data Types" (Python), "Apache Arrow in PySpark" (Supported SQL Types, Timestamp with Time Zone
 Semantics) and from toPandas without Arrow, which Arrow must not change: integers with nulls become float64, booleans with nulls and
 everything nested object, dates datetime.date, timestamps datetime64[ns] without a zone, in the session's time zone.
 """
@@ -61,14 +61,14 @@ TYPES: List[Tuple[str, str, List[str], str, str, Values]] = [
 
 
 def local(moment: datetime.datetime) -> datetime.datetime:
-    """What pandas is to show of a moment: the session zone's clock, without a zone."""
+    """Returns what pandas must show for a moment: the time in the session's zone, without a zone."""
     import zoneinfo
 
     return moment.astimezone(zoneinfo.ZoneInfo(ZONE)).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def plain(value: Any) -> Any:
-    """One spelling for values that are the same: arrays and lists, dicts and rows, Timestamps and datetimes, NaT and None."""
+    """Converts equal values to one form: arrays and lists, dicts and rows, Timestamps and datetimes, NaT and None."""
     if isinstance(value, (np.ndarray, list, tuple)) and not isinstance(value, Row):
         return [plain(item) for item in value]
     if isinstance(value, Row):
@@ -121,7 +121,7 @@ def main() -> None:
 
     for arrow in (True, False):
         spark.conf.set("spark.sql.execution.arrow.pyspark.enabled", str(arrow).lower())
-        # A silent way back to the slow path would hide what Arrow cannot do.
+        # A silent fallback to the slow path would hide what Arrow cannot do.
         spark.conf.set("spark.sql.execution.arrow.pyspark.fallback.enabled", "false")
         mode = "Arrow" if arrow else "no Arrow"
         for name, sql, texts, dtype, dtype_null, values in TYPES:
@@ -145,7 +145,7 @@ def main() -> None:
                     table.check(f"{where}: toPandas, astype(int64)", nanoseconds, lambda: ordered.toPandas()["v"].astype("int64").tolist())
                 # collect() gives naive datetimes in the driver's zone, which is UTC here whatever the session's zone is.
                 table.check(f"{where}: collect", want, lambda: [collected(row.v, name) for row in ordered.collect()])
-                # Whole numbers with nulls are floats in pandas: Arrow makes numbers of them again, Spark without Arrow refuses them.
+                # Integers with nulls are floats in pandas. Arrow converts them back to integers; Spark without Arrow refuses them.
                 if nulls and want_dtype == "float64" != dtype and not arrow:
                     want_back: Any = "CANNOT_ACCEPT_OBJECT_IN_TYPE"
                 else:
@@ -153,13 +153,13 @@ def main() -> None:
                 table.check(f"{where}: createDataFrame(toPandas())", want_back, lambda: back(spark, ordered.toPandas(), sql, name))
                 table.check(f"{where}: createDataFrame(list)", want,
                             lambda: [collected(row.v, name) for row in spark.createDataFrame(ordered.collect(), f"i int, v {sql}").orderBy("i").collect()])
-                # The rest goes through Arrow whatever the setting is.
+                # The rest always uses Arrow, whatever the setting is.
                 if not arrow:
                     continue
                 schema = f"i int, v {sql}"
-                # A struct is a DataFrame there, which has no null rows.
+                # A pandas UDF gets a struct as a DataFrame, which has no null rows.
                 of_udf = [{"n": None, "s": None} if name == "struct" and v is None else v for v in rounded]
-                # By partition a column may have no null: what matters is what the function saw where.
+                # One partition, because a column without nulls in its partition would have another dtype.
                 one = df.coalesce(1)
                 table.check(f"{where}: pandas UDF sees", [f"{want_dtype}"], lambda: seen_by_udf(one))
                 table.check(f"{where}: pandas UDF returns", of_udf, lambda: [collected(r.v, name) for r in one.select("i", identity(sql)("v").alias("v")).orderBy("i").collect()])
@@ -173,7 +173,7 @@ def main() -> None:
                     collected(r.v, name) for r in one.mapInArrow(lambda batches: batches, schema).orderBy("i").collect()])
                 df.unpersist()
 
-        # What pandas has and Spark has not.
+        # Types of pandas that Spark does not have.
         given: List[Tuple[str, pd.Series, str, List[Any]]] = [
             ("categorical", pd.Series(["a", "b", "a"], dtype="category"), "string", ["a", "b", "a"]),
             ("datetime64[s]", pd.Series(np.array(["2024-07-01T12:00:00"], dtype="datetime64[s]")), "timestamp", [datetime.datetime(2024, 7, 1, 12)]),
@@ -199,7 +199,7 @@ def main() -> None:
 
 
 def collected(value: Any, kind: str) -> Any:
-    """A collected value as the session's clock shows it: collect() gives timestamps in the driver's zone, naive."""
+    """Converts a collected value to the session's time zone: collect() gives naive timestamps in the driver's zone."""
     if kind.startswith("timestamp") and kind != "timestamp_ntz" and isinstance(value, datetime.datetime):
         return local(value.astimezone(UTC))
     if kind == "array_of_timestamps" and value is not None:

@@ -1,5 +1,5 @@
-"""Every way to write files from Spark, on a cluster: to a folder that executors do not share it is refused before it runs, and
-what was there stays; to others it works, and what was written can be read.
+"""Tries every way to write files from Spark, on a cluster. Writing to a folder that executors do not share is refused before it runs,
+and existing files stay. Writing to other folders works, and the files can be read back.
 
     spark-submit write_guard.py refused FOLDER WORDS SHARED    FOLDER is on the driver only, WORDS must be in the message;
                                                                SHARED may hold links (it need not be a shared folder)
@@ -34,7 +34,7 @@ OLD = 424242
 
 
 def frame(rows: int = 10) -> DataFrame:
-    # With a shuffle: a refused write must not run it.
+    # Has a shuffle, which a refused write must not run.
     return spark.range(rows).withColumn("day", F.col("id") % 2).repartition(4, "id")
 
 
@@ -67,15 +67,15 @@ def insert_into(folder: str) -> None:
 
 
 def replace_table(folder: str) -> None:
-    """saveAsTable drops the table, files and all, before there is a plan of the write."""
+    """saveAsTable drops the table and its files before Spark plans the write."""
     name = table(os.path.basename(folder), os.path.dirname(folder))
-    # Spark makes no table where there are files already.
+    # Spark refuses to create a table in a folder that has files.
     aside = folder + "-aside"
     if os.path.exists(folder):
         os.rename(folder, aside)
     spark.sql(f"CREATE TABLE {name} (id BIGINT, day BIGINT) USING parquet")
     if os.path.exists(aside):
-        # Whoever keeps the catalogue makes the table's folder, not always on this machine.
+        # The catalogue makes the table's folder, which may be on another machine.
         if os.path.exists(folder):
             os.rmdir(folder)
         os.rename(aside, folder)
@@ -83,7 +83,7 @@ def replace_table(folder: str) -> None:
 
 
 def kept(name: str, write: Callable[[], Any]) -> None:
-    """A table whose overwriting is refused is still there."""
+    """A table still exists after overwriting it was refused."""
     try:
         write()
     except Exception:
@@ -93,7 +93,7 @@ def kept(name: str, write: Callable[[], Any]) -> None:
 
 
 def moved_table(folder: str) -> None:
-    """A managed table, where it may be, which is overwritten by one with a path."""
+    """A managed table in an allowed place is overwritten by a table with a path."""
     name = "t_" + uuid.uuid4().hex[:8]
     spark.sql(f"CREATE TABLE {name} (id BIGINT, day BIGINT) USING parquet")
     kept(name, lambda: frame().write.mode("overwrite").option("path", address(folder)).saveAsTable(name))
@@ -170,7 +170,7 @@ FORMS: Dict[str, Callable[[str], Any]] = {
 # Python looks at the first row to find its Hadoop types.
 LOOK_FIRST = {"saveAsSequenceFile", "saveAsNewAPIHadoopFile"}
 
-# These delete what is there first.
+# These delete existing files first.
 OVERWRITES: Dict[str, Callable[[str], Any]] = {
     "write.mode(overwrite)": lambda folder: frame().write.mode("overwrite").parquet(address(folder)),
     "INSERT OVERWRITE DIRECTORY": insert_directory,
@@ -196,7 +196,7 @@ def count(folder: str) -> Callable[[], int]:
     return lambda: spark.read.parquet(address(folder)).count()
 
 
-# How what was written is read back, where not as Parquet.
+# How to read the files back, if not as Parquet.
 READERS: Dict[str, Callable[[str], int]] = {
     **{f"write.{kind}": lambda folder, kind=kind: getattr(spark.read, kind)(address(folder)).count() for kind in ("csv", "json", "orc", "text")},
     **{
@@ -239,7 +239,7 @@ def files_below(folder: str) -> List[str]:
 
 
 def on_executors(folder: str) -> List[str]:
-    """What lies below the folder on the machines of the executors."""
+    """Returns the files below the folder on the executors' machines."""
 
     def look(_: Iterator[int]) -> Iterator[str]:
         yield from files_below(folder)
@@ -286,7 +286,7 @@ def refused(base: str, words: List[str], shared: str) -> None:
             wrong.append(f"{name}: what was there before the refused write is gone")
         shutil.rmtree(target, ignore_errors=True)
 
-    # By another name.
+    # The same folder by another name.
     link = os.path.join(shared, "link-" + uuid.uuid4().hex)
     target = fresh()
     os.makedirs(target)
@@ -307,7 +307,7 @@ def refused(base: str, words: List[str], shared: str) -> None:
     target = fresh()
     expect_refusal("a stream's files", lambda: stream(target, False), target, words)
     expect_refusal("a stream's state", lambda: stream(target, True), target, words, "The checkpoint folder")
-    # One that began elsewhere: the executors notice.
+    # A stream that seems to have begun elsewhere, because its folder has a stream's metadata. The executors refuse it.
     tried += 1
     os.makedirs(os.path.join(target, "_spark_metadata"))
     try:
@@ -340,7 +340,7 @@ def works(base: str) -> None:
     tried += 3
     stream(folder + "-state", True).awaitTermination()
     stream(folder, False).awaitTermination()
-    # Spark 3.5 reads a stream's files by no address without a host, such as hdfs:///folder.
+    # Spark 3.5 cannot read a stream's files at an address without a host, such as hdfs:///folder.
     path = spark._jvm.org.apache.hadoop.fs.Path(address(folder))
     written = path.getFileSystem(spark._jsc.hadoopConfiguration()).makeQualified(path).toString()
     if spark.read.parquet(written).count() == 0:

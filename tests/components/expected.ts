@@ -7,18 +7,18 @@ import { serverGroups } from "../../openstack/server-groups.ts";
 import { IMAGE_ID, type Registration, SECRET_MARK } from "./monitor.ts";
 
 /**
- * What the inputs of every resource must be, said once more and by other means than the components: from the plan
- * (machines, firewall, secrets) and from what OpenStack needs. For the configs of `configOf`.
+ * The expected inputs of every resource, computed independently of the components: from the plan
+ * (machines, firewall, secrets) and from what OpenStack needs. Valid for the configs of `configOf`.
  */
 
-/** Stands for what other tests compare: user data, and the hash of what a machine is made from. */
+/** Stands for values that other tests compare: user data, and the hash of a machine's definition. */
 const ELSEWHERE = "(compared elsewhere)";
 
 const VERSIONS = pinnedVersions(ROOT);
 /** Id that the mocks give to a resource. */
 const idOf = (name: string): string => `${name}-id`;
 
-/** Inputs that a registration must have, exactly. @throws for a type that nobody has described here. */
+/** The exact inputs that a registration must have. @throws for a type that this file does not describe. */
 export function expectedInputs(cluster: Cluster, r: Registration): Record<string, unknown> {
   const { config: c, name } = cluster;
   const machine = cluster.machines.find((m) => r.name === `${name}-${m.name}`);
@@ -57,7 +57,7 @@ export function expectedInputs(cluster: Cluster, r: Registration): Record<string
         networkId: idOf(`${name}-network`),
         cidr: c.networkCidr,
         gatewayIp: "10.72.0.1",
-        // Clear of every address that the plan gives out.
+        // Holds no address that the plan gives to a machine.
         allocationPools: [{ start: "10.72.0.2", end: "10.72.0.9" }],
       };
     case "openstack:networking/router:Router":
@@ -113,7 +113,7 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
     imageId: IMAGE_ID,
     flavorId: `id-of-${m.flavor}`,
     keyPair: cluster.name,
-    // Its port and no network beside it: the address and the firewall are the port's.
+    // Only its port, and no further network: the port has the address and the firewall rules.
     networks: [{ port: idOf(name) }],
     userData: { secret: ELSEWHERE },
     metadata: {
@@ -127,7 +127,7 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
       ? {
           blockDevices: [
             ROOT_DISK,
-            // This disk goes with its machine: it holds temporary files only.
+            // This disk is deleted with its machine, because it holds only temporary files.
             {
               sourceType: "blank",
               destinationType: "volume",
@@ -142,7 +142,7 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
       ? {
           blockDevices: [
             ROOT_DISK,
-            // The data stays when the machine goes.
+            // The data stays when the machine is deleted.
             {
               sourceType: "volume",
               uuid: idOf(name),
@@ -157,7 +157,7 @@ function instance(cluster: Cluster, m: Machine): Record<string, unknown> {
   };
 }
 
-/** Every rule that the firewall has, and those by which each group reaches the outside, by resource name. */
+/** Every firewall rule, and the rules for each group's outgoing traffic, by resource name. */
 export function rules(cluster: Cluster): ReadonlyMap<string, Record<string, unknown>> {
   const prefix = `${cluster.name}-firewall`;
   const groups = [...new Set(cluster.machines.map((m) => m.group))];
@@ -198,7 +198,7 @@ function ruleInputs(prefix: string, rule: FirewallRule): Record<string, unknown>
   };
 }
 
-/** An image that is built here and pushed to the cluster's registry through this machine's end of the way there. */
+/** An image that is built on this machine and pushed to the cluster's registry through an SSH tunnel. */
 function image(cluster: Cluster, r: Registration): Record<string, unknown> {
   const folder = imageOf(r);
   const dockerfile = join(ROOT, "images", folder, "Dockerfile");
@@ -211,7 +211,7 @@ function image(cluster: Cluster, r: Registration): Record<string, unknown> {
     TRIPLEWIDE_BASE: `localhost:5001/triplewide/base@${DIGEST}`,
     SPARK_PYTHON_IMAGE: `localhost:5001/triplewide/spark-python@${DIGEST}`,
   };
-  // Without an object store and without Spark Connect the image's own default counts.
+  // Without an object store and without Spark Connect, the image's own default applies.
   const layers: Readonly<Record<string, boolean>> = {
     S3: cluster.config.s3Endpoint !== undefined,
     CONNECT: cluster.config.sparkConnect,
@@ -238,9 +238,9 @@ function image(cluster: Cluster, r: Registration): Record<string, unknown> {
 }
 
 const imageOf = (r: Registration): string => r.name.replace("demo-image-", "").replace("-for-client", "");
-/** A digest, which is the mocks' invention. */
+/** Stands for a digest that the mocks make up. */
 const DIGEST = "(digest)";
-/** Build arguments by which an image gets a Mesos; which image holds which has tests of its own, and so has its tag. */
+/** Whether a build argument gives an image its Mesos. Other tests check which image holds which Mesos, and its tag. */
 const isOfMesos = (arg: string): boolean => arg.startsWith("MESOS");
 
 function comparableImage(inputs: Record<string, unknown>): Record<string, unknown> {

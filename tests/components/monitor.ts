@@ -14,18 +14,18 @@ import type { ShareFacts } from "../../openstack/share.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
 /**
- * Pulumi's mock runtime with a recorder: every registration as it goes to the engine, inputs and options. Pulumi's own
- * mocks pass inputs only, with the secret marks taken off.
+ * Pulumi's mock runtime with a recorder of every registration as the engine gets it, with inputs and options. Pulumi's own
+ * mocks pass only inputs, without the marks of secrets.
  */
 
-/** A registration. `inputs` has `{ secret: value }` where a value is marked secret. */
+/** A registration. In `inputs`, a value that is marked secret is `{ secret: value }`. */
 export interface Registration {
   type: string;
   name: string;
   parent: string;
   custom: boolean;
   inputs: Record<string, unknown>;
-  /** Options that differ from "nothing said". */
+  /** Options that differ from their defaults. */
   options: Record<string, unknown>;
   /** Outputs that a component, or the stack, has registered. */
   outputs: Record<string, unknown>;
@@ -67,7 +67,7 @@ interface Monitor {
 
 export const SECRET_MARK = "made-up-secret";
 
-/** What the providers would answer. Secret values all begin with one text, so that they can be looked for. */
+/** The providers' answers. All secret values begin with the same text, so that tests can search for them. */
 function outputsOf(args: pulumi.runtime.MockResourceArgs): Record<string, unknown> {
   switch (args.type) {
     case "random:index/randomPassword:RandomPassword":
@@ -143,10 +143,10 @@ function optionsOf(request: Request): Record<string, unknown> {
 
 export interface Run {
   cluster: Cluster;
-  /** In the order in which they came. */
+  /** In the order of their registration. */
   resources: Registration[];
   spark: SparkCluster;
-  /** Outputs of the cluster, `{ secret: value }` where they are. */
+  /** Outputs of the cluster; secret ones are `{ secret: value }`. */
   outputs: Record<string, unknown>;
 }
 
@@ -161,7 +161,7 @@ export interface RunOptions {
   onRegister?: (registration: Registration) => void;
 }
 
-/** Names that the mocks of the cloud give to what the config names. */
+/** Ids that the mocked cloud gives to resources that the config names. */
 export const IMAGE_ID = "5d1c7d0e-image";
 
 /** Registers a whole cluster and records everything. */
@@ -171,7 +171,7 @@ export async function run(config: RawConfig, options: RunOptions = {}): Promise<
   return { ...started, outputs: await outputsOfCluster(started.spark) };
 }
 
-/** Starts to register a cluster. What waits for a turn may not be registered yet when this returns, or ever. */
+/** Starts to register a cluster. Resources that wait for a permit may not be registered yet when this returns. */
 export async function start(config: RawConfig, options: RunOptions = {}): Promise<Omit<Run, "outputs">> {
   const resources: Registration[] = [];
   const preview = options.preview ?? false;
@@ -195,7 +195,7 @@ export async function start(config: RawConfig, options: RunOptions = {}): Promis
   });
   const cluster = describeCluster(validate(config, "env"));
   const ids = Object.fromEntries(cluster.machines.map(({ flavor = "" }) => [flavor, `id-of-${flavor}`]));
-  // Archives of other digests than their sources, as those taken out of container images are.
+  // Archives whose digests differ from those of their sources, as for archives taken out of container images.
   const { mesosSource, libmesosSource } = cluster.config;
   const sources = [mesosSource, libmesosSource].filter((source) => source !== undefined);
   const mesosArchives = new Map(sources.map((source) => [source, archiveOf(source)]));
@@ -224,9 +224,9 @@ class Probe extends pulumi.CustomResource {}
 let barriers = 0;
 
 /**
- * Registers resources one after the other, each when the one before it has been answered. Whatever could be registered
- * when this was called has been registered when it returns: a machine's port and instance take the same way through the
- * SDK, and these are more than a machine consists of. What has not been registered by then waits for something else.
+ * Registers resources one after the other, each when the one before it has been answered. It registers more than a machine
+ * consists of, by the same way through the SDK. Therefore everything that could be registered when this was called has been
+ * registered when it returns; a resource that has not must be waiting for something else.
  */
 export async function barrier(): Promise<void> {
   barriers++;
@@ -238,7 +238,7 @@ export async function barrier(): Promise<void> {
   }
 }
 
-/** Digest of the archive that a source of Mesos is to give. */
+/** The digest that the archive from a source of Mesos must have. */
 export const archiveOf = (source: string): string => createHash("sha256").update(source).digest("hex");
 
 /** Waits until the SDK has nothing left to register. */
@@ -265,7 +265,7 @@ function record(take: (registration: Registration) => void): void {
   const byUrn = new Map<string, Registration>();
   const monitor = (pulumi.runtime as unknown as { getMonitor(): Monitor }).getMonitor();
   const { registerResource, registerResourceOutputs } = monitor;
-  // Pulumi's mocks have none, and the SDK would wait for it.
+  // Pulumi's mocks do not implement this call, and the SDK would wait for its answer.
   monitor.registerErrorHook = (_, callback) => callback(null);
   monitor.registerResourceHook = (_, callback) => callback(null);
   monitor.registerResource = (request, callback) => {

@@ -6,20 +6,20 @@ import type { ExistingMachine } from "../../openstack/inventory.ts";
 import type { MarathonApp } from "../../render/marathon-apps.ts";
 import { barrier, configOf, type Registration, type Run, run, start } from "./monitor.ts";
 
-/** In which order machines are registered when machines that exist change. */
+/** The order in which machines are registered when existing machines change. */
 
 /** A cloud whose machines become ready when a test says so. */
 class FakeOperations implements Operations {
   waits = true;
   readonly existing: Map<string, ExistingMachine>;
-  /** What happened: `register master-1`, `ready? master-1`, `gates master`, `close`. */
+  /** A log of events: `register master-1`, `ready? master-1`, `gates master`, `close`. */
   readonly log: string[] = [];
   #next = Promise.withResolvers<void>();
-  /** Machines that never become ready, and what they say. */
+  /** Machines that never become ready, with their error. */
   readonly broken = new Map<string, string>();
-  /** Machines that are not ready before they are released. */
+  /** Machines that become ready only when the test removes them from here. */
   readonly held = new Set<string>();
-  /** What Marathon was last given. */
+  /** The apps that Marathon was last given. */
   applied: readonly MarathonApp[] = [];
   readonly #released = new Map<string, PromiseWithResolvers<void>>();
 
@@ -33,7 +33,7 @@ class FakeOperations implements Operations {
     this.#next = Promise.withResolvers();
   }
 
-  /** Waits until all of this has happened. */
+  /** Waits until the log has all of these lines. */
   async logged(...lines: string[]): Promise<void> {
     while (!lines.every((line) => this.log.includes(line))) await this.#next.promise;
   }
@@ -43,7 +43,7 @@ class FakeOperations implements Operations {
     this.#released.get(name)?.resolve();
   }
 
-  /** How machines are reached; known when the program has said it. */
+  /** How to reach the machines. Resolves when the program has set it. */
   readonly #access = Promise.withResolvers<Access>();
 
   reach(access: Access): void {
@@ -61,7 +61,7 @@ class FakeOperations implements Operations {
     return "";
   }
 
-  /** Every machine that is spoken to is known: by the key that it is given, or that its server has until it is replaced. */
+  /** Checks that each machine has a known host key: the key that it will be given, or its server's key until it is replaced. */
   async #known(machines: readonly SshTarget[]): Promise<void> {
     const { knownHosts } = await this.#access.promise;
     for (const { name, address, hostKeyAlias } of machines) {
@@ -129,7 +129,7 @@ class FakeOperations implements Operations {
 const INSTANCE = "openstack:compute/instance:Instance";
 const CONFIG = configOf("standalone", { datanodeCount: 0, namenodeCount: 1, agentBatchSize: 2, agentCount: 5 });
 
-/** What the cloud holds after a first update: every machine as the config says. */
+/** The machines of the cloud after a first update, each as the config says. */
 async function afterFirstUpdate(): Promise<Map<string, ExistingMachine>> {
   const { resources } = await run(CONFIG);
   const instances = resources.filter((r) => r.type === INSTANCE);
@@ -146,7 +146,7 @@ async function afterFirstUpdate(): Promise<Map<string, ExistingMachine>> {
   );
 }
 
-/** As if these machines had been made from something else. */
+/** Marks these machines as made from another definition. */
 function outdate(existing: Map<string, ExistingMachine>, pattern: RegExp): void {
   for (const [name, machine] of existing) if (pattern.test(name)) machine.configHash = "of-before";
 }
@@ -162,7 +162,7 @@ beforeEach(() => {
 
 const registrations = (names: Iterable<string>): string[] => [...names].map((name) => `register ${name}`);
 
-/** Errors that Pulumi would report, if nobody caught them: a test that expects none finds them here. */
+/** Unhandled errors, which Pulumi would report. Tests check that there are none, or which there are. */
 const unhandled: unknown[] = [];
 const collect = (error: unknown): void => void unhandled.push(error);
 process.on("unhandledRejection", collect);

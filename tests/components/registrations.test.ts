@@ -20,7 +20,7 @@ import { actualInputs, expectedInputs, rules } from "./expected.ts";
 import { archiveOf, configOf, IMAGE_ID, type Registration, type Run, run, SECRET_MARK, UNKNOWN } from "./monitor.ts";
 import { summary } from "./summary.ts";
 
-/** What the engine is told, for every architecture. */
+/** The registrations that the engine gets, for every architecture. */
 
 const runs = new Map<string, Promise<Run>>();
 const runOf = (architecture: (typeof ARCHITECTURES)[number]): Promise<Run> => {
@@ -43,7 +43,7 @@ function userDataOf(resources: readonly Registration[], machine: string): string
   return (instance.inputs.userData as { secret: string }).secret;
 }
 
-/** Takes away what is marked secret. */
+/** Removes values that are marked secret. */
 function plainParts(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plainParts);
   if (typeof value !== "object" || value === null) return value;
@@ -190,7 +190,7 @@ test.each(ARCHITECTURES)("%s: every machine waits for its parts and the way out"
     expect(needed).toContain(`openstack:networking/port:Port demo-${machine.name}`);
     const volume = `openstack:blockstorage/volume:Volume demo-${machine.name}`;
     expect(needed.includes(volume)).toBe(machine.volumeGb !== undefined);
-    // Its port and its volume serve one instance at a time; another image is another machine.
+    // Its port and its volume belong to one instance at a time, so a changed image replaces the machine.
     expect(instance?.options).toMatchObject({ deleteBeforeReplace: true, onError: [`demo-${machine.group}-faults`] });
     expect(instance?.options.replaceOnChanges).toContain("imageId");
   }
@@ -223,7 +223,7 @@ test.each(ARCHITECTURES)("%s: no secret goes anywhere in plain", async (architec
   const all = JSON.stringify([resources, outputs]);
   const plain = JSON.stringify(plainParts([resources, outputs]));
   expect(plain).not.toContain(SECRET_MARK);
-  // The same search must be able to find something: every secret is in some machine's user data.
+  // The same search must be able to find secrets: every secret is in the user data of some machine.
   const held = cluster.secrets.filter(({ groups }) => groups.length > 0);
   for (const { name } of held) expect(all).toContain(`${SECRET_MARK}-demo-secret-${name}`);
   for (const output of ["jupyterToken", "privateKey", "sparkProperties"]) {
@@ -231,7 +231,7 @@ test.each(ARCHITECTURES)("%s: no secret goes anywhere in plain", async (architec
   }
 });
 
-/** A text with what its HTTP logins say. */
+/** The text with its encoded HTTP logins decoded. */
 const withLogins = (text: string): string =>
   text.replace(/Basic ([A-Za-z0-9+/=]+)/g, (_, login: string) => Buffer.from(login, "base64").toString());
 
@@ -282,7 +282,7 @@ test.each(ARCHITECTURES)("%s: one agent more changes nothing else", async (archi
   for (const [name, registration] of before) expect(asked(after.get(name)), name).toEqual(asked(registration));
 });
 
-// Of marathon-standalone the first three agents hold the Spark masters, which every driver knows by their addresses.
+// In marathon-standalone the first three agents run the Spark masters, whose addresses every driver knows.
 test.each(ARCHITECTURES)("%s: an agent removed by name is all that goes", async (architecture) => {
   const before = byKey((await run(configOf(architecture, { agentCount: 5 }))).resources);
   const config = configOf(architecture, { agentCount: 4, removedAgents: ["agent-4"] });
@@ -367,7 +367,7 @@ test("the key of an object store is the config's, and with the client alone", as
   const holders = resources.filter((r) => JSON.stringify(r.inputs).includes(given)).map((r) => r.name);
   expect(holders).toEqual(["demo-client"]);
   expect(resources.some((r) => r.name === "demo-secret-s3-secret-key")).toBe(false);
-  // Images that hold Spark have the jars for it then.
+  // With it, images that hold Spark have the jars.
   const image = (name: string) => byKey(resources).get(`docker:index/image:Image demo-image-${name}`)?.inputs;
   expect(image("spark-python")).toMatchObject({
     imageName: expect.stringMatching(/:[\d.]+-s3$/),
@@ -501,7 +501,7 @@ test("prebuilt images need no Docker", async () => {
 describe("the Mesos in images", () => {
   const OTHER_SOURCE = `https://mirror.example.org/libmesos.deb#sha256=${"6".repeat(64)}`;
   const [archive, other] = [MESOS_SOURCE, OTHER_SOURCE].map(archiveOf);
-  /** What each image of ours is built with, by its resource: the archive and the parts that it must have. */
+  /** The archive and the parts of Mesos that each image is built with, by its resource. */
   const built = async (architecture: Architecture, more: RawConfig = {}): Promise<Record<string, string>> => {
     const { resources } = await run(configOf(architecture, more));
     const images = resources.filter((r) => r.type === "docker:index/image:Image");

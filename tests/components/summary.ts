@@ -1,8 +1,8 @@
 import type { Registration } from "./monitor.ts";
 
 /**
- * One table of everything a cluster registers, for people to review: which resources there are, under which component,
- * what each depends on and with which options. Inputs are not in it: they follow from the plan, and tests compare them.
+ * One table of everything that a cluster registers, for people to review: the resources, their components, dependencies and
+ * options. It leaves out inputs, which follow from the plan and are compared by tests.
  */
 
 /** `openstack Port demo-agent-1`, out of a URN's last parts (`…$openstack:networking/port:Port demo-agent-1`). */
@@ -20,14 +20,14 @@ const isRule = (r: Registration): boolean => r.type === "openstack:networking/se
 
 function optionText([name, value]: [string, unknown]): string[] {
   if (name === "dependsOn") return [];
-  // The SDK's own: former names of a provider's type.
+  // The SDK itself adds aliases for former names of a provider's type.
   if (name === "aliases") return [];
   if (name === "deletedWith") return [`deletedWith ${short(String(value))}`];
   if (value === true) return [name];
   return [`${name} ${Array.isArray(value) ? [...new Set(value)].join(" ") : String(value)}`];
 }
 
-/** What a resource depends on: `Port demo-agent-N; RandomPassword demo-secret-a, demo-secret-b`. */
+/** The dependencies of a resource: `Port demo-agent-N; RandomPassword demo-secret-a, demo-secret-b`. */
 function dependencies(typesAndNames: readonly string[]): string {
   const parsed = typesAndNames.map(short).map((text) => text.split(" ").slice(-2) as [string, string]);
   const byType = Map.groupBy(parsed, ([type]) => type);
@@ -38,7 +38,7 @@ function dependencies(typesAndNames: readonly string[]): string {
 }
 
 interface Row {
-  /** What the resource is, without its number: rows that are alike but for it become one. */
+  /** The row's cells without the resource's number. Rows that differ only by it become one. */
   cells: string[];
   number: string;
 }
@@ -47,7 +47,7 @@ function row(r: Registration): Row {
   const group = isRule(r) ? String(r.options.deletedWith).split(" ").at(-1) : undefined;
   const name = group ? `${group}-…` : r.name;
   const dependsOn = ((r.options.dependsOn as string[] | undefined) ?? [])
-    // Which other groups a rule names is the firewall's to say.
+    // Leaves out the other groups that a rule names; tests of the firewall check them.
     .filter((text) => !group || text.endsWith(` ${group}`));
   const cells = [
     name,
@@ -56,16 +56,16 @@ function row(r: Registration): Row {
     dependencies(dependsOn),
     Object.entries(r.options).flatMap(optionText).join("; "),
   ];
-  // Server groups are counted by themselves: `demo-agent-2` is the second ten of agents.
+  // Server groups have their own numbers: `demo-agent-2` is the group of the second ten agents.
   const number = r.type.endsWith(":ServerGroup") ? "" : (/-(\d+)$/.exec(name)?.[1] ?? "");
   if (number === "") return { cells, number };
-  // The number that is the resource's own: the instance `demo-agent-2` has the port `demo-agent-2`.
+  // Dependencies with the resource's own number belong to it: the instance `demo-agent-2` has the port `demo-agent-2`.
   const stem = name.slice(0, -number.length);
   const ownName = new RegExp(`(?<!ServerGroup )${stem}${number}(?!\\d)`, "g");
   return { cells: cells.map((cell) => cell.replace(ownName, `${stem}N`)), number };
 }
 
-/** The table, as Markdown. Resources that differ by their number alone stand in one line. */
+/** The table as Markdown. Resources that differ only by their number are one row. */
 export function summary(title: string, resources: readonly Registration[]): string {
   const rows = Map.groupBy(resources.map(row), ({ cells }) => cells.join(" | "));
   const lines = [...rows].map(([text, alike]) => {

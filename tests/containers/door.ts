@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { certificateOf } from "../../cluster/services/gateway/authority.ts";
 import { eventually, type TestCluster } from "./harness.ts";
 
-/** The gateway of a cluster as a browser, and as somebody who should not get in. */
+/** Uses a cluster's gateway as a browser does, and as an attacker does. */
 export class Door {
   readonly address: string;
   readonly #cluster: TestCluster;
@@ -23,7 +23,7 @@ export class Door {
     return this.#cluster.settings.includes("tls=own");
   }
 
-  /** Has this process trust the cluster's authority, as a person has their browser. */
+  /** Makes this process trust the cluster's authority, as users do with their browser. */
   async trust(): Promise<void> {
     if (!this.encrypted) return;
     const { code, output } = await this.#cluster.cli("certificate");
@@ -31,7 +31,7 @@ export class Door {
     setDefaultCACertificates([...getCACertificates("default"), output]);
   }
 
-  /** Connects by TLS. @param ca What is trusted, and nothing else. @returns What was wrong, or the version that was agreed on. */
+  /** Connects by TLS. @param ca The only trusted authority. @returns The error, or the negotiated version. */
   handshake(ca: string, options: { servername?: string; maxVersion?: "TLSv1.1" } = {}): Promise<string> {
     const { hostname: host, port } = new URL(this.address);
     const { promise, resolve } = Promise.withResolvers<string>();
@@ -43,13 +43,13 @@ export class Door {
     return promise;
   }
 
-  /** The link that `notebook` prints, as people open it. */
+  /** The link that `notebook` prints. */
   link(): Promise<string> {
     this.#link ??= this.#cluster.cli("notebook").then(({ output }) => output.trim());
     return this.#link;
   }
 
-  /** Asks for a session as the page of the login does. */
+  /** Logs in as the login page does. */
   session(password: string): Promise<Response> {
     return fetch(`${this.address}/session`, { method: "POST", headers: { Authorization: `Bearer ${password}` } });
   }
@@ -66,10 +66,10 @@ export class Door {
   }
 
   /**
-   * Asks for a path as it is written, which `fetch` would tidy.
+   * Requests a path exactly as it is written; `fetch` would normalize it.
    *
-   * @param fetched What browsers say of a request: whose page asks, and what for. @default nothing
-   * @returns Its status, and where it leads.
+   * @param fetched The browser's Sec-Fetch headers. @default none
+   * @returns The status and the redirect's target.
    */
   async raw(path: string, fetched?: [site: string, mode: string, dest: string]): Promise<[number, string | undefined]> {
     const { hostname, port } = new URL(this.address);
@@ -82,7 +82,7 @@ export class Door {
     return [answer.statusCode ?? 0, answer.headers.location];
   }
 
-  /** A page with all that it needs to be shown. @returns Files of it that do not open. */
+  /** Opens a page and the files that it needs. @returns The files that do not open. */
   async broken(path: string): Promise<string[]> {
     const page = await this.get(path);
     if (page.status !== 200) return [`${path}: ${page.status}`];
@@ -100,12 +100,12 @@ export class Door {
   /**
    * Opens a WebSocket.
    *
-   * @param answer What to return for the messages so far; `undefined` waits for the next. Default: what a kernel prints.
-   * @returns The answer, or that it was not let in.
+   * @param answer Computes the result from the messages so far; `undefined` waits for the next. @default the output of a kernel
+   * @returns The result, or that the connection was refused.
    */
   async socket(path: string, origin: string, sent?: object, answer: Answer = printed): Promise<string> {
     const headers = { Cookie: this.#cookie, Origin: origin };
-    // Node's own WebSocket takes headers, which its types do not know.
+    // Node's own WebSocket accepts headers, which its types do not declare.
     const Socket = WebSocket as unknown as new (url: string, options: { headers: Record<string, string> }) => WebSocket;
     const socket = new Socket(`${this.address.replace("http", "ws")}${path}`, { headers });
     const { promise, resolve } = Promise.withResolvers<string>();
@@ -128,13 +128,13 @@ export class Door {
 
 type Answer = (messages: readonly unknown[]) => string | undefined;
 
-/** What a kernel prints. */
+/** The output of a kernel. */
 const printed: Answer = (messages) => {
   const { msg_type, content } = messages.at(-1) as { msg_type: string; content: { text: string } };
   return msg_type === "stream" ? content.text : undefined;
 };
 
-/** What a terminal shows, once that holds a text. */
+/** The output of a terminal once it contains a text. */
 const shown =
   (text: RegExp): Answer =>
   (messages) => {
@@ -142,7 +142,7 @@ const shown =
     return text.exec(screen)?.[0];
   };
 
-/** A message that has a kernel run a line, as JupyterLab sends it. */
+/** The message with which JupyterLab lets a kernel run a line. */
 const executeRequest = (code: string): object => ({
   channel: "shell",
   header: { msg_id: "1", username: "t", session: "t", msg_type: "execute_request", version: "5.3", date: "" },
@@ -152,7 +152,7 @@ const executeRequest = (code: string): object => ({
   buffers: [],
 });
 
-/** What holds at the gateway of a cluster that is up. @param titles Its pages. */
+/** Tests of the gateway of a cluster that is up. @param titles The titles of its pages. */
 export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
   const door = new Door(cluster);
 
@@ -237,16 +237,16 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     const foreign = { method: "POST", headers: { Origin: "http://evil.example" } };
     expect((await door.get(kernels, foreign)).status).toBe(403);
     expect((await door.get(kernels, { ...foreign, headers: { Origin: "null" } })).status).toBe(403);
-    // By a link, with which browsers send no origin: Spark ends jobs for whoever follows one.
+    // Browsers send no Origin header when a user follows a link, and Spark ends jobs at such a GET.
     const kills = ["/spark/proxy/app-1/jobs/job/kill/?id=0", "/jupyter/proxy/4040/stages/stage/kill/?id=0"];
-    // Spark takes whatever follows for the same.
+    // Spark accepts any text after `kill` as the same path.
     for (const path of [...kills, ...kills.map((one) => one.replace("?", "x?"))]) {
       const said = async (headers: Record<string, string>) => (await door.get(path, { headers })).text();
       expect(await said({}), path).toContain("Asked for by another site");
       expect(await said({ "Sec-Fetch-Site": "cross-site" }), path).toContain("Asked for by another site");
       expect(await said({ "Sec-Fetch-Site": "same-origin" }), path).not.toContain("Asked for by another site");
     }
-    // What it fetches, runs or frames, which browsers send the cookie with where only the port is another; a link is no harm.
+    // The gateway refuses fetches, scripts and frames of other pages: browsers send the cookie with them if only the port differs. Links pass.
     for (const site of ["cross-site", "same-site"]) {
       expect(await door.raw("/jupyter/api/status", [site, "no-cors", "script"]), site).toEqual([403, undefined]);
       expect(await door.raw("/jupyter/api/status", [site, "navigate", "iframe"]), site).toEqual([403, undefined]);
@@ -257,7 +257,7 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     const { id } = (await made.json()) as { id: string };
     const channels = `${kernels}/${id}/channels?session_id=t`;
     expect(await door.socket(channels, "http://evil.example")).toBe("refused");
-    // Behind the door Jupyter asks for no token, and its kernel knows nobody's cookie.
+    // Behind the gateway Jupyter asks for no token, and its kernel sees no user's cookie.
     expect(await door.socket(channels, door.address, executeRequest("print(6 * 7)"))).toBe("42\n");
     expect((await door.get(`${kernels}/${id}`, { method: "DELETE" })).status).toBe(204);
   });
@@ -269,7 +269,7 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     expect(await door.raw("/jupyter/proxy/4040/jobs/job/%256bill/?id=0", link)).toEqual([400, undefined]);
     for (const path of ["//evil.example/..%2fjupyter", "/%5cevil.example/..%2fjupyter", "//jupyter", "/jupyter"])
       expect(await door.raw(path), path).toEqual([308, "/jupyter/"]);
-    // What people type after the path is theirs.
+    // The gateway passes on the rest of the path and the query unchanged.
     expect(await door.raw("/jupyter/api/status?a=b;c%25")).toEqual([200, undefined]);
   });
 
@@ -311,7 +311,7 @@ export function theDoor(cluster: TestCluster, titles: readonly string[]): void {
     await serving;
     expect(headers).toContain("seen");
     expect(headers).not.toContain(`triplewide-${cluster.name}`);
-    // Nor the token by which the gateway logs in to Jupyter, which shows the page.
+    // Nor does it get the token by which the gateway logs in to Jupyter, which proxies the page.
     expect(headers).not.toMatch(/^authorization:/im);
   });
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { TestCluster } from "./harness.ts";
 
-/** What each step of `first_day.py` gives. */
+/** The expected result of each step of `first_day.py`. */
 const FIRST_DAY = {
   categories_become_text: [
     ["c", "string"],
@@ -116,7 +116,7 @@ const FIRST_DAY = {
   ],
 };
 
-/** Runs `first_day.py` as a notebook in a folder of its own, two times. For a cluster without HDFS: a relative path is a file then. */
+/** Runs `first_day.py` twice as a notebook in a folder of its own. For a cluster without HDFS, where relative paths are local files. */
 export function firstDay(cluster: TestCluster): void {
   test("what people try on the first day comes out right, and again when they run it a second time", async () => {
     await cluster.bring("first_day.py", "as_notebook.py");

@@ -6,18 +6,18 @@ import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { type Docker, docker, dockerLines } from "../../local/docker.ts";
 
-/** A program that is talked to. */
+/** A running program that reads lines and prints words. */
 export interface Conversation {
-  /** Resolves when it has printed that word. */
-  /** Waits for a word. @returns All that was said so far. */
+  /** Resolves when the program has printed that word. */
+  /** Waits for a word. @returns The whole output so far. */
   until: (word: string) => Promise<string>;
-  /** Gives it a line. */
+  /** Sends it a line. */
   say: (line: string) => void;
-  /** Ends its input, and waits until it has ended. */
+  /** Closes its input and waits until it has ended. */
   end: () => Promise<void>;
 }
 
-/** A cluster of its own on this machine's Docker: own name, network and ports, so that a user's cluster is left alone. */
+/** A test's cluster on this machine's Docker. It has its own name, network and ports, so that it does not touch a user's cluster. */
 export class TestCluster {
   readonly name: string;
   readonly settings: string[];
@@ -61,7 +61,7 @@ export class TestCluster {
     return captured(process.execPath, [join(ROOT, "cli", "main.ts"), ...words]);
   }
 
-  /** The same, running: for interrupting it. */
+  /** Starts the command line, for tests that interrupt it. */
   start(verb: string, args: string[] = []): ChildProcess {
     return spawn(process.execPath, this.argv(verb, args), { stdio: ["ignore", "pipe", "pipe"] });
   }
@@ -71,37 +71,37 @@ export class TestCluster {
     return [join(root, "cli", "main.ts"), verb, "--env", "local", ...sets, ...args];
   }
 
-  /** Name of a container of this cluster: a machine's only one, or `machine-service`. The client's is Jupyter's, where users are. */
+  /** Name of a container of this cluster: a machine's only one, or `machine-service`. For the client it is Jupyter's, where users work. */
   container(machine: string): string {
     return `${this.name}-${machine === "client" ? "client-jupyter" : machine}`;
   }
 
-  /** Runs something in a container, as its own user unless told. */
+  /** Runs a command in a container. @param user @default the container's own user */
   exec(machine: string, command: string[], user?: string): Promise<{ code: number; output: string }> {
     const as = user === undefined ? [] : ["--user", user];
     return captured(this.d.client, ["exec", ...as, this.container(machine), ...command]);
   }
 
-  /** A program in a container that is talked to: what it prints can be waited for, and it ends when its input does. */
+  /** Starts a program in a container. The test can wait for its output and send it lines; it ends when its input does. */
   converse(machine: string, command: string[]): Conversation {
     return conversation(this.d.client, ["exec", "-i", this.container(machine), ...command]);
   }
 
-  /** Puts programs of `tests/cluster` into the client's `/tmp`. */
+  /** Copies programs of `tests/cluster` to the client's `/tmp`. */
   async bring(...programs: readonly string[]): Promise<void> {
     for (const program of programs)
       await docker(this.d, ["cp", join(ROOT, "tests/cluster", program), `${this.container("client")}:/tmp/`]);
   }
 
-  /** What a container has printed. */
+  /** The log of a container. */
   async logs(machine: string): Promise<string> {
     return (await captured(this.d.client, ["logs", this.container(machine)])).output;
   }
 
   /**
-   * Listens to all that a machine sends and receives while something is done, as root of the machine.
+   * Captures all packets that a machine sends and receives while `during` runs, as root of the machine.
    *
-   * @returns The words that came by.
+   * @returns The words that the packets held.
    */
   async eavesdrop(machine: string, words: readonly string[], during: () => Promise<unknown>): Promise<string[]> {
     const client = this.container(machine);
@@ -111,7 +111,7 @@ export class TestCluster {
     return eavesdropped(this.d.client, python, words, during);
   }
 
-  /** Makes all that is in some of the cluster's volumes belong to a user. */
+  /** Changes the owner of all files in some of the cluster's volumes. */
   async giveVolumes(names: RegExp, uid: number): Promise<void> {
     const project = `triplewide-${this.name}_`;
     const all = await dockerLines(this.d, ["volume", "ls", "--format", "{{.Name}}", "--filter", `name=${project}`]);
@@ -137,7 +137,7 @@ export class TestCluster {
   }
 }
 
-/** Starts a program that is talked to. */
+/** Starts a program with which the test exchanges lines. */
 export function conversation(program: string, words: readonly string[]): Conversation {
   const child = spawn(program, words, { stdio: "pipe" });
   let said = "";
@@ -166,9 +166,9 @@ export function conversation(program: string, words: readonly string[]): Convers
 }
 
 /**
- * Which of the words come by on a network while something is done.
+ * Captures the packets of a network while `during` runs. Returns which of the words they hold.
  *
- * @param python Arguments with which Docker runs Python there, as root: the program follows.
+ * @param python Docker's arguments for running Python in that network as root; the program is appended.
  */
 export async function eavesdropped(
   docker: string,

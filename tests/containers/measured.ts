@@ -1,13 +1,13 @@
 import { Door } from "./door.ts";
 import { eventually, type TestCluster } from "./harness.ts";
 
-/** A series of Prometheus: its labels, and its value now. */
+/** A time series of Prometheus: its labels, and its current value. */
 interface Series {
   metric: Record<string, string>;
   value: [number, string];
 }
 
-/** What Prometheus of a cluster says, as its dashboard asks: through the gateway. */
+/** Queries a cluster's Prometheus through the gateway, as the dashboard does. */
 export class Measured {
   readonly door: Door;
   #trusted: Promise<void> | undefined;
@@ -16,7 +16,7 @@ export class Measured {
     this.door = new Door(cluster);
   }
 
-  /** Asks for what the dashboard would: `what` below the API's path. */
+  /** Sends a request as the dashboard does. @param what The path below the API's. */
   async ask<T>(what: string): Promise<T> {
     this.#trusted ??= this.door.trust();
     await this.#trusted;
@@ -30,18 +30,18 @@ export class Measured {
     return (await this.ask<{ result: Series[] }>(`query?query=${encodeURIComponent(query)}`)).result;
   }
 
-  /** Waits until a query has a value that holds. */
+  /** Waits until the result of a query meets the condition. */
   until(query: string, holds: (series: Series[]) => boolean, seconds = 90): Promise<Series[]> {
     return eventually(query, seconds, () => this.vector(query), holds);
   }
 
-  /** Waits until an alert is raised for a machine. */
+  /** Waits until an alert fires for a machine. */
   fires(alert: string, machine: string): Promise<Series[]> {
     const query = `ALERTS{alertname="${alert}",machine="${machine}",alertstate="firing"}`;
     return this.until(query, (series) => series.length === 1);
   }
 
-  /** Waits until all that is always there answers, such as after an `up`. */
+  /** Waits until all permanent targets answer, such as after an `up`. */
   well(): Promise<Series[]> {
     return this.until('up{optional=""} == 0', (series) => series.length === 0);
   }

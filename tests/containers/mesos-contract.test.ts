@@ -20,8 +20,8 @@ import { MesosCluster } from "../mesos/mesos-cluster.ts";
 import { eventually } from "./harness.ts";
 
 /**
- * What the definition starts of ZooKeeper and Mesos, held against a stand-in for Mesos: flags, files, logins, probes, gates
- * and the operator's calls. What only the real Mesos can show is in `tests/mesos`.
+ * Runs ZooKeeper and a stand-in for Mesos as the cluster's definition starts them: flags, files, logins, probes, gates and the
+ * operator's calls. Tests that need the real Mesos are in `tests/mesos`.
  */
 const STAND_IN = readFileSync(join(ROOT, "tests/fakes/mesos-stand-in.py"), "utf8");
 
@@ -32,18 +32,18 @@ const PARTS = ["zookeeper", "mesos-master", "mesos-agent"];
 class StandInCluster extends MesosCluster {
   readonly #docker: Docker;
 
-  /** Has no source of Mesos, so that the images are those without Mesos, and no shuffle services, for which agents would wait. */
+  /** Has no source of Mesos, so that images without Mesos are used, and no shuffle services, for which agents would wait. */
   constructor(d: Docker, name: string, index: number, settings: string[]) {
     super(d, name, index, ["readyTimeoutSeconds=120", "dynamicAllocation=false", ...settings], "");
     this.#docker = d;
   }
 
-  /** ZooKeeper, masters and agents as they are defined, with the stand-in where the programs of Mesos lie. */
+  /** ZooKeeper, masters and agents as defined, with the stand-in in place of Mesos' programs. */
   #parts(change = (service: Service): Service => service): Cluster {
     const services = this.cluster.services
       .filter((service) => PARTS.includes(service.name))
       .map((service) => {
-        // Of an agent, the last but its folder and users: a script of ours begins it.
+        // An agent's command begins with a script of this project, so the program is not the first word.
         const program = service.command.find((word) => word.startsWith(`${MESOS_HOME}/sbin/`));
         if (program === undefined) return service;
         const standIn = { path: program, content: { format: "text", text: STAND_IN }, mode: "0755" } as const;
@@ -52,13 +52,13 @@ class StandInCluster extends MesosCluster {
     return { ...this.cluster, services };
   }
 
-  /** Starts them, some of them changed. */
+  /** Starts them. @param change Changes some of the services. */
   async startParts(change?: (service: Service) => Service): Promise<{ run: Run; containers: string[] }> {
     const cluster = this.#parts(change);
     const { signal } = new AbortController();
     const project = projectOf(ROOT, this.name);
     const run: Run = { d: this.#docker, project, cluster, root: ROOT, say: () => {}, signal };
-    // Images that exist already may have been built from other files.
+    // Existing images may have been built from other files.
     await buildImages(ROOT, cluster, new Map(), signal);
     return { run, containers: await startContainers(run) };
   }
@@ -78,21 +78,21 @@ class StandInCluster extends MesosCluster {
     expect(await this.traces()).toEqual([]);
   }
 
-  /** Whether a master's answer to a question has a line that matches. */
+  /** Whether a master's answer to a request has a line that matches. */
   async answers(master: number, path: string, pattern: string, login?: string): Promise<boolean> {
     const files = login === undefined ? {} : { loginFile: login };
     const probe = http(this.address(`master-${master}`), this.cluster.config.mesosMasterPort, path, pattern, files);
     return (await this.exec(`master-${master}-mesos-master`, probeCommand(probe))).code === 0;
   }
 
-  /** The definition's service of that name, on the first machine that has it. */
+  /** The service of that name in the definition, on the first machine that has it. */
   service(name: string, cluster = this.cluster): Service {
     const found = cluster.services.find((service) => service.name === name);
     if (!found) throw new Error(`${cluster.architecture} has no ${name}`);
     return found;
   }
 
-  /** Starts a service's program once more, in the container of ours that has its files, with some of its flags changed. */
+  /** Starts a service's program a second time, in the test's container that has its files, with some flags changed. */
   another(service: Service, changes: Record<string, string | undefined>): Promise<{ code: number; output: string }> {
     const ours = this.service(service.name);
     const address = this.address(ours.machine);
@@ -105,7 +105,7 @@ class StandInCluster extends MesosCluster {
     return this.exec(container, ["env", "-i", ...environment, "timeout", "30", ...service.command]);
   }
 
-  /** ZooKeeper's address, with a password that is not the masters'. */
+  /** ZooKeeper's address with a wrong password. */
   guessedZk(): string {
     return `zk://mesos:guessed@${this.address("master-1")}:${this.cluster.config.zookeeperClientPort}/mesos`;
   }
@@ -119,7 +119,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
     "masterCount=3",
     "agentCount=2",
   ]);
-  /** @throws Error with the masters' and ZooKeepers' last words after the timeout. */
+  /** @throws Error with the last log lines of masters and ZooKeeper after the timeout. */
   const bothAgents = async (seconds: number): Promise<void> => {
     try {
       await eventually("a leading master with both agents", seconds, () => cluster.agentsAtLeader(2), Boolean);
@@ -217,7 +217,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
   test("a machine's own container is killed: the next up gives its services a network again", async () => {
     await cluster.kill("master-1");
     await cluster.up();
-    // Asked from another machine: on master-1 itself the services reach each other without that network.
+    // Sent from another machine: services on master-1 itself reach each other without that network.
     const port = cluster.cluster.config.zookeeperClientPort;
     const probe = line(cluster.address("master-1"), port, "srvr", "^Mode: (leader|follower)");
     expect((await cluster.exec("master-2-zookeeper", probeCommand(probe))).code).toBe(0);
@@ -243,7 +243,7 @@ describe("the wiring of three masters and two agents, with a stand-in for Mesos"
       () => cluster.leadingZookeepers(),
       (found) => found.length === 1 && !found.includes(leader),
     );
-    // Whoever is asked last still says who led before: an election shows that the new ensemble is the one that counts.
+    // Masters may still report the previous leader. A new election shows that the new ensemble is in use.
     const [master = 0] = await eventually(
       "a leading master",
       300,
@@ -272,7 +272,7 @@ describe("flags and files of the other architectures, with a stand-in for Mesos"
     (architecture) => define(architecture).up(),
   );
 
-  // The examples are for OpenStack, where other flags are set than on this machine.
+  // The examples are for OpenStack, where some flags differ from those on this machine.
   test.each(["vanilla", "docker-executors", "mesos-in-docker", "marathon-standalone"])(
     "Pulumi.%s.yaml: every flag on machines is known",
     async (environment) => {

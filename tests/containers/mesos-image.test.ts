@@ -19,7 +19,7 @@ import { captured } from "../../lib/exec.ts";
 import { ROOT } from "../../lib/root.ts";
 import { docker, findDocker } from "../../local/docker.ts";
 
-/** What images make of an archive of Mesos: a stand-in in the place of the real one, which builds with `tests/mesos`. */
+/** Builds images from an archive with a stand-in for Mesos. Images with the real one are built in `tests/mesos`. */
 
 const d = await findDocker();
 const folder = mkdtempSync(join(tmpdir(), "triplewide-mesos-image-"));
@@ -27,7 +27,7 @@ const built: string[] = [];
 
 const digestOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
-/** A prefix with programs that know their version, and a library that is none of Mesos'. */
+/** Makes a prefix with programs that print a version, and a library that is not Mesos'. */
 function makePrefix(prefix: string): void {
   mkdirSync(join(prefix, "sbin"), { recursive: true });
   mkdirSync(join(prefix, "lib"));

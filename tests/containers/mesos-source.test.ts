@@ -11,8 +11,8 @@ import type { MesosReport } from "../../mesos/check.ts";
 import { Registry } from "../fakes/registry.ts";
 
 /**
- * `triplewide mesos check` and `use`, as a user runs them, on everything that can be wrong with a source. Stand-ins take the place
- * of Mesos: a library of Debian's under libmesos' name, and programs that know a version. `tests/mesos` checks the real one.
+ * Runs `triplewide mesos check` and `use`, as a user does, on sources with each kind of fault. Stand-ins replace Mesos: one of
+ * Debian's libraries with libmesos' name, and programs that print a version. `tests/mesos` checks the real one.
  */
 
 const d = await findDocker();
@@ -20,7 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), "triplewide-mesos-source-"));
 const base = `triplewide/base:${pinnedVersions(ROOT).TRIPLEWIDE_VERSION}`;
 let registry: Registry;
 
-/** The command in a project folder of its own, so that no file of this checkout is changed. */
+/** Runs the command in a project folder of its own, so that it changes no file of this checkout. */
 async function mesos(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const [out, err] = [join(folder, "out"), join(folder, "err")];
   const script = `cd ${folder} && exec "$0" mesos "$@" >${out} 2>${err}`;
@@ -28,7 +28,7 @@ async function mesos(...args: string[]): Promise<{ code: number; out: string; er
   return { code, out: readFileSync(out, "utf8"), err: readFileSync(err, "utf8") };
 }
 
-/** A library of the base image in which names are others of the same length. */
+/** A library of the base image in which some names are replaced by others of the same length. */
 function changed(library: string, names: Readonly<Record<string, string>>): Buffer {
   const file = join(folder, "taken.so");
   const container = execFileSync(d.client, ["create", base, "true"], { encoding: "utf8" }).trim();
@@ -47,7 +47,7 @@ function changed(library: string, names: Readonly<Record<string, string>>): Buff
   return Buffer.from(text, "latin1");
 }
 
-/** A prefix with a libmesos, and with programs that say a version. */
+/** A prefix with a libmesos, and with programs that print a version. */
 function prefix(name: string, library: Buffer, programs = ["mesos-master", "mesos-agent"]): string {
   const path = join(folder, name);
   mkdirSync(join(path, "sbin"), { recursive: true });
@@ -66,7 +66,7 @@ function tarball(tree: string): string {
   return `file://${archive}`;
 }
 
-/** An image of this registry with a tree below /usr/local, and further files. */
+/** Pushes an image with a tree below /usr/local and further files to the test's registry. */
 async function pushed(tree: string, tag: string, more: Readonly<Record<string, Buffer>> = {}): Promise<string> {
   const context = mkdtempSync(join(folder, "image-"));
   execFileSync("cp", ["-a", tree, join(context, "local")]);
@@ -83,7 +83,7 @@ async function pushed(tree: string, tag: string, more: Readonly<Record<string, B
 }
 
 const SOUND = () => changed("libncursesw.so.6", {});
-/** As on a distribution whose libtinfo is another. */
+/** As on a distribution with another version of libtinfo. */
 const FOREIGN = { "libtinfo.so.6": "libtinfo.so.9" };
 
 beforeAll(async () => {
@@ -94,7 +94,7 @@ beforeAll(async () => {
 afterAll(async () => {
   const { host } = registry;
   await registry.stop();
-  // Those that lost their tag to another, too.
+  // Includes images whose tag was moved to another image.
   const format = ["--format", "{{.ID}}", "--filter", `reference=${host}/*/*`];
   const images = new Set(await dockerLines(d, ["images", ...format]));
   if (images.size > 0) await docker(d, ["rmi", "--force", ...images]);
@@ -202,7 +202,7 @@ describe("an image", () => {
     const moved = await mesos("check", report.source, "--as", "mesosSource");
     expect(moved.out).toContain(`the tag has moved: docker://${image} is sha256:`);
     expect(moved.out).toContain(`To take that one: triplewide mesos use docker://${image}`);
-    // What was pinned stays what it was.
+    // A pinned source keeps its digest.
     expect(moved.out).toContain(`sha256:${report.digest}\n`);
     expect(moved.out).toContain("brought along: libtinfo.so.9");
     expect(moved.code).toBe(0);

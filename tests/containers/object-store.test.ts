@@ -40,7 +40,7 @@ test("executors write and read partitioned Parquet in an object store, and no on
   for await (const line of createInterface(job.stdout)) {
     said += `${line}\n`;
     if (!line.startsWith("{")) continue;
-    // While driver and executors run: who can list processes sees their command lines.
+    // Lists processes while driver and executors run, because their command lines are visible to others.
     const lists = ["client", "agent-1", "agent-2"].map((machine) =>
       cluster.exec(machine, ["bash", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'"]),
     );
@@ -53,7 +53,7 @@ test("executors write and read partitioned Parquet in an object store, and no on
   const done = JSON.parse(said.slice(said.indexOf("{")));
   expect(done).toMatchObject({
     rows: 120_000,
-    // Nothing is copied, and readers meet a job's files when all are there; or none, where it fails.
+    // The committer copies nothing. Readers see a job's files when all are written, or none if the job fails.
     committer: "magic",
     "left by a job that failed": [],
     "single partitions": [

@@ -10,7 +10,7 @@ import { type Docker, docker } from "../../local/docker.ts";
 import { projectName } from "../../render/compose.ts";
 import { eventually } from "./harness.ts";
 
-/** An S3 server in a container (`s3-server/`), whose certificate only the config of its cluster vouches for. */
+/** An S3 server in a container (`s3-server/`). Only its cluster's config trusts its certificate. */
 export class S3Server {
   readonly secret = "made+for/this-test-alone-0123456789";
   readonly #docker: Docker;
@@ -18,7 +18,7 @@ export class S3Server {
   readonly #address: string;
   #certificate = "";
 
-  /** @param address One of the cluster's network that the cluster gives to none of its machines. */
+  /** @param address An address of the cluster's network that no machine has. */
   constructor(d: Docker, name: string, address: string) {
     this.#docker = d;
     this.#name = name;
@@ -30,17 +30,17 @@ export class S3Server {
     return { s3Endpoint: `https://${this.#address}:8443`, s3AccessKey: "AKEXAMPLE", s3SecretKey: this.secret };
   }
 
-  /** The same and its certificate, as `key=value`. */
+  /** These keys and its certificate, as `key=value`. */
   get settings(): string[] {
     const keys = Object.entries(this.keys).map(([key, value]) => `${key}=${value}`);
     return [...keys, `trustedCertificates=["${this.#certificate}"]`];
   }
 
-  /** @param heap Memory of its Java, which holds the objects. */
+  /** @param heap Heap of its JVM, which holds the objects. */
   async start(heap = "512m"): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), "triplewide-s3-"));
     try {
-      // What this machine adds to builds is where `up` of any cluster has put it.
+      // `up` of any cluster has put the proxy and certificates of this machine's builds there.
       await this.#run(join(ROOT, "images", "build.sh"), "base");
       cpSync(join(ROOT, "tests/containers/s3-server"), folder, { recursive: true });
       cpSync(join(ROOT, "images/base/certs"), join(folder, "certs"), { recursive: true });
@@ -65,7 +65,7 @@ export class S3Server {
     this.#certificate = certificate.output.replace(/-----[A-Z ]+-----|\s/g, "");
   }
 
-  /** Gives it its address in the network of a cluster that is up. */
+  /** Connects it with its address to the network of a cluster that is up. */
   async join(cluster: string): Promise<void> {
     await docker(this.#docker, ["network", "connect", "--ip", this.#address, projectName(cluster), this.#name]);
   }

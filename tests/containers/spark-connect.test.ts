@@ -11,19 +11,19 @@ import { findDocker } from "../../local/docker.ts";
 import { Door } from "./door.ts";
 import { eventually, TestCluster } from "./harness.ts";
 
-/** Spark Connect, from a virtual environment of this machine that knows nothing of the cluster but what `triplewide connect` says. */
+/** Spark Connect from a virtual environment on this machine. All that it has of the cluster is the output of `triplewide connect`. */
 const d = await findDocker();
 const INDEX = 6;
 const CONNECT_PORT = 15002 + 10000 + 1000 * INDEX;
 let cluster: TestCluster;
 let folder: string;
 let said: string;
-/** Whom the programs trust; what `triplewide connect` prints sets the same. */
+/** Environment for trusting the cluster's authority; the lines that `triplewide connect` prints set the same. */
 const trusting = { GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: "cluster.pem" };
 
 /** Runs a program of the virtual environment. */
 async function python(program: string, input = ""): Promise<{ code: number | null; output: string }> {
-  // A client asks for minutes where nobody answers.
+  // The timeout is long because a client tries for minutes if no server answers.
   const child = spawn(join(folder, "bin/python"), [program], {
     cwd: folder,
     stdio: ["pipe", "pipe", "pipe"],
@@ -57,7 +57,7 @@ beforeAll(async () => {
   const certificate = await cluster.cli("certificate");
   expect(certificate.code, certificate.output).toBe(0);
   writeFileSync(join(folder, "cluster.pem"), certificate.output);
-  // The line for the shell, as it is printed: what its comment says is how to come to such a shell.
+  // The line for the shell as it is printed. The comment in it tells users how to get to such a shell.
   const install = /pip install .*/.exec(said)?.[0] ?? "";
   const made = await captured("bash", [
     "-c",
@@ -87,12 +87,12 @@ test("a program on another computer works with executors, tables and files of th
     half: 249_750,
     table: ["x", "y"],
     file: "a line",
-    // What functions of a stream did, which run beside the server.
+    // The results of a stream's functions, which run beside the server.
     streamed: ["b", "c"],
     started: true,
   });
   expect(done.hosts[0]).toMatch(/^agent-/);
-  // A folder that each executor has for itself.
+  // A folder that executors do not share.
   expect(done.refused).toEqual(Array(15).fill(expect.stringContaining("/tmp/scattered")));
 });
 

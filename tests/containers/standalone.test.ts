@@ -17,10 +17,10 @@ const cluster = new TestCluster(d, "tw-standalone", 0, ["agentCount=2", "tls=own
 
 const metrics = new Measured(cluster);
 
-/** What a user does with files first. */
+/** The first steps of a user with files. */
 const FILES = readFileSync(join(ROOT, "tests/cluster/files.py"), "utf8");
 
-/** A job whose data is one word. */
+/** A job whose data repeats one word. */
 const MARKED_JOB = readFileSync(join(ROOT, "tests/cluster/marked_job.py"), "utf8");
 
 const REPORT_VERSIONS = ["python", "numpy", "pandas", "pyarrow", "java", "spark", "pyspark"];
@@ -232,7 +232,7 @@ describe("make up, on the embedded default", () => {
     expect(await metrics.vector("metrics_master_aliveWorkers_Value")).toMatchObject([
       { value: [expect.anything(), "2"] },
     ]);
-    // The gateway's own certificates are good for twelve hours, and renewed when a third of that is left.
+    // The gateway's own certificates are valid for twelve hours and renewed when a third of that is left.
     const left = await metrics.vector("certificate_not_after_timestamp_seconds - time()");
     expect(left.map(({ metric, value }) => [metric.job, Number(value[1]) > 3 * 3600])).toEqual([["gateway", true]]);
     const forget = (path: string) => metrics.door.get(path, { method: "POST" });
@@ -263,12 +263,12 @@ except e.HTTPError as refused: print(refused.read())`;
         cluster.exec("agent-2", ["pgrep", "-f", "CoarseGrainedExecutorBackend"]).catch(() => ({ code: 1, output: "" })),
       (r) => r.code === 0,
     );
-    // Tasks of a second each: the job is in the middle of them when its driver has said so.
+    // Each task takes a second, so the job still has tasks to run when metrics show the first completed ones.
     const executors = 'metrics_executor_completedTasks_total{executor_id!="driver",application_name="kill"} > 0';
     await metrics.until(executors, (series) => series.length > 0);
     await cluster.kill("agent-2");
     await metrics.fires("AgentLost", "agent-2");
-    // What the dashboard counts: the one, and the other.
+    // The dashboard shows this number of workers.
     expect(await metrics.vector('sum(up{job="spark-worker"})')).toMatchObject([{ value: [expect.anything(), "1"] }]);
     const { code, output } = await running;
     expect(output).toContain(`sum is ${(59 * 60 * 119) / 6}`);
@@ -283,7 +283,7 @@ except e.HTTPError as refused: print(refused.read())`;
   });
 
   test("one worker more changes no other machine: a job asks for its share when it starts", async () => {
-    // Devices that every Linux has and no container gets by itself stand in for a GPU and what its driver needs.
+    // Devices that every Linux has, and that containers do not get by default, stand in for a GPU and its driver's devices.
     const agentGroups = { gpu: { count: 1, gpus: ["/dev/kmsg"], devices: ["/dev/fuse"] } };
     const { code, output } = await cluster.cli("up", ["--no-smoke"], [`agentGroups=${JSON.stringify(agentGroups)}`]);
     expect(output).toContain("Changed: tw-standalone-agent-gpu-1\n");

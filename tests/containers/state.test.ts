@@ -6,7 +6,7 @@ import { Door } from "./door.ts";
 import { eventually, TestCluster } from "./harness.ts";
 import { Measured } from "./measured.ts";
 
-/** Three masters with ZooKeeper beside them, HDFS with a pair of namenodes: what keeps state, and must keep it. */
+/** Three masters with ZooKeeper, and HDFS with a pair of namenodes: the services that keep state must not lose it. */
 const cluster = new TestCluster(await findDocker(), "tw-state", 1, [
   "agentCount=1",
   "masterCount=3",
@@ -29,7 +29,7 @@ async function modes(members = MEMBERS): Promise<string[]> {
   return Promise.all(members.map(mode));
 }
 
-/** Commands of somebody without a login. */
+/** Runs ZooKeeper commands without a login. */
 const zk = (member: number, command: string) =>
   cluster.exec(`master-${member}-zookeeper`, ["zk", "-server", `${hosts[member - 1]}:2181`, ...command.split(" ")]);
 /** Runs commands as ZooKeeper's superuser, whose login is in the ensemble's own file. */
@@ -41,17 +41,17 @@ const asSuper = (member: number, ...commands: string[]) =>
     "bash",
     ...commands,
   ]);
-/** The machine on which HDFS commands run: no test kills anything there. */
+/** The machine on which HDFS commands run. No test kills a container there. */
 const CLIENT = "datanode-1";
 const hdfs = (...args: string[]) => cluster.exec(CLIENT, ["hdfs", "dfs", ...args]);
 
-/** What a web server of the cluster answers. */
+/** The answer of one of the cluster's web servers. */
 async function get(host: string | undefined, port: number, path: string): Promise<string> {
   const script = `exec 3<>/dev/tcp/${host}/${port} && printf 'GET ${path} HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3`;
   return (await cluster.exec("client", ["bash", "-c", script])).output;
 }
 
-/** Numbers of the namenodes that say that they are in this state. */
+/** Numbers of the namenodes that report this state. */
 async function namenodes(state: "active" | "standby"): Promise<number[]> {
   const path = "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus";
   const answers = await Promise.all([1, 2].map((n) => get(hosts[n - 1], 20870, path)));
@@ -108,7 +108,7 @@ describe("a cluster that keeps state", () => {
       (found) => found.includes("leader"),
     );
     await metrics.fires("ZooKeeperMemberDown", `master-${leader}`);
-    // A majority is left.
+    // Two of three servers are left, which is a majority.
     expect(await metrics.vector("sum(zk_leading) == 1 and sum(zk_serving) == 2")).toHaveLength(1);
     expect(await metrics.vector('ALERTS{alertname="NoQuorum"}')).toEqual([]);
     expect((await zk(others[0] as number, "get /kept")).output).toContain("precious");
@@ -197,7 +197,7 @@ describe("a cluster that keeps state", () => {
     );
   });
 
-  /** The first line of what HDFS answers to a request by HTTP, at its active namenode or a datanode. */
+  /** The first line of HDFS' answer to an HTTP request, at its active namenode or a datanode. */
   async function status(method: string, port: number, path: string, ...headers: string[]): Promise<string> {
     const [active = 0] = await namenodes("active");
     const host = port === 9864 ? "127.0.0.1" : hosts[active - 1];
@@ -241,7 +241,7 @@ describe("a cluster that keeps state", () => {
     const mine = "hdfs dfs -touchz note && hdfs dfs -mkdir /made && hdfs dfs -ls /user/spark/note";
     const { code, output } = await cluster.exec("client", ["bash", "-c", mine]);
     expect(code, output).toBe(0);
-    // Datanodes ask the namenode by HTTP, and serve blocks to whom it has given a token.
+    // Datanodes ask the namenode by HTTP, and serve blocks only to clients that have a token from it.
     expect((await hdfs("-chmod", "700", "/data")).code).toBe(0);
     const [active = 0] = await namenodes("active");
     const { output: addresses } = await cluster.exec(CLIENT, ["hdfs", "getconf", "-nnRpcAddresses"]);
@@ -268,7 +268,7 @@ describe("a cluster that keeps state", () => {
       expect(await status("POST", 9864, append, ...page)).toContain("400 Missing Required Header for CSRF");
     }
     expect((await hdfs("-ls", "/tmp/planted")).code).not.toBe(0);
-    // With the header, which no page can send elsewhere, it works: the header is what the others lack.
+    // The request works with this header, which pages of other origins cannot send. So the other requests failed for lack of it.
     expect(await status("PUT", 20870, make, "User-Agent: curl/8.1", "X-XSRF-HEADER: x")).toMatch(/^HTTP\/1.[01] 200/);
     expect(await status("GET", 20870, "/data/numbers?op=GETFILESTATUS")).toMatch(/^HTTP\/1.[01] 200/);
   });
@@ -280,7 +280,7 @@ describe("a cluster that keeps state", () => {
     const made = await door.get("/hdfs/webhdfs/v1/planted?op=MKDIRS&user.name=spark", { method: "PUT" });
     expect(made.status).toBe(405);
     expect((await hdfs("-test", "-e", "/planted")).code).not.toBe(0);
-    // By GET, which these take for whoever says who they are.
+    // Sent by GET: these pages act on such requests as the user that the request names.
     for (const path of [
       "fsck?ugi=hdfs&path=/&delete=1",
       "%66sck?path=/",
@@ -330,7 +330,7 @@ describe("a cluster that keeps state", () => {
 
   const certificate = async () => (await cluster.cli("certificate")).output;
 
-  /** Replaces secrets, the gateway's authority among them. @returns The gateway, as somebody who was logged in before. */
+  /** Replaces secrets, among them the gateway's authority. @returns The gateway with a login from before. */
   async function rotated(name: string): Promise<Door> {
     const door = new Door(cluster);
     await door.trust();

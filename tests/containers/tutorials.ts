@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import type { TestCluster } from "./harness.ts";
 
-/** A test for each of the tutorials, which stand in the user's folder: it is run as a whole, and each assertion in it holds. */
+/** Tests each tutorial in the user's folder: the whole notebook runs, and each assertion in it holds. */
 export function tutorials(cluster: TestCluster): void {
   test.each(readdirSync(join(ROOT, "images/client/tutorials")).sort())("the tutorial %s runs", async (tutorial) => {
     const run = `cd /home/spark/work/tutorials && jupyter execute --timeout=300 --output=/tmp/${tutorial} ${tutorial}`;

@@ -3,7 +3,7 @@ import { DEMO } from "./demo.ts";
 import { EXTERNAL, FakeCloud, IMAGE } from "./fake-cloud.ts";
 import { Stack } from "./stack.ts";
 
-/** What differs between clouds, on the real engine with the real provider. */
+/** Differences between clouds, on the real engine with the real provider. */
 
 const NEWER = "77777777-7777-4777-8777-777777777777";
 
@@ -25,7 +25,7 @@ test("an update that meets a rate limit fails, and the next goes on; machines ke
     expect(made).toEqual(["agent-1", "bastion", "client", "master-1", "registry"].map((name) => `server demo-${name}`));
     expect(cloud.server("demo-agent-1")).toMatchObject({ image: "", config_drive: true });
 
-    // As clouds publish: the name goes to the new image.
+    // Clouds publish a new image under the old name, and rename the old one.
     cloud.images.set(IMAGE, "debian-12-until-may").set(NEWER, "debian-12");
     const again = await stack.up("--refresh");
     expect(again.code, again.text).toBe(0);

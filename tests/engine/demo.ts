@@ -1,7 +1,7 @@
 import type { RawConfig } from "../../config/validate.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
-/** Images that exist: nothing is built, and a digest that changes is a change that people ask for. */
+/** Existing images, so that nothing is built, and a digest changes only if a test changes it. */
 export const PREBUILT_IMAGES = Object.fromEntries(
   ["spark-python", "client", "gateway", "zookeeper"].map((name) => [
     name,

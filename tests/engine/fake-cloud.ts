@@ -3,30 +3,30 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 /**
- * An OpenStack that keeps in memory what it is told to make: enough of Keystone, Nova, Neutron, Glance, Cinder, Swift and Manila for
+ * An OpenStack that keeps its resources in memory: enough of Keystone, Nova, Neutron, Glance, Cinder, Swift and Manila for
  * the real Pulumi engine and the real provider to create, change and destroy a cluster, and for Terraform to do the same.
- * It answers at once, so what is measured against it is the tool and not a cloud; and it fails where it is told to.
+ * It answers at once, so that measurements show the time of the tool and not of a cloud. Tests can make it fail.
  */
 
 type Item = Record<string, unknown> & { id: string };
 
-/** What happens instead of an answer to requests that match. */
+/** A failure in place of the answer to matching requests. */
 export interface Fault {
   method?: string;
   path: RegExp;
   status: number;
   body?: unknown;
-  /** How many requests. */
+  /** The number of requests that fail. */
   times: number;
 }
 
-/** What a server does by itself after it was made. */
+/** The behaviour of a server after it was made. */
 export interface Guest {
-  /** What it writes on its console; none where the cloud shows no consoles. */
+  /** The text on its console; undefined if the cloud shows no consoles. */
   console?: string;
-  /** What its status is from when it is asked for the second time. */
+  /** Its status from the second request on. */
   becomes: "ACTIVE" | "SHUTOFF" | "ERROR";
-  /** Whether it stays when it is deleted. */
+  /** Whether it still exists after it was deleted. */
   stays?: boolean;
 }
 
@@ -59,12 +59,12 @@ const KINDS: Readonly<Record<string, string>> = {
 };
 
 export class FakeCloud {
-  /** `POST /compute/v2.1/servers`, in the order in which they came. */
+  /** Requests such as `POST /compute/v2.1/servers`, in the order of their arrival. */
   readonly requests: string[] = [];
   readonly faults: Fault[] = [];
   /**
-   * Asked after each request that made, changed or deleted something, or was refused in trying to, what becomes of its reply: it is
-   * sent; it is lost, as when a connection is cut; or it never comes.
+   * Decides, after each request that made, changed or deleted something or was refused, whether its reply is sent, is lost (as when a
+   * connection is cut), or never comes.
    */
   reply: (line: string) => "sent" | "lost" | "never" = () => "sent";
   /** Whether every request is answered as by a proxy whose cloud is down. */

@@ -5,12 +5,12 @@ import type { StateResource } from "./stack.ts";
 
 type Values = Readonly<Record<string, unknown>>;
 
-/** Neutron says of a rule that has no bound that it has none, where the provider says 0 or nothing. */
+/** Neutron gives null for a rule without a bound, where the provider gives 0 or an empty string. */
 const orNull = (value: unknown): unknown => (value === 0 || value === "" ? null : value);
 
 const items = (value: unknown): Values[] => (value ?? []) as Values[];
 
-/** For each type, in which collection it is, and what it says of itself there. */
+/** For each type, its collection in the cloud's API and its body there. */
 const HELD: Readonly<Record<string, readonly [path: string, body: (values: Values) => Values]>> = {
   "openstack:compute/keypair:Keypair": ["/compute/v2.1/os-keypairs", ({ name }) => ({ name })],
   "openstack:compute/serverGroup:ServerGroup": [
@@ -88,9 +88,9 @@ const HELD: Readonly<Record<string, readonly [path: string, body: (values: Value
 };
 
 /**
- * Makes the cloud hold what a state says. A state names what something stands on before that, so nothing is held too early.
+ * Gives the cloud the resources of a state. A state lists dependencies first, so every resource finds those that it needs.
  *
- * @throws Error for a type of OpenStack's that this does not know.
+ * @throws Error for an OpenStack type that this does not know.
  */
 export function holdState(cloud: FakeCloud, resources: readonly StateResource[]): void {
   for (const { type, id = "", outputs = {} } of resources) {

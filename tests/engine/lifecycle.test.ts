@@ -5,7 +5,7 @@ import { otherChanges, SERVERS_ALONE } from "../../cli/update.ts";
 import { expectSuccess, instances, test } from "./on-cloud.ts";
 import type { Outcome } from "./stack.ts";
 
-/** The program on the real engine with the real provider, against an OpenStack in memory. In one group: those run one after the other. */
+/** The program on the real engine with the real provider, against an OpenStack in memory. In one group, whose tests run one after the other. */
 
 test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", async ({ cloud, stackOf }) => {
   const door = { tls: "own", domain: "demo.example.org", dnsZone: "example.org", userCidrs: ["198.51.100.0/24"] };
@@ -44,7 +44,7 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
   const group = await stack.up();
   expectSuccess(group);
   const added = group.changes.toSorted();
-  // Its machines, and the block of addresses from which they may mount the share.
+  // Creates its machines and the rules for the addresses that may mount the share.
   const rules = added.filter((line) => line.startsWith("create ShareAccess "));
   expect(rules).toEqual([expect.stringMatching(/ demo-share-10\.72\.\d+\.0\/26$/)]);
   const machines = added.filter((line) => !rules.includes(line));
@@ -74,7 +74,7 @@ test("a cluster comes, grows, shrinks and goes, and leaves nothing behind", asyn
   expect(secrets).not.toContain(outputs.jupyterToken);
   expect(secrets).not.toContain("made-up private key");
 
-  // What jobs wrote goes as volumes do: in one piece, and in the parts of a large object.
+  // `destroy` deletes the objects that jobs wrote, as it deletes volumes: single objects, and the parts of a large object.
   cloud.putObject("demo-data", "results/part-0");
   cloud.putObject("demo-data+segments", "results/part-1/1");
   const destroy = await stack.destroy();
@@ -88,7 +88,7 @@ test("where the config gives a range, an update keeps the agents that there are,
 }) => {
   const stack = await stackOf({ agentsMin: 1, agentsMax: 3, agentCount: 1 });
   expectSuccess(await stack.up());
-  /** As `triplewide scale` runs it. */
+  /** Runs an update as `triplewide scale` does. */
   const told = async (agents: number): Promise<Outcome> => {
     stack.environment.TRIPLEWIDE_AGENTS = String(agents);
     const outcome = await stack.up();
@@ -100,16 +100,16 @@ test("where the config gives a range, an update keeps the agents that there are,
   const machines = ["create Instance demo-agent-2", "create Instance demo-agent-3"];
   expect(more.changes.toSorted()).toEqual([...machines, "create Port demo-agent-2", "create Port demo-agent-3"]);
 
-  // A pull request in the middle of the day.
+  // The preview of a pull request while another number of agents runs shows no changes.
   expect((await stack.preview()).changes).toEqual([]);
-  // Also one that lowers the range, by which the client tells jobs their part.
+  // A smaller range changes the client too, which computes the share of each job from it.
   stack.configure({ agentsMax: 2 });
   const ordinary = await stack.up();
   expectSuccess(ordinary);
   expect(ordinary.changes.every((line) => line.endsWith(" Instance demo-client"))).toBe(true);
   expect(await stack.outputs()).toMatchObject({ agents: 3 });
 
-  /** What else `triplewide scale` would find in the preview that it reads before it changes anything. */
+  /** Other changes that `triplewide scale` would find in its preview before it changes anything. */
   const others = async (agents: number): Promise<string[]> => {
     stack.environment.TRIPLEWIDE_AGENTS = String(agents);
     const { text } = await stack.pulumi("preview", "--json", "--non-interactive");
@@ -164,7 +164,7 @@ test("secrets are replaced: where several machines hold one, all servers go firs
   expectSuccess(await stack.up());
   const kept = cloud.identities("port", "volume", "floatingip");
   const servers = cloud.identities("server");
-  /** The program itself, as people run it. */
+  /** Runs the command as users do. */
   const rotate = (...args: string[]) => stack.program("rotate", "--env", "test", ...args);
   const said = await rotate("jupyter-token");
   expect(said).toMatchObject({ code: 0 });
@@ -208,7 +208,7 @@ test("a change of every machine: masters go one at a time, whatever the number o
 
   stack.configure({ aptMirror: "http://mirror.example.org/debian" });
   const preview = await stack.preview();
-  // Fewer workers than machines that wait: what waits must hold none of them.
+  // There are fewer of the engine's workers than waiting machines, so a waiting machine must not occupy a worker.
   const up = await stack.up("--parallel", "2");
   expectSuccess(up);
   expect(up.changes.toSorted()).toEqual(preview.changes.toSorted());
@@ -253,7 +253,7 @@ test("a change of every machine: one that does not become ready stops it: the ot
   for (const name of ["master-2", "master-3", "agent-1"]) {
     expect(cloud.server(`demo-${name}`)?.id, name).toBe(before.get(name));
   }
-  // What people need to find out why is still there.
+  // The outputs that users need to find the cause are still there.
   expect((await stack.outputs()).sshConfig).toContain("demo-bastion");
 
   const next = await stack.up();
@@ -286,7 +286,7 @@ test("a fault in the middle: the engine is killed while servers are made: recove
   while (made() < 3) await sleep(100);
   expect(await stack.killAndRecover(update)).toMatch(/Instance demo-[\w-]+: there \(/);
   expectSuccess(await stack.up());
-  // A server that nobody saw come up may be made again, but never is there a second one beside it.
+  // A server whose start was not seen may be made again, but there must never be two at the same time.
   const there = cloud.leftovers().filter((line) => /^(server|port|volume) ./.test(line) && line !== "port ");
   expect(there).toEqual([...new Set(there)]);
   expect((await stack.up()).changes).toEqual([]);

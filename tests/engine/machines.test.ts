@@ -18,7 +18,7 @@ import { Stack } from "./stack.ts";
 
 /**
  * A whole cluster by `pulumi up`, with nothing left out: images built and pushed to the cluster's own registry, machines
- * booted from their user data, readiness asked for over the bastion, and then the smoke job on the client. Needs a cloud
+ * booted from their user data, readiness checked through the bastion, and then the smoke job on the client. Needs a cloud
  * whose servers are machines (the lab with LAB_DRIVER=lxc, and 12 GiB), and Docker for the images.
  *
  * TRIPLEWIDE_TEST_ARCHITECTURES names the architectures, separated by commas; those on Mesos need MESOS_SOURCE too, and
@@ -51,25 +51,25 @@ const NAME = "tw-machines";
 const AGENTS = 2;
 /** A framework beside Spark. */
 const OTHER = "batch";
-/** What `slowJob(60)` prints. */
+/** The output of `slowJob(60)`. */
 const SUM = "sum is 1770";
 const run = promisify(execFile);
 
-/** A file of this machine, as those of a cloud may fetch it; other sources they reach by themselves. */
+/** Serves a file of this machine so that the cloud's machines can fetch it. They reach other sources by themselves. */
 async function offered(source: string, host: string | undefined): Promise<{ source: string; server?: Server }> {
   if (!source.startsWith("file://") || !host) return { source };
   const [address = "", digest] = source.split("#");
   const server = createServer((_, response) => createReadStream(fileURLToPath(address)).pipe(response));
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const { port } = server.address() as AddressInfo;
-  // Its name says what it is: a tarball, or a package.
+  // The file name in the URL tells whether it is a tarball or a package.
   return { source: `http://${host}:${port}/${basename(address)}#${digest}`, server };
 }
 
 describe.skipIf(reason !== "").each(architectures)(
   `%s on real machines${reason && ` (skipped: ${reason})`}`,
   (architecture) => {
-    // For the summary, which shows why tests were skipped.
+    // A test whose name tells the summary why the tests were skipped.
     if (!cloud) return test("all", () => {});
     let server: Server | undefined;
     const folder = mkdtempSync(join(tmpdir(), "triplewide-machines-"));
@@ -80,7 +80,7 @@ describe.skipIf(reason !== "").each(architectures)(
     const addressOf = (machine: string): string =>
       describeCluster(validate(config, "test")).machines.find((m) => m.name === machine)?.address ?? machine;
 
-    /** What a command prints on a machine. */
+    /** The output of a command on a machine. */
     async function on(machine: string, command: string): Promise<string> {
       const args = ["-F", join(folder, "config"), addressOf(machine), command];
       return (await run("ssh", args, { maxBuffer: 1 << 26 })).stdout;
@@ -92,7 +92,7 @@ describe.skipIf(reason !== "").each(architectures)(
       return found.split("\n").filter(Boolean);
     }
 
-    /** A job that takes all cores and a second for each task, and what it prints. */
+    /** Runs a job that takes all cores, and a second for each task. Returns its output. */
     function slowJob(tasks: number): Promise<string> {
       const script = [
         "import time",
@@ -104,7 +104,7 @@ describe.skipIf(reason !== "").each(architectures)(
       return on("client", `sudo docker exec -i triplewide-jupyter timeout 400 python3 - <<'END'\n${script}\nEND`);
     }
 
-    /** A task of a framework that is not Spark, with checkpoints, that runs until `USR1`, and what the framework says then. */
+    /** Runs a task with checkpoints, of a framework other than Spark, until `USR1`. Returns the framework's last output. */
     async function longTask(): Promise<string> {
       const file = `/etc/triplewide/jupyter/etc/mesos/frameworks/${OTHER}.json`;
       const { principal, secret } = JSON.parse(await on("client", `sudo cat ${file}`));
@@ -145,7 +145,7 @@ describe.skipIf(reason !== "").each(architectures)(
         architecture,
         ...(architecture === "standalone" ? {} : { mesosSource: mesos.source, mesosFrameworks: [OTHER] }),
         ...(architecture === MARATHON ? { marathonSource: MARATHON_SOURCE } : {}),
-        // The lab's machines reach this one by the address that its own network gives it.
+        // The lab's machines reach this machine at its address in the lab's network.
         adminCidrs: cloud.lab ? ["172.24.0.0/16"] : (process.env.TRIPLEWIDE_TEST_ADMIN_CIDRS ?? "").split(","),
         networkCidr: "10.204.0.0/16",
         agentCount: AGENTS,
@@ -173,7 +173,7 @@ describe.skipIf(reason !== "").each(architectures)(
       process.stdout.write(`${architecture}: up, images built and pushed: ${up.seconds} s\n`);
     });
 
-    /** The smoke job, on agents that must all take part. @returns Seconds. */
+    /** Runs the smoke job, in which all agents must take part. @returns Seconds. */
     async function smoke(agents: number): Promise<number> {
       const stdout = await on("client", `sudo docker exec triplewide-jupyter smoke --json --agents ${agents}`);
       const report = JSON.parse(stdout.slice(stdout.indexOf("{")));
@@ -204,7 +204,7 @@ describe.skipIf(reason !== "").each(architectures)(
     test("ssh connects to no machine that shows another host key", async () => {
       const file = join(folder, "known-hosts");
       const known = readFileSync(file, "utf8");
-      // As if somebody answered in place of the client with a key of their own.
+      // As if an attacker's machine answered in place of the client, with another host key.
       const lines = known.split("\n");
       const keyOf = (machine: string) =>
         lines.find((line) => line.startsWith(`${NAME}-${machine},`))?.split(" ")[2] ?? "";
@@ -230,8 +230,8 @@ describe.skipIf(reason !== "").each(architectures)(
         await eventually("an executor on agent-2", 120, executors, (pids) => pids.length > 0);
         const before = await executors();
         await restartAgent("agent-2");
-        // Spark's drivers register without checkpoints: Mesos ends their executors with the agent, and Spark starts others.
-        // Marathon has them.
+        // Spark's drivers register without checkpoints, so Mesos ends their executors with the agent and Spark starts others.
+        // Marathon registers with checkpoints.
         if (architecture === MARATHON) expect(await executors()).toEqual(before);
         expect(await job).toContain(SUM);
       });

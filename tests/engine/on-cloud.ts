@@ -10,11 +10,11 @@ const CONFIG: RawConfig = { ...DEMO, agentCount: 2 };
 
 interface Fixtures {
   cloud: FakeCloud;
-  /** A stack on that cloud, whose settings differ from `CONFIG` in these. */
+  /** Makes a stack on that cloud. @param changes Settings that differ from `CONFIG`. */
   stackOf: (changes?: RawConfig) => Promise<Stack>;
 }
 
-/** Each test has a cloud and a stack of its own. */
+/** Gives each test its own cloud and stack. */
 export const onCloud = base.extend<Fixtures>({
   cloud: async ({ task: _ }, use) => {
     const cloud = await FakeCloud.start();
@@ -24,7 +24,7 @@ export const onCloud = base.extend<Fixtures>({
   stackOf: async ({ cloud }, use) => {
     const stacks: Stack[] = [];
     await use(async (changes = {}) => {
-      // Machines of this cloud run nothing: one that is ACTIVE counts as ready.
+      // Machines of this cloud run no programs, so an ACTIVE one counts as ready.
       const env = { ...cloud.env, TRIPLEWIDE_READINESS: "api" };
       const stack = new Stack({ config: { ...CONFIG, ...changes }, env });
       stacks.push(stack);
@@ -34,12 +34,12 @@ export const onCloud = base.extend<Fixtures>({
   },
 });
 
-/** They run side by side: providers spend most of their time waiting. */
+/** Tests run concurrently, because providers mostly wait. */
 export const test = onCloud.concurrent;
 
 export function expectSuccess(outcome: Outcome): void {
   expect(outcome.code, outcome.text).toBe(0);
 }
 
-/** What a run did to servers. */
+/** The changes of a run to servers. */
 export const instances = (outcome: Outcome): string[] => outcome.changes.filter((line) => line.includes(" Instance "));

@@ -7,8 +7,8 @@ import { holdings, realCloud, servers } from "./real-cloud.ts";
 import { type Outcome, Stack } from "./stack.ts";
 
 /**
- * The program on the real engine and a real OpenStack. Machines count as ready when Nova says ACTIVE: what runs inside of
- * them has tests of its own (tests/machine), and here a cloud must do, whose servers hold nothing.
+ * The program on the real engine and a real OpenStack. Machines count as ready when Nova says ACTIVE. Programs inside of
+ * them have their own tests (tests/machine), so a cloud whose servers run nothing is sufficient here.
  */
 
 const { cloud, missing } = await realCloud();
@@ -28,7 +28,7 @@ const CONFIG: RawConfig = {
 };
 
 describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`, () => {
-  // For the summary, which shows why tests were skipped.
+  // A test whose name tells the summary why the tests were skipped.
   if (!cloud) return test("all", () => {});
   let stack: Stack;
   let before: string[];
@@ -39,7 +39,7 @@ describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`
     stack = await new Stack({ config: { ...CONFIG, ...cloud.config }, env }).init();
   });
   afterEach(async () => {
-    // After a test that failed too, so that the next one begins with a clean project.
+    // Runs after a failed test too, so that the next one begins with a clean project.
     await stack.destroy();
     stack.remove();
     expect(await holdings(cloud.env)).toEqual(before);
@@ -108,7 +108,7 @@ describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`
     expect((await holdings(cloud.env)).filter((line) => /^(ports|volumes|floatingips) /.test(line))).toEqual(kept);
 
     if (cloud.lab) {
-      // The first one fails: the others stay as they are, and the next update goes on.
+      // The first one fails. The others stay as they are, and the next update continues.
       const seen = async (...members: number[]): Promise<(string | undefined)[]> => {
         const found = await servers(cloud.env, NAME);
         return members.map((n) => found.get(`master-${n}`)).map((s) => (s ? `${s.id} ${s.status}` : undefined));
@@ -134,7 +134,7 @@ describe.skipIf(!cloud)(`a real OpenStack${missing && ` (skipped: ${missing})`}`
 
   test("an engine that is killed in the middle: recover, and the next update completes", async () => {
     const update = stack.start();
-    // Until servers are being made: the longest part, and the one that a killed engine knows least about.
+    // Waits until servers are being made. This takes longest, and a killed engine knows least about it.
     for (let i = 0; i < 600 && (await servers(cloud.env, NAME)).size === 0; i++) await sleep(500);
     process.stdout.write(await stack.killAndRecover(update));
     await up("up after the kill");

@@ -14,13 +14,13 @@ import { Cloud, type CloudOptions } from "../../openstack/cloud.ts";
 export interface RealCloud {
   /** Credentials as OpenStack's own tools take them. */
   env: Record<string, string>;
-  /** What a cluster's config must name. */
+  /** The keys of a cluster's config for this cloud. */
   config: RawConfig;
-  /** The lab's command, which can break things on purpose; none on a cloud that belongs to others. */
+  /** The lab's command, which can inject faults; undefined on other clouds. */
   lab?: (...args: string[]) => Promise<string>;
-  /** Whether its servers are machines: false with the lab's fake driver, whose servers hold nothing. */
+  /** Whether its servers are real machines; false with the lab's fake driver. */
   machines: boolean;
-  /** Address by which its servers reach this machine; none on a cloud that is elsewhere. */
+  /** The address at which its servers reach this machine; undefined on remote clouds. */
   host?: string;
 }
 
@@ -28,8 +28,8 @@ const run = promisify(execFile);
 const LAB = join(ROOT, "tests", "lab", "cloud.sh");
 
 /**
- * The cloud that tests may use, or why there is none. A cloud that was named and does not work is no reason to skip: its
- * tests fail. A lab that was killed leaves its file behind, and one of which parts died even answers.
+ * The cloud that tests may use, or why there is none. If a cloud was named and does not work, tests are not skipped:
+ * they fail. A killed lab leaves its READY file behind, and a lab of which only some parts have died still answers.
  */
 export async function realCloud(): Promise<{ cloud?: RealCloud; missing: string }> {
   if (process.env.OS_CLOUD || process.env.OS_AUTH_URL) {
@@ -101,7 +101,7 @@ const COLLECTIONS: readonly (readonly [Service, string, string])[] = [
   ["network", "/security-groups", "security_groups"],
 ];
 
-/** Everything that the project holds, as `kind name id`, sorted: before and after a test it must be the same. */
+/** All resources of the project, as sorted lines `kind name id`. They must be the same before and after a test. */
 export function holdings(env: Readonly<Record<string, string>>, options?: CloudOptions): Promise<string[]> {
   const look = async (cloud: Cloud): Promise<string[]> => {
     const project = await cloud.projectId();
@@ -109,7 +109,7 @@ export function holdings(env: Readonly<Record<string, string>>, options?: CloudO
       COLLECTIONS.map(async ([service, path, key]) => {
         const own = service === "network" ? { project_id: project } : {};
         const items = await cloud.list<Item>(service, path, key, own);
-        // Ports of DHCP servers and routers come and go with their networks, a moment later.
+        // Ports of DHCP servers and routers appear and disappear shortly after their networks.
         const ours = items.filter((item) => !item.device_owner?.startsWith("network:"));
         return ours.map((item) => `${key} ${item.name ?? ""} ${item.id}`);
       }),

@@ -8,12 +8,12 @@ import { holdState } from "./held.ts";
 import { Stack } from "./stack.ts";
 
 /**
- * A cluster made by an earlier version, previewed with this one: an upgrade of this program takes nothing away. What a machine
- * runs may change with it, and then the machine is replaced, in order, as always; but for no other reason, and nothing else is.
- * Nothing is made anew but rules of the firewall and secrets, for what machines run from now on.
+ * Previews with this version a cluster that an earlier version made: an upgrade of this program must not remove anything. A machine
+ * is replaced only if the programs that it runs have changed, and in the usual order. No other resource is replaced. New resources
+ * are only firewall rules and secrets that the machines' new programs need.
  *
- * `TRIPLEWIDE_RECORD=1` records the state anew, on an OpenStack in memory with made-up secrets: to be done with a release, and
- * said in its notes where the old one would have been replaced.
+ * `TRIPLEWIDE_RECORD=1` records the state again, on an OpenStack in memory with made-up secrets. This is done for each release; its
+ * notes say which resources of the old one would have been replaced.
  */
 
 const STATE = join(ROOT, "tests", "golden", "state", "standalone.json");

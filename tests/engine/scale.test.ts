@@ -4,7 +4,7 @@ import { expectSuccess, onCloud } from "./on-cloud.ts";
 import type { Stack } from "./stack.ts";
 import { StandInMachines } from "./stand-in-machines.ts";
 
-/** `triplewide scale`, as people run it, on the real engine: the cloud is in memory, and its machines are stand-ins. */
+/** `triplewide scale` on the real engine, with a cloud in memory and stand-ins for its machines. */
 
 interface Fixtures {
   machines: StandInMachines;
@@ -18,21 +18,21 @@ const test = onCloud.extend<Fixtures>({
   },
 }).concurrent;
 
-/** Everything that the cloud has, with its id. */
+/** All resources of the cloud, with their ids. */
 const all = (cloud: FakeCloud): string[] =>
   cloud.identities(
     ...["network", "subnet", "router", "port", "floatingip", "security_group", "security_group_rule", "server"],
     ...["keypair", "server_group", "volume", "share", "access"],
   );
 
-/** What came to be (`+`), and what went (`-`), without ids. */
+/** Resources that were added (`+`) and removed (`-`), without ids. */
 function difference(before: readonly string[], after: readonly string[]): string[] {
   const named = (sign: string, lines: readonly string[], others: readonly string[]): string[] =>
     lines.filter((line) => !others.includes(line)).map((line) => `${sign} ${line.split(" ").slice(0, -1).join(" ")}`);
   return [...named("+", after, before), ...named("-", before, after)].sort();
 }
 
-/** What `triplewide scale` does to a stack whose machines are stand-ins. */
+/** Runs `triplewide scale` on a stack whose machines are stand-ins. */
 function scaleOf(stack: Stack, cloud: FakeCloud, machines: StandInMachines) {
   Object.assign(stack.environment, machines.environment(stack.environment.PATH));
   return async (...flags: string[]): Promise<{ code: number; text: string; changed: string[] }> => {
@@ -60,7 +60,7 @@ test("agents come for what waits and go when nothing runs, and nothing else is c
   expect((await stack.outputs()).agents).toBe(3);
   expect((await stack.preview()).changes).toEqual([]);
 
-  // A change that nobody has reviewed is not made, and no agent is restarted.
+  // `scale` does not apply changes of the config that no `up` has applied, and restarts no agent.
   machines.job = undefined;
   machines.busy.clear();
   stack.configure({ clientFlavor: "m1.large" });
@@ -71,7 +71,7 @@ test("agents come for what waits and go when nothing runs, and nothing else is c
   expect(machines.restarted).toEqual([]);
   stack.configure({ clientFlavor: "" });
 
-  // Nova refuses to remove servers for a while: agents whose servers remain get tasks again.
+  // Nova refuses to delete servers for a while. Agents whose servers remain get tasks again.
   const fault = { method: "DELETE", path: /\/servers\/[^/]+$/, status: 403, times: 1000 };
   cloud.faults.push(fault);
   const failed = await scale();
@@ -117,7 +117,7 @@ test("an agent that the cloud could not make, or lost, is made anew where it is 
   expect(mended.changed).toEqual(["+ server demo-agent-2", "- server demo-agent-2"]);
   expect(cloud.server("demo-agent-2")?.status).toBe("ACTIVE");
 
-  // Somebody deletes its server, which is still wanted.
+  // A person deletes the server of an agent that is still needed.
   cloud.removeServer("demo-agent-2");
   machines.busy.delete("agent-2");
   const again = await scale();
@@ -178,7 +178,7 @@ test("a forgotten cluster is ended after a warning, once, also where its end was
   expect(ended.code, ended.text).toBe(0);
   expect(ended.text).toContain("demo was ended");
   expect(all(cloud)).toEqual(kept);
-  // Until somebody brings the cluster up again, further runs of `scale` change nothing.
+  // Further runs of `scale` change nothing until the next `up`.
   expect(await scale()).toMatchObject({ code: 0, changed: [], text: expect.stringContaining("nothing of it runs") });
 
   after(0);
@@ -190,7 +190,7 @@ test("a forgotten cluster is ended after a warning, once, also where its end was
   expect(cloud.leftovers()).toEqual([]);
 });
 
-/** Has programs of Node believe that it is so many hours later. */
+/** Moves the clock of Node programs forward by some hours. @returns The option for Node. */
 function later(hours: number): string {
   const program = `const D = Date, by = ${3_600_000 * hours}; globalThis.Date = class extends D { constructor(...a) { super(...(a.length ? a : [D.now() + by])); } static now() { return D.now() + by; } };`;
   return `--import=data:text/javascript,${encodeURIComponent(program)}`;

@@ -7,11 +7,11 @@ import { stringify } from "yaml";
 import type { RawConfig } from "../../config/validate.ts";
 import { ROOT } from "../../lib/root.ts";
 
-/** One stack of this program on the real engine, with a backend of its own in a temporary folder. */
+/** A stack of this program on the real engine, with its own backend in a temporary folder. */
 
 const MAIN = join(ROOT, "cli", "main.ts");
 
-/** What an operation did to one resource, in the order in which the engine began it. */
+/** A step of an operation on one resource. Steps are in the order in which the engine began them. */
 export interface Step {
   /** `create`, `update`, `delete`, `same`, `create-replacement`, `delete-replaced`, … */
   op: string;
@@ -27,7 +27,7 @@ export interface Outcome {
   text: string;
   /** Steps that changed something, as `create Instance demo-agent-1`, in the order in which they began. */
   changes: string[];
-  /** By the name of each replaced resource, the properties that it is replaced for. */
+  /** For each replaced resource, by name, the properties that caused the replacement. */
   replaced: ReadonlyMap<string, readonly string[]>;
   /** Number of resources that stayed as they were. */
   same: number;
@@ -42,7 +42,7 @@ export interface StackOptions {
 
 export class Stack {
   readonly folder = mkdtempSync(join(tmpdir(), "triplewide-engine-"));
-  /** Environment of the engine and of commands that call it, beside it. */
+  /** Further environment of the engine and of commands that call it. */
   readonly environment: NodeJS.ProcessEnv;
   #config: RawConfig;
   #events = 0;
@@ -54,19 +54,19 @@ export class Stack {
     writeFileSync(join(this.folder, "Pulumi.yaml"), `main: ${ROOT}\n${project}`);
     this.environment = {
       ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("OS_"))),
-      // `node` of this repository: the engine takes the first on PATH.
+      // The engine uses the first `node` on PATH, which must be this repository's.
       PATH: `${join(ROOT, "node_modules", ".bin")}${delimiter}${process.env.PATH}`,
       PULUMI_BACKEND_URL: `file://${join(this.folder, "state")}`,
       PULUMI_CONFIG_PASSPHRASE: "made-up",
       PULUMI_SKIP_UPDATE_CHECK: "true",
-      // For --event-log.
+      // Enables --event-log.
       PULUMI_DEBUG_COMMANDS: "true",
       PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
       ...options.env,
     };
   }
 
-  /** Makes the stack. @throws when the engine does not work here at all. */
+  /** Makes the stack. @throws Error if the engine does not work on this machine. */
   async init(): Promise<this> {
     await this.#must("stack", "init", "test");
     this.configure({});
@@ -90,46 +90,46 @@ export class Stack {
     return this.#operation("up", ["--yes", "--skip-preview", ...args]);
   }
 
-  /** With its preview, as people run it: what is protected is refused there, before anything is touched. */
+  /** Runs `destroy` with its preview, which refuses protected resources before anything is changed. */
   destroy(...args: string[]): Promise<Outcome> {
     return this.#operation("destroy", ["--yes", ...args]);
   }
 
-  /** Starts an update, or a removal, and hands its process over, for those who want to kill it. */
+  /** Starts an update or a destroy, and returns its process, for tests that kill it. */
   start(verb: "up" | "destroy" = "up"): ChildProcess {
     const log = openSync(join(this.folder, "run.log"), "w");
     return spawn("pulumi", [verb, "--yes", "--skip-preview", "--non-interactive", "--stack", "test"], {
       cwd: this.folder,
       env: this.environment,
       stdio: ["ignore", log, log],
-      // A group of its own: the engine's children can be killed with it, as when a machine loses power.
+      // In a process group of its own, so that the engine's children can be killed with it, as when a machine loses power.
       detached: true,
     });
   }
 
-  /** What the last process of `start` said. */
+  /** The output of the last process of `start`. */
   log(): string {
     return readFileSync(join(this.folder, "run.log"), "utf8");
   }
 
-  /** Kills an update and all of its processes, as when a machine loses power; then `triplewide recover`. @returns What it said. */
+  /** Kills an update and all of its processes, as when a machine loses power; then runs `triplewide recover`. @returns Its output. */
   async killAndRecover(update: ChildProcess): Promise<string> {
     const ended = once(update, "exit");
     process.kill(-(update.pid ?? 0), "SIGKILL");
     await ended;
-    // The lock of a process that is no more.
+    // Removes the lock of the killed process.
     await this.#must("cancel", "--yes");
     return this.recover();
   }
 
-  /** `triplewide recover`. @returns What it said. */
+  /** Runs `triplewide recover`. @returns Its output. */
   async recover(...flags: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.#runs(process.execPath, [MAIN, "recover", "test", ...flags]);
     if (code !== 0) throw new Error(`triplewide recover: ${stdout}${stderr}`);
     return stdout;
   }
 
-  /** A command of this program, in the folder of the stack's project. */
+  /** Runs a command of this program in the folder of the stack's project. */
   async program(...words: string[]): Promise<{ code: number; text: string }> {
     const { code, stdout, stderr } = await this.#runs(process.execPath, [MAIN, ...words]);
     return { code, text: stdout + stderr };
@@ -214,7 +214,7 @@ function stepsOf(log: string): Step[] {
     .filter(Boolean)
     .flatMap((line) => {
       const metadata = (JSON.parse(line) as EngineEvent).resourcePreEvent?.metadata;
-      // Components and providers cost nothing in the cloud.
+      // Components and providers are not resources of the cloud.
       if (!metadata || /^(triplewide|pulumi):/.test(metadata.type)) return [];
       const [op, type = "", name = ""] = [
         metadata.op,

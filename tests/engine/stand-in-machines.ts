@@ -9,11 +9,11 @@ import { unitName } from "../../render/cloud-init/paths.ts";
 import type { FakeCloud } from "./fake-cloud.ts";
 
 /**
- * Machines of a cloud in memory, as far as operators' commands look at them: `ssh` is a program that hands the command to this process,
- * which answers for a machine as long as the cloud has its server. Spark's master knows the agents whose servers there are.
+ * Stand-ins for machines of a cloud in memory, as far as operators' commands use them. `ssh` is a program that sends the command to this process,
+ * which answers for a machine as long as the cloud has its server. Spark's master knows the agents whose servers exist.
  */
 
-/** Hands over what it is called with; sessions that are held open end with their standard input, as those of the real one. */
+/** Sends its arguments to this process. Sessions that stay open end with their standard input, as those of the real ssh do. */
 const SSH = `#!${process.execPath}
 const [command, address] = process.argv.slice(2).reverse();
 if (process.argv[2] === "-G") process.exit(0);
@@ -44,16 +44,16 @@ interface Job {
 }
 
 export class StandInMachines {
-  /** Cores of executors that run on an agent, by its name. */
+  /** The number of cores that executors use on each agent, by the agent's name. */
   readonly busy = new Map<string, number>();
-  /** Minutes for which nothing has run on agents. */
+  /** Minutes since the last executor ran on an agent. */
   idleMinutes = 60;
   job: Job | undefined;
   /** Files in containers, by machine, service and path. */
   readonly files = new Map<string, string>();
-  /** Services that were started anew, as `agent-2 spark-worker`, in order. */
+  /** Services that were restarted, as `agent-2 spark-worker`, in order. */
   readonly restarted: string[] = [];
-  /** Ids of the servers whose workers get nothing more. */
+  /** Ids of the servers whose workers were decommissioned. */
   readonly #sentAway = new Set<string>();
   readonly #folder = mkdtempSync(join(tmpdir(), "stand-in-machines-"));
   readonly #server: Server;
@@ -65,7 +65,7 @@ export class StandInMachines {
     this.#cloud = cloud;
     this.#cluster = cluster;
     const program = join(this.#folder, "ssh");
-    // A module: it waits at its top level.
+    // The script must be a module, because it uses `await` at its top level.
     writeFileSync(join(this.#folder, "package.json"), JSON.stringify({ type: "module" }));
     writeFileSync(program, SSH);
     chmodSync(program, 0o755);
@@ -83,7 +83,7 @@ export class StandInMachines {
     return machines;
   }
 
-  /** What a program's environment has so that it reaches them. */
+  /** The environment with which a program reaches these machines. */
   environment(path = ""): Record<string, string> {
     const { port } = this.#server.address() as AddressInfo;
     return { STAND_IN_MACHINES: `http://127.0.0.1:${port}`, PATH: `${this.#folder}${delimiter}${path}` };
@@ -95,7 +95,7 @@ export class StandInMachines {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Names of agents whose workers get nothing more. */
+  /** Names of agents whose workers were decommissioned. */
   get leaving(): string[] {
     return this.#agents().flatMap(({ name, id }) => (this.#sentAway.has(id) ? [name] : []));
   }
@@ -130,7 +130,7 @@ export class StandInMachines {
     return this.#inside(machine, unit.replace(unitName(""), ""), inside);
   }
 
-  /** A command in a container. */
+  /** The answer to a command in a container. */
   #inside(machine: string, service: string, command: string[]): Answer {
     const file = `${machine} ${service} `;
     const [program, first = ""] = command;
@@ -153,7 +153,7 @@ export class StandInMachines {
     return page === undefined ? failed(`${service}: ${command.join(" ")}`) : said(`HTTP/1.1 200 OK\r\n\r\n${page}`);
   }
 
-  /** Pages of Spark's master. */
+  /** The answer of Spark's master to an HTTP request. */
   #master(method: string, path: string): string | undefined {
     if (path.startsWith("/app/") && this.job) {
       const { granted, wanted } = this.job;

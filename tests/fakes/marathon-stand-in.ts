@@ -4,27 +4,27 @@ import { isDeepStrictEqual } from "node:util";
 import type { MarathonApp } from "../../render/marathon-apps.ts";
 
 /**
- * A stand-in for Marathon, for tests only: the part of its HTTP interface that this project speaks, with the statuses and
- * error bodies of Marathon 1.11. It starts nothing; apps count as healthy after they were asked for a few times.
+ * A stand-in for Marathon, for tests only: the part of its HTTP interface that this project uses, with the statuses and
+ * error bodies of Marathon 1.11. It starts no tasks; apps count as healthy after the list was requested a few times.
  */
 export class MarathonStandIn {
   readonly login = "marathon:right";
   readonly apps = new Map<string, Record<string, unknown>>();
-  /** What was asked for, without the questions for the list. */
+  /** The requests, without those for the list of apps. */
   readonly log: string[] = [];
-  /** Apps that never become healthy, and what Marathon says of their last task. */
+  /** Apps that never become healthy, with Marathon's message about their last task. */
   readonly broken = new Map<string, string>();
-  /** Apps whose restart began with tasks too many: Marathon 1.11 never ends it. */
+  /** Apps whose restart began with too many tasks. Marathon 1.11 never completes such a restart. */
   readonly stuck: string[] = [];
-  /** Apps of whose tasks' health this leader knows nothing; the next one does. */
+  /** Apps whose tasks' health this leader does not know; the next leader does. */
   readonly unseen = new Set<string>();
-  /** What waits for an offer, and why the last ones were of no use. */
+  /** Apps that wait for an offer, and why the last offers were rejected. */
   queue: object[] = [];
-  /** How often the list is asked for before new apps are healthy. */
+  /** The number of requests for the list before new apps are healthy. */
   slowness = 1;
-  /** Answers 503 that often before it has a leader. */
+  /** The number of requests that get 503 before a leader is elected. */
   electing = 0;
-  /** Reason for which definitions are refused. */
+  /** The reason for refusing definitions. */
   refusal: { message: string; details: { path: string; errors: string[] }[] } | undefined;
   readonly #server: Server;
   readonly #age = new Map<string, number>();
@@ -103,7 +103,7 @@ export class MarathonStandIn {
     const message = this.broken.get(id);
     const healthy = age >= this.slowness && message === undefined && !this.stuck.includes(id);
     return {
-      // Marathon fills in its defaults, and forgets what it takes for one.
+      // Marathon adds its defaults, and leaves out values that equal its defaults.
       backoffFactor: 1.15,
       killSelection: "YOUNGEST_FIRST",
       ...app,

@@ -1,17 +1,17 @@
 #!/opt/venv/bin/python3
 """A stand-in for Mesos, for tests only: `mesos-master` or `mesos-agent`, by the name that it is called by.
 
-It speaks what the wiring of a cluster needs, as Mesos 1.11 does:
+It implements what a cluster needs of Mesos, as Mesos 1.11 does:
   - flags in MESOS_* variables, with Mesos' messages about what is wrong with them;
   - the masters' election in ZooKeeper: same nodes, same content, same access rules;
   - /health, /metrics/snapshot, /state and the operator's calls at /api/v1, with logins and access rules;
-  - whether a message of libprocess is taken, by the address that it says it is from. What stands in it is not read.
+  - accepting or refusing libprocess messages by their sender's address. Their content is not read.
 
 It starts no task, makes no offer, and knows neither frameworks nor containers. Agents register by an HTTP call of its own.
 Weights, quotas and drained agents are the leading master's, in memory: there is no registry, and `quorum` is only read.
 
-Where it is stricter than Mesos: unknown MESOS_* variables and unknown access rules, which Mesos passes over without a word,
-end it. A misspelt name in our wiring would otherwise go unnoticed.
+It is stricter than Mesos about unknown MESOS_* variables and unknown access rules. Mesos ignores them silently; they
+end the stand-in, because a misspelt name in this project would otherwise go unnoticed.
 """
 
 import base64
@@ -89,13 +89,13 @@ SWITCHES = set("""
     gc_non_executor_container_sandboxes http_command_executor network_cni_metrics network_cni_root_dir_persist
     network_enable_snmp_statistics network_enable_socket_statistics_details network_enable_socket_statistics_summary
     revocable_cpu_low_priority strict switch_user systemd_enable_support""".split())
-# MESOS_* variables that are no flags of the daemons.
+# MESOS_* variables that are not flags of the daemons.
 NO_FLAGS = {"native_java_library", "native_library"}
 # Flags that name a file. All others are replaced by the file's content when they are written file://.
 PATHS = {"credentials", "credential", "http_credentials", "whitelist", "jwt_secret_key"}
 DURATION = re.compile(r"\d+(\.\d+)?(ns|us|ms|secs|mins|hrs|days|weeks)")
 RESOURCE = r"[a-z_][\w.-]*(\([\w*-]+\))?:(\d+(\.\d+)?|\[\d+-\d+(,\d+-\d+)*\]|\{[\w,-]+\})"
-# How values are written, for flags where our wiring could get it wrong.
+# Formats of values, for flags that this project could set wrongly.
 FORMS = {
     "port": re.compile(r"\d{1,5}"),
     "quorum": re.compile(r"[1-9]\d*"),
@@ -111,7 +111,7 @@ FORMS = {
     "attributes": re.compile(r"[^:;]+:[^;]+(;[^:;]+:[^;]+)*"),
 }
 
-# Access rules by action, with what each rule is about: include/mesos/authorizer/acls.proto.
+# Access rules by action, with the kind of object of each rule: include/mesos/authorizer/acls.proto.
 RULES = dict(pair.split(":") for pair in """
     register_frameworks:roles run_tasks:users reserve_resources:roles unreserve_resources:reserver_principals
     create_volumes:roles destroy_volumes:creator_principals teardown_frameworks:framework_principals update_weights:roles
@@ -133,7 +133,7 @@ def log(text):
 
 
 def refuse(text):
-    """Ends the program, from whatever thread, as Mesos does: the reason on stderr, exit code 1."""
+    """Ends the program from any thread, as Mesos does: with the reason on stderr and exit code 1."""
     log(text)
     os._exit(1)
 
@@ -157,7 +157,7 @@ def parse_json(what, text):
 
 
 def load_flags(program):
-    """What the environment says. Ends the program where Mesos does, and for variables that are no flag."""
+    """Returns the flags in the environment. Ends the program where Mesos does, and for unknown variables."""
     known = set(FLAGS[program].split())
     flags = {}
     for key, value in sorted(os.environ.items()):
@@ -191,7 +191,7 @@ def load_flags(program):
 
 
 def load_credentials(flags, name):
-    """Secrets by principal, out of the file that the flag names. None: there is no such flag."""
+    """Returns the secrets by principal from the file that the flag names; None if the flag is not set."""
     if name not in flags:
         return None
     found = parse_json(f"--{name}", read_file(name, flags[name]))
@@ -203,7 +203,7 @@ def load_credentials(flags, name):
 
 
 class Rules:
-    """Who may do what: the first rule that speaks of a principal and an object decides."""
+    """Access rules. The first rule that matches a principal and an object decides."""
 
     def __init__(self, text):
         self.acls = parse_json("--acls", text) if text else {}
@@ -217,7 +217,7 @@ class Rules:
                     refuse(f"Failed to load flag 'acls': a rule '{action}' has principals and {RULES[action]}")
 
     def allow(self, principal, action, what=None):
-        """Whether the principal may; without an object: whether it may for any."""
+        """Tells whether the principal may do the action; without an object, whether it may for any object."""
         for rule in self.acls.get(action, []):
             who, about = rule["principals"], rule[RULES[action]]
             if who.get("type") == "NONE" or (who.get("type") != "ANY" and principal not in who.get("values", [])):
@@ -252,13 +252,13 @@ def packed(text):
 
 
 def unpack(data, at=0):
-    """A string or buffer, and where it ends."""
+    """Returns a string or buffer, and the position of its end."""
     (length,) = struct.unpack_from(">i", data, at)
     return data[at + 4 : at + 4 + max(length, 0)], at + 4 + max(length, 0)
 
 
 class ZooKeeper:
-    """A session with ZooKeeper, over as many connections as it takes. Asking every second keeps it alive, so it never pings."""
+    """A session with ZooKeeper that survives reconnections. A request every second keeps it alive, so it never pings."""
 
     def __init__(self, url, timeout):
         match = re.fullmatch(r"zk://(?:([^@/]+)@)?([^/@]+)(/.+?)/?", url)
@@ -316,7 +316,7 @@ class ZooKeeper:
         self.connection = None
 
     def ask(self, kind, body):
-        """The answer of whichever server has one. @raises SessionExpired once the session can no longer be there."""
+        """Returns the answer of the first server that gives one. @raises SessionExpired when the session must have timed out."""
         while True:
             try:
                 if self.connection is None:
@@ -339,7 +339,7 @@ class ZooKeeper:
         self.session, self.password = 0, bytes(16)
 
     def close(self):
-        """Ends the session, so that its nodes go now and not when it times out."""
+        """Ends the session, so that its nodes are removed at once and not after its timeout."""
         try:
             if self.connection is not None:
                 self.connection.settimeout(1)
@@ -348,7 +348,7 @@ class ZooKeeper:
             pass
 
     def create(self, path, data, flags=0):
-        """As Mesos protects what it makes: with a login its owner may do everything and others read, without one anybody may."""
+        """Returns the access rules that Mesos sets. With a login, the owner may do everything and others may read; without, anyone may."""
         rules = [(READ, "world", "anyone"), (ALL, "auth", "")] if self.login else [(ALL, "world", "anyone")]
         acl = struct.pack(">i", len(rules)) + b"".join(
             struct.pack(">i", may) + packed(scheme) + packed(who) for may, scheme, who in rules
@@ -366,7 +366,7 @@ class ZooKeeper:
         return True
 
     def make_path(self):
-        """As Mesos does: it looks first, because who may not make a node is told that, and not that the node is there."""
+        """Makes the path's nodes. Like Mesos, looks first, because creating an existing node without permission gives a permission error."""
         parts = self.path.strip("/").split("/")
         for count in range(1, len(parts) + 1):
             path = "/" + "/".join(parts[:count])
@@ -392,7 +392,7 @@ class ZooKeeper:
         return names
 
     def leader(self):
-        """What the leading master says of itself: the one with the lowest number. None: nobody leads."""
+        """Returns the record of the leading master, which has the lowest number; None if there is no leader."""
         members = sorted(name for name in self.children() if name.startswith("json.info_"))
         try:
             return json.loads(unpack(self.ask(4, packed(f"{self.path}/{members[0]}") + b"\0"))[0]) if members else None
@@ -415,12 +415,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self):
-        # Not HTTPServer's: it asks DNS for its own name.
+        # Not HTTPServer's method, which looks up its own name in DNS.
         socketserver.TCPServer.server_bind(self)
 
 
 class Daemon:
-    """What master and agent have in common: an address, logins, and answers to questions."""
+    """The common part of master and agent: an address, logins, and answers to requests."""
 
     def __init__(self, program, login_flag, default_port):
         self.flags = load_flags(program)
@@ -471,7 +471,7 @@ class Daemon:
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def login(self, headers):
-        """The principal whose secret came along; None: nobody's."""
+        """Returns the principal whose secret the request has; None if it has no valid one."""
         scheme, _, text = headers.get("Authorization", "").partition(" ")
         try:
             principal, _, given = base64.b64decode(text).decode().partition(":")
@@ -482,7 +482,7 @@ class Daemon:
         return principal if scheme == "Basic" and right else None
 
     def receive(self, target, sender, address):
-        """As libprocess does with a message, before anyone reads it."""
+        """Accepts or refuses a message as libprocess does, before its content is read."""
         named = re.fullmatch(r".*@([\d.]+):\d+", sender)
         checks = os.environ.get("LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH") in ("true", "1")
         if checks and (named is None or named[1] != address):
@@ -496,7 +496,7 @@ class Daemon:
             return 200, "", {}
         realm = "readwrite" if method == "POST" else "readonly"
         principal = self.login(headers)
-        # An agent that registers is asked for its own login, by another flag.
+        # Registering agents use their own login, which another flag requires.
         if path != "/stand-in/register" and self.flags.get(f"authenticate_http_{realm}") and principal is None:
             return 401, "", {"WWW-Authenticate": f'Basic realm="mesos-{self.kind}-{realm}"'}
         if path == "/metrics/snapshot":
@@ -505,7 +505,7 @@ class Daemon:
         return self.route(method, path, principal, body) or (404, "", {})
 
     def run(self):
-        # As the first process of a container it would not hear of SIGTERM otherwise.
+        # Without a handler, the first process of a container ignores SIGTERM.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         self.serve()
         log(f"{self.kind} {self.name}@{self.ip}:{self.port} (a stand-in for Mesos {VERSION}) has started")
@@ -517,7 +517,7 @@ class Daemon:
 
 # ---- Master -------------------------------------------------------------------------------------------------------------------
 
-# How often an agent is heard of, and the silence after which it counts as disconnected.
+# Seconds between an agent's messages, and the silence after which it counts as disconnected.
 HEARTBEAT_SECONDS, LOST_SECONDS = 1, 15
 
 
@@ -564,7 +564,7 @@ class Master(Daemon):
                 if node is None:
                     self.zk.make_path()
                     node = self.zk.create(f"{self.zk.path}/json.info_", json.dumps(self.info), EPHEMERAL_SEQUENTIAL)
-                # As in Mesos: whose node is gone is no candidate any more, whatever became of the session.
+                # As in Mesos, a master whose node is gone is no longer a candidate, whatever became of its session.
                 elif not self.zk.exists(node):
                     raise SessionExpired
                 self.lead(self.zk.leader())
@@ -650,13 +650,13 @@ class Master(Daemon):
         if agent["id"] not in self.agents:
             log(f"Registered agent {agent['id']} at {agent['pid']} ({agent['hostname']})")
         elif self.drains.get(agent["id"]) == "DRAINING":
-            # It runs no task that would have to end.
+            # The agent runs no tasks, so it is drained at once.
             self.drains[agent["id"]] = "DRAINED"
         self.agents[agent["id"]] = {**agent, "heard": time.monotonic()}
         return 200, {"id": agent["id"]}, {}
 
     def operate(self, principal, body):
-        """The answer to a call of the operator."""
+        """Returns the answer to an operator's call."""
         try:
             call = json.loads(body)
             return self.call(principal, call["type"], call)
@@ -757,7 +757,7 @@ class Agent(Daemon):
             time.sleep(HEARTBEAT_SECONDS)
 
     def register(self, leader):
-        """Tells the leading master that this agent is there. @returns The master, if it has taken note."""
+        """Registers this agent with the leading master. @returns The master, if it has accepted."""
         address = leader["address"]
         request = urllib.request.Request(
             f"http://{address['ip']}:{address['port']}/stand-in/register",
@@ -767,7 +767,7 @@ class Agent(Daemon):
             {"Authorization": "Basic " + base64.b64encode(self.credential.encode()).decode()},
         )
         try:
-            # No proxy, whatever the environment says: masters are on the cluster's own network.
+            # Ignores proxies in the environment, because masters are on the cluster's own network.
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(request, timeout=5) as answer:
                 self.id = json.load(answer)["id"]

@@ -3,8 +3,8 @@ import type { AddressInfo } from "node:net";
 
 /**
  * The part of OpenStack that this project reads, in one HTTP server: Keystone, Nova, Neutron, Glance, Cinder, Swift and Manila with
- * the shapes, the paging and the error bodies of the real ones. What a test needs different, it changes in `state`;
- * how the cloud misbehaves, it says with `fault`.
+ * the response formats, paging and error bodies of the real ones. Tests change its resources in `state` and inject failures with
+ * `fault`.
  */
 
 type Item = Record<string, unknown>;
@@ -24,11 +24,11 @@ function initialState() {
     /** Services that the catalog lists. */
     services: ["compute", "network", "image", "volumev3"],
     regions: ["RegionOne"],
-    /** Collections of Neutron's that this cloud does not have. */
+    /** Neutron's collections that this cloud does not have. */
     noSuchNetworkParts: [] as string[],
-    /** Nova's newest microversion; empty: it does not say. */
+    /** Nova's newest microversion; empty if Nova does not tell it. */
     novaVersion: "",
-    /** Cinder's quotas of each type and of one volume; none: it does not say. */
+    /** Cinder's quotas for each volume type and for one volume; undefined if Cinder does not tell them. */
     volumeQuota: undefined as Record<string, { limit: number; in_use?: number; reserved?: number }> | undefined,
     /** Items per page, whatever a client asks for. */
     pageSize: 1000,
@@ -67,15 +67,15 @@ function initialState() {
       { id: "type-1", name: "cephfs", required_extra_specs: { driver_handles_share_servers: "False" } },
       { id: "type-2", name: "generic", required_extra_specs: { driver_handles_share_servers: "True" } },
     ] as Item[],
-    /** Name of the share type that is the cloud's own; empty: there is none. */
+    /** Name of the cloud's default share type; empty if there is none. */
     defaultShareType: "cephfs",
     shares: [] as Item[],
     dnsZones: [{ id: "z1", name: "example.org." }] as Item[],
     recordSets: [] as Item[],
     shareLimits: {} as Record<string, number>,
-    /** Containers of the object store: their metadata by their name. */
+    /** Metadata of the object store's containers, by name. */
     containers: {} as Record<string, Record<string, string>>,
-    /** What the root of the object store says to S3's clients: Swift's own words, and those of an S3 interface. */
+    /** The answer at the object store's root to S3 clients. Swift and an S3 interface give different ones. */
     s3: { status: 412, body: "Bad URL" },
     computeLimits: {
       maxTotalInstances: 100,
@@ -103,7 +103,7 @@ function initialState() {
   };
 }
 
-/** What happens instead of an answer. */
+/** A failure in place of an answer. */
 export type Misbehaviour =
   | { status: number; headers?: Record<string, string>; body?: unknown }
   /** The connection is cut. */
@@ -119,15 +119,15 @@ interface Fault {
 
 export class FakeOpenStack {
   readonly state = initialState();
-  /** `GET /compute/v2.1/servers/detail?limit=1000`, in the order in which they came. */
+  /** Requests such as `GET /compute/v2.1/servers/detail?limit=1000`, in the order of their arrival. */
   readonly requests: string[] = [];
   /** Headers of each request for the root of the server, where S3 is. */
   readonly rootHeaders: IncomingMessage["headers"][] = [];
-  /** What the catalogue has of Cinder. */
+  /** Version of Cinder in the catalogue. */
   volumeVersion = "v3";
-  /** Whether images of others are in no list that does not ask for them. */
+  /** Whether lists contain other projects' images only on request. */
   hideCommunityImages = false;
-  /** Whether nobody may ask for images of others. */
+  /** Whether requests for other projects' images are refused. */
   refuseCommunityImages = false;
   /** Bodies of the token requests. */
   readonly logins: Item[] = [];
@@ -164,22 +164,22 @@ export class FakeOpenStack {
     };
   }
 
-  /** The next `times` requests for a path end otherwise. */
+  /** Makes the next `times` requests for a path fail. */
   fault(path: RegExp, what: Misbehaviour, times = 1): void {
     this.#faults.push({ path, what, left: times });
   }
 
-  /** As an administrator who revokes every token. */
+  /** Revokes every token, as an administrator can. */
   revokeTokens(): void {
     this.#tokens.clear();
   }
 
-  /** Requests for a path so far. */
+  /** The number of requests for a path so far. */
   count(path: RegExp): number {
     return this.requests.filter((line) => path.test(line)).length;
   }
 
-  /** A server of a cluster, as Pulumi makes them. */
+  /** Adds a server of a cluster, as Pulumi makes them. */
   addServer(cluster: string, machine: string, over: Item = {}): void {
     this.state.servers.push({
       id: `server-${cluster}-${machine}`,
@@ -278,7 +278,7 @@ export class FakeOpenStack {
     const s = this.state;
     const path = url.pathname.replace(`/volume/v3/${IDS.project}`, "/volume");
     const lists: Record<string, [string, Item[]]> = {
-      // As Nova does, without what is wrong with those in ERROR.
+      // As in Nova, the list leaves out the reason of a server in ERROR.
       "/compute/v2.1/servers/detail": ["servers", s.servers.map(({ fault: _, ...server }) => server)],
       "/compute/v2.1/flavors/detail": ["flavors", s.flavors],
       "/compute/v2.1/os-server-groups": ["server_groups", s.serverGroups],
@@ -377,7 +377,7 @@ export class FakeOpenStack {
     const body: Item = { [key]: page };
     if (start + size < filtered.length) {
       query.set("marker", String(page.at(-1)?.id));
-      // As behind a proxy: the link names a host and a scheme that clients cannot use.
+      // As from a cloud behind a proxy, the link names a host and a scheme that clients cannot reach.
       const href = `https://internal.invalid${url.pathname}?${query}`;
       if (key === "images") body.next = `/v2/images?${query}`;
       else body[`${key}_links`] = [{ rel: "next", href }];

@@ -21,11 +21,11 @@ import { pipeline } from "node:stream/promises";
  * the two ways in which a real one says no.
  */
 export class Registry {
-  /** Answers every question for a manifest with 429, as Docker's own registry does after a hundred pulls. */
+  /** Answers every request for a manifest with 429, as Docker Hub does after a hundred pulls. */
   limited = false;
-  /** Gives tokens for everyone, and asks for one. */
+  /** Requires a token, which anyone can get. */
   tokens = false;
-  /** Manifests that were asked for, by method and address. */
+  /** Requests for manifests, as method and address. */
   readonly log: string[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), "triplewide-registry-"));
   /** Digest and kind of a manifest, by repository and tag or digest. */

@@ -4,9 +4,9 @@ const NOTHING = expect.stringMatching(/^(FileNotFoundError|PermissionError|Conne
 const REFUSED = expect.toSatisfy((status: unknown) => status === 403 || status === 404 || status === 302);
 
 /**
- * What `tests/cluster/hub_attacks.py` says when bob gets nothing of alice's.
+ * The output of `tests/cluster/hub_attacks.py` if all of bob's attacks on alice fail.
  *
- * @param herServer What bob is told at her server's own port: it is there and refuses, or is not reached.
+ * @param herServer Whether her server's own port refuses bob's request, or cannot be reached.
  */
 export const nothingOfHers = (herServer: "refused" | "not reached"): Record<string, unknown> => {
   const atHerServer = herServer === "refused" ? REFUSED : NOTHING;
@@ -29,9 +29,9 @@ export const nothingOfHers = (herServer: "refused" | "not reached"): Record<stri
 };
 
 /**
- * What `tests/cluster/hub_mesos.py` says to a user when Mesos knows them as themselves alone.
+ * The output of `tests/cluster/hub_mesos.py` if Mesos accepts a user only under the user's own name.
  *
- * @param role Of the other user's team. @param another Another one that is not the user's.
+ * @param role The role of the other user's team. @param another A further role that is not the user's.
  */
 export const asOneselfAlone = (other: string, role: string, another: string): Record<string, unknown> => {
   const notIn = (name: string) => [

@@ -148,14 +148,14 @@ test("each user has a notebook server of their own, with limits, a number and ri
 
 test("the hub is measured, and shows its metrics to nobody else", async () => {
   await metrics.until('up{job="hub"} == 1', (series) => series.length === 1);
-  // For a while JupyterHub counts servers twice that start at the same time.
+  // JupyterHub counts servers twice for a while if they start at the same time.
   await metrics.until("jupyterhub_running_servers >= 2", (series) => series.length === 1);
   const paths = ["metrics", "/metrics", "api/metrics", "./metrics", "%6detrics", "metrics/", "metrics?x", "metrics;x"];
   for (const path of paths) {
     const { status, text } = await alice.ask(`/hub/${path}`);
     expect([status >= 400, text.includes("jupyterhub_running_servers")], path).toEqual([true, false]);
   }
-  // Prometheus has them, and no login.
+  // Prometheus reads these metrics without a login.
   const client = cluster.gateway.replace(/\.1$/, ".11");
   const asked = `import urllib.request as u; u.urlopen("http://${client}:9090/-/healthy", timeout=20)`;
   expect((await inside("bob", ["python3", "-c", asked])).output).toContain("Connection refused");
@@ -223,7 +223,7 @@ print("PLANTED", spark.sparkContext.parallelize([0], 1).flatMap(plant).collect()
 spark.stop()`;
   expect(await kernels.alice?.("open('hers.ipynb', 'w').write('x')")).toBe("");
   const refused = Array(6).fill("'PermissionError'").join(", ");
-  // What jobs write is there all the same.
+  // Files that jobs write are there nevertheless.
   expect(await kernels.bob?.(PLANT)).toContain(`PLANTED [${refused}, 'done']`);
 });
 
@@ -244,7 +244,7 @@ test("the operator's Jupyter and the gateway show no page of a user's, nor of wh
     expect(await door.raw(`/jupyter/proxy/${at}`), at).toEqual([403, undefined]);
   expect((await door.raw(`/spark/proxy/${worker?.id}/`))[0]).toBe(404);
   expect((await door.raw(`/spark/proxy;x/${worker?.id}/`))[0]).toBe(400);
-  // What is the operator's own is shown.
+  // Pages of the operator's own services are proxied.
   expect(await door.raw("/jupyter/proxy/127.0.0.1:9090/-/healthy")).toEqual([200, undefined]);
 });
 
@@ -384,7 +384,7 @@ test("who is taken out of the config is nobody, and what was theirs becomes nobo
   expect(await cluster.traces()).not.toContain(`${cluster.name}-client-bob`);
   expect(allowedIn(await bob.ask("/hub/home"))).toBe(false);
   expect((await bob.logIn(passwords.bob ?? "")).status).toBe(403);
-  // Alice's server went on.
+  // Alice's server kept running.
   expect(await kernels.alice?.("print(kept)")).toBe("42\n");
 
   const { output: said } = await cluster.cli("users", [], without);

@@ -23,9 +23,9 @@ interface Framework {
   active: boolean;
 }
 
-/** What Mesos keeps apart by itself. Both users have had a job. */
+/** Tests of the separation of drivers by Mesos itself. Both users have run a job before. */
 function keepsDriversApart({ cluster, guests, at, run }: HubOnMachines): void {
-  /** As the operator asks: by SSH, through the bastion. */
+  /** Runs requests as the operator does: by SSH, through the bastion. */
   const operated = async <T>(work: (operator: ReturnType<typeof onMachines>) => Promise<T>): Promise<T> => {
     const ssh = guests.ssh();
     try {

@@ -42,21 +42,21 @@ export interface HubOnMachines {
   run(user: string, code: string): Promise<string>;
 }
 
-/** The cluster's config, and what its machines need besides the guests' network. */
+/** The cluster's config, and what its machines need beside the guests' network. */
 interface Beginning {
   /** The first two numbers of all addresses of the cluster. No other test uses them. */
   addresses: string;
   config: RawConfig;
   /** The Mesos that images are to hold, by its source. */
   archives?: ReadonlyMap<string, MesosArchive>;
-  /** Puts something beside the machines, once there is a network. */
+  /** Starts further servers on the machines' network once it exists. */
   beside?: (guests: Guests) => Promise<void>;
 }
 
 /**
- * What holds for the users of a hub on machines, whoever starts their executors.
+ * Tests of the separation of users of a hub on machines, for both Spark's master and Mesos.
  *
- * @param more Further tests, when both users have had a job.
+ * @param more Further tests, run after both users have run a job.
  */
 export function keepsUsersApart(
   { addresses, config, archives, beside }: Beginning,

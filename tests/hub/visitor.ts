@@ -2,21 +2,21 @@ import { once } from "node:events";
 import { type IncomingMessage, request as plainRequest } from "node:http";
 import { request as tlsRequest } from "node:https";
 
-/** Somebody with a browser, at the hub. */
+/** A user of the hub with a browser. */
 
 interface Cookie {
-  /** Host that it is sent to: browsers tell cookies apart by no port. */
+  /** Host for which the cookie is sent. Browsers do not distinguish cookies by port. */
   host: string;
   name: string;
   value: string;
   path: string;
 }
 
-/** What a request came to, after all redirects. */
+/** The result of a request after all redirects. */
 export interface Page {
   status: number;
   path: string;
-  /** The whole address: redirects lead elsewhere too. */
+  /** The full URL, because redirects may lead to other hosts. */
   url: string;
   text: string;
 }
@@ -27,7 +27,7 @@ interface Asked {
   body?: string;
 }
 
-/** Not by `fetch`, which says of every request that a page's program makes it: the hub gives such ones no token for its forms. */
+/** Sends a request without `fetch`, whose Sec-Fetch headers mark it as a script's: the hub gives such requests no token for its forms. */
 async function send(url: string, { body, ...asked }: Asked): Promise<{ answer: IncomingMessage; text: string }> {
   const request = url.startsWith("https:") ? tlsRequest : plainRequest;
   const sent = request(url, { ...asked, agent: false }).end(body);
@@ -50,7 +50,7 @@ export class Visitor {
     this.#headers = headers;
   }
 
-  /** Somebody else with the same cookies. */
+  /** Another browser with the same cookies. */
   copy(): Visitor {
     const copy = new Visitor(this.address, this.name, this.#headers);
     copy.#cookies = [...this.#cookies];
@@ -70,13 +70,13 @@ export class Visitor {
     return sent.map(({ name, value }) => `${name}=${value}`).join("; ");
   }
 
-  /** The token by which pages of the hub, and of servers, know requests of their own. */
+  /** The token by which the hub and the servers recognize requests from their own pages. */
   #xsrf(url: URL): string {
     const own = this.#sent(url).filter(({ name }) => name === "_xsrf");
     return own.sort((a, b) => b.path.length - a.path.length)[0]?.value ?? "";
   }
 
-  /** @param path Below the hub, or a whole address. @param more Cookies beside the visitor's own. */
+  /** Sends a request. @param path A path below the hub, or a full URL. @param more Cookies beside the visitor's own. */
   async ask(path: string, asked: Asked = {}, more = ""): Promise<Page> {
     let [at, now] = [new URL(path, this.address), asked];
     for (let redirects = 0; redirects < 20; redirects++) {
@@ -123,7 +123,7 @@ export class Visitor {
     });
   }
 
-  /** Whether the visitor's server answers, started where it is not there. */
+  /** Starts the visitor's server if it does not run. @returns Whether it answers. */
   async hasServer(): Promise<boolean> {
     const { status, text } = await this.api("status");
     if (status === 200 && text.includes('"started"')) return true;
@@ -131,7 +131,7 @@ export class Visitor {
     return false;
   }
 
-  /** A new kernel of the visitor's. @returns What runs a cell in it, and tells what that printed. */
+  /** Starts a kernel of the visitor. @returns A function that runs a cell in it and returns the cell's output. */
   async kernel(): Promise<(code: string) => Promise<string>> {
     const { text } = await this.api("kernels", "POST", { name: "python3" });
     const { id } = JSON.parse(text) as { id: string };
@@ -141,7 +141,7 @@ export class Visitor {
   async #run(kernel: string, code: string): Promise<string> {
     const path = `/user/${this.name}/api/kernels/${kernel}/channels`;
     const headers = { Cookie: this.#header(new URL(path, this.address)), Origin: this.address };
-    // Node's own WebSocket takes headers, which its types do not know.
+    // Node's own WebSocket accepts headers, which its types do not declare.
     const Socket = WebSocket as unknown as new (url: string, options: { headers: Record<string, string> }) => WebSocket;
     const socket = new Socket(this.address.replace("http", "ws") + path, { headers });
     const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -166,7 +166,7 @@ export class Visitor {
   }
 }
 
-/** A message that has a kernel run a cell, as JupyterLab sends it. */
+/** The message with which JupyterLab lets a kernel run a cell. */
 const executeRequest = (id: string, code: string): object => ({
   channel: "shell",
   header: { msg_id: id, username: "t", session: id, msg_type: "execute_request", version: "5.3", date: "" },

@@ -1,4 +1,4 @@
-"""What cloud.sh asks of the lab's APIs: first contents, quotas, leftovers, faults. Speaks as admin unless it says otherwise."""
+"""Calls the lab's APIs for cloud.sh: first contents, quotas, leftovers, faults. Logs in as admin unless stated otherwise."""
 import json
 import os
 import sys
@@ -37,14 +37,14 @@ def connect(user="admin", project="admin"):
 
 
 def retry(seconds, what, ask):
-    """Ask until the answer is true; the services come up one after the other."""
+    """Repeats a request until its result is true, because the services start one after the other."""
     end, error = time.time() + float(seconds), None
     while time.time() < end:
         try:
             answer = ask()
             if answer:
                 return answer
-        except Exception as e:  # whatever a service that is still starting says
+        except Exception as e:  # services that are still starting raise many kinds of errors
             error = e
         time.sleep(0.3)
     sys.exit(f"cloud.py: gave up waiting for {what}: {error or 'not there yet'}")
@@ -140,7 +140,7 @@ def quota(*settings):
 
 
 def leftovers():
-    """As the project's own user: everything that is not there in an empty project."""
+    """Lists, as the project's own user, everything that an empty project does not have."""
     c = connect(PROJECT, PROJECT)
     project = c.current_project_id
     own = dict(project_id=project)
@@ -177,7 +177,7 @@ def scheduling(enabled):
 
 
 def answers(api, seconds):
-    """Its port listens before it answers."""
+    """Waits until the service answers; its port listens earlier."""
     c = connect()
     ask = {
         "identity": lambda: list(c.identity.projects()), "image": lambda: list(c.image.images()) or True,

@@ -37,7 +37,7 @@ class LoopDriver(driver.VolumeDriver):
         return os.path.join(self.directory, thing.id)
 
     def device(self, volume):
-        """A link that holds while loop numbers change: Nova remembers this path."""
+        """Returns a link that stays valid when loop device numbers change, because Nova stores this path."""
         return self.file(volume) + ".device"
 
     # --- files

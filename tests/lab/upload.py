@@ -1,4 +1,4 @@
-"""upload.py CLOUDS.YAML NAME FILE: a guest image for the lxc driver, raw, public, known to nobody but lxc hosts."""
+"""upload.py CLOUDS.YAML NAME FILE: uploads a raw public guest image, which only hosts of the lxc driver can use."""
 import os
 import sys
 import time

@@ -35,7 +35,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         architecture: "standalone",
         ...SMALL_CLOUD,
         networkCidr: "10.201.0.0/16",
-        // As in native.test.ts.
+        // For the reason in native.test.ts.
         sharedStorage: "none",
         agentCount: 1,
         agentCpus: 2,
@@ -60,7 +60,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   let notebooks: Disk | undefined;
   const seconds: Record<string, number> = {};
   const noImage = (name: ImageName): string => `no-such-image/${name}`;
-  /** The registry's address and port, what a machine trusts there, and that as an option of curl's. */
+  /** The registry's address and port; the file of its trusted authority; and that file as an option of curl. */
   const at = () => `${registry.machine.address}:5000`;
   const trustFile = () => `/etc/docker/certs.d/${at()}/ca.crt`;
   const trusting = () => `--cacert ${trustFile()}`;
@@ -100,7 +100,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
 
   test("cloud-init takes the user data and finishes without an error", async () => {
     for (const guest of [bastion, registry, master, agent, client]) {
-      // It is kept as it came, compressed.
+      // cloud-init keeps the user data as it received it, compressed.
       const unpack = "zcat /var/lib/cloud/instance/user-data.txt > /run/user-data.yaml";
       const check = "cloud-init schema --config-file /run/user-data.yaml; code=$?; rm /run/user-data.yaml; exit $code";
       expect(await guest.out(`umask 077; ${unpack}; ${check}`)).toContain("Valid");
@@ -162,14 +162,14 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
     for (const guest of [registry, master, agent, client]) {
       const values = [...guests.secrets.values()];
       const patterns = values.join("\n");
-      // This process itself has the secrets on its standard input only.
+      // The search gets the secrets on its standard input, so that it does not find itself.
       const seen = await guest.sh(
         "cat >/root/p; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -F -f /root/p",
         patterns,
       );
       expect(seen).toEqual({ code: 1, output: "" });
       const readable = await guest.sh(
-        // Docker keeps its network namespaces as files that cannot be read.
+        // Docker keeps network namespaces as files that cannot be read.
         "find /etc /run /tmp /var/lib/cloud /var/lib/triplewide /var/log /usr/local /home -xdev -type f -perm /077 -size -5M -not -path '/run/docker/netns/*' -exec grep -lF -f /root/p {} +",
       );
       expect(readable.output.split("\n").filter((path) => path !== "")).toEqual([]);
@@ -242,7 +242,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
         const secrets = logins.flatMap((login) => [login, Buffer.from(login).toString("base64")]);
         expect(await heard(guest, secrets.join("\n")), guest.machine.name).toBe(false);
       }
-      // The port for pushing images is not reachable over the network.
+      // The port for pushing images is not reachable from other machines.
       for (const guest of [bastion, agent])
         expect((await guest.sh(`exec 3<>/dev/tcp/${registry.machine.address}/5001`)).output).toContain("refused");
     } finally {
@@ -323,7 +323,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
   });
 
   test("the metadata address answers root, and nobody else", async () => {
-    // Something at that address, as a cloud has it: on the same network, reached by a route.
+    // A server at the metadata address, on the same network and reached by a route, as in a cloud.
     await guests.runAside(
       "metadata",
       ...["--cap-add", "NET_ADMIN", "--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--user", "0", imageName("plain")],
@@ -376,7 +376,7 @@ describe.skipIf(reason !== "")(`a standalone cluster${reason && ` (skipped: ${re
       expect(`${code} ${output}`, what).toBe("124 waiting for a volume of 1 GB");
       expect(await client.out("sha256sum </dev/vdc"), what).toBe(before);
     }
-    // A disk that is blank but too small is not the volume either; and of two blank ones none is.
+    // A blank disk that is too small is not accepted as the volume, and neither is one of two blank disks.
     await client.out("wipefs -qa /dev/vdc; mv /dev/kept /dev/vdb");
     expect(await client.out("triplewide-volume")).toContain("/dev/vdb is mounted");
     await client.out("systemctl start triplewide-jupyter triplewide-metastore");

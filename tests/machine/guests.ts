@@ -21,24 +21,24 @@ import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 
 /**
  * Machines for tests: each a container that runs systemd, cloud-init and its own Docker, on a network with the cluster's
- * addresses. They get their user data as a machine of OpenStack does and nothing else.
+ * addresses. Like a machine of OpenStack, they get only their user data.
  */
 
 const run = promisify(execFile);
 
-/** A disk of this machine that a guest can have. */
+/** A disk of this machine that a guest can use. */
 export interface Disk {
-  /** As `mknod` takes it. */
+  /** Major and minor number, as `mknod` takes them. */
   number: string;
 }
 
-/** How a command ended. */
+/** The result of a command. */
 export interface Result {
   code: number;
   output: string;
 }
 
-/** Why guests cannot be booted here; empty when they can. */
+/** Why guests cannot be booted on this machine; empty if they can. */
 export async function missing(): Promise<string> {
   try {
     await findDocker();
@@ -58,13 +58,13 @@ export function canHaveVolumes(): boolean {
   }
 }
 
-/** Guest images: as Debian has them, and as a site has them that has put Docker in. */
+/** Guest images: like Debian's own, and like a site's image with Docker in it. */
 export type GuestImage = "plain" | "with-docker";
 /** An image that was taken of a machine which had powered off. */
 export interface TakenImage {
   reference: string;
 }
-/** Debian release of the guests, such as `trixie`; by itself that of the project's images. */
+/** Debian release of the guests, such as `trixie`. @default the release of the project's images */
 export const RELEASE = process.env.GUEST_RELEASE || undefined;
 export const imageName = (image: GuestImage): string => `triplewide-test/guest:${RELEASE ? `${RELEASE}-` : ""}${image}`;
 
@@ -81,7 +81,7 @@ const NOT_A_CONTAINER = [
   ["--sysctl", "net.ipv6.conf.all.disable_ipv6=0"],
   // A container inside of a guest cannot have more capabilities than the guest.
   ["--volume", `${join(ROOT, "tests/lab/guest/runc")}:/usr/local/sbin/runc:ro`],
-  // Whom this machine trusts (a proxy, a mirror of a site) its guests trust.
+  // Guests trust the same authorities as this machine, such as a proxy's or a mirror's.
   ...(process.env.SSL_CERT_FILE
     ? [["--volume", `${process.env.SSL_CERT_FILE}:/etc/ssl/certs/ca-certificates.crt:ro`]]
     : []),
@@ -99,7 +99,7 @@ export class Guests {
   private readonly mounts: string[] = [];
   private readonly folder = mkdtempSync(join(tmpdir(), "machine-test-"));
   private client = "docker";
-  /** Private key of whoever brings the cluster up; its public key is in each machine's metadata, as a cloud has it. */
+  /** Private key of the user who brings the cluster up. Its public key is in each machine's metadata, as in a cloud. */
   private readonly keyFile = join(this.folder, "key");
 
   constructor(cluster: Cluster) {
@@ -113,7 +113,7 @@ export class Guests {
     const base = RELEASE === undefined ? pinnedVersions(ROOT).BASE_IMAGE : await this.debian(RELEASE);
     for (const image of ["plain", "with-docker"] as const) {
       const args = ["--target", image, "--build-arg", `BASE_IMAGE=${base}`, "-t", imageName(image)];
-      // The classic builder: it needs no plugin, and this build nothing that only the other one has.
+      // The classic builder needs no plugin, and this build needs none of BuildKit's features.
       const env = { ...process.env, DOCKER_BUILDKIT: "0" };
       await run(this.client, ["build", "-q", ...args, join(ROOT, "tests/machine/guest")], { env });
     }
@@ -142,7 +142,7 @@ export class Guests {
   async docker(...args: string[]): Promise<string> {
     const { stdout } = await run(this.client, args, {
       maxBuffer: 1 << 26,
-      // Logging in to a test's registry is nobody else's business.
+      // A separate configuration, so that logins to a test's registry do not end up in the user's.
       env: this.env(),
     });
     return stdout.trim();
@@ -152,7 +152,7 @@ export class Guests {
     return { ...process.env, DOCKER_CONFIG: this.folder };
   }
 
-  /** The cluster's machines by SSH, through its bastion, as `pulumi up` has them. */
+  /** The cluster's machines by SSH through its bastion, as `pulumi up` reaches them. */
   ssh(): Ssh {
     const { config } = this.cluster;
     const bastion = this.machine("bastion");
@@ -164,7 +164,7 @@ export class Guests {
     });
   }
 
-  /** Has `work` done while this machine's Docker is logged in to where the registry takes images: `127.0.0.1:<port>`, by SSH. */
+  /** Runs `work` while this machine's Docker is logged in to the registry's port for pushing: `127.0.0.1:<port>`, an SSH tunnel. */
   async whilePushing<T>(work: (place: string) => Promise<T>): Promise<T> {
     const ssh = this.ssh();
     try {
@@ -188,13 +188,13 @@ export class Guests {
   }
 
   /**
-   * Boots the bastion and the registry, gives that the cluster's images, and boots the other machines. All is prepared. Machines that have
+   * Boots the bastion and the registry, pushes the cluster's images to it, and boots the other machines. Call `prepare` before. Machines that have
    * volumes get the ones that they had before.
    *
-   * @param options Of `docker run`, by machine.
+   * @param options Options of `docker run`, by machine.
    * @param archives As for `pushImages`.
-   * @param meanwhile What else machines wait for; begun with them, once the registry has the images.
-   * @returns Every machine, ready with its group.
+   * @param meanwhile Further work that machines wait for. It starts together with them, once the registry has the images.
+   * @returns Every machine, when it and its group are ready.
    */
   async bootAll(
     options: Readonly<Record<string, readonly string[]>> = {},
@@ -232,7 +232,7 @@ export class Guests {
    * Pushes the images of all containers to the cluster's registry, after it has built those that this machine lacks.
    *
    * @param archives The Mesos that images are to hold, by its source.
-   * @returns What machines pull: a reference by digest for each image.
+   * @returns For each image, the reference by digest that machines pull.
    */
   async pushImages(archives: ReadonlyMap<string, MesosArchive> = new Map()): Promise<Map<ImageName, string>> {
     const images = [...new Set(this.cluster.services.flatMap(({ image }) => image ?? []))];
@@ -247,7 +247,7 @@ export class Guests {
     });
   }
 
-  /** Pushes an image of this machine's Docker: its reference by digest, as machines pull it. */
+  /** Pushes an image of this machine's Docker. @returns The reference by digest that machines pull. */
   private async push(image: string, place: string): Promise<string> {
     const name = image.replace(/:[^:/]*$/, "");
     await this.docker("tag", image, `${place}/${name}`);
@@ -268,7 +268,7 @@ export class Guests {
     return `${this.prefix}-${name}`;
   }
 
-  /** The user data of a machine with its marks filled in. */
+  /** The user data of a machine with its placeholders filled in. */
   userData(name: string, imageOf: (image: ImageName) => string): string {
     const secretOf = (secret: string): string => {
       const value =
@@ -283,13 +283,13 @@ export class Guests {
     return renderUserData(this.cluster, this.machine(name), readCheckout(), lookUp);
   }
 
-  /** Boots a machine. It goes on by itself after this. */
+  /** Starts a machine. It continues to boot after this returns. */
   async boot(name: string, image: GuestImage | TakenImage, userData: string, ...options: string[]): Promise<Guest> {
     const machine = this.machine(name);
     const container = this.container(name);
     this.started.push(container);
     const seed = mkdtempSync(join(this.folder, `${name}-`));
-    // As a server gets it.
+    // Packed as for a server of OpenStack.
     writeFileSync(join(seed, "user-data"), packUserData(userData), { mode: 0o600, encoding: "base64" });
     writeFileSync(
       join(seed, "meta-data"),
@@ -337,12 +337,12 @@ export class Guests {
     return { reference };
   }
 
-  /** Takes a machine away, so that another one can have its name and address. */
+  /** Removes a machine, so that another one can have its name and address. */
   discard(name: string): Promise<void> {
     return this.remove(this.container(name));
   }
 
-  /** Takes every machine away and leaves their volumes, and gives each secret another value: for the next that boot. */
+  /** Removes all machines but not their volumes, and gives each secret a new value for the machines that boot next. */
   async renew(): Promise<void> {
     await Promise.all(this.cluster.machines.map(({ name }) => this.discard(name)));
     for (const [name, value] of this.secrets) this.secrets.set(name, `new${value}`);
@@ -353,7 +353,7 @@ export class Guests {
     await this.docker("volume", "rm", "--force", container).catch(() => undefined);
   }
 
-  /** Something that is no machine of the cluster, on its network. */
+  /** Runs a container on the cluster's network that is not one of its machines. */
   async runAside(name: string, ...args: string[]): Promise<void> {
     const container = this.container(name);
     this.started.push(container);
@@ -369,7 +369,7 @@ export class Guests {
     return { number: `7 ${device.replace("/dev/loop", "")}` };
   }
 
-  /** What gives a guest control groups version 2, which this machine's containers may not have. */
+  /** Options that give a guest control groups version 2, which this machine's containers may lack. */
   controlGroups2(): string[] {
     if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return [];
     const place = mkdtempSync(join(this.folder, "cgroup-"));
@@ -383,7 +383,7 @@ export class Guests {
     return (await this.docker("inspect", "--format", "{{.State.Running}}", this.container(name))) === "true";
   }
 
-  /** Takes everything away again. */
+  /** Removes everything that this made. */
   async cleanUp(): Promise<void> {
     for (const container of this.started) await this.remove(container);
     for (const reference of this.taken) await this.docker("rmi", "--force", reference).catch(() => undefined);
@@ -427,20 +427,20 @@ export class Guest {
         const code = error ? (typeof error.code === "number" ? error.code : 1) : 0;
         resolve({ code, output: `${stdout}${stderr}`.trim() });
       });
-      // A script that ends before it has read its input is seen by its exit code.
+      // Ignores the error of a script that ends before it has read its input; its exit code tells.
       child.stdin?.on("error", () => {});
       child.stdin?.end(input);
     });
   }
 
-  /** Output of a script that must succeed. */
+  /** Runs a script that must succeed. @returns Its output. */
   async out(script: string): Promise<string> {
     const { code, output } = await this.sh(script);
     if (code !== 0) throw new Error(`${this.machine.name}: ${script}\nended with ${code}:\n${output}`);
     return output;
   }
 
-  /** Waits for the machine to be ready, and with `cluster` its group: seconds it took. What failed is in the error. */
+  /** Waits until the machine is ready, with `cluster` its group too. @returns Seconds. @throws Error with the end of its log. */
   async ready(timeoutSeconds: number, cluster = false): Promise<number> {
     const gates = cluster ? renderGates(this.guests.cluster, this.machine.group) : "";
     const start = Date.now();

@@ -12,7 +12,7 @@ import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { type Guest, Guests, missing, type TakenImage } from "./guests.ts";
 
 /**
- * The image that `triplewide image` makes: a plain guest gets the user data of the machine that it is taken of, powers off by itself,
+ * The image that `triplewide image` makes: a plain guest gets the user data of the machine for images, powers off by itself,
  * and machines boot from what it left with the user data that they have on any other image.
  */
 
@@ -42,7 +42,7 @@ describe.skipIf(reason !== "")(`an image with a cluster's packages${reason && ` 
   let registry: Guest;
   let agent: Guest;
 
-  /** What a script prints in a container of the image in which nothing else runs. */
+  /** The output of a script in a container of the image in which nothing else runs. */
   const inImage = (script: string): Promise<string> =>
     guests.docker("run", "--rm", "--entrypoint", "bash", image.reference, "-c", script);
 
@@ -94,7 +94,7 @@ describe.skipIf(reason !== "")(`an image with a cluster's packages${reason && ` 
 
   test("holds nothing of the machine that it was taken of, nor of the config", async () => {
     expect(await inImage("stat -c %s /etc/machine-id")).toBe("0");
-    // Each ends with a star, because the shell takes away only patterns that nothing matches.
+    // Each ends with a star, because the shell (nullglob) removes only patterns that match nothing.
     const left = [
       "/etc/ssh/ssh_host_*",
       "/etc/triplewide*",
@@ -117,9 +117,9 @@ describe.skipIf(reason !== "")(`an image with a cluster's packages${reason && ` 
       "/tmp/*",
     ];
     expect(await inImage(`shopt -s nullglob; echo ${left.join(" ")}`)).toBe("");
-    // That the system went down is noted there at the very end.
+    // wtmp is excepted, because the shutdown is recorded there at the very end.
     expect(await inImage("find /var/log -type f -size +0 -not -name wtmp")).toBe("");
-    // Nobody may log in who could not before.
+    // The image must not have additional accounts.
     expect(await inImage("awk -F: '$3 >= 1000 && $3 < 60000 { print $1 }' /etc/passwd")).toBe("");
   });
 

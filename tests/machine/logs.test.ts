@@ -8,7 +8,7 @@ import { eventually } from "../containers/harness.ts";
 import { SMALL_CLOUD } from "../fixtures/configs.ts";
 import { canHaveVolumes, type Disk, type Guest, Guests, missing } from "./guests.ts";
 
-/** The logs of all machines in one place (`monitoring`), of those too that are gone. */
+/** The logs of all machines in one place (`monitoring`), including removed machines. */
 
 const MINUTES = 60_000;
 const reason = await missing();
@@ -56,13 +56,13 @@ describe.skipIf(reason !== "")(`logs of machines${reason && ` (skipped: ${reason
       (found) => found.length > 0,
     );
 
-  /** How sending a record to the client ends, as a machine does it. */
+  /** Sends a record to the client as machines do. @returns curl's result. */
   const send = (from: Guest, record: string, options: string) =>
     from.sh(
       `curl -sS -o /dev/null -w '%{http_code}' --cacert /etc/triplewide/authority.crt ${options} -H 'Transfer-Encoding: chunked' --data-binary @- https://${client.machine.address}:19532/upload`,
       record,
     );
-  /** Its connection is closed, before or after it has sent its record. */
+  /** The result if the server closes the connection, before or after the record was sent. */
   const REFUSED = { output: expect.stringMatching(/^000curl: /) };
   const asItself = "--cert /etc/triplewide/log-sender.crt --key /etc/triplewide/log-sender.key";
 

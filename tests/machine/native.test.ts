@@ -14,7 +14,7 @@ import { type Guest, Guests, imageName, missing, RELEASE, type Result } from "./
  */
 
 const MINUTES = 60_000;
-/** Other releases have another Python than executors need. */
+/** Why the tests are skipped. Other Debian releases have another Python than executors need. */
 const reason = RELEASE === undefined ? await missing() : `the images' Debian is not ${RELEASE}`;
 
 const STAND_IN = `#!/usr/bin/env python3
@@ -35,7 +35,7 @@ http.server.HTTPServer((os.environ["MESOS_ip"], int(os.environ["MESOS_port"])), 
 /** Where the shuffle service of the agent's Spark listens. */
 const SHUFFLE_PORT = 7337;
 
-/** Stands for Spark, as the client serves it: what is to be the shuffle service takes connections. */
+/** Stands in for Spark as the client serves it. Its shuffle service only accepts connections. */
 const SPARK_STAND_IN = `#!/usr/bin/env python3
 import socketserver
 socketserver.TCPServer.allow_reuse_address = True
@@ -48,7 +48,7 @@ import { ROOT } from "../../lib/root.ts";
 
 describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "machine-test-mesos-"));
-  /** A tarball of a Mesos prefix that says it is 1.11.0, with code for these files of control groups. @returns Its sha256. */
+  /** Makes a tarball of a Mesos prefix of version 1.11.0 whose library names these control group files. @returns Its sha256. */
   function offer(file: string, code: string): string {
     mkdirSync(join(folder, "mesos-9.9/sbin"), { recursive: true });
     mkdirSync(join(folder, "mesos-9.9/lib"), { recursive: true });
@@ -72,7 +72,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
         architecture: "vanilla",
         ...SMALL_CLOUD,
         networkCidr: "10.202.0.0/16",
-        // Guests that are containers have this machine's kernel, which may know no NFS: shared-storage.test.ts is about that.
+        // Guests are containers with this machine's kernel, which may lack NFS. shared-storage.test.ts tests the shared folder.
         sharedStorage: "none",
         agentCount: 3,
         mesosSource: `http://10.202.0.99:8000/mesos.tar.gz#sha256=${sha256}`,
@@ -119,7 +119,7 @@ describe.skipIf(reason !== "")(`a vanilla agent${reason && ` (skipped: ${reason}
     rmSync(folder, { recursive: true, force: true });
   }, 5 * MINUTES);
 
-  /** What a machine says once it has failed. */
+  /** The message of a machine whose start has failed. */
   const failed = (guest: Guest): Promise<Result> =>
     eventually(
       `${guest.machine.name} fails`,

@@ -7,7 +7,7 @@ import { type Guest, Guests, missing } from "./guests.ts";
 
 /**
  * The folder that the client serves to agents. Guests have this machine's kernel, which may be unable to mount NFS: what an
- * agent says then is tested as well. Writing goes through a client that needs no kernel (libnfs).
+ * agent says then is tested as well. The tests write with a client in user space (libnfs).
  */
 
 const MINUTES = 60_000;
@@ -28,7 +28,7 @@ describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reaso
       "env",
     ),
   );
-  // What serves the folder, and nothing that would have to be pulled; the agent keeps the service that wants it mounted.
+  // Only the service that serves the folder, which pulls no image. The agent keeps the service that requires the mount.
   const services = whole.services.filter((s) => s.name === "shared-storage");
   const worker = whole.services.find((s) => s.name === "spark-worker" && s.machine === "agent-1");
   if (!worker) throw new Error("no worker");
@@ -47,7 +47,7 @@ describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reaso
 
   beforeAll(async () => {
     await guests.prepare();
-    // A machine's disk can name files by handles, as NFS does; a container's own layers cannot.
+    // A volume, because NFS needs file handles, which a container's own layers do not support.
     const disk = ["--volume", "/var/lib/triplewide"];
     client = await guests.boot("client", "plain", guests.userData("client", String), ...disk);
     agent = await guests.boot("agent-1", "plain", guests.userData("agent-1", String));
@@ -68,7 +68,7 @@ describe.skipIf(reason !== "")(`the shared folder${reason && ` (skipped: ${reaso
 
   test("serves the folders of the hub's users as another one, in which executors write to theirs and nobody replaces one", async () => {
     const kept = `/var/lib/triplewide/hub-guard${SHARED_FOLDER}/users`;
-    // A user's folder, as the hub's guard makes it.
+    // A user's folder, made like the ones by the hub's guard.
     await client.out(`install -d -m 0770 -o 2001 -g 1000 ${kept}/alice`);
     const to = (path: string) => `nfs-cp /tmp/note "nfs://${client.machine.address}${path}?version=4"`;
     await agent.out(to(`${usersFolder.at}/alice/note`));

@@ -3,7 +3,7 @@ import type { MesosCluster } from "./mesos-cluster.ts";
 
 const TASKS = 40;
 
-/** A job that takes all that there is, gives it back while it has nothing to do, and then goes on where it was. */
+/** A job that takes all cores, releases them while it is idle, and then continues. */
 const script = (cores: number): string =>
   [
     "import threading, time",
@@ -29,11 +29,11 @@ const script = (cores: number): string =>
     "deadline = time.time() + 90",
     "while executors() > 0 and time.time() < deadline: time.sleep(0.5)",
     "print('executors at most', largest, 'and idle', executors())",
-    // From the shuffle files of executors that are gone.
+    // Computed from the shuffle files of executors that have ended.
     "print('sum is again', sums.values().sum(), 'after', made.value, 'tasks')",
   ].join("\n");
 
-/** What holds with `dynamicAllocation`, and with shuffle files that executors leave to the agent's shuffle service. */
+/** Tests of `dynamicAllocation`, with shuffle files that executors leave to the agent's shuffle service. */
 export function growsAndShrinks(cluster: MesosCluster): void {
   test("dynamic allocation: a job grows, gives all back, and goes on from what its executors left", async () => {
     const { code, output } = await cluster.cli("up", [], ["dynamicAllocation=true"]);

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import type { MesosCluster } from "./mesos-cluster.ts";
 
-/** As many deaths as make Spark decline all offers of both agents where one executor runs at a time, and one more. */
+/** One more than the number of failed executors after which Spark declines all offers of both agents. One executor runs at a time. */
 const DEATHS = 5;
 
 /**
- * A job whose first tasks each kill the Java of their executor, as the kernel does where memory ends. Each death is a file in the
- * shared folder. In the end it says what a notebook is told of the executors that were lost.
+ * A job whose first tasks each kill their executor's JVM, as the kernel does when memory runs out. Each killed executor is a file in the
+ * shared folder. In the end the job prints the messages that a notebook shows about lost executors.
  */
 const SCRIPT = [
   "import os, shutil, threading, time",
@@ -36,7 +36,7 @@ const SCRIPT = [
   "triplewide_watch.Watcher(Shell).tell_lost(sc, threading.Event())",
 ].join("\n");
 
-/** What holds although executors of every agent failed more often than Spark forgives. The cluster is up, with two agents. */
+/** Tests that Spark uses agents again after more executors failed on each than it tolerates. The cluster is up, with two agents. */
 export function comesBackToAgents(cluster: MesosCluster): void {
   test("executors are killed for memory on every agent: the job waits a minute and goes on", async () => {
     const job = await cluster.onClient(["timeout", "600", "python3", "-c", SCRIPT]);

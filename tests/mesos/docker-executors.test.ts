@@ -59,7 +59,7 @@ describe("docker-executors: each executor a container of the worker image", () =
   test("with SPARK_USER=root Mesos refuses the tasks, and the notebook says why", async () => {
     const told = await cluster.refused({}, "SPARK_USER", ["SPARK_USER=root"]);
     expect(told.output).toContain("told: this session asks Mesos to run its executors as root");
-    // That is known before Mesos says anything: here it does.
+    // The notebook shows its message before Mesos answers, so this also checks the master's refusal.
     const job = cluster.job(1, {}, ["SPARK_USER=root"], 90);
     const [leader = 0] = await cluster.leadingMasters();
     await eventually(
@@ -104,7 +104,7 @@ describe("docker-executors: each executor a container of the worker image", () =
     const { output } = await cluster.otherFramework(OTHER, OTHER, task);
     expect(output).toContain("status 125");
     expect(output).not.toContain("TASK_FINISHED");
-    // It is the framework that is refused, not the volume.
+    // The volume is one that Spark's own executors have, so the refusal is because of the framework.
     const volume = `${EXECUTOR_SECRET}:${EXECUTOR_SECRET}:ro`;
     const spark = cluster.job(2, { "spark.mesos.executor.docker.volumes": volume });
     expect((await spark.done).output).toContain(spark.says);
@@ -116,7 +116,7 @@ describe("docker-executors: each executor a container of the worker image", () =
   });
 
   test("no variable of a task reaches what agents run as root", async () => {
-    // A program that is linked with libraries writes this file before it begins, whoever it runs as.
+    // With these variables of the dynamic linker, every dynamically linked program writes a file when it starts, as any user.
     const planted = async (): Promise<string> => {
       const found = await Promise.all(
         ["agent-1", "agent-2"].map((agent) =>
@@ -151,7 +151,7 @@ describe("docker-executors: each executor a container of the worker image", () =
     const containers = () => cluster.taskContainers("agent-2");
     const [first = ""] = await eventually("a container of agent-2", 90, containers, (ids) => ids.length > 0);
     const began = cluster.startOf(first);
-    // The job may still grow: it is this one that must not be exchanged for another.
+    // The job may still get further executors, but this one must not be replaced.
     const seconds = async (): Promise<number> => (Date.now() - (await began)) / 1000;
     await eventually("an executor older than a minute", 90, seconds, (age) => age > 65);
     expect(await containers()).toContain(first);

@@ -9,7 +9,7 @@ export const OTHER = "batch";
 /** Settings of a cluster that can lose any one of its parts: three masters with ZooKeeper beside them, two agents. */
 export const REDUNDANT = ["masterCount=3", "agentCount=2", `mesosFrameworks=["${OTHER}"]`];
 
-/** What holds where Spark's drivers are frameworks: several share a real Mesos. The cluster is up, made with `REDUNDANT`. */
+/** Tests that several of Spark's drivers, each a framework, share a real Mesos. The cluster is up, made with `REDUNDANT`. */
 export function sharesMesos(cluster: MesosCluster): void {
   test("two jobs and another framework at once", async () => {
     const [one, two, other] = [cluster.job(12), cluster.job(12), cluster.otherFramework(OTHER, OTHER)];
@@ -30,7 +30,7 @@ async function upAgain(cluster: MesosCluster): Promise<void> {
   expect(code, output).toBe(0);
 }
 
-/** Another master leads, and a job ends right. The cluster is up, with three masters and two agents, and is so in the end. */
+/** Tests that a job succeeds while another master takes the lead. The cluster has three masters and two agents, and is up before and after. */
 export function losesLeadingMaster(cluster: MesosCluster): void {
   test("the leading master is killed in mid-job", async () => {
     const job = cluster.jobOnEveryAgent(40);
@@ -45,8 +45,8 @@ export function losesLeadingMaster(cluster: MesosCluster): void {
 }
 
 /**
- * What holds on a real Mesos however Spark is wired to it: strangers stay out, and a job in the middle of which a part is
- * lost ends right. The cluster is up, made with `REDUNDANT`, and is so in the end.
+ * Tests on a real Mesos for every architecture: unauthenticated masters and agents are refused, and a job during which a part is
+ * lost succeeds. The cluster was made with `REDUNDANT`, and is up before and after.
  */
 export function survivesFaults(cluster: MesosCluster): void {
   test("a framework registers in no role but its own", async () => {

@@ -7,27 +7,27 @@ import { type Guests, imageName } from "../machine/guests.ts";
 /** The notebook's container on the client. */
 export const JUPYTER = "triplewide-jupyter";
 
-/** A job that says as whom its tasks ran. */
+/** A job that prints the users that its tasks ran as. */
 export const JOB = `
 import os
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
 print("JOB", set(spark.sparkContext.parallelize(range(8), 8).map(lambda n: os.getuid()).collect()), spark.range(1000).selectExpr("sum(id) s").toPandas().s[0])`;
-/** What it prints where they ran as Spark's user. */
+/** Its output if they ran as Spark's user. */
 export const JOB_SAYS = "JOB {1000} 499500";
 
-/** The real Mesos, where the machines of a test fetch it. */
+/** The real Mesos, and a server from which a test's machines fetch it. */
 export interface MesosForMachines {
-  /** As their config has it. */
+  /** The value for the machines' config. */
   mesosSource: string;
   archives: ReadonlyMap<string, MesosArchive>;
-  /** Serves it, on their network. */
+  /** Serves it on the machines' network. */
   serve: (guests: Guests) => Promise<void>;
 }
 
 /**
- * @param source As MESOS_SOURCE has it; it is fetched.
- * @param address Of the machines' network, and none of theirs.
+ * @param source The value of MESOS_SOURCE. This fetches it.
+ * @param address An address of the machines' network that no machine has.
  */
 export async function forMachines(source: string, address: string): Promise<MesosForMachines> {
   const { client: docker } = await findDocker();

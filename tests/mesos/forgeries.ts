@@ -6,7 +6,7 @@ import type { MesosCluster } from "./mesos-cluster.ts";
 const REFUSED = /^400 UPID IP address validation failed/;
 
 /**
- * What holds of libprocess' messages, which ask for no login: who could pass for the leading master would run tasks as root. The
+ * Tests of forged libprocess messages, which need no login. An attacker who could pose as the leading master would run tasks as root. The
  * cluster is up, with two agents.
  */
 export function refusesForgeries(cluster: MesosCluster): void {
@@ -18,7 +18,7 @@ export function refusesForgeries(cluster: MesosCluster): void {
     expect(id).not.toBe("");
     const run = ["RunTaskMessage", id, "touch /var/lib/mesos/forged"] as const;
 
-    // A notebook, and a task on another agent.
+    // The messages come from a notebook, and from a task on another agent.
     const [notebook, task] = [cluster.part("client", "jupyter"), cluster.part("agent-1", "mesos-agent")];
     for (const place of [notebook, task]) {
       expect(await cluster.message(place, master, agent, ...run)).toMatch(REFUSED);
@@ -33,7 +33,7 @@ export function refusesForgeries(cluster: MesosCluster): void {
     );
     expect(await cluster.message(task, master, driver, "FrameworkErrorMessage", "forged")).toMatch(REFUSED);
 
-    // It is the name that is refused: in its own one the same message is taken, and passed over by who hears masters alone.
+    // The same message with its real sender is accepted by libprocess, so the forged sender is the reason for the refusal. Agents ignore it.
     const own = `nobody@${cluster.address("agent-1")}:1`;
     expect(await cluster.message(task, own, agent, ...run)).toMatch(/^202/);
     await eventually(
@@ -50,10 +50,10 @@ export function refusesForgeries(cluster: MesosCluster): void {
   test("executors take messages only from the address that they say they are from", async () => {
     const job = cluster.jobOnEveryAgent(20);
     await eventually("an executor on agent-2", 90, () => cluster.hasExecutor("agent-2"), Boolean);
-    // Mesos' own, which starts Spark's.
+    // The processes of Mesos' own executors, which start Spark's executors.
     const read = "for p in $(pgrep -x 'mesos-(executor|docker-ex)'); do tr '\\0' '\\n' <\"/proc/$p/environ\"; done";
     const agent = cluster.part("agent-2", "mesos-agent");
-    // It is root's where it calls Docker.
+    // The process runs as root if it calls Docker.
     const found = await Promise.all(["spark", "root"].map((user) => cluster.exec(agent, ["bash", "-c", read], user)));
     expect(found.map(({ output }) => output).join("")).toContain("LIBPROCESS_REQUIRE_PEER_ADDRESS_IP_MATCH=true");
     expect((await job.done).output).toContain(job.says);

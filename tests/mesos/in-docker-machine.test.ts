@@ -54,7 +54,7 @@ describe.skipIf(reason !== "")(`mesos-in-docker on machines${reason && ` (skippe
   beforeAll(async () => {
     await guests.prepare();
     await mesos.serve(guests);
-    // Mesos gives each task terminals, which a machine has and a guest has to be given.
+    // Mesos gives each task terminal devices. Machines have them; guests need this rule.
     const terminals = ["--device-cgroup-rule", "c 4:* rwm"];
     const options = { "agent-1": terminals, "agent-2": terminals };
     for (const [name, one] of await guests.bootAll(options, mesos.archives)) guest.set(name, one);

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import type { MesosCluster } from "./mesos-cluster.ts";
 
-/** Where the test serves a tarball of its own, on the client. */
+/** Port on the client at which the test serves its own tarball. */
 const PORT = 8079;
 
-/** A job that says where its executors run and whether what they fetched has a file `marked`, by `spark.executor.uri` if one is given. */
+/** A job that prints where its executors run, and whether their fetched Spark has a file `marked`. @param uri Value of `spark.executor.uri`. */
 const script = (cores: number, uri?: string): string =>
   [
     "import os, socket, time",
@@ -19,20 +19,20 @@ const script = (cores: number, uri?: string): string =>
     "print('agents', len({host for host, _ in found}), 'marked', sorted({marked for _, marked in found}))",
   ].join("\n");
 
-/** What holds where executors fetch Spark from the client by HTTP. The cluster is up. */
+/** Tests for executors that fetch Spark from the client by HTTP. The cluster is up. */
 export function keepsTarball(cluster: MesosCluster): void {
   const { agentCount, agentCpus = 1 } = cluster.cluster.config;
   const run = async (uri?: string): Promise<string> => {
     const job = script(agentCount * agentCpus, uri);
     return (await cluster.onClient(["timeout", "400", "python3", "-c", job])).output;
   };
-  /** By agent, how often it has asked the client for a file. */
+  /** The number of times that each agent has requested a file from the client. */
   const fetched = async (name: string): Promise<Record<string, number>> => {
     const log = await cluster.logs(cluster.part("client", "executor-http"));
     const from = log.split("\n").flatMap((line) => (line.includes(`"GET /${name} `) ? [line.split(" ")[0] ?? ""] : []));
     return Object.fromEntries([...Map.groupBy(from, (address) => address)].map(([agent, all]) => [agent, all.length]));
   };
-  /** What Mesos' fetcher did for the executors whose sandboxes an agent still has. */
+  /** The actions of Mesos' fetcher for the executors whose sandboxes an agent still has. */
   const actions = async (agent: string): Promise<string[]> => {
     const sandboxes = "/var/lib/mesos/agent/slaves/*/frameworks/*/executors/*/runs/latest/stderr";
     const read = `grep -ho '"action":"[A-Z_]*"' ${sandboxes}`;

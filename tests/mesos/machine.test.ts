@@ -37,7 +37,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
       architecture: "vanilla",
       ...SMALL_CLOUD,
       networkCidr: "10.207.0.0/16",
-      // As in machine/native.test.ts.
+      // For the reason in machine/native.test.ts.
       sharedStorage: "none",
       agentsMin: 1,
       agentsMax: 2,
@@ -115,7 +115,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
   describe("tasks of two drivers on one agent", () => {
     const program = readFileSync(join(ROOT, "tests/cluster/task_shell.py"), "utf8");
     const sessions: Conversation[] = [];
-    /** A session with executors that run commands. @returns Its number, and what a command says, by machine. */
+    /** Starts a session whose executors run commands. @returns Its framework id, and a function that returns a command's output by machine. */
     const open = async (name: string, cores: number) => {
       const one = conversation("docker", [
         ...["exec", "-i", guests.container("client"), "docker", "exec", "-i", JUPYTER, "python3", "-c", program],
@@ -135,11 +135,11 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     };
     let first: Awaited<ReturnType<typeof open>>;
     let second: Awaited<ReturnType<typeof open>>;
-    /** Machine that has an executor of each. */
+    /** The machine that has an executor of each session. */
     let both = "";
-    /** What a task of the second driver says there. */
+    /** The output of a command in a task of the second driver there. */
     const attack = async (command: string): Promise<string> => (await second.tasks(command)).get(both) ?? "nothing";
-    /** Number of an executor of the first there, as the machine has it. */
+    /** The process id on the machine of an executor of the first driver there. */
     const victim = () => at(both).out(`pgrep -nu 1000 -f -- '--app-id ${first.id}'`);
 
     beforeAll(async () => {
@@ -174,7 +174,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
       expect(rights).toContain("NoNewPrivs:\t1");
       const program = "/usr/local/bin/who-is-root";
       await at(both).out(`cp /usr/bin/id ${program} && chmod 4755 ${program}`);
-      // This program makes its caller root, where the caller may gain rights.
+      // This setuid program makes its caller root, if the caller may gain privileges.
       expect((await at(both).sh(`${program} -u`, "", "1000")).output).toBe("0");
       expect(await attack(`${program} -u`)).toBe("1000");
     });
@@ -306,7 +306,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     );
     expect(said).toContain("1 agent, should be 2");
     await session.until(`again: ${RESULT}`);
-    // One agent may have been enough for that.
+    // The cores of one agent may have been sufficient, so wait for both.
     await eventually("both agents", 60, activeAgents, (found) => found.length === 2);
   });
 
@@ -315,7 +315,7 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
     async () => {
       const { mesosMasterPort } = cluster.config;
       const { authorityFile } = libprocessTrust(cluster.config);
-      /** What the master answers whoever logs in as the operator. */
+      /** The master's answer to a request with the operator's login. */
       const asOperator = (secret: string) =>
         at("master-1").sh(
           `curl -s -o /dev/null -w '%{http_code}' --cacert ${authorityFile} -K - https://${master.address}:${mesosMasterPort}/metrics/snapshot`,

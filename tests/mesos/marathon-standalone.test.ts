@@ -62,7 +62,7 @@ describe.skipIf(reason !== "")(`marathon-standalone: Spark as apps${reason && ` 
     const http = await marathon();
     const body = readFileSync(join(FOLDER, file), "utf8");
     const path = `/v2/apps${JSON.parse(body).id}`;
-    // Its image is pulled only when it is given a place, which is not waited for.
+    // Its image is pulled only when the app is placed on an agent; the test does not wait for that.
     expect((await http({ method: "PUT", path, body })).status).toBe(201);
     expect((await http({ method: "DELETE", path: `${path}?force=true` })).status).toBe(200);
     await eventually(

@@ -17,11 +17,11 @@ import { exchange } from "../../render/exchange.ts";
 import { probeCommand } from "../../render/probe.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 
-/** A framework, as a master says it. */
+/** A framework as a master reports it. */
 export interface Framework {
   id: string;
   name: string;
-  /** What messages to its driver name. */
+  /** The libprocess address of its driver, for messages. */
   pid: string;
   role: string;
   principal: string;
@@ -31,7 +31,7 @@ export interface Framework {
 
 const SEND_MESSAGE = readFileSync(join(ROOT, "tests/cluster/forged_message.py"), "utf8");
 
-/** A cluster with Mesos, the real one that MESOS_SOURCE names unless told otherwise, and ways to hurt it. */
+/** A cluster with Mesos (by default the real one that MESOS_SOURCE names), and methods that inject faults. */
 export class MesosCluster extends TestCluster {
   readonly cluster: Cluster;
   readonly masters: number[];
@@ -61,14 +61,14 @@ export class MesosCluster extends TestCluster {
     return found.flat();
   }
 
-  /** What `exec` and `kill` call a service of a machine: as the machine, where it has no other. */
+  /** The name of a machine's service for `exec` and `kill`: the machine's name if it has only this service. */
   part(machine: string, service: string): string {
     const found = this.cluster.services.find((s) => s.machine === machine && s.name === service);
     if (!found) throw new Error(`no ${service} on ${machine}`);
     return containerName(this.cluster, found).slice(`${this.name}-`.length);
   }
 
-  /** Numbers of the masters that say of themselves that they lead. */
+  /** Numbers of the masters that report themselves as leading. */
   leadingMasters(): Promise<number[]> {
     const port = this.cluster.config.mesosMasterPort;
     return this.#where("mesos-master", (host) =>
@@ -81,7 +81,7 @@ export class MesosCluster extends TestCluster {
     return this.#where("zookeeper", (host) => line(host, port, "srvr", "^Mode: (leader|standalone)"));
   }
 
-  /** Numbers of the masters whose Marathon leads, as those say that run: two for the moment in which some know it and some do not. */
+  /** Numbers of the masters whose Marathon leads, by the running Marathons' answers. Two numbers for a moment during an election. */
   async leadingMarathons(): Promise<number[]> {
     const port = this.cluster.config.marathonPort;
     const says = (leader: number): Promise<number[]> =>
@@ -103,18 +103,18 @@ export class MesosCluster extends TestCluster {
     return found.length > 0;
   }
 
-  /** What the leading master answers to a call of the operator, or of whoever else logs in. */
+  /** The leading master's answer to a call with the operator's login or another one. */
   async operator(call: object, loginFile = ADMIN_LOGIN): Promise<OperatorAnswer> {
     const [leader = 0] = await this.leadingMasters();
     return this.ask(leader, call, loginFile);
   }
 
-  /** What the master and agents of this cluster are asked by. */
+  /** The TLS trust for requests to this cluster's masters and agents. */
   get #trust() {
     return libprocessTrust(this.cluster.config);
   }
 
-  /** What one of the masters answers. */
+  /** The answer of one of the masters. */
   async ask(master: number, call: object, loginFile = ADMIN_LOGIN): Promise<OperatorAnswer> {
     const command = operatorCommand(
       { host: this.address(`master-${master}`), port: this.cluster.config.mesosMasterPort, ...this.#trust },
@@ -123,13 +123,13 @@ export class MesosCluster extends TestCluster {
     return readAnswer((await this.exec(this.part(`master-${master}`, "mesos-master"), command)).output);
   }
 
-  /** What the leading master says of itself to its operator. */
+  /** The state of the leading master, with the operator's login. */
   async state(): Promise<string> {
     const [leader = 0] = await this.leadingMasters();
     return this.page(`master-${leader}`, "/state");
   }
 
-  /** What a page of a master or an agent says to its operator, or its interface to a call. */
+  /** The answer of a master's or agent's page, or of its API to a call, with the operator's login. */
   async page(machine: string, path: string, call?: object): Promise<string> {
     const { mesosMasterPort, mesosAgentPort } = this.cluster.config;
     const master = machine.startsWith("master");
@@ -143,7 +143,7 @@ export class MesosCluster extends TestCluster {
       "",
       body,
     ].join("\\r\\n");
-    // An agent has its operator's login as Mesos reads it.
+    // The agent's operator login is in the file that Mesos reads.
     const read = `import json; c = json.load(open("/etc/mesos/http-credentials.json"))["credentials"][0]; print(c["principal"], c["secret"], sep=":", end="")`;
     const login = master ? `base64 -w0 ${ADMIN_LOGIN}` : `python3 -c '${read}' | base64 -w0`;
     const ask = `login=$(${login}) && ${exchange(to, `'${head}' "$login"`, "cat")}`;
@@ -153,7 +153,7 @@ export class MesosCluster extends TestCluster {
     return output.slice(output.indexOf("\r\n\r\n"));
   }
 
-  /** Ids of the cluster's containers that run, and of those of its tasks. */
+  /** Ids of the running containers of the cluster and of its tasks. */
   async allContainers(): Promise<string[]> {
     const project = projectName(this.name);
     const found = await Promise.all(
@@ -164,7 +164,7 @@ export class MesosCluster extends TestCluster {
     return found.flat();
   }
 
-  /** What Docker says to a command, whether it succeeds or not. */
+  /** The output of a Docker command, whether it succeeds or not. */
   async inDocker(words: string[]): Promise<string> {
     return (await captured(this.#docker.client, words)).output;
   }
@@ -180,7 +180,7 @@ export class MesosCluster extends TestCluster {
     return (await this.exec(container, command, "spark")).output;
   }
 
-  /** What messages to a master, or an agent, name. */
+  /** The libprocess address of a master or an agent, for messages. */
   upid(machine: string): string {
     const { mesosMasterPort, mesosAgentPort } = this.cluster.config;
     const master = machine.startsWith("master");
@@ -216,18 +216,18 @@ export class MesosCluster extends TestCluster {
     else await this.exec(this.part(agent, "mesos-agent"), ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]);
   }
 
-  /** As when its machine loses power: what it started goes with it. */
+  /** Kills an agent and its tasks, as when its machine loses power. */
   async killAgent(agent: string): Promise<void> {
     const containers = await this.taskContainers(agent);
     await docker(this.#docker, ["kill", this.container(this.part(agent, "mesos-agent")), ...containers]);
   }
 
-  /** Runs something where users work. */
+  /** Runs a command in the container where users work. */
   onClient(command: string[]): Promise<{ code: number; output: string }> {
     return this.exec(this.part("client", "jupyter"), command);
   }
 
-  /** A job of tasks that take a second each, on its way, and what it must say in the end. */
+  /** Starts a job of tasks that take a second each. @returns Its running process, and the output that it must have in the end. */
   job(
     tasks: number,
     conf: Record<string, string> = {},
@@ -250,9 +250,9 @@ export class MesosCluster extends TestCluster {
   }
 
   /**
-   * What a notebook is told of a session that gets no executor, once that is what it says.
+   * Waits until a notebook shows a message for a session that gets no executor, and returns it.
    *
-   * @param says Pattern of the message; another is waited for until `timeout` ends the session.
+   * @param says Pattern of the message. Other messages are ignored until `timeout` ends the session.
    */
   refused(conf: Record<string, string>, says: string, env: string[] = []): Promise<{ code: number; output: string }> {
     const settings = Object.entries(conf).map(([key, value]) => `.config('${key}', '${value}')`);
@@ -274,7 +274,7 @@ export class MesosCluster extends TestCluster {
     return this.onClient(["env", ...env, "timeout", "150", "python3", "-c", script]);
   }
 
-  /** A job that takes all cores: left to itself, one fills an agent before Mesos gives it the next. */
+  /** Starts a job that takes all cores. A job with fewer cores may fill one agent before Mesos offers it the next. */
   jobOnEveryAgent(tasks: number): ReturnType<MesosCluster["job"]> {
     const { agentCount, agentCpus = 1 } = this.cluster.config;
     return this.job(tasks, { "spark.cores.max": String(agentCount * agentCpus) });
@@ -307,7 +307,7 @@ export class MesosCluster extends TestCluster {
     const script = [
       `printf '{"principal": "agent", "secret": "${secret}"}' >/tmp/guessed`,
       "export MESOS_credential=file:///tmp/guessed MESOS_work_dir=/tmp/strange MESOS_runtime_dir=/tmp/strange-run MESOS_port=5999",
-      // Otherwise it takes the containers of the machine's own agent for strays, and removes them.
+      // Otherwise it would take the containers of the machine's own agent for orphans and remove them.
       "export MESOS_containerizers=mesos",
       `timeout 60 ${MESOS_HOME}/sbin/mesos-agent`,
     ].join("\n");
@@ -315,10 +315,10 @@ export class MesosCluster extends TestCluster {
   }
 }
 
-/** Runs something until a check holds, and prints how long that took. */
+/** Waits until a check holds, and prints how long that took. */
 export async function measured(what: string, seconds: number, holds: () => Promise<boolean>): Promise<void> {
   const began = performance.now();
   await eventually(what, seconds, holds, (value) => value);
-  // The times are what such a test is run for.
+  // Such tests are run for their times.
   console.log(`measured: ${what}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
 }

@@ -25,12 +25,12 @@ function family(pid: number): number[] {
   return below(pid);
 }
 
-/** What holds when logins are replaced on a cluster that runs. The cluster is up, made with `REDUNDANT`. */
+/** Tests of replacing logins on a running cluster. The cluster is up, made with `REDUNDANT`. */
 export function rotatesLogins(cluster: MesosCluster): void {
   const { mesosMasterPort, mesosAgentPort } = cluster.cluster.config;
   const secret = (name: string): string => readSecret(projectOf(ROOT, cluster.name), name) ?? "";
 
-  /** Whether ZooKeeper lets somebody write where Mesos' masters elect their leader. */
+  /** Whether ZooKeeper lets a login write to the node where Mesos' masters elect their leader. */
   async function writes(login: string): Promise<boolean> {
     const text = `t${process.hrtime.bigint()}`;
     const commands = [`addauth digest ${login}`, `set /mesos ${text}`, "get /mesos"];
@@ -85,7 +85,7 @@ export function rotatesLogins(cluster: MesosCluster): void {
     };
   }
 
-  /** Agents that begin anew: with what they know of themselves their container is gone. */
+  /** The expected containers of two agents that were started again from scratch. */
   const TWO = Array(2).fill(expect.stringMatching(/ true$/));
 
   async function keep(): Promise<Awaited<ReturnType<typeof kept>>> {

@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 import { eventually } from "../containers/harness.ts";
 import type { MesosCluster } from "./mesos-cluster.ts";
 
-/** Variable by which executors find the file that has Spark's secret: where it is seen, a secret beside it would be as well. */
+/** Variable that names the file with Spark's secret for executors. A search that finds it would also find a secret beside it. */
 const FINDS = "HADOOP_TOKEN_FILE_LOCATION";
 const PROCESSES = ["bash", "-c", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'"];
 
-/** What holds of the secret by which drivers and executors know each other. The cluster is up, with two agents. */
+/** Tests of the secret by which drivers and executors authenticate each other. The cluster is up, with two agents. */
 export function keepsSparkSecret(cluster: MesosCluster): void {
   test("Spark's secret is on no page of Mesos, in no container's description, and in the environment of no process", async () => {
     const agents = ["agent-1", "agent-2"];
@@ -28,7 +28,7 @@ export function keepsSparkSecret(cluster: MesosCluster): void {
     }
     for (const container of await cluster.allContainers()) {
       shown[`docker inspect ${container}`] = await cluster.inDocker(["inspect", container]);
-      // Processes are read as their own user: root needs a capability for others' processes, which no container has.
+      // Reads processes as their own user, because root would need a capability that containers do not have.
       for (const user of ["0", "1000"])
         shown[`processes of ${user} in ${container}`] = await cluster.inDocker([
           "exec",

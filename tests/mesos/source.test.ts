@@ -11,7 +11,7 @@ import { fetchSource, pinSource } from "../../mesos/archive.ts";
 import type { MesosReport } from "../../mesos/check.ts";
 import { Registry } from "../fakes/registry.ts";
 
-/** `triplewide mesos check` on the real Mesos that MESOS_SOURCE names: as it is, and in an image of another layout. */
+/** `triplewide mesos check` on the real Mesos that MESOS_SOURCE names: as it is, and in an image with another layout. */
 
 const d = await findDocker();
 const source = process.env.MESOS_SOURCE ?? "";
@@ -57,7 +57,7 @@ test("its programs and its library say what they are", async () => {
   expect(facts.containerizers).toEqual(["mesos", "docker"]);
   expect(facts.isolators).toEqual(expect.arrayContaining(["posix/cpu", "posix/mem", "cgroups/cpu", "docker/runtime"]));
   expect(facts.isolators).toEqual(expect.arrayContaining([...TASK_NAMESPACES]));
-  // It starts with it, or it crashes: which it is depends on the kernel.
+  // Depending on the kernel, Mesos starts with this isolator or crashes.
   expect([facts.isolators, facts.crashes].flat()).toContain("linux/capabilities");
 });
 

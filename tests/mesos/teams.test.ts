@@ -6,7 +6,7 @@ import { MesosCluster } from "./mesos-cluster.ts";
 const TEAMS = { ml: { cpus: 5, memoryMiB: 6144, weight: 2 }, bi: { cpus: 2, memoryMiB: 2048, cpusMax: 3 } };
 const teams = (value: object): string => `teams=${JSON.stringify(value)}`;
 
-/** 8 cores on two agents: 5 for one team, 2 (3 at most) for the other, and one for whoever comes. */
+/** 8 cores on two agents: 5 are guaranteed to one team, 2 (at most 3) to the other, and 1 is free for anyone. */
 const cluster = new MesosCluster(await findDocker(), "tw-teams", 9, [
   "architecture=mesos-in-docker",
   ...["masterCount=3", "agentCount=2", "agentCpus=4", "agentMemoryMiB=6144"],

@@ -7,7 +7,7 @@ import { findDocker } from "../../local/docker.ts";
 import { Door } from "../containers/door.ts";
 import { TestCluster } from "../containers/harness.ts";
 
-/** A cluster with `ttlHours` that nobody brings up: people are warned, an `up` keeps it, and its end takes no data. */
+/** A cluster with `ttlHours` and no recent `up`: users are warned, an `up` keeps it, and ending it deletes no data. */
 
 const d = await findDocker();
 const cluster = new TestCluster(d, "tw-forgotten", 10, ["agentCount=1", "ttlHours=4"]);
@@ -25,7 +25,7 @@ const up = async (): Promise<void> => {
   const { code, output } = await cluster.cli("up", ["--no-smoke"]);
   expect(code, output).toBe(0);
 };
-/** Makes the last up one of so many hours ago. */
+/** Sets the time of the last `up` to some hours ago. */
 const forget = (hours: number): void => {
   const then = Math.floor(Date.now() / 1000) - hours * HOUR;
   utimesSync(join(ROOT, ".triplewide", cluster.name, "last-up"), then, then);
@@ -34,7 +34,7 @@ const notice = async (): Promise<Partial<Notice>> => {
   const answer = await door.get("/notice.json");
   return answer.status === 200 ? ((await answer.json()) as Notice) : {};
 };
-/** What a cell of a new kernel prints besides its result. */
+/** The messages of a cell of a new kernel, without its result. */
 const cell = async (code: string): Promise<string> => {
   const { code: exit, output } = await cluster.exec("client", ["python3", "/tmp/one_cell.py", code]);
   expect(exit, output).toBe(0);

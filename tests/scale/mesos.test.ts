@@ -6,7 +6,7 @@ import { eventually } from "../containers/harness.ts";
 import { MesosCluster } from "../mesos/mesos-cluster.ts";
 import { RESULT, Scaled } from "./scaled.ts";
 
-/** `triplewide scale` with the real Mesos: no agent at work goes, a session loses nothing by those that do, and more come for what waits. */
+/** `triplewide scale` with the real Mesos: it removes no busy agent, a session loses no data by removed ones, and it adds agents for waiting jobs. */
 
 const { MESOS_SOURCE: source } = process.env;
 const settings = ["architecture=vanilla", "agentsMin=1", "agentsMax=3", "agentCount=2", "idleMinutes=0"];

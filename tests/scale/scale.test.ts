@@ -3,7 +3,7 @@ import { findDocker } from "../../local/docker.ts";
 import { eventually, TestCluster } from "../containers/harness.ts";
 import { RESULT, Scaled } from "./scaled.ts";
 
-/** `triplewide scale` on a cluster with a notebook's session: agents come for what waits, go when it rests, and it goes on. */
+/** `triplewide scale` on a cluster with a notebook's session: it adds agents while jobs wait and removes idle ones, and the session continues. */
 
 const d = await findDocker();
 const cluster = new TestCluster(d, "tw-scale", 10, ["agentsMin=1", "agentsMax=3", "agentCount=3", "idleMinutes=0"]);
@@ -32,7 +32,7 @@ describe("scale", () => {
     expect(said).toContain("3 agents, should be 1");
     expect(said).toContain("agent-2, agent-3: nothing has run there for idleMinutes (0)");
     expect(await agents()).toHaveLength(3);
-    // Half an hour is not over.
+    // The agents have been idle for less than half an hour.
     expect(await scale([], ["idleMinutes=30"])).toContain("3 agents, and that is right");
 
     expect(await scale()).toContain("1 Spark workers registered");
@@ -67,7 +67,7 @@ describe("scale", () => {
     await rest();
     expect(await scale([], ['hours={"daily 00:00-24:00": 3}'])).toContain('hours: 3 at "daily 00:00-24:00"');
     expect(await agents()).toEqual(["agent-1", "agent-2", "agent-3"]);
-    // What every worker makes when it starts, and no folder of an application's.
+    // Only the files that every worker makes when it starts, and no application's folder.
     const files = (await cluster.exec("agent-3", ["ls", "/var/lib/spark/work"])).output;
     expect(files.trim().split("\n")).toEqual(["applications", "registeredExecutors.ldb"]);
   });

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect } from "vitest";
 import { type Conversation, eventually, type TestCluster } from "../containers/harness.ts";
 
-/** What the session's first and second jobs say (`tests/cluster/resting_session.py`). */
+/** The output of the session's first and second jobs (`tests/cluster/resting_session.py`). */
 export const RESULT = `${(239 * 240) / 2} in 7 parts, 1000 rows`;
 
-/** A cluster that `triplewide scale` is run on, with a session that works and rests. */
+/** A cluster for tests of `triplewide scale`, with a session that is busy and idle by turns. */
 export class Scaled {
   readonly #cluster: TestCluster;
 
@@ -12,7 +12,7 @@ export class Scaled {
     this.#cluster = cluster;
   }
 
-  /** What `scale` says. */
+  /** Runs `scale`. @returns Its output. */
   readonly scale = async (args: string[] = [], extra: string[] = []): Promise<string> => {
     const sets = [...this.#cluster.settings, ...extra].flatMap((text) => ["--set", text]);
     const { code, output } = await this.#cluster.program(["scale", "local", ...sets, ...args]);
@@ -20,13 +20,13 @@ export class Scaled {
     return output;
   };
 
-  /** Names of the agents' machines that there are. */
+  /** Names of the existing agents. */
   readonly agents = async (): Promise<string[]> =>
     (await this.#cluster.traces())
       .flatMap((name) => new RegExp(`^${this.#cluster.name}-(agent-\\d+)$`).exec(name)?.[1] ?? [])
       .sort();
 
-  /** Waits until nothing runs: what `scale` would do says so. */
+  /** Waits until no executor runs, by the output of `scale` without changes. */
   readonly rest = (): Promise<string> =>
     eventually(
       "nothing runs",
@@ -35,7 +35,7 @@ export class Scaled {
       (said) => !said.includes("stays"),
     );
 
-  /** Brings the cluster up for the tests that follow, with a session, and takes it down after them. @returns What talks to the session. */
+  /** Brings the cluster up with a session for the following tests, and takes it down after them. @returns The session's conversation. */
   withSession(): () => Conversation {
     let session: Conversation;
     beforeAll(async () => {

@@ -73,14 +73,14 @@ test("of a server group that was made twice recover removes the one that nothing
   cloud,
   stackOf,
 }) => {
-  // Of others: with another policy, with another name, with a member.
+  // Server groups of others: with another policy, another name, or a member.
   const foreign = { policies: ["soft-anti-affinity"] };
   cloud.hold(GROUPS, "strict", { name: "demo-agent-1", policies: ["anti-affinity"] });
   cloud.hold(GROUPS, "near", { ...foreign, name: "demo-agent-10" });
   cloud.hold(GROUPS, "used", { ...foreign, name: "demo-agent-big-1", members: ["of others"] });
   cloud.hold("/identity/v3/users/u/credentials/OS-EC2", "KEY-OF-OTHERS", { tenant_id: "theirs" });
   const others = cloud.identities("server_group");
-  /** Groups that this stack is the cause of, by name. */
+  /** Names of the server groups that exist because of this stack. */
   const own = (): string[] =>
     cloud
       .identities("server_group")
@@ -93,7 +93,7 @@ test("of a server group that was made twice recover removes the one that nothing
   };
 
   const stack = await stackOf();
-  // The provider asks again by itself, and that answer is lost too.
+  // The provider repeats the request by itself, and that reply is lost too.
   loses(/os-server-groups$/, 2);
   expect((await stack.up()).code).not.toBe(0);
   expect(own()).toEqual(["demo-agent-1", "demo-agent-1"]);

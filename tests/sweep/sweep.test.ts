@@ -27,7 +27,7 @@ afterEach(async () => {
   await cloud.stop();
 });
 
-/** What is there with a name that something of its kind has too; ports of routers have none. */
+/** Resources that share kind and name with another one. Ports of routers have no name. */
 function twins(): string[] {
   const there = cloud
     .leftovers()
@@ -39,7 +39,7 @@ function twins(): string[] {
   return there.filter((line, at) => line !== "port " && there.indexOf(line) !== at);
 }
 
-/** Where the private key of a pair is known to nobody, recover says so, and a person removes it. */
+/** Removes key pairs whose private key was lost, as recover tells users to do. */
 function removeUseless(recovered: string): void {
   if (recovered.includes("openstack keypair delete demo")) cloud.removeKeyPair("demo");
 }
@@ -55,7 +55,7 @@ async function killedEvery(count: number, verb: "up" | "destroy"): Promise<numbe
     const there = new Promise<"reached">((done) => (reached = () => done("reached")));
     cloud.reply = () => {
       if (--left === 0) reached();
-      // It does no more from there on that the engine hears of.
+      // From then on the engine gets no replies.
       return left <= 0 ? "never" : "sent";
     };
     const run: ChildProcess = stack.start(verb);
@@ -82,7 +82,7 @@ test("the engine is killed at every tenth step of an update, a change and a remo
   expect(cloud.leftovers()).toEqual([]);
 });
 
-/** Loses the reply to the first request of each kind. @returns The kinds. */
+/** Loses the reply to the first request of each kind. @returns The kinds of requests. */
 function loseFirstReplies(): ReadonlySet<string> {
   const lost = new Set<string>();
   cloud.reply = (line) => {
@@ -99,7 +99,7 @@ test("the reply to the first request of each kind gets lost", async () => {
   let said = "";
   for (let up = await stack.up(); up.code !== 0; up = await stack.up()) {
     const before = lost.size;
-    // The provider itself asks again for a server group, in an older way, whatever went wrong.
+    // After any failure the provider repeats the request for a server group with an older API version.
     expect(
       twins().filter((line) => !line.startsWith("server_group ")),
       up.text,
@@ -149,7 +149,7 @@ test("the cloud's API is down in the middle of an update, a change and a removal
   downAfter(25);
   expect((await stack.up()).code).not.toBe(0);
   upAgain();
-  // What was made and could not be read is refused rather than made twice, and the refusal says what to do.
+  // A resource that was made but not recorded is not made a second time. The error says what to do.
   const refused = await stack.up();
   expect(refused.code).not.toBe(0);
   expect(refused.text).toContain("triplewide recover test --adopt");

@@ -135,7 +135,7 @@ test("a device that this machine does not have is said with its group, before an
     checkDevices(validate(raw, "test"), "test");
   };
   expect(check(["/dev/null"], ["/dev/zero"])).not.toThrow();
-  // Neither a folder nor what is not there.
+  // Neither a folder nor a missing file is accepted.
   expect(check(["/dev/gpu-of-no-one"], ["/dev/shm"])).toThrow(/gpu: \/dev\/gpu-of-no-one[\s\S]*gpu: \/dev\/shm/);
 });
 

@@ -23,7 +23,7 @@ const put = (name: string, text: string): string => {
   return join(dir, name);
 };
 
-/** What OpenSSL says of a certificate for a purpose; empty where it is good. */
+/** OpenSSL's error for a certificate and a purpose; empty if the certificate is valid. */
 function refusal(pem: string, use: Use, ...more: string[]): string {
   const ca = put("ca.pem", made(serviceAuthority(LAB)));
   const args = ["verify", "-x509_strict", "-purpose", `ssl${use}`, "-CAfile", ca, ...more, put("leaf.pem", pem)];
@@ -46,7 +46,7 @@ describe("the authority of the cluster's services", () => {
     expect([refusal(made(peer.certificate), "server"), refusal(made(peer.certificate), "client")]).toEqual(["", ""]);
   });
 
-  // Its key may be somebody's who has taken the stack's state of one cluster: no other site is theirs for it.
+  // An attacker who has a cluster's state has its authority's key. The key must not be valid for other sites.
   test.each([
     [["10.72.0.255", "x.lab.internal"], ""],
     [["10.72.1.12"], "permitted subtree violation"],

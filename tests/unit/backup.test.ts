@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { fileSha256 } from "../../lib/digest.ts";
 import { type BackupRequest, backup, restore } from "../../local/backup.ts";
 
-/** Backups with a Docker that does nothing but write down what it is asked. The real one: tests/backup. */
+/** Backups with a stand-in for Docker that only records its commands. tests/backup uses the real one. */
 
 let folder: string;
 let request: BackupRequest;
@@ -39,7 +39,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const asked = (): string[] => readFileSync(join(folder, "asked"), "utf8").split("\n");
 
-/** The project's folder with its secrets, as `up` leaves it. */
+/** Makes the project's folder with its secrets, as `up` does. */
 function withSecrets(): void {
   mkdirSync(request.project.dir);
   writeFileSync(join(request.project.dir, "secrets.json"), '{"a":"1"}');
@@ -65,7 +65,7 @@ test("a backup that lacks its secrets, or has half of its list, is refused befor
   await expect(back()).rejects.toThrow(
     /^the backup is damaged: secrets\.json cannot be read \(.*\); nothing was changed/,
   );
-  // What others have made of it: a value that is two lines for what reads it, a name that is a path.
+  // A manipulated backup: a value that is read as two lines, and a name that is a path.
   for (const secrets of [
     '{"a": "1\\nspark.authenticate false"}',
     '{"a": ["1"]}',

@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** A Docker that says this of every image. */
+/** A stand-in for Docker that gives the same answer for every image. */
 function docker(script: string): string {
   const file = join(folder, "docker");
   writeFileSync(file, `#!/bin/sh\n${script}\n`);

@@ -21,7 +21,7 @@ const NAMES =
     " ",
   );
 
-/** The command as a user runs it. */
+/** Runs the command as a user does. */
 function triplewide(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
     execFile(join(ROOT, "cli", "triplewide"), args, (error, out, err) => {
@@ -30,7 +30,7 @@ function triplewide(...args: string[]): Promise<{ code: number; out: string; err
   });
 }
 
-/** The same in this process: what Commander writes and refuses, without starting a Node for each case. */
+/** Runs the command in this process, which is faster than starting Node for each case. */
 async function inProcess(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const said = { out: "", err: "" };
   const out = (text: string): void => {
@@ -43,7 +43,7 @@ async function inProcess(...args: string[]): Promise<{ code: number; out: string
 }
 
 const program = await buildProgram();
-/** All but what shells ask when somebody presses the tab key. */
+/** All commands but the one that shells run for tab completion. */
 const commands = program.commands.filter((c) => c.name() !== "complete");
 /** Commands below commands, by the words that name them. */
 const BELOW = commands.flatMap((above) =>
@@ -69,7 +69,7 @@ describe("help", () => {
     for (const option of command?.options ?? []) {
       expect(out).toContain(option.flags);
       expect(out.replace(/\s+/g, " ")).toContain(option.description);
-      // An option that says nothing of its default has one that Commander prints, or one in its own words.
+      // Each option's help tells its default: Commander prints it, or the description has it.
       const told = option.defaultValue !== undefined || option.description.includes("(default: ");
       expect(told, `${name} ${option.flags} has a default`).toBe(true);
     }
@@ -219,7 +219,7 @@ test("recover: nothing on this machine's Docker; without Pulumi's command it say
 });
 
 describe("completion", () => {
-  /** What the completion's library prints: by `console.log`, past Commander. */
+  /** The output of the completion's library, which uses `console.log` and not Commander. */
   async function printed(...args: string[]): Promise<string> {
     const log = vi.spyOn(console, "log").mockImplementation(() => {});
     try {
@@ -248,7 +248,7 @@ describe("completion", () => {
   });
 
   test("the script for bash completes in a shell", { timeout: 60_000 }, async () => {
-    // Of the package bash-completion, which not every machine has, the script takes this one function.
+    // The script uses only this function of the package bash-completion, which not every machine has.
     const script = `
       _get_comp_words_by_ref() { words=("\${COMP_WORDS[@]}") cword=$COMP_CWORD cur=\${COMP_WORDS[COMP_CWORD]} prev=; }
       compopt() { :; }
@@ -296,10 +296,10 @@ test("lib/ imports nothing of the project, and what is below the command line do
 });
 
 /**
- * What is wrong with a line of shell that calls what this repository offers: a Make target, an npm script, a command of
+ * Checks a shell line that calls something of this repository: a Make target, an npm script, a command of
  * `triplewide`, an option of `images/build.sh`.
  *
- * @returns undefined where it is right, or calls nothing of ours.
+ * @returns The error; undefined if the line is correct or calls nothing of this repository.
  */
 async function misuse(line: string): Promise<string | undefined> {
   const makefile = readFileSync(join(ROOT, "Makefile"), "utf8");
@@ -350,7 +350,7 @@ function commandsOf(line: string): string[][] {
     );
 }
 
-/** What of a command line `triplewide` does not know. */
+/** The part of a command line that `triplewide` does not know. */
 function unknown([name = "", ...args]: string[]): string | undefined {
   const known = ["--help", "-h"];
   if (name === "" || name.startsWith("-"))
@@ -376,7 +376,7 @@ describe("the documents name commands that exist", () => {
     ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).map((file) => `docs/${file}`),
   ].filter((file) => file.endsWith(".md") && (file !== "CONTRIBUTING.md" || readdirSync(ROOT).includes(file)));
 
-  /** Lines of code blocks, and what stands in backticks. */
+  /** Lines of code blocks, and texts in backticks. */
   function code(text: string): string[] {
     const blocks = [...text.matchAll(/^```[a-z]*\n([\s\S]*?)^```/gm)].flatMap((m) => (m[1] ?? "").split("\n"));
     const spans = [...text.replace(/^```[\s\S]*?^```/gm, "").matchAll(/`([^`]+)`/g)].map((m) => m[1] ?? "");

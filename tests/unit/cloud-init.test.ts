@@ -35,7 +35,7 @@ function clusterOf(architecture: Architecture, more: RawConfig = {}): Cluster {
   return describeCluster(validate(raw, "env"));
 }
 
-/** The largest cluster of each architecture: everything that can be switched on is. */
+/** The largest cluster of each architecture, with every option switched on. */
 function fullCluster(architecture: Architecture): Cluster {
   return clusterOf(architecture, { historyServer: true, dynamicAllocation: true, monitoring: true });
 }
@@ -89,7 +89,7 @@ describe("golden files", () => {
     root: "",
     script: (name: string) => (name.startsWith("render/") ? `(${name})\n` : checkout.script(name)),
   };
-  /** These do not depend on the architecture. */
+  /** Machines that do not depend on the architecture. */
   const ANYWHERE = new Set(["bastion", "registry", "datanode"]);
 
   for (const architecture of ARCHITECTURES) {
@@ -144,7 +144,7 @@ describe("user data", () => {
           ? "x".repeat(name === HOST_KEY ? HOST_KEY_BYTES : 32)
           : `10.72.0.12:5000/triplewide/${name}@sha256:${"0".repeat(64)}`,
       );
-      // With room for what is still to come.
+      // Leaves room for later additions.
       expect(packUserData(filled).length, machine.name).toBeLessThanOrEqual(MAX_PACKED_BYTES * 0.75);
       expect(gunzipSync(Buffer.from(packUserData(filled), "base64")).toString()).toBe(filled);
     }
@@ -195,7 +195,7 @@ describe("user data", () => {
     }
   });
 
-  // PyYAML, which cloud-init reads with, ends a line at U+0085, U+2028 and U+2029 and refuses control characters.
+  // cloud-init reads with PyYAML, which ends lines at U+0085, U+2028 and U+2029 and refuses control characters.
   test.each([
     [`a"b'c\\d: #{e} %s $HOME \`id\` &*!|>`, false],
     ["é 雪 \u{1f600}", false],
@@ -229,7 +229,7 @@ describe("secrets", () => {
       found.add(SECRET_NAMES.hostKeys);
       expect([...found].filter((name) => !held.includes(name))).toEqual([]);
       const asked = userDataReferences(cluster, machine).flatMap((r) => (r.kind === "secret" ? [r.name] : []));
-      // What the authority of services is made of gives a certificate, and is not on the machine itself.
+      // The machine has a certificate made from the seed of the services' authority, but not the seed.
       if (cluster.secrets.some((s) => s.name === SECRET_NAMES.serviceAuthority)) {
         expect(found.has(SECRET_NAMES.serviceAuthority)).toBe(false);
         if (text.includes("{{certificate:")) found.add(SECRET_NAMES.serviceAuthority);
@@ -337,7 +337,7 @@ describe("services", () => {
   });
 });
 
-/** What systemd makes of a command line, written after its manual and not after our code. */
+/** Parses a command line as systemd does. Written from its manual, independently of the code under test. */
 function systemdWords(line: string): string[] {
   const argv: string[] = [];
   let current: string | undefined;

@@ -5,7 +5,7 @@ import { shape } from "../../config/schema.ts";
 import { ROOT } from "../../lib/root.ts";
 import { TEST_LINK, titlesIn } from "../fixtures/titles.ts";
 
-/** docs/CLOUDS.md: each row names tests that exist, or says itself that nothing holds it. */
+/** docs/CLOUDS.md: each row names existing tests, or says that no test covers it. */
 
 const text = readFileSync(join(ROOT, "docs", "CLOUDS.md"), "utf8");
 const rows = text
@@ -13,7 +13,7 @@ const rows = text
   .filter((line) => line.startsWith("| ") && !/^\| (Difference|---) \|/.test(line))
   .map((line) => line.split("|").map((cell) => cell.trim()));
 
-/** What a row says where no test holds it. */
+/** The words of rows that no test covers. */
 const UNHELD = /not supported|not found|not mended|made once by hand|left as they are/;
 
 test("there are rows, each of a difference, what happens and a test", () => {

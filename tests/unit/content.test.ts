@@ -3,11 +3,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { writeContent } from "../../render/content.ts";
 
-/** Text in which every character that means something to one of the formats is likely. */
+/** Text in which the special characters of all formats are frequent. */
 const text = fc.string({ unit: fc.constantFrom(..."aZ09 \t\n\r\f\x01%$\"'\\`;#&|<>(){}[]*?!~=:,@é雪") });
 const key = fc.string({ minLength: 1, unit: fc.constantFrom(..."abc.# =:\\!\t\n") });
 
-/** What Java makes of a properties file, written after the documentation of `java.util.Properties.load`. */
+/** Parses a properties file as Java does. Written from the documentation of `java.util.Properties.load`. */
 function readProperties(file: string): Record<string, string> {
   const read: Record<string, string> = {};
   const escapes: Record<string, string> = { t: "\t", n: "\n", r: "\r", f: "\f" };

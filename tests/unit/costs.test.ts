@@ -12,7 +12,7 @@ const versions = pinnedVersions(ROOT);
 const prices = { "m1.medium": 0.05, "m1.large": 0.1, volumeGb: 0.0001, floatingIp: 0.005 };
 const textOf = (raw: RawConfig): string => planText(clusterOf(raw), versions, "test", false);
 
-/** What the gateway's first page is told. */
+/** The data of the gateway's first page. */
 function shown(raw: RawConfig): unknown {
   const gateway = clusterOf(raw).services.find(({ name }) => name === "gateway");
   const content = gateway?.files.find(({ path }) => path.endsWith("/cluster.json"))?.content;
@@ -43,7 +43,7 @@ describe("what a cluster costs", () => {
     expect(said).toContain(
       `: ${cost(2).toFixed(2)} EUR with the fewest agents, ${cost(9).toFixed(2)} EUR with the most\n`,
     );
-    // Nothing on the gateway's page follows from how many there are just now.
+    // The gateway's page does not depend on the current number of agents.
     expect(shown(range)).toBe(shown({ ...range, agentCount: 9 }));
     expect(textOf({})).not.toContain("triplewide scale");
   });

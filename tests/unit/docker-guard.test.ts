@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** What Mesos' agents let tasks ask of Docker, with a Docker that prints what it was called with. */
+/** The guard between Mesos' agents and Docker, with a stand-in for Docker that prints its arguments. */
 
 const folder = mkdtempSync(join(tmpdir(), "guard-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -14,7 +14,7 @@ const IMAGE = "registry.example.org/spark-python@sha256:0000";
 const work = join(folder, "agent");
 const run = `${work}/slaves/s/frameworks/f/executors/e/runs/0a-1`;
 mkdirSync(run, { recursive: true });
-// Links that a task can make in its own sandbox.
+// A link that a task can make in its own sandbox.
 symlinkSync("/", join(run, "link"));
 mkdirSync(join(work, "slaves/s/frameworks/f/executors/evil/runs"), { recursive: true });
 symlinkSync("/etc", join(work, "slaves/s/frameworks/f/executors/evil/runs/0b-2"));
@@ -76,7 +76,7 @@ print([g.host_path(path) for path in ("/w", "/w/users", "/other")])`;
   );
 });
 
-/** A task as Mesos 1.11 writes it, with something more. */
+/** Docker's arguments for a task, as from Mesos 1.11, with additional ones. */
 const task = (more: string[], image = IMAGE): string[] => [
   ...[
     "run",

@@ -8,7 +8,7 @@ import { ROOT } from "../../lib/root.ts";
 import { isOurs } from "../../marathon/changes.ts";
 import { CLOUD, HIGHLY_AVAILABLE } from "../fixtures/configs.ts";
 
-/** The example apps of `docs/apps`: nothing of them may meet the cluster's own. */
+/** The example apps of `docs/apps` must not conflict with the cluster's own apps. */
 
 interface App {
   id: string;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { captured } from "../../lib/exec.ts";
 
 test("what a program says arrives whole, wherever the pipe cuts it", async () => {
-  // Two bytes each, from an odd place on: wherever the pipe's buffer ends, it ends inside of a character.
+  // Characters of two bytes at odd offsets, so that the pipe's buffer always ends in the middle of one.
   const program = 'for (const stream of [process.stdout, process.stderr]) stream.write("x" + "ä".repeat(200000))';
   const { code, output } = await captured(process.execPath, ["-e", program]);
   expect(code).toBe(0);

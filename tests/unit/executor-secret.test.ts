@@ -19,7 +19,7 @@ test.each(onMesos)(
   "%s: a driver asks Mesos for executors without the secret, which agents give them by a file",
   (architecture) => {
     const { spark, services } = describeCluster(validate({ ...CLOUD, ...mesosOf(architecture), architecture }, "test"));
-    // The settings that the driver sends to Mesos with a task.
+    // Settings that the driver sends to Mesos with a task.
     const ofTask = Object.entries(spark.conf).filter(([name]) => /^spark\.(executorEnv|mesos\.executor)\./.test(name));
     expect(ofTask.length).toBeGreaterThan(2);
     expect(secretsIn(Object.fromEntries(ofTask))).toEqual([]);

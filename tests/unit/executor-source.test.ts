@@ -99,7 +99,7 @@ describe.skipIf(!python)("what Mesos' fetcher takes for a Hadoop client", () => 
     return `127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  /** The script as an agent has it, with other namenodes. */
+  /** Runs the script as on an agent, with other namenodes. */
   async function hadoop(namenodes: string[], ...args: string[]): Promise<{ code: number; output: string }> {
     const agent = vanilla(fromHdfs).services.find((s) => s.name === "mesos-agent");
     const files = agent ? renderService(agent, placeholder).files : [];
@@ -161,7 +161,7 @@ describe("the tarball that executors get out of HDFS", () => {
   symlinkSync("spark-3.5.9.tgz", join(image, "spark-3.5.9-0123456789ab.tgz"));
   const program = (name: string, text: string) =>
     writeFileSync(join(programs, name), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
-  // HDFS is a folder; what is written to it is in `put`.
+  // A folder stands in for HDFS; written files are in `put`.
   program(
     "hdfs",
     `case $2 in
@@ -174,11 +174,11 @@ describe("the tarball that executors get out of HDFS", () => {
     esac`,
   );
   program("reader", 'cat "$3" >"$4"');
-  // What it does for ever when all is there.
+  // The script sleeps forever once all files are uploaded.
   program("sleep", "exit 0");
   afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-  /** Uploads, and says how that ended and which files were written. */
+  /** Runs the upload. @returns Its exit code and the number of written files. */
   function upload(): { code: number | null; written: number } {
     rmSync(join(home, "put"), { force: true });
     const script = join(ROOT, "cluster/services/client/executor-upload.sh");

@@ -18,7 +18,7 @@ function filesIn(path: string): string[] {
 test("nothing of the product reaches what only stands in for something in tests", () => {
   const standIns = readdirSync(join(ROOT, "tests", "fakes")).filter((name) => name.includes("stand-in"));
   expect(standIns).toContain("mesos-stand-in.py");
-  // Archives of Mesos may lie among the images; they are no text and large.
+  // Skips large files: `images` may hold archives of Mesos, which are not text.
   const files = PRODUCT.flatMap(filesIn).filter((file) => statSync(file).size < 1_000_000);
   expect(files.length).toBeGreaterThan(100);
   const reaching = files.filter((file) => {

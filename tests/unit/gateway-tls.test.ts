@@ -150,7 +150,7 @@ describe("tls: own", () => {
   });
 });
 
-/** A certificate as people get one, with its key. */
+/** A certificate as from a public authority, with its key. */
 function made(name: string, names: string): { certificate: string; key: string } {
   const path = (end: string) => join(dir, `${name}.${end}`);
   const more = ["-subj", `/CN=${name}`, "-addext", `subjectAltName=${names}`, "-days", "100"];
@@ -160,7 +160,7 @@ function made(name: string, names: string): { certificate: string; key: string }
   return { certificate: path("pem"), key: inBase64(path("key")) };
 }
 
-/** As docs/CONFIG.md says that a key is given. */
+/** A key in base64, as docs/CONFIG.md describes. */
 const inBase64 = (file: string): string =>
   execFileSync("sh", ["-c", "sed '/^-/d' \"$1\" | tr -d '\\n'", "sh", file], { encoding: "utf8" });
 

@@ -82,7 +82,7 @@ test("ends no job for another site's link, whatever page shows the driver", () =
   const refused =
     '{"path_regexp":{"pattern":"/(job|stage)s?/kill(/|$)"},"not":[{"header":{"Sec-Fetch-Site":["same-origin"]}}]}';
   expect(caddy).toContain(refused);
-  // Before any page.
+  // The refusal comes before any proxied page.
   expect(caddy.indexOf(refused)).toBeLessThan(caddy.indexOf('"reverse_proxy"'));
 });
 
@@ -94,7 +94,7 @@ test("knows a path by all ways of writing it that servers behind it know", () =>
     expect(uri).toMatch(refused);
   for (const uri of ["/jupyter/lab/tree/100%25.ipynb", "/spark/?a=b;c", "/jupyter/proxy/4040/SQL/?a=%25"])
     expect(uri).not.toMatch(refused);
-  // Before any page, as what does something for a GET.
+  // Paths that change something by GET are refused before any proxied page.
   for (const rule of [`"${pattern}"`, '"path":["/hdfs/fsck*","/hdfs/logLevel*"]']) {
     expect(caddy).toContain(rule);
     expect(caddy.indexOf(rule)).toBeLessThan(caddy.indexOf('"reverse_proxy"'));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** Scripts of the guests, with stand-ins for the programs that they call. What needs a real machine is in tests/machine. */
+/** Scripts of the machines, with stand-ins for the programs that they call. Tests with real machines are in tests/machine. */
 
 const folder = mkdtempSync(join(tmpdir(), "triplewide-guest-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -81,7 +81,7 @@ describe("triplewide-executor-image", () => {
 });
 
 describe("a machine's control groups", () => {
-  /** What `fit_cgroups` does on a machine that boots with a version, with a Mesos whose library holds these words. */
+  /** Runs `fit_cgroups` on a machine with a version of control groups and a Mesos whose library holds these words. */
   function groupsOf(boots: 1 | 2, words: string, wanted = ""): string {
     const home = mkdtempSync(join(folder, "mesos-"));
     mkdirSync(join(home, "lib"));
@@ -183,7 +183,7 @@ if [[ $4 == -C ]]; then grep -qxF -- "$what" ${walls}; else echo "$what" >>${wal
 });
 
 describe("triplewide-shared", () => {
-  /** Runs the script on a machine whose folder is one of this test's. */
+  /** Runs the script with a folder of this test as the machine's. */
   const mount = (programs: Record<string, string>, further = "") => {
     const env = join(folder, "machine.env");
     writeFileSync(env, `SHARED_SOURCE=10.254.0.5:/shares/1\nSHARED_FOLDER=${folder}/work\nSHARED_UID=1000\n${further}`);

@@ -19,7 +19,7 @@ afterEach(() => {
   }
 });
 
-/** A server that leads on, and says what it was asked and by what login. */
+/** Starts a server that redirects where `leadsTo` says, and records each request with its login. */
 async function serve(name: string, leadsTo: (request: IncomingMessage) => string | undefined): Promise<string> {
   const server = createServer((request, response) => {
     asked.push(`${name} ${request.url} ${request.headers.authorization ?? "nobody"} ${request.headers.accept}`);

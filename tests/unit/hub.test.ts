@@ -233,7 +233,7 @@ describe("a hub on machines of OpenStack", () => {
       ["client", 28191, "master"],
       ["client", 28191, "agent"],
     ]);
-    // No other machine reaches the hub's ports: people come by SSH to the client, users' servers by networks on the client.
+    // No other machine reaches the hub's ports: users come by SSH to the client, and users' servers by networks on the client.
     const hub = cluster.firewall.filter(({ group, first }) => group === "client" && first >= 8000 && first <= 8003);
     expect(hub.map(({ first, last, fromGroup }) => [first, last, fromGroup])).toEqual([]);
     expect(() => define({ ...raw, hubDriverPort: 7000 })).toThrow(/hubDriverPort/);
@@ -273,7 +273,7 @@ describe("a hub on machines of OpenStack", () => {
     expect(agent).toContain(`ExecStartPre=/usr/bin/mountpoint -q ${at}\n`);
     expect(agent).toContain(`type=bind,source=${at},target=/home/spark/work/users`);
     expect(jsonOf(serviceOf(cluster, "hub-guard"), "/etc/hub/guard.json")).toMatchObject({ executorsShare: true });
-    // Without a hub there is nothing more to mount.
+    // Without a hub there are no further mounts.
     expect(
       define({ ...CLOUD, platform: "openstack" }).services.flatMap(({ dirs }) => dirs.map((dir) => dir.at)),
     ).not.toContain(at);
@@ -503,7 +503,7 @@ describe("triplewide users of a stack", () => {
       config: Object.fromEntries(Object.entries(settings).map(([key, value]) => [`triplewide:${key}`, value])),
     }),
   );
-  /** @param uis What the stack says of its pages. */
+  /** Runs `triplewide users`. @param uis The stack's output `uis`. */
   function users(uis: object, ...args: string[]) {
     const passwords = JSON.stringify({ alice: "first-of-alice", bob: "first-of-bob" });
     const program = `#!/bin/bash
@@ -533,7 +533,7 @@ esac\n`;
   });
 });
 
-/** Runs Python with the guard at hand, as root would: Docker is played by a list of what it was asked. */
+/** Runs Python code with the guard imported, as root. A list of requests stands in for Docker. */
 function withGuard(code: string): string {
   const program = `
 import json, sys, tempfile

@@ -30,7 +30,7 @@ import { SPARK_VERSION } from "../../config/versions.ts";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 
-/** The graph of images stands in `cluster/image-catalogue.ts`; Dockerfiles and `images/build.sh` agree with it. */
+/** Dockerfiles and `images/build.sh` must agree with the graph of images in `cluster/image-catalogue.ts`. */
 
 const run = promisify(execFile);
 const built = IMAGE_NAMES.filter((name) => imageRecord(name).origin === "built");
@@ -60,7 +60,7 @@ test.each(IMAGE_NAMES)("%s holds a Mesos, or stands on an image that does, where
 const local = { platform: "docker", architecture: "standalone" };
 const S3_KEYS = { s3Endpoint: "https://s3.example.org", s3AccessKey: "AKEXAMPLE", s3SecretKey: "a-secret" };
 
-/** A copy of `images/`, and a `docker` that builds nothing and writes down what it is asked to build. */
+/** A copy of `images/`, with a stand-in for `docker` that only records the builds. */
 let folder: string;
 const calls = (): string => join(folder, "calls");
 beforeAll(() => {
@@ -68,7 +68,7 @@ beforeAll(() => {
   const images = join(ROOT, "images");
   cpSync(images, join(folder, "images"), {
     recursive: true,
-    // The checkout itself may lie below a folder of such a name.
+    // Tests the path below `images` only, because the checkout itself may be in a folder with such a name.
     filter: (path) => !/\/(certs|mesos)\/[^/]+$/.test(path.slice(images.length)) || basename(path) === ".gitkeep",
   });
   mkdirSync(join(folder, "bin"));
@@ -84,7 +84,7 @@ esac
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What `build.sh` builds: tag and build arguments of each image, in order. */
+/** The images that `build.sh` builds: tag and build arguments of each, in order. */
 async function builds(args: readonly string[], env: Record<string, string> = {}): Promise<[string, string[]][]> {
   rmSync(calls(), { force: true });
   const { PATH, HOME } = process.env;
@@ -142,7 +142,7 @@ test.each(LAYER_NAMES)("images get their layer %s where it is asked for, and a t
     expect(done[i]?.[0]).toBe(tag(name));
     expect(done[i]?.[1].includes(`${argument}=jars`)).toBe(has.includes(name));
   }
-  // The client stands on the one with jars.
+  // The client's base is the image with jars.
   expect(done[built.indexOf("client")]?.[1]).toContain(`SPARK_PYTHON_IMAGE=${tag("spark-python")}`);
   await expect(builds(["base"], { [argument]: "yes" })).rejects.toThrow(`${argument} is none or jars`);
 });

@@ -6,11 +6,11 @@ import { expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
 /**
- * Who imports whom: no room imports a later one, no file imports itself by a detour, and the rooms that are pure import
- * nothing that reads the machine. Types count as well: what a type says is known, too.
+ * Rules for imports: no folder imports a later one, there are no import cycles, and the pure folders import nothing that reads
+ * the machine. Imports of types count as well, because they are dependencies too.
  */
 
-/** First to last: a file imports files of its own room and of earlier ones. Rooms of one line do not know each other. */
+/** Folders in order: a file imports only from its own folder and from earlier ones. Folders in one line do not import each other. */
 const LAYERS: readonly (readonly string[])[] = [
   ["lib"],
   ["config"],
@@ -24,7 +24,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["cli", "index.ts"],
 ];
 
-/** Rooms that compute and read nothing, and the one file that reads for them. */
+/** Folders of pure functions, and the one file that reads for them. */
 const PURE: readonly string[] = ["cluster", "render"];
 const READS = "cluster/load.ts";
 const READING: readonly string[] = ["fs", "child_process", "http", "https", "net", "dgram", "worker_threads"];
@@ -38,7 +38,7 @@ const rooms = LAYERS.flat();
 const roomOf = (file: string): string => file.split("/")[0] ?? file;
 const layerOf = (file: string): number => LAYERS.findIndex((layer) => layer.includes(roomOf(file)));
 
-/** Every import of a file, those of types among them, as it stands there. */
+/** Every import of a file as written, including imports of types. */
 const importsIn = (text: string): string[] => ts.preProcessFile(text, true, true).importedFiles.map((f) => f.fileName);
 
 const files = rooms.flatMap((room) =>
@@ -54,7 +54,7 @@ const imports: Import[] = files.flatMap((from) =>
 const own = imports.filter(({ to }) => /\.[cm]?[jt]s$/.test(to) && existsSync(join(ROOT, to)));
 const show = ({ from, to }: Import): string => `${from} -> ${to}`;
 
-/** Files that import each other by whatever detour, one line for each such set. */
+/** Import cycles, one line for each. */
 function circles(arrows: readonly Import[]): string[] {
   const next = Map.groupBy(arrows, ({ from }) => from);
   const reached = (start: string): Set<string> => {
@@ -83,7 +83,7 @@ function circles(arrows: readonly Import[]): string[] {
   return [...new Set(sets)].sort();
 }
 
-/** Imports of a later room, of another room of the same layer, and of what is no room, such as tests. */
+/** Imports from a later folder, from another folder of the same layer, or from a folder that is in no layer, such as tests. */
 const against = (arrows: readonly Import[]): string[] =>
   arrows
     .filter(({ from, to }) => roomOf(from) !== roomOf(to) && !(layerOf(to) >= 0 && layerOf(to) < layerOf(from)))
@@ -97,7 +97,7 @@ const impure = (arrows: readonly Import[]): string[] =>
     .map(show)
     .sort();
 
-/** `fs` for `node:fs/promises`; empty for what is no module of Node's. */
+/** The name of a Node module, such as `fs` for `node:fs/promises`; empty for other modules. */
 function builtin(name: string): string {
   const bare = name.replace(/^node:/, "").split("/")[0] ?? "";
   return builtinModules.includes(bare) ? bare : "";

@@ -23,14 +23,14 @@ import { CLOUD, mesosOf } from "../fixtures/configs.ts";
 import { problems } from "../fixtures/problems.ts";
 
 /**
- * Values become no commands. Two defences, each tested without the other: every text has a grammar, and every value is quoted
- * for where it goes.
+ * Config values never run as commands. There are two defences, each tested without the other: every text has a grammar, and every
+ * value is quoted for its destination.
  */
 
 const checkout = readCheckout();
 const DIGEST = `@sha256:${"a".repeat(64)}`;
 const dir = mkdtempSync(join(tmpdir(), "injection-"));
-/** Made by any hostile text that is run. */
+/** A file that exists if any hostile text was run. */
 const canary = join(dir, "canary");
 afterAll(() => rmSync(dir, { recursive: true }));
 
@@ -81,13 +81,13 @@ describe("attacks that worked once are refused", () => {
   });
 });
 
-/** Keys whose values are, or hold, text; and a config in which one such text is `value`. */
+/** Keys whose values are or contain text. */
 const TEXT_KEYS = (Object.keys(shape) as ConfigKey[]).filter((key) => {
   const { kind, choices } = infoOf(shape[key]);
   return ["string", "array", "object"].includes(kind) && choices === undefined;
 });
 
-/** Values with a text in each place that one can have: itself, an item, a name, a value. */
+/** Values of a key with the text in each possible place: the value itself, an item, a name, a nested value. */
 function holding(key: ConfigKey, text: string): unknown[] {
   switch (infoOf(shape[key]).kind) {
     case "array":
@@ -115,7 +115,7 @@ test.each(TEXT_KEYS)("%s takes no control character and no line end, wherever in
       for (const value of holding(key, text)) {
         const found = problems({ ...CLOUD, [key]: value }).filter((p) => p.key.startsWith(key));
         expect(found, JSON.stringify(value)).not.toEqual([]);
-        // As the Pulumi CLI hands tables over.
+        // The Pulumi CLI passes objects as JSON.
         if (typeof value === "object") {
           expect(problems({ ...CLOUD, [key]: JSON.stringify(value) }).map((p) => p.key)).toContain(found[0]?.key);
         }
@@ -130,7 +130,7 @@ test("text that looks like a reference is text", () => {
   const cluster = (more: RawConfig): Cluster =>
     describeCluster(validate({ ...CLOUD, architecture: "vanilla", ...mesosOf("vanilla"), ...more }, "test"));
   const [attacked, before] = [cluster(attack), cluster(clean)];
-  // No machine gets a secret that it did not have before.
+  // No machine gets an additional secret.
   expect(attacked.secrets).toEqual(before.secrets);
   for (const machine of attacked.machines) {
     expect(userDataReferences(attacked, machine)).toEqual(userDataReferences(before, machine));
@@ -143,7 +143,7 @@ test("text that looks like a reference is text", () => {
   expect(data).not.toContain("value-of-mesos-admin");
 });
 
-/** Text on one line with everything in it that means something to somebody. */
+/** Text on one line with the special characters of all formats. */
 const hostile = fc
   .array(
     fc.oneof(
@@ -175,7 +175,7 @@ const hostile = fc
   )
   .map((parts) => parts.join(""));
 
-/** A value for every text of a config, as hostile as a validator that is asleep would let it through. */
+/** A config whose every text is hostile, as without validation. */
 function unvalidated(
   texts: readonly string[],
   architecture: Config["architecture"],
@@ -240,7 +240,7 @@ describe("whatever a value is, each renderer's text reads back as that value", (
           try {
             text = renderUserData(cluster, machine, checkout, value);
           } catch (error) {
-            // Two services want one file with different values: nothing of this test.
+            // Two services need one file with different values, which this test does not check.
             if (/two services want|not a request line/.test(String(error))) continue;
             throw error;
           }
@@ -396,7 +396,7 @@ describe.skipIf(spawnSync("javac", ["-version"]).status !== 0)("properties, by J
   });
 });
 
-/** What is accepted is what arrives: nothing between the config and Spark changes a value. */
+/** Accepted values reach Spark unchanged. */
 test("a Spark property that is accepted stands in spark-defaults.conf as it is", () => {
   fc.assert(
     fc.property(hostile, (value) => {
@@ -416,7 +416,7 @@ interface ComposeService {
   environment: Record<string, string>;
 }
 
-/** Compose takes `$$` for `$`. */
+/** Compose reads `$$` as `$`. */
 const doubled = (text: string): string => text.replaceAll("$", "$$$$");
 
 const mapped = (env: Record<string, string>, change: (text: string) => string): Record<string, string> =>
@@ -446,7 +446,7 @@ function plainUserData(): object {
   return plain;
 }
 
-/** java.util.Properties.load, after its documentation. */
+/** Parses a properties file, by the documentation of java.util.Properties.load. */
 function readProperties(text: string): Record<string, string> {
   const logical: string[] = [];
   let open = false;
@@ -472,7 +472,7 @@ function readProperties(text: string): Record<string, string> {
   return Object.fromEntries(entries);
 }
 
-/** A command line of a unit as systemd.service(5) and systemd.syntax(7) describe it: quotes, escapes, specifiers, variables. */
+/** Parses a unit's command line, by systemd.service(5) and systemd.syntax(7): quotes, escapes, specifiers, variables. */
 function readExecLine(line: string): string[] {
   const words: string[] = [];
   for (let i = 0; i < line.length; ) {
@@ -490,7 +490,7 @@ function readExecLine(line: string): string[] {
         c = hex ? String.fromCharCode(Number.parseInt(hex[1] ?? "", 16)) : (line[i + 1] ?? "");
         i += hex ? 3 : 1;
       } else if (c === "%" || c === "$") {
-        // Anything but a doubled one would be a specifier or a variable.
+        // A character that is not doubled would be a specifier or a variable.
         if (line[i + 1] !== c) throw new Error(`${c} at ${i} of ${line}`);
         i++;
       }

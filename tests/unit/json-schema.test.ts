@@ -16,7 +16,7 @@ import { CLOUD } from "../fixtures/configs.ts";
 const schema = JSON.parse(readFileSync(join(ROOT, SCHEMA_FILE), "utf8"));
 const check = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true }).compile(schema);
 
-/** Settings that a stack file is refused for, or its own keys; empty where it is fine. */
+/** The keys of a stack file that the schema refuses; empty if the file is valid. */
 function refused(file: unknown): string[] {
   if (check(file)) return [];
   const keys = (check.errors ?? []).map(({ instancePath, params }) => {
@@ -78,7 +78,7 @@ describe("what people mistype is refused at its key", () => {
     [{ registryPassword: { secret: "x" } }, "registryPassword"],
   ])("%j", (wrong, key) => {
     expect(refused(withConfig({ ...CLOUD, ...wrong }))).toEqual([`${PROJECT}:${key}`]);
-    // The program refuses the same, at the same key.
+    // The program refuses the same values, at the same key.
     expect(() => validate({ ...CLOUD, ...wrong }, "test")).toThrow(new RegExp(`^  ${key}\\b`, "m"));
   });
 

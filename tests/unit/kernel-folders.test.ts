@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** In which folder Jupyter starts a notebook's kernel: modules in it are what Python finds first. */
+/** The folder in which Jupyter starts a notebook's kernel, where Python looks for modules first. */
 
 const SCRIPT = join(ROOT, "images/client/jupyter_server_config.py");
 let work = "";
@@ -17,7 +17,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(work, { recursive: true }));
 
-/** Folder of a kernel for a notebook's path, where `users/bob` is another user's and all else this one's. */
+/** The kernel's folder for a notebook's path. `users/bob` is another user's folder; all others are this user's. */
 async function folderOf(path: string): Promise<string> {
   const python = `
 import ast, os, sys, types

@@ -13,7 +13,7 @@ import { ROOT } from "../../lib/root.ts";
 
 const LAST_UP = new Date("2026-11-20T08:00:00.123Z");
 const HOUR = 3_600_000;
-/** So many hours after the last up. */
+/** The time some hours after the last up. */
 const later = (hours: number): Date => new Date(LAST_UP.getTime() + hours * HOUR);
 const noticeOf = (ends: number): Notice => ({ lastUp: LAST_UP.toISOString(), ends: later(ends).toISOString() });
 
@@ -159,7 +159,7 @@ test("the last up of a stack is the last update that triplewide scale did not ru
   const ours = update("destroy", 9, OWN_MESSAGE);
   expect(endBeganIn([ours, update("update", 5)])).toBe(true);
   expect(endBeganIn([update("refresh", 10), ours, update("update", 5)])).toBe(true);
-  // A person's removal, or an up afterwards.
+  // The cluster was destroyed by a person, or brought up again afterwards.
   for (const history of [[update("destroy", 9), update("update", 5)], [update("update", 10), ours], []])
     expect(endBeganIn(history)).toBe(false);
 });
@@ -178,7 +178,7 @@ describe("a notebook", () => {
   const folder = mkdtempSync(join(tmpdir(), "notice-"));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  /** What cells of a notebook say, with these contents of the notice before each. */
+  /** The messages of a notebook's cells. Before each cell, the notice gets the next of the contents. */
   function cells(...contents: string[]): string[] {
     const program = [
       "import sys, triplewide_watch as w",

@@ -24,7 +24,7 @@ test("a client on this machine trusts whom the machine trusts besides the public
   expect(trusted({ SSL_CERT_FILE: bundle })).toEqual([OWN]);
   expect(trusted({ SSL_CERT_FILE: join(folder, "not-there"), NODE_EXTRA_CA_CERTS: bundle })).toEqual([OWN]);
   expect(trusted({})).toEqual([]);
-  // The grammar of the key takes what comes of it, and what the config says counts.
+  // The key's grammar accepts the result, and a value in the config has precedence.
   const said = validate({ platform: "docker", architecture: "standalone", trustedCertificates: [OWN] }, "test");
   expect(trusted({ SSL_CERT_FILE: bundle }, said)).toEqual([OWN]);
 });

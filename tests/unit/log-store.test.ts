@@ -10,7 +10,7 @@ import { ROOT } from "../../lib/root.ts";
 import { eventually } from "../containers/harness.ts";
 import { authorityHere, shownHere } from "../fixtures/tls.ts";
 
-/** What keeps the journals of all machines, without the servers that take them. With machines: tests/machine. */
+/** The store of all machines' journals, without the servers that receive them. tests/machine uses machines. */
 
 const SCRIPT = join(ROOT, "cluster/services/logs/log-store.py");
 
@@ -58,7 +58,7 @@ delete_oldest()
 print(*sorted(name for name in os.listdir(FOLDER) if name.endswith(".journal")))
 delete_oldest()
 `);
-  // agent-1 and client said theirs before all of agent-2's.
+  // Lines of agent-1 and client are older than all lines of agent-2.
   expect(said).toBe("agent-1.journal agent-2.journal agent-2@4.journal agent-2@5.journal client@1.journal\n");
 });
 
@@ -68,7 +68,7 @@ test("nobody logs in a machine's name by the certificate of another service of i
     writeFileSync(join(folder, name), text, { mode: 0o755 });
     return join(folder, name);
   };
-  // Another one than where it tells Prometheus.
+  // An address other than the one for Prometheus.
   const address = "127.0.0.2";
   const journals = join(folder, "journals");
   mkdirSync(journals);
@@ -88,7 +88,7 @@ test("nobody logs in a machine's name by the certificate of another service of i
     ...{ certificate: file("certificate", own.cert), key: file("key", own.key) },
   };
   const store = spawn("python3", ["-I", script, file("settings.json", JSON.stringify(settings))], { stdio: "inherit" });
-  /** Status that a service of the machine is answered with when it sends a line; 0 where nobody answers. */
+  /** The HTTP status when a service of the machine sends a line; 0 if there is no answer. */
   const send = (service: string): Promise<number> =>
     new Promise((resolve) => {
       const identity = shownHere("a", "127.0.0.1", service, ["server", "client"]);

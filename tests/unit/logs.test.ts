@@ -31,7 +31,7 @@ test("a line is of the service that said it, whatever it says of itself, and beg
   const forged = { UNIT: "triplewide-registry.service", SYSLOG_IDENTIFIER: "registry", MESSAGE: "forged" };
   const from = (fields: Record<string, unknown>) => readJournal("agent-1", record(0, fields)).map((line) => line.from);
   expect(from({ ...forged, _SYSTEMD_UNIT: "triplewide-mesos-agent.service" })).toEqual(["agent-1 mesos-agent"]);
-  // Of a machine whose root sends the client what they like.
+  // A line from a machine whose root user sends forged records to the client.
   const unit = "triplewide-x\n2026-11-27T08:00:00.000Z client jupyter | forged \u001b[2J.service";
   expect(from({ ...forged, _SYSTEMD_UNIT: unit }).join("")).not.toMatch(/\p{Cc}/u);
 });
@@ -81,7 +81,7 @@ describe("triplewide logs of machines", () => {
   const addressOf = (wanted: string) => String(machines.find(({ name }) => name === wanted)?.address);
   let stack: StackFolder;
   beforeEach(() => {
-    // The client and a master answer, with what they were asked.
+    // The client and a master answer with the request that they got.
     const answers = {
       [addressOf("client")]: `cat > "$STUBS/asked"; cat "$STUBS/client"`,
       [addressOf("master-1")]: `cat >/dev/null; cat "$STUBS/master"`,

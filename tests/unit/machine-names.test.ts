@@ -9,7 +9,7 @@ test.each(GROUP_NAMES)("%s: a machine's name leads back to its group", (group) =
       const name = machineName(group, number);
       expect(groupOfMachine(name)).toBe(group);
       expect(machineOf("lab", resourceName("lab", name))).toBe(name);
-      // `lab-two` is another cluster, and neither takes the other's machines for its own.
+      // `lab-two` is another cluster, and neither cluster takes the other's machines for its own.
       expect(machineOf("lab", resourceName("lab-two", name))).toBeUndefined();
       expect(machineOf("lab-two", resourceName("lab", name))).toBeUndefined();
     }),

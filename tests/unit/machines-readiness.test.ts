@@ -6,7 +6,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 type Answer = { code: number; stdout?: string; stderr?: string; denied?: true };
-/** What each machine says, one answer after the other; the last one stays. */
+/** The successive answers of each machine. The last one is repeated. */
 type Script = Record<string, Answer[]>;
 
 function watch(script: Script, over: Partial<WaitReadyOptions> = {}) {

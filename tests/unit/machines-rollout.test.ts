@@ -3,11 +3,11 @@ import { describe, expect, test } from "vitest";
 import { planRollout, Rollout, RolloutError } from "../../machines/rollout.ts";
 import type { ExistingMachine } from "../../openstack/inventory.ts";
 
-/** Lets everything happen that does not wait for a timer. */
+/** Lets everything run that does not wait for a timer. */
 const settle = (): Promise<void> => new Promise((done) => setImmediate(done));
 const names = (count: number): string[] => Array.from({ length: count }, (_, n) => `m-${n + 1}`);
 
-/** A program that asks for permits and makes machines ready, in whatever order the test says. */
+/** A program that requests permits and makes machines ready, in the order that the test chooses. */
 class Program {
   readonly granted: string[] = [];
   readonly refused = new Map<string, unknown>();

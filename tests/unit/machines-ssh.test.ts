@@ -27,7 +27,7 @@ import { SshError } from "../../machines/ssh-failures.ts";
 import { CLOUD } from "../fixtures/configs.ts";
 
 /**
- * `ssh` is played by a script: it writes down how it was called and with which configuration, keeps sessions of the
+ * A script stands in for `ssh`. It records its arguments and configuration, keeps sessions of the
  * bastion open as the real one does, and runs commands here.
  */
 const STUB = `#!/bin/bash
@@ -42,7 +42,7 @@ fi
 eval "$command"
 `;
 
-/** A busy machine takes long to start a process. */
+/** Long timeouts, because a busy machine takes long to start a process. */
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 const patient = { timeout: 10_000, interval: 5 };
 
@@ -77,12 +77,12 @@ const make = (over: Partial<SshOptions> = {}): Ssh => {
 };
 const text = (name: string): string => readFileSync(join(folder, name), "utf8");
 const calls = (): string[] => text("calls").trim().split("\n");
-/** Sessions held open at the bastion: their processes, as far as they live. */
+/** Process ids of the open sessions at the bastion that still run. */
 const sessions = (): number[] => {
   const pids = text("sessions").trim().split("\n").map(Number);
   return pids.filter((pid) => {
     try {
-      // 0 would be this very group of processes.
+      // 0 would mean this process's own group.
       return pid > 1 && process.kill(pid, 0);
     } catch {
       return false;
@@ -164,7 +164,7 @@ test.each(["others may write to", "is another user's"])(
   async (which) => {
     const runtime = join(folder, "runtime");
     if (which.startsWith("others")) chmodSync(runtime, 0o777);
-    // Whoever runs the tests: only root can give a folder away, and anyone else has one of root's.
+    // Only root can change a folder's owner. Other users test with a folder of root.
     else if (process.getuid?.() === 0) chownSync(runtime, 65534, 65534);
     else process.env.XDG_RUNTIME_DIR = "/dev/shm";
     const s = make();
@@ -211,7 +211,7 @@ test("a command that does not end is given up, with whatever the client started 
   // As the hop through the bastion does, the one in the background keeps the client's pipes open.
   const command = 'sleep 300 & echo $! >"$STUB/hop"; echo started; wait';
   const result = await make().run(agent, command, { timeoutSeconds: 1 });
-  // Ended, or ended and not yet collected by whoever inherited it.
+  // The process has ended, or is a zombie that its new parent has not collected yet.
   const state = () => spawnSync("ps", ["-o", "stat=", "-p", text("hop").trim()]).stdout.toString();
   await vi.waitFor(() => expect(state()).toMatch(/^(Z|$)/), patient);
   expect(result).toEqual({ code: 255, stdout: "started\n", stderr: "no answer within 1 s\n" });
@@ -247,7 +247,7 @@ describe("a tunnel", () => {
     const s = make();
     const forward = await s.forward({ name: "registry", address: "10.72.0.12" }, 5001, 0, "127.0.0.1");
     expect(forward.port).toBeGreaterThan(1023);
-    // The first is the bastion's, which tells whether that is there.
+    // The first call checks whether the bastion answers.
     expect(calls()).toHaveLength(2);
     expect(calls()[1]).toContain(
       `-o ControlPath=none -o ExitOnForwardFailure=yes -L 127.0.0.1:${forward.port}:127.0.0.1:5001 -o HostKeyAlias=10.72.0.12 -o ProxyCommand=ssh -F `,
@@ -276,7 +276,7 @@ describe("a tunnel", () => {
   });
 });
 
-/** OpenSSH's server, where this machine has one that this user may run: root's needs a folder that its package makes. */
+/** Whether this user may run OpenSSH's server. As root it needs a folder that its package makes. */
 const MAY_RUN = process.getuid?.() !== 0 || existsSync("/run/sshd");
 const SSHD = MAY_RUN && [process.env.SSHD, "/usr/sbin/sshd"].find((path) => path && existsSync(path));
 
@@ -290,7 +290,7 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
     for (const server of servers.splice(0)) server.kill();
   });
 
-  /** A machine at an address, with a host key: what it logs. */
+  /** Starts a machine's SSH server at an address, with a host key. @returns A function that returns its log. */
   async function serve(address: string, privateKey: string, users = "user.pub"): Promise<() => string> {
     const name = (file: string): string => join(folder, `${address}-${file}`);
     writeFileSync(name("key"), privateKey, { mode: 0o600 });
@@ -350,7 +350,7 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
     const socket = connectTo(forward.port, "127.0.0.1");
     socket.write("ping");
     expect(String((await once(socket, "data"))[0])).toBe("ping");
-    // A login at the bastion that nobody shares, and one at the machine, where the tunnel ends.
+    // One login at the bastion, not shared with other connections, and one at the machine, where the tunnel ends.
     expect(log().match(/Accepted publickey/g)).toHaveLength(2);
     expect(inner().match(/Accepted publickey/g)).toHaveLength(9);
     socket.destroy();
@@ -423,7 +423,7 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
         `IdentityFile ${join(folder, "user")}`,
         `UserKnownHostsFile ${join(folder, "jump-known")}`,
       ];
-      // Nothing but the way and the keys may be taken from here.
+      // Only the jump host and the keys may be taken from these settings.
       const others = ["Host *", "StrictHostKeyChecking no", "UserKnownHostsFile /dev/null", "Port 1", "User nobody"];
       writeFileSync(join(home, ".ssh", "config"), [...lines, ...jump, ...others].join("\n"));
       return home;
@@ -557,7 +557,7 @@ describe.skipIf(!SSHD)("with a real OpenSSH", () => {
       .replaceAll("~/.ssh/lab", join(folder, "user"))
       .replace(/^ {2}LocalForward (?!8090 ).*\n/gm, "")
       .replace(/LocalForward 8090 [\d.]+:8090/, `LocalForward ${port + 1} 127.0.0.2:${port}`)
-      // The client stands at an address of this machine, and a port of its own for what it shows.
+      // The client is at an address of this machine, with its own port for its pages.
       .replace(/(Host lab-pages\n {2}HostName) [\d.]+\n/, `$1 127.0.0.2\n  HostKeyAlias lab-client\n`)
       .replace("User debian", `User ${userInfo().username}\n  Port ${port}\n  BatchMode yes`);
     writeFileSync(join(folder, "people"), settings);

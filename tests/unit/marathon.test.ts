@@ -25,7 +25,7 @@ import { CLOUD } from "../fixtures/configs.ts";
 const BASE = { ...CLOUD, architecture: "marathon-standalone", masterCount: 3, agentCount: 4 };
 const inCloud = (more: RawConfig = {}): Cluster => describeCluster(validate({ ...BASE, ...more }, "test"));
 
-/** Fields that these tests look into. */
+/** Fields that these tests check. */
 type App = MarathonApp & {
   cmd: string;
   cpus: number;
@@ -214,7 +214,7 @@ describe("against a stand-in of Marathon", () => {
     await marathon.stop();
   });
   const http = (): MarathonHttp => direct(`127.0.0.1:${marathon.port}`, marathon.login);
-  /** The same requests; by the clock, which only they move, each takes so many seconds. */
+  /** The same requests, of which each moves the mocked clock forward by some seconds. */
   const taking = (seconds: number, send = http()): MarathonHttp => {
     vi.useFakeTimers({ toFake: ["Date"] });
     return async (request) => {
@@ -309,7 +309,7 @@ describe("against a stand-in of Marathon", () => {
   test("someone who interrupts does not wait", async () => {
     marathon.broken.set("/spark/worker", "");
     const abort = new AbortController();
-    // After the line comes the pause.
+    // The line is printed before the pause.
     const report = (): void => void setImmediate(() => abort.abort());
     await expect(apply({ signal: abort.signal, pauseMs: 3_600_000, report })).rejects.toThrow(/abort/i);
   });
@@ -361,7 +361,7 @@ describe("against a stand-in of Marathon", () => {
     beforeEach(() => {
       folder = mkdtempSync(join(tmpdir(), "triplewide-marathon-"));
       writeFileSync(join(folder, "login"), marathon.login);
-      // Whoever runs the tests need not be allowed to become root.
+      // A stand-in, because the user who runs the tests may not be allowed to use sudo.
       writeFileSync(join(folder, "sudo"), '#!/bin/sh\nshift\nexec "$@"\n', { mode: 0o755 });
     });
     afterEach(() => rmSync(folder, { recursive: true, force: true }));

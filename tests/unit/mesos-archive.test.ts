@@ -48,7 +48,7 @@ describe("images that hold a Mesos", () => {
 describe("mesosSource", () => {
   const root = mkdtempSync(join(tmpdir(), "triplewide-mesos-"));
   const file = join(root, "mesos.tar.gz");
-  // Stands for a Docker that reaches no registry.
+  // A stand-in for a Docker that cannot reach a registry.
   const client = join(root, "docker");
   let asked = 0;
   const server = createServer((request, response) => {
@@ -147,14 +147,14 @@ describe("an image that a Mesos is taken out of", () => {
     symlinkSync(target, join(root, "image", path));
   }
 
-  /** Takes Mesos out of it, by a Docker that has this image alone. @returns What is in the archive, and what the user's folder holds. */
+  /** Extracts Mesos with a stand-in for Docker that has only this image. @returns The content of the archive and of the user's folder. */
   function takenOut(linkedWith: readonly string[]) {
     const home = join(root, "home");
     mkdirSync(home, { recursive: true });
     writeFileSync(join(home, "authorized_keys"), "mine");
     const docker = join(root, "docker");
     const said = linkedWith.map((path) => `echo "  libx.so => ${path} (0x1)"`).join("; ");
-    // As Docker does, `cp` follows a link that is there where it writes to.
+    // Like Docker's, this `cp` follows an existing link at its target.
     const script = `case $1 in
       create) echo c ;;
       export) (cd '${root}/image' && tar -c -- *) ;;
@@ -217,7 +217,7 @@ describe("agents that start containers", () => {
   const root = mkdtempSync(join(tmpdir(), "triplewide-cgroups-"));
   afterAll(() => rmSync(root, { recursive: true }));
 
-  /** A check with a Docker that has control groups of a version, and an image whose libmesos has these words in it. */
+  /** Runs the check with a Docker that has a version of control groups, and an image whose libmesos holds these words. */
   const check = (groups: number, words: string): Promise<void> => {
     const client = join(root, "docker");
     const library = join(root, "libmesos.so");

@@ -73,7 +73,7 @@ describe("draining", () => {
     validate({ platform: "docker", architecture: "mesos-in-docker", masterCount: 3, agentCount: 2 }, "test"),
   );
 
-  /** Masters of which the second leads; its agent-2 is empty after so many looks. */
+  /** Masters of which the second leads. Its agent-2 is empty after `looks` requests for its state. */
   function masters(looks: number, refuse = false) {
     const calls: string[] = [];
     const lines: string[] = [];

@@ -35,7 +35,7 @@ const resources = (cpus: number, mem: number) => [
   { name: "ports", type: "RANGES", ranges: { range: [{ begin: 31000, end: 32000 }] } },
 ];
 
-/** An agent that has been there for two hours, by its number or its address. */
+/** An agent that registered two hours ago, by its number or its address. */
 const agent = (at: number | string, more: object = {}) => ({
   agent_info: { hostname: typeof at === "string" ? at : addressOf(at), id: { value: `S${at}` }, port: 5051 },
   active: true,
@@ -172,16 +172,16 @@ describe("agents are lacking", () => {
     expect(lacking(AT_WORK, { executors: Number.POSITIVE_INFINITY })).toBe(6);
     expect(lacking(AT_WORK, { executors: 9, coresMax: 5 })).toBe(1);
     expect(lacking(AT_WORK, { executors: 9, coresMax: 4 })).toBe(0);
-    // It takes whole agents, and what is left of its cores.
+    // The job takes whole agents until its limit of cores is reached.
     expect(lacking(AT_WORK, { executors: Number.POSITIVE_INFINITY, coresMax: 10, executorCores: undefined })).toBe(2);
-    // Memory for one on an agent.
+    // An agent has memory for one executor.
     expect(lacking(AT_WORK, { executors: 6, executorMiB: 5000 })).toBe(2);
     expect(lacking({ frameworks: [framework("F1")] }, { executors: 2 })).toBe(2);
   });
 
   test("for nothing that Mesos could give and does not", () => {
     expect(lacking({ ...AT_WORK, agents: [agent(1, full), agent(2)] })).toBe(0);
-    // An agent that is to go, or is away, has no room.
+    // An agent that is being removed, or is disconnected, has no room.
     expect(lacking({ ...AT_WORK, agents: [agent(1, full), agent(2, leaving), agent(3, { active: false })] })).toBe(1);
   });
 
@@ -223,7 +223,7 @@ describe("agents are lacking", () => {
   });
 });
 
-/** Of a driver's page, /metrics/json/. */
+/** The driver's page /metrics/json/. */
 const metrics = (target?: number) => ({
   version: "4.0.0",
   gauges: {
@@ -236,7 +236,7 @@ const metrics = (target?: number) => ({
         }),
   },
 });
-/** Of the same page, /api/v1/applications/F1/environment. */
+/** The driver's page /api/v1/applications/F1/environment. */
 const environment = (properties: Record<string, string> = {}) => ({
   runtime: { javaVersion: "17.0.13 (Debian)" },
   sparkProperties: Object.entries({ "spark.app.id": "F1", "spark.executor.memory": "1024m", ...properties }),
@@ -273,7 +273,7 @@ describe("what a driver would have", () => {
     expect(() => readDemand(metrics(1), environment({ "spark.executor.memory": "much" }))).toThrow("no size");
   });
 
-  /** A client whose driver answers. */
+  /** Stands in for a client whose driver answers. */
   const driver = () => {
     const asked: string[] = [];
     const on: OnMachines = {
@@ -321,7 +321,7 @@ describe("what a driver would have", () => {
 });
 
 describe("a leading master", () => {
-  /** Three masters of which the second leads. What it is told counts from then on; `begins` starts a task after that. */
+  /** Three masters of which the second leads. It applies the calls that it gets; with `begins`, a task starts after that. */
   function masters(agents: (ReturnType<typeof agent> & object)[], { begins = false, refuses = "" } = {}) {
     const cluster = describeCluster(withAgents(validate({ ...RANGE, masterCount: 3 }, "lab"), 3));
     const told: string[] = [];

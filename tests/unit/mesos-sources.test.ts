@@ -201,7 +201,7 @@ describe("what keeps a Mesos from being used", () => {
       "its agent does not start with what keeps tasks of a machine apart: namespaces/pid",
     ]);
     expect(problemsOf({ ...SOUND, isolators }, ["java"])).toEqual([]);
-    // It may refuse no name at all, so that nobody knows.
+    // Mesos may accept any name, so the result is unknown.
     expect(what({ isolators: null, crashes: null })).toEqual([]);
   });
 

@@ -121,7 +121,7 @@ describe("what speaks TLS by libprocess", () => {
       expect(trusted("mesos-master")).toBe(trusted("mesos-agent") + authority);
       expect(trusted("jupyter")).toBe(trusted("mesos-agent"));
       expect(trusted("hub-guard")).toBe(trusted("mesos-agent"));
-      // Neither it nor a key of the client's goes to a user's server.
+      // Neither this key nor one of the client's is given to a user's server.
       const given = files.filter((path: string) => path.startsWith("/etc/libprocess"));
       expect(given).toEqual(["/etc/libprocess/authority.pem"]);
       expect(env).toMatchObject({ LIBPROCESS_SSL_ENABLED: "true", LIBPROCESS_SSL_KEY_FILE: libprocess.key });

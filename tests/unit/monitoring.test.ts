@@ -15,12 +15,12 @@ import { renderGates, renderUserData } from "../../render/cloud-init.ts";
 import { renderCompose } from "../../render/compose.ts";
 import { CLOUD, HIGHLY_AVAILABLE, mesosOf } from "../fixtures/configs.ts";
 
-/** What is measured (`monitoring`): every list of targets is read off the ports of services. */
+/** Prometheus' targets (`monitoring`), which are derived from the ports of services. */
 
 const define = (raw: RawConfig): Cluster => describeCluster(validate(raw, "test"));
 const serviceOf = ({ services }: Cluster, wanted: string) => services.find(({ name }) => name === wanted);
 
-/** What Prometheus of a cluster reads. */
+/** The targets of a cluster's Prometheus. */
 function targetsOf(cluster: Cluster): Target[] {
   const file = serviceOf(cluster, "prometheus")?.files.find(({ path }) => path.endsWith("/targets.json"));
   return file?.content.format === "json" ? (file.content.value as unknown as Target[]) : [];
@@ -92,7 +92,7 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
       ports.flatMap(({ port, metrics = [] }) => metrics.map(({ path }) => `${machine} ${port} ${path}`)),
     );
     const read = targetsOf(cluster).map(({ targets: [first], labels }) => {
-      // Its own, or that of a program for which another answers.
+      // The target's own address, or that of a program whose metrics another one exports.
       const at = labels.__param_target ?? first;
       return `${labels.machine} ${at?.split(":")[1]} ${labels.__param_path ?? labels.__metrics_path__}`;
     });
@@ -110,7 +110,7 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     const measured = new Set(targetsOf(cluster).map(({ labels }) => `${labels.group} ${labels.job}`));
     const shown = groups.flatMap(({ name, services }) => services.map((one) => ({ group: name, ...one })));
     expect(shown.filter(({ group, job }) => job !== undefined && !measured.has(`${group} ${job}`))).toEqual([]);
-    // What takes images listens on its own machine alone, what sends logs nowhere, and the client may not reach what moves namenodes.
+    // Without metrics: the log sender has no port, the port for pushing images is on loopback, and the client may not reach zkfc.
     const unmeasured = new Set(shown.filter(({ job }) => job === undefined).map(({ name }) => name));
     expect([...unmeasured].sort()).toEqual(["log-sender", "registry", "zkfc"]);
   });
@@ -130,7 +130,7 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     const port = cluster.config.nodeExporterPort;
     const open = cluster.firewall.filter(({ first, last }) => first === port && last === port);
     expect(new Set(open.map(({ fromGroup }) => fromGroup))).toEqual(new Set(["client"]));
-    // Whoever opens a port for its metrics opens it to who reads them.
+    // A port for metrics must be open to the machine that reads them.
     for (const { machine, name, ports } of cluster.services) {
       if (machine === "client") continue;
       for (const { metrics, from, name: port } of ports)
@@ -156,7 +156,7 @@ describe.each(ARCHITECTURES)("with monitoring, %s", (architecture) => {
     const userData = (of: Cluster) => renderUserData(of, client(of), parts, placeholder);
     expect(userData(more)).toBe(userData(cluster));
     expect(targetsOf(more).length).toBeGreaterThan(targetsOf(cluster).length);
-    // It gets its list from `up`, at the place where its user data has an empty one.
+    // The file gets its list from `up`; the user data has an empty one at the same path.
     const [path = "", content = ""] = (renderGates(more, "client").split("\n")[0] ?? "").split("\t");
     expect(JSON.parse(Buffer.from(content, "base64").toString())).toEqual(targetsOf(more));
     const { write_files } = parse(userData(more), { version: "1.1" });

@@ -11,7 +11,7 @@ import { mirrorsOf, mirrorsText } from "../../render/mirrors.ts";
 import { CLOUD, mesosOf } from "../fixtures/configs.ts";
 import { problems } from "../fixtures/problems.ts";
 
-/** How a cluster reaches what lies outside of it. */
+/** A cluster's connections to services outside of it. */
 
 const checkout = readCheckout();
 const PROXY = { httpProxy: "http://proxy.example.org:3128", noProxy: [".example.org", "192.168.0.0/16", "nexus"] };

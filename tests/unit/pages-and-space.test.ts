@@ -35,7 +35,7 @@ describe("pages of Spark's own cluster", () => {
       "spark.ui.reverseProxyUrl http://127.0.0.1:8080",
     ]);
     expect(cluster.services.find((s) => s.name === "spark-master")?.env.SPARK_PUBLIC_DNS).toBe("127.0.0.1");
-    // A driver that says so of itself would put its address at the master's before each link of its own page.
+    // With this setting, a driver would prefix the links of its own page with its address at the master.
     expect(linesOf(cluster, "jupyter", ui)).toEqual([]);
   });
 
@@ -51,7 +51,7 @@ describe("pages of Spark's own cluster", () => {
       "spark.ui.reverseProxyUrl http://198.51.100.7:9080",
     ]);
     expect(to({ bindAddress: "0.0.0.0", openToNetwork: true })).toEqual([]);
-    // The gateway's path, whatever the address is that people reach it by.
+    // A path on the gateway, which is valid for every address by which users reach it.
     expect(to({ gateway: true })).toEqual(["spark.ui.reverseProxyUrl /spark"]);
   });
 });

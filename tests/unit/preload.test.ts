@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** What components/preload.cjs changes in a program, and what it leaves as it was. */
+/** Tests what components/preload.cjs changes in a program, and what it leaves unchanged. */
 
 const PRELOAD = join(ROOT, "components", "preload.cjs");
 const PULUMI = join(ROOT, "node_modules", "@pulumi", "pulumi");
@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Runs a program with the preload, and gives what it prints as JSON. */
+/** Runs a program with the preload. @returns Its output, which is JSON. */
 function run(text: string, parts = "", file = "program.cjs"): unknown {
   const program = join(folder, file);
   if (text !== "") writeFileSync(program, text);

@@ -25,10 +25,10 @@ const CONSOLE = "[   12.3] bash[99]: triplewide    2s installing docker.io\r\n[ 
 const DONE = { console: `${CONSOLE}image: ready to be taken\r\n`, becomes: "SHUTOFF" } as const;
 const NOW = new Date("2026-11-27T12:01:33Z");
 const parts = readCheckout();
-/** Of a cloud that boots from volumes. */
+/** Config for a cloud that boots from volumes. */
 const ON_VOLUME = { bootVolumeGb: 20 };
 const QUICK: ImageLimits = { pollMs: 1, bootSeconds: 60, imageSeconds: 60, removeSeconds: 60 };
-/** Seconds that run out. Only for what never comes: on a busy machine they run out before anything is seen. */
+/** A timeout that expires. Only for events that never come, because on a busy machine it expires before anything is seen. */
 const SHORT = 0.05;
 
 let fake: FakeCloud;
@@ -58,7 +58,7 @@ interface Wishes extends ImageLimits {
   report?: (line: string) => void;
 }
 
-/** Has an image made: its id, or what went wrong. */
+/** Makes an image. @returns Its id, or the error. */
 async function made({ signal, config, report = () => {}, ...limits }: Wishes = {}): Promise<string> {
   const cluster = clusterOf(config);
   const plan = await planOf(config);
@@ -72,7 +72,7 @@ const failure = (promise: Promise<unknown>): Promise<string> =>
     () => "succeeded",
     (error: unknown) => (error as Error).message,
   );
-/** Images that were not there from the start. */
+/** Ids of images that were added. */
 const newImages = (): string[] => [...fake.images.keys()].filter((id) => id !== IMAGE);
 const changes = (): string[] =>
   fake.requests.filter(
@@ -93,7 +93,7 @@ describe("user data of the server that an image is taken of", () => {
       const env = data.write_files.find(({ path }) => path === "/etc/triplewide/image.env")?.content ?? "";
       for (const name of machinePackages(clusterOf(config), parts)) expect(env).toContain(name);
       expect(text).not.toMatch(/\{\{(secret|image|key|cloud):/);
-      // What it runs is what first boot runs.
+      // It runs the same script as a machine's first boot.
       const library = data.write_files.find(({ path }) => path === "/usr/local/lib/triplewide/install")?.content;
       expect(library).toContain("packages() {");
     },
@@ -147,7 +147,7 @@ describe("an image", () => {
   test("is not made again unless something of it is another", async () => {
     const id = await made();
     expect((await planOf()).upToDate).toMatchObject({ id });
-    // Also where the config names it already: it is known what it was made of.
+    // Also if the config names the prepared image already, because its properties tell what it was made from.
     const own = await planOf({ image: "triplewide-0.2.0-debian-12-20261127-1201" });
     expect([own.source.id, own.upToDate?.id]).toEqual([IMAGE, id]);
     expect((await planOf({}, { version: "0.3.0" })).upToDate).toBeUndefined();
@@ -237,7 +237,7 @@ test("a cluster that needs more packages than its image holds is warned of, and 
   expect(await warnings(more)).toEqual([
     `image: ${name} was made for other packages than the config needs now; ${then}`,
   ]);
-  // One that somebody else made says nothing.
+  // An image that another program made has no such property.
   delete fake.imageProperties.get(id)?.triplewide_packages;
   expect(await warnings(more)).toEqual([]);
 });
@@ -340,7 +340,7 @@ describe("nothing is left, and no half image", () => {
     const lines = changes();
     expect(lines.length).toBeGreaterThan(8);
     fake.images.delete(newImages()[0] ?? "");
-    /** The run in which the request of that number goes wrong. */
+    /** A run in which the request with that number fails. */
     const wrong = async (number: number, how: "refused" | "lost"): Promise<string> => {
       let count = 0;
       fake.reply = (line) => (!line.startsWith("DELETE") && ++count === number && how === "lost" ? "lost" : "sent");
@@ -359,7 +359,7 @@ describe("nothing is left, and no half image", () => {
       for (const [i, line] of lines.entries()) {
         const said = await wrong(i + 1, how);
         if (how === "refused" && line.endsWith("/remove_router_interface")) {
-          // Nothing but the next run can help there, and it does.
+          // Only the next run can remove this, and it does.
           expect(said).toContain("is there, but this is left: router lab.image");
           await made({ config });
         } else if (said !== "succeeded") {
@@ -393,7 +393,7 @@ describe("nothing is left, and no half image", () => {
     fake.hold("/network/v2.0/networks", "66666666-6666-4666-8666-666666666666", { name: "lab-image" });
     fake.hold("/network/v2.0/networks", "77777777-7777-4777-8777-777777777777", { name: "other.image" });
     const theirs = ["network lab-image", "network other.image"];
-    // The cloud goes away in the middle, and takes the cleaning up with it.
+    // The cloud becomes unreachable in the middle, so that cleaning up fails too.
     fake.reply = (line) => {
       if (line.endsWith("/action")) fake.down = true;
       return "sent";
@@ -460,7 +460,7 @@ describe("is refused before anything is made", () => {
     expect(await failure(planOf())).toContain(
       "no flavor has 1024 MiB of RAM and a disk of 41 to 40 GB. Fix: ask for such a flavor, or set bootVolumeGb",
     );
-    // On a volume neither matters.
+    // With boot from volume, neither matters.
     expect(await planOf({ bootVolumeGb: 41 }, { flavor: "m1.huge" })).toMatchObject({
       flavor: { name: "m1.huge" },
       volume: { sizeGb: 41 },

@@ -19,7 +19,7 @@ import { Findings, PreflightError } from "../../openstack/findings.ts";
 import { planDocument, planText } from "../../render/plan.ts";
 import { CLOUD, MESOS_SOURCE } from "../fixtures/configs.ts";
 
-/** No secret in what people see: plans, errors, comments of pull requests, logs. */
+/** No secret appears in plans, errors, comments on pull requests or logs. */
 
 const VERSIONS = { TRIPLEWIDE_VERSION: "0.0.0" };
 const SECRET = "hunter2";
@@ -126,7 +126,7 @@ test("a driver's pages hide what the plan does, where Spark by itself would not"
   const redaction = (sparkConf: Record<string, string>) =>
     propertiesFor({ sparkConf }, "driver")["spark.redaction.regex"];
   const key = "spark.hadoop.fs.s3a.encryption.key";
-  // As Java has it, with its flag at the beginning.
+  // In Java's syntax, with the flag at the beginning.
   const pattern = redaction({ [key]: SECRET }) ?? "";
   expect(pattern).toMatch(/^\(\?i\)/);
   for (const name of [key, "spark.x.Password", "spark.x.access.key"])

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { pinnedVersions } from "../../lib/checkout.ts";
 import { ROOT } from "../../lib/root.ts";
 
-/** A release has one number, in every place that says it. */
+/** Every place that names the release has the same number. */
 
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
 const { version } = JSON.parse(read("package.json")) as { version: string };

@@ -43,7 +43,7 @@ test.each(ARCHITECTURES)("every secret of %s on OpenStack can be rotated, and ma
   for (const name of ["ssh-host-keys", "ssh-key-pair"])
     expect(machinesWith(cluster, name)).toEqual(cluster.machines.map(({ name }) => name));
   expect(machineSecrets({ keyPair: "mine" })).toEqual(["ssh-host-keys"]);
-  // Who pulls images, and the registry.
+  // All machines that pull images, and the registry.
   expect(machinesWith(cluster, "registry").length).toBeGreaterThan(3);
 });
 
@@ -58,7 +58,7 @@ test("so can those of a hub and of Spark Connect", () => {
   const { secrets } = define({ notebooks: "hub", users: { ada: {} }, architecture: "vanilla" });
   expect(secrets.map(({ name }) => name)).toContain("mesos-user.ada");
   expect(rotationNote("mesos-user.ada")).toContain("end theirs in JupyterHub's admin page");
-  // A secret that nobody has thought of is not waved through.
+  // An unknown secret has no note, so that it cannot be rotated unnoticed.
   expect(rotationNote("new-secret")).toBeUndefined();
 });
 

@@ -36,7 +36,7 @@ const RANGE = { platform: "docker", agentsMin: 1, agentsMax: 6, agentCount: 1, a
 const clusterOf = (agents: number): Cluster => describeCluster(withAgents(validate(RANGE, "lab"), agents));
 const addressOf = (number: number): string => `10.72.0.${63 + number}`;
 
-/** A worker as the master's page has it: four executors fit. */
+/** A worker as on the master's page, with room for four executors. */
 const worker = (number: number, coresUsed = 0, state: SparkWorker["state"] = "ALIVE"): SparkWorker => {
   const memory = 4096;
   return { host: addressOf(number), state, cores: 4, coresUsed, memory, memoryUsed: 1024 * coresUsed };
@@ -57,7 +57,7 @@ describe("what the master says of an application", () => {
     expect(readExecutors(page("9 (4 granted, 5 left)", "60 (2 granted)"), 2)).toEqual({ granted: 2, wanted: 4 });
     expect(readExecutors(page("Unlimited (2 granted)", "5 (2 granted)"), 1)).toEqual({ granted: 2, wanted: 5 });
     expect(readExecutors(page("9 (0 granted, 9 left)", "0 (0 granted)"), 1)).toEqual({ granted: 0, wanted: 0 });
-    // More than it asks for, for a moment.
+    // The application has more executors than it requests, for a moment.
     expect(readExecutors(page("9 (3 granted, 6 left)", "1 (3 granted)"), 1)).toEqual({ granted: 3, wanted: 3 });
     expect(readExecutors(page("Unlimited (2 granted)", "Unlimited (2 granted)"), 1).wanted).toBe(Infinity);
   });
@@ -136,9 +136,9 @@ describe("what runs on agents", () => {
     expect(lacking([worker(1, 4)], app(2, 4), app(2, 3))).toBe(2);
     expect(lacking([worker(1, 4)], app(4, Number.POSITIVE_INFINITY))).toBe(6);
     expect(lacking([worker(1, 4)], app(4))).toBe(0);
-    // There is room that the master does not give it: it waits for something else.
+    // There is room that the master does not give to the application, so it waits for another reason.
     expect(lacking([worker(1, 4), worker(2)], app(4, 6))).toBe(0);
-    // An agent that is to go, or is dead, has no room.
+    // An agent that is being removed, or is dead, has no room.
     expect(lacking([worker(1, 4), worker(2, 0, "DECOMMISSIONED"), worker(3, 0, "DEAD")], app(4, 6))).toBe(1);
     expect(lacking([], app(0, 2))).toBe(2);
   });
@@ -163,7 +163,7 @@ describe("an agent's disk", () => {
     const { stdout } = await run("ps", ["-o", "etimes=", "-p", "1"]);
     const first = await disk();
     expect(first?.shuffles).toBe(false);
-    // Nothing ever ran: since the worker started.
+    // No executor ever ran, so the time since the worker's start counts.
     expect(Math.abs((first?.idleSeconds ?? 0) - Number(stdout))).toBeLessThan(20);
     put("applications/app-1/0/stderr", 3000);
     put("applications/app-1/1/stdout", 7);
@@ -218,7 +218,7 @@ describe("the leading master", () => {
     expect(asked).toEqual([`GET ${path}`]);
   });
 
-  /** Masters that answer as they are told, by their names. */
+  /** Masters with given answers, by name. */
   const masters = (answers: Record<string, unknown>) => {
     const cluster = describeCluster(validate({ ...RANGE, masterCount: 3 }, "lab"));
     const sent: string[] = [];
@@ -263,7 +263,7 @@ describe("the leading master", () => {
 });
 
 describe("scale", () => {
-  /** What is done at a site, in order, and what is said. */
+  /** The actions of a run of `scale`, in order, and its output. */
   async function scaled(
     agents: number,
     load: Partial<Load>,
@@ -336,13 +336,13 @@ describe("scale", () => {
   test("an agent that the cloud lost is made anew where it is wanted, and goes where it is not", async () => {
     const broken = new Map([["agent-2", "is broken: No valid host was found."]]);
     const agents = new Map<string, AgentUse>([["agent-1", { stays: "executors run on it" }]]);
-    // What waits is to have the room of one, and there is one already that only has to work.
+    // The waiting job needs one agent. There is already one that only has to be repaired.
     const wanted = await scaled(2, { agents, lacking: 1 }, { broken });
     expect(wanted.done).toEqual(["apply 2"]);
     expect(wanted.said).toContain("  agent-2 is broken: No valid host was found.");
     expect((await scaled(2, { agents, lacking: 2 }, { broken })).done).toEqual(["apply 3"]);
     expect((await scaled(2, { agents }, { broken })).done).toEqual(["send away agent-2", "apply 1"]);
-    // A server in ERROR that still works counts as what masters say of it.
+    // For a server in ERROR that still works, the masters' information counts.
     agents.set("agent-2", { stays: "executors run on it" });
     expect((await scaled(2, { agents }, { broken })).done).toEqual([]);
   });

@@ -93,7 +93,7 @@ describe("how many agents there should be", () => {
           const { agents, reasons } = wanted(uses, { lacking: more, raw: { hours: times, timeZone }, now });
           expect(agents).toBeGreaterThanOrEqual(1);
           expect(agents).toBeLessThanOrEqual(6);
-          // What is above was idle for long enough, each one of it.
+          // Each agent above the new number was idle for long enough.
           for (const gone of uses.slice(agents))
             expect(gone && "idleMinutes" in gone && gone.idleMinutes >= 30).toBe(true);
           if (more > 0) expect(agents).toBeGreaterThanOrEqual(uses.length);
@@ -106,7 +106,7 @@ describe("how many agents there should be", () => {
 });
 
 describe("hours", () => {
-  /** The least number at a time. */
+  /** The minimum number of agents at a time. */
   const at = (now: string, hours: Record<string, number>, timeZone = "Europe/Berlin"): number =>
     wanted([idle(60)], { raw: { hours, timeZone }, now: new Date(now) }).agents;
 
@@ -135,15 +135,15 @@ describe("hours", () => {
     expect(at("2026-11-28T05:00:00Z", night)).toBe(1);
     expect(at("2026-11-27T04:30:00Z", night)).toBe(1);
     expect(at("2026-11-28T21:30:00Z", night)).toBe(1);
-    // From Sunday into Monday.
+    // The range goes from Sunday into Monday.
     expect(at("2026-11-30T02:00:00Z", { "Sun 22:00-06:00": 5 })).toBe(5);
   });
 
   test("where clocks change: an hour that is skipped is left out, one that comes twice counts twice", () => {
     const early = { "Sun 02:00-03:00": 5 };
-    // 29 March 2026: 02:00 to 03:00 is not shown in Berlin.
+    // On 29 March 2026 clocks in Berlin skip 02:00 to 03:00.
     for (const minute of ["00:30", "01:00", "01:30"]) expect(at(`2026-03-29T${minute}:00Z`, early)).toBe(1);
-    // 25 October 2026: it is shown twice.
+    // On 25 October 2026 clocks show it twice.
     for (const minute of ["00:30", "01:30"]) expect(at(`2026-10-25T${minute}:00Z`, early)).toBe(5);
     expect(at("2026-10-25T02:00:00Z", early)).toBe(1);
   });
@@ -164,7 +164,7 @@ describe("an ordinary up", () => {
     const c = configOf({ agentsMin: 2, agentsMax: 4 });
     expect(agentsAtUp(c, ["master-1", "agent-1", "agent-2", "agent-3", "agent-big-7"])).toBe(3);
     expect(agentsAtUp(c, ["agent-1", "agent-4"])).toBe(4);
-    // More than the range are scale's, which looks what runs on them.
+    // Only `scale` removes agents above the range, because it checks for executors on them.
     expect(agentsAtUp(c, ["agent-1", "agent-6"])).toBe(6);
     expect(agentsAtUp(c, ["agent-1"])).toBe(2);
   });

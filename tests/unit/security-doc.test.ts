@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 import { TEST_LINK, titlesIn } from "../fixtures/titles.ts";
 
-/** docs/SECURITY.md says what is protected; each such line names tests, and they exist. */
+/** Each line on protection in docs/SECURITY.md names existing tests. */
 
 const text = readFileSync(join(ROOT, "docs", "SECURITY.md"), "utf8");
 const tables = text.split(/^## /m).filter((section) => section.includes("| Test |"));

@@ -12,7 +12,7 @@ test.each<[RawConfig, string[]]>([
   [{ agentCount: 1 }, ["10.72.0.64/26"]],
   [{ agentCount: 64 }, ["10.72.0.64/26"]],
   [{ agentCount: 65 }, ["10.72.0.64/26", "10.72.0.128/25"]],
-  // As many as `triplewide scale` may make: it changes agents alone.
+  // Rules for as many agents as `triplewide scale` may make, because it changes only agents.
   [{ agentCount: 3, agentsMin: 1, agentsMax: 100 }, ["10.72.0.64/26", "10.72.0.128/25"]],
   [{ agentCount: 1000 }, ["10.72.0.64/26", "10.72.0.128/25", "10.72.1.0/24", "10.72.2.0/23", "10.72.4.0/22"]],
   [
@@ -43,7 +43,7 @@ test("no other machine is in a block of the agents, and every agent is", () => {
     const [address = "", bits = ""] = cidr.split("/");
     const first = numberOf(address);
     const size = 2 ** (32 - Number(bits));
-    // A network begins at a multiple of its size, or the cloud refuses it.
+    // The cloud refuses a network that does not begin at a multiple of its size.
     expect(first % size, cidr).toBe(0);
     return [first, first + size] as const;
   });

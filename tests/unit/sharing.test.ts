@@ -34,7 +34,7 @@ describe.each(ARCHITECTURES)("%s: jobs share the cluster", (architecture) => {
       "spark.shuffle.service.enabled": "true",
       "spark.executor.cores": "1",
     });
-    // A driver whose executors fetch Spark asks for that as well, before.
+    // A driver whose executors fetch Spark has that script's options first.
     const asked = (cluster.spark.options ?? []).slice(architecture === "vanilla" ? 2 : 0);
     const kind = architecture.includes("standalone") ? "spark" : "mesos";
     expect(asked.slice(0, 3)).toEqual(["/usr/local/bin/fair-share", kind, "1"]);
@@ -84,7 +84,7 @@ describe("the part of a job, asked for when it starts", () => {
     const listener: RequestListener = (request, response) => {
       const body = answer(request);
       response.statusCode = body ? 200 : 401;
-      // As Spark prints it, with spaces around colons, and as Mesos does, without.
+      // Spark prints JSON with spaces around colons, Mesos without.
       response.end(
         request.url === "/json/" ? JSON.stringify(body, null, 2).replaceAll('":', '" :') : JSON.stringify(body),
       );
@@ -159,7 +159,7 @@ describe("the part of a job, asked for when it starts", () => {
         tls,
       );
     const at = [await metrics(0), await metrics(1)];
-    // It stands on no command line: others may see those.
+    // The login is on no command line, because others may see those.
     writeFileSync(join(folder, "curl"), `#!/bin/sh\necho "$@" >>${folder}/asked\nPATH="$WITHOUT" exec curl "$@"\n`, {
       mode: 0o755,
     });
@@ -169,13 +169,13 @@ describe("the part of a job, asked for when it starts", () => {
     expect(asked.split("\n")).toHaveLength(3);
     expect(asked).not.toMatch(new RegExp(`${login.slice(6)}|Authorization|s3cret`));
 
-    // What an agent that went had is part of the total until the master gives it up.
+    // Cores of a disconnected agent stay in the total until the master removes the agent.
     inactive = 1.0;
     expect(await ask("mesos", 1, at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=9");
     expect(await ask("mesos", "1/4", at, { SPARK_CONF_DIR: folder })).toBe("-Dspark.cores.max=12");
     inactive = 0.0;
 
-    // By TLS, to masters whom the authority vouches for and nobody else.
+    // By TLS, only to masters with a certificate of the authority.
     const authority = join(folder, "authority.pem");
     writeFileSync(authority, authorityHere("a"));
     const tls = { SPARK_CONF_DIR: folder, LIBPROCESS_SSL_ENABLED: "true", LIBPROCESS_SSL_CA_FILE: authority };

@@ -100,7 +100,7 @@ describe("Spark Connect", () => {
       );
     expect(door({ tls: "own" })).toContain('"path":["/spark.connect.SparkConnectService/*"]');
     expect(door({ tls: "own" })).toContain('"dial":"10.72.0.11:15100"');
-    // A link leads a browser there too, which has the cookie by which a person is logged in.
+    // A link could lead a logged-in user's browser there too, which would send its cookie.
     expect(door({ tls: "own" })).toMatch(
       /"\/spark\.connect\.SparkConnectService\/\*"\]\}\],"handle":\[\{"handler":"headers","request":\{"delete":\["Cookie"\]\}\},/,
     );
@@ -148,14 +148,14 @@ describe("triplewide connect", () => {
 describe("triplewide connect on OpenStack", () => {
   let stack: StackFolder;
   beforeEach(() => {
-    // Each is a session that stays open.
+    // Each call is a session that stays open.
     const ssh = `echo $$ >>"$STUBS/sessions"; echo "$*" >>"$STUBS/calls"; eval "\${@: -1}"`;
     const outputs = { sparkRemote: "sc://localhost:15002/;authorization=Bearer%20abc" };
     stack = stackFolder({ ...CLOUD, sparkConnect: true }, ssh, outputs);
   });
   afterEach(() => rmSync(stack.folder, { recursive: true, force: true }));
 
-  /** Runs it on a port of its own until it has printed its lines. */
+  /** Runs the command with its own port until it has printed its lines. */
   async function opened() {
     const port = await new Promise<number>((resolve) => {
       const server = createServer().listen(0, "127.0.0.1", () => {

@@ -43,7 +43,7 @@ function propertiesOf(cluster: Cluster, name: string): Record<string, string> {
   );
 }
 
-/** One property for each kind of reader, and one that every end of a connection has to have. */
+/** One property for each kind of process that reads it, and one that both ends of a connection need. */
 const GIVEN = {
   "spark.sql.shuffle.partitions": "7",
   "spark.network.timeout": "121s",
@@ -53,7 +53,7 @@ const GIVEN = {
 const STANDALONE = { ...GIVEN, "spark.worker.timeout": "61", "spark.deploy.retainedDrivers": "3" };
 
 describe("encryption", () => {
-  /** What both ends of a connection must say alike. */
+  /** Properties that must be equal at both ends of a connection. */
   const connection = (properties: Record<string, string>): Record<string, string> =>
     Object.fromEntries(
       Object.entries(properties).filter(([name]) => /^spark\.(network\.crypto\.|authenticate$)/.test(name)),
@@ -81,7 +81,7 @@ describe("encryption", () => {
   test.each([
     ["standalone", "true"],
     ["marathon-standalone", "true"],
-    // Spark refuses to start with it there.
+    // Spark refuses to start with this property there.
     ["vanilla", undefined],
     ["docker-executors", undefined],
     ["mesos-in-docker", undefined],
@@ -98,7 +98,7 @@ describe("encryption", () => {
 });
 
 describe("each property of sparkConf is read by those that it concerns", () => {
-  /** The numbers of the given properties that a service has. */
+  /** The keys of the given properties that a service has. */
   const given = (cluster: Cluster, name: string): string[] =>
     Object.keys(propertiesOf(cluster, name)).filter((property) => property in { ...STANDALONE, ...HISTORY });
   const HISTORY = { "spark.history.retainedApplications": "5" };

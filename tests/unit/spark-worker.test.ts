@@ -8,12 +8,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** `images/spark-python/spark-worker`: a worker that the leading master does not know ends, and any other stays. */
+/** `images/spark-python/spark-worker` ends a worker that the leading master does not know, and no other. */
 
 const ID = "worker-20261126182003-127.0.0.1-7078";
 const home = mkdtempSync(join(tmpdir(), "spark-worker-"));
 const servers: Server[] = [];
-/** What the master says: whether it leads, and the workers that it knows. */
+/** The master's state: whether it leads, and the workers that it knows. */
 let master = { status: "ALIVE", workers: [] as { id: string }[] };
 let asked = 0;
 const ports = { worker: 0, master: 0 };
@@ -32,7 +32,7 @@ beforeAll(async () => {
     asked += 1;
     return master;
   });
-  // As behind the gateway, whose address of the master's page names no port of the master's.
+  // As behind the gateway: the address of the master's page does not contain the master's port.
   ports.worker = await serve(() => ({ id: ID, masterurl: "spark://127.0.0.1:7077", masterwebuiurl: "/spark/" }));
 });
 afterAll(() => {

@@ -17,7 +17,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** What Pulumi's command says about where states are. */
+/** Sets the backend's URL that Pulumi's command prints. */
 const stateIsAt = (url: string): void =>
   writeFileSync(join(folder, "bin/pulumi"), `#!/bin/sh\necho '${JSON.stringify({ url })}'\n`, { mode: 0o755 });
 

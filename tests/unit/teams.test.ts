@@ -108,7 +108,7 @@ describe("what a cluster with teams holds", () => {
   test("agents of a team offer what they have to its role alone", () => {
     const agentGroups = { own: { count: 1, cpus: 4, memoryMiB: 8192, team: "ml" } };
     const { services } = describeCluster(validate({ ...raw, agentGroups }, "test"));
-    // Masters let agents register that do so.
+    // Masters allow agents to register with these reservations.
     const acls = JSON.parse(files("mesos-master").get("/etc/mesos/acls.json") ?? "");
     expect(acls.reserve_resources).toEqual([{ principals: { values: ["agent"] }, roles: { values: ["bi", "ml"] } }]);
     const roleOf = (machine: string) =>
@@ -258,7 +258,7 @@ describe("the team of a driver", () => {
     },
   );
 
-  /** A leading master with 16 cores, of which teams are guaranteed some, that answers to one login. */
+  /** A leading master with 16 cores and guarantees for teams, which accepts one login. */
   async function master(
     principal: string,
     more: Record<string, unknown> = {},
@@ -331,7 +331,7 @@ test("a session that waits is told what teams have to do with it", async () => {
   expect(await told(join(logins, "none"), "ml")).toBe("");
   expect(await told(logins, "ml")).toContain("is of team ml, which may be at its limit");
   expect(await told(logins, "")).toContain("is of no team (bi, ml; %env TRIPLEWIDE_TEAM=... before it starts)");
-  // A user of the hub has one.
+  // The hub gives its users' drivers a role.
   expect(await told(join(logins, "none"), "", { DRIVER_ROLE: "ml" })).toContain("is in the role ml, which may be");
   rmSync(logins, { recursive: true });
 });

@@ -9,9 +9,9 @@ import { printableJson, printableLines } from "../../lib/text.ts";
 import { CloudError } from "../../openstack/errors.ts";
 import { Findings, PreflightError } from "../../openstack/findings.ts";
 
-/** What servers, machines and people's jobs say is shown, and steers no terminal: it neither hides lines nor writes others. */
+/** Text from servers, machines and users' jobs is printed without control characters, so that it cannot hide or forge lines. */
 
-/** Clears the screen, names the window, puts words into the clipboard, by both kinds of introducer, and turns a line around. */
+/** Clears the screen, sets the window's title and the clipboard (with both kinds of introducer), and reverses text direction. */
 const HOSTILE = "a\u001b[2J\u001b]0;title\u0007\u001b]52;c;cm0gLXJmIH4K\u0007\u009b31m\u202eb\u2066c\rd\u0008e";
 const STEERS = /[^\P{C}\n\t]|[\u2028\u2029]/u;
 
@@ -21,7 +21,7 @@ test("lines and tabs stay, colours go, everything else that steers is written ou
   expect(printableLines("one\r\n\ttwo \u001b[1;31mred\u001b[0m\nthree\u001b[2J\n")).toBe(
     "one\n\ttwo red\nthree\\u{1b}[2J\n",
   );
-  // Nobody sees a letter without a shape, nor a tag; what makes one picture of several stays.
+  // Invisible letters and tags are escaped. Joiners within emoji stay.
   expect(printableLines("a\u3164b\u{e0061}c👩\u200d🚀⚠\ufe0f")).toBe("a\\u{3164}b\\u{e0061}c👩\u200d🚀⚠\ufe0f");
   const value = { said: [HOSTILE, "ä€😀"], "\u{e0001}": "\u0085" };
   expect(printableJson(value)).not.toMatch(STEERS);

@@ -9,7 +9,7 @@ import { machinesThatAnswer, type StackFolder, stackFolder, TRIPLEWIDE } from ".
 
 const STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5";
 const STARTED = "39f53479d3a045ac8e11786248231fbf";
-/** When systemd started, by both of the machine's clocks, in microseconds. */
+/** The start of systemd by both of the machine's clocks, in microseconds. */
 const [MONOTONIC, REAL] = [5_000_000, 1_795_743_124_000_000];
 
 const entry = (seconds: number, fields: Record<string, string>): string =>
@@ -33,7 +33,7 @@ const RECORDS = [
   said(21, "installing haproxy"),
   unit(45, "triplewide-spark-worker.service", STARTED),
   unit(46, "cloud-final.service", STARTED),
-  // A restart, hours later, is none of the boot's.
+  // A restart hours later is not part of the boot.
   unit(9000, "triplewide-spark-worker.service", STARTING),
   unit(9001, "triplewide-spark-worker.service", STARTED),
   '{"MESSAGE":"cut of',

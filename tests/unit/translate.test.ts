@@ -12,13 +12,13 @@ import { ROOT } from "../../lib/root.ts";
 import { eventually } from "../containers/harness.ts";
 import { authorityHere, shownHere } from "../fixtures/tls.ts";
 
-/** `images/prometheus/translate`, which makes metrics of what Mesos and ZooKeeper say, and of the certificates of others. */
+/** `images/prometheus/translate`, which makes metrics from the answers of Mesos and ZooKeeper and from servers' certificates. */
 
 const folder = mkdtempSync(join(tmpdir(), "translate-"));
 const servers: Server[] = [];
 let translator: ChildProcess;
 let port = 0;
-/** What somebody was sent who asked to be asked. */
+/** The request that a server got that is not a target. */
 let sent = "";
 
 async function listen(server: Server): Promise<string> {
@@ -29,14 +29,14 @@ async function listen(server: Server): Promise<string> {
 
 const zookeeper = (answer: string): Promise<string> => listen(createServer((socket) => socket.end(answer)));
 
-/** What a Mesos master answers. */
+/** The answers of a Mesos master. */
 const mesos: RequestListener = (request, response) => {
   const right = request.headers.authorization === `Basic ${btoa("viewer:word")}`;
   response.statusCode = right ? 200 : 401;
   response.end(right ? JSON.stringify({ "master/elected": 1, "system/load_1min": 0.5 }) : "");
 };
 
-/** Who shows a certificate that is good for this many days, and from when until when that is, in seconds since 1970. */
+/** Starts a TLS server with a certificate for some days. @returns Begin and end of its validity, in seconds since 1970. */
 async function encrypted(name: string, days: number): Promise<number[]> {
   const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)];
   const made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=someone", "-days", String(days)];
@@ -90,7 +90,7 @@ beforeAll(async () => {
   at.lost = await zookeeper("This ZooKeeper instance is not currently serving requests\n");
   at.agent = await listen(createHttp((_, response) => response.writeHead(401).end()));
   at.gone = "127.0.0.1:1";
-  // Beyond 2050 a certificate writes its years with four digits.
+  // From 2050 on, certificates have years of four digits.
   for (const [name, days] of [
     ["year", 365],
     ["century", 36_500],
@@ -190,14 +190,14 @@ test("nobody is asked, and sent the login, who is not among the targets", async 
     expect((await ask(format, at.stranger ?? "", "/metrics/snapshot")).status).toBe(404);
   }
   expect((await ask("mesos", at.master ?? "", "/teardown")).status).toBe(404);
-  // Listed for another purpose: it would be sent what only masters are.
+  // A target of another job must not get the login that only masters get.
   expect((await ask("mesos", at.agent ?? "", "/health")).status).toBe(404);
   expect(sent).toBe("");
 });
 
 test("nobody is asked, and sent the login, because a target sends there", async () => {
   expect((await ask("mesos", at.sender ?? "", "/metrics/snapshot")).status).toBe(503);
-  // It answers, wherever it sends.
+  // A redirect counts as an answer, and is not followed.
   expect(await ask("any", at.sender ?? "", "/health")).toEqual({ status: 200, text: "" });
   expect(sent).toBe("");
 });

@@ -4,9 +4,9 @@ import ts from "typescript";
 import { expect, test } from "vitest";
 import { ROOT } from "../../lib/root.ts";
 
-/** Every message that the product ends with has its entry in docs/TROUBLESHOOTING.md, and every entry is a message. */
+/** Every error message that ends the program has an entry in docs/TROUBLESHOOTING.md, and every entry is such a message. */
 
-/** Folders whose programs people run; `images` holds Python, whose messages stand in docs/NOTEBOOKS.md. */
+/** Folders of the programs that users run. Messages of the Python programs in `images` are in docs/NOTEBOOKS.md. */
 const FOLDERS = [
   "cli",
   "cluster",
@@ -20,10 +20,10 @@ const FOLDERS = [
   "spark",
 ];
 
-/** Pulumi shows it without a stack, as `triplewide` shows a `UserError`. */
+/** Pulumi shows this error without a stack trace, as `triplewide` does for a `UserError`. */
 const SHOWN = "pulumi.RunError";
 
-/** Errors that list problems of a config, a cloud or a source as key, value, rule and fix. */
+/** Errors that list problems of a config, a cloud or a source, each with key, value, rule and fix. */
 const LISTS = ["ConfigError", "PreflightError", "SourceError"];
 
 const files = FOLDERS.flatMap((folder) =>
@@ -57,7 +57,7 @@ function shownErrors(): Set<string> {
   return new Set([SHOWN, ...[...parents.keys(), "UserError"].filter(known)]);
 }
 
-/** The texts that an expression can be, `…` for what differs; none where it is made elsewhere. */
+/** The texts that an expression can have, with `…` for variable parts; empty if the text is made elsewhere. */
 function textsOf(node: ts.Expression): string[] {
   if (ts.isStringLiteralLike(node)) return [node.text];
   if (ts.isTemplateExpression(node))
@@ -71,7 +71,7 @@ function textsOf(node: ts.Expression): string[] {
   return [];
 }
 
-/** Whether an entry stands for a message: its words are there in their order, with anything for `…`. */
+/** Whether an entry matches a message: the same words in the same order, with any text for `…`. */
 function isOf(entry: string, message: string): boolean {
   let at = 0;
   for (const piece of entry.split("…").map((text) => text.trim())) {
@@ -82,7 +82,7 @@ function isOf(entry: string, message: string): boolean {
   return true;
 }
 
-/** The longest piece of an entry in which nothing differs. */
+/** The longest part of an entry without `…`. */
 function longest(entry: string): string {
   const pieces = entry.split("…").map((piece) => piece.trim());
   return pieces.toSorted((a, b) => b.length - a.length)[0] ?? "";
@@ -108,7 +108,7 @@ test("messages and entries are found", () => {
 
 test("every message has its entry", () => {
   const without = messages
-    // What is made of nothing but other texts.
+    // Leaves out messages that consist only of other texts.
     .filter(({ message }) => /[a-z]{2}/.test(message))
     .filter(({ message }) => !entries.some((entry) => isOf(entry, message)));
   expect(without, "add a line for each to docs/TROUBLESHOOTING.md").toEqual([]);

@@ -119,7 +119,7 @@ describe("bad input", () => {
   test.each([
     [["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"]],
     [["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"]],
-    // All but a hole.
+    // All addresses except one block.
     [Array.from({ length: 224 }, (_, i) => `${i}.0.0.0/8`).filter((cidr) => cidr !== "10.0.0.0/8")],
     [["1.0.0.0/6", "1.0.0.0/8", "5.0.0.0/9"]],
   ])("nor from the world in pieces: %j", (adminCidrs) => {

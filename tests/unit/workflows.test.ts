@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { ROOT } from "../../lib/root.ts";
 
-/** What code of a pull request can reach, and what a fork can make the project's bot say. */
+/** What a pull request's code can access, and what a fork can make the project's bot write. */
 
 interface Step {
   name?: string;
@@ -44,10 +44,10 @@ const workflowOf = (name: string): Workflow => {
   return found.workflow;
 };
 const eventsOf = ({ on }: Workflow): string[] => (typeof on === "string" ? [on] : Object.keys(on));
-/** What a job may do; an absent key of a stated set is nothing. */
+/** The permissions of a job. If a set is given, missing keys mean no permission. */
 const permissionsOf = (workflow: Workflow, job: Job): Record<string, string> | undefined =>
   job.permissions ?? workflow.permissions;
-/** Whether a step runs what the repository holds. */
+/** Whether a step runs code of the repository. */
 const runsCode = ({ uses, run }: Step): boolean => uses?.startsWith("./") === true || run !== undefined;
 const checkouts = (job: Job): Step[] => job.steps.filter(({ uses }) => uses?.startsWith("actions/checkout@"));
 
@@ -65,7 +65,7 @@ describe("every workflow", () => {
     for (const folder of ["", "site/"]) {
       const { packages } = JSON.parse(readFileSync(join(ROOT, `${folder}package-lock.json`), "utf8"));
       const { "": _, ...all } = packages as Record<string, { integrity?: string; resolved?: string; link?: boolean }>;
-      // One with an address of its own would come from there.
+      // A package with its own address would come from there.
       const other = ([, { integrity, resolved, link }]: (typeof entries)[number]) =>
         link || resolved !== undefined || !integrity?.startsWith("sha512-");
       const entries = Object.entries(all);
@@ -161,7 +161,7 @@ describe("credentials", () => {
 const folder = mkdtempSync(join(tmpdir(), "workflows-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Runs a script with a `gh` that does as told. */
+/** Runs a script with a stand-in for `gh`. */
 function bash(script: string, gh: string, env: Record<string, string>) {
   writeFileSync(join(folder, "gh"), `#!/bin/bash\n${gh}\n`);
   chmodSync(join(folder, "gh"), 0o755);
@@ -222,7 +222,7 @@ describe.skipIf(!hasJq)("the guard", () => {
       expect(bash(guard(file), gh, { ...env, BRANCH: "main" })).toMatchObject({ status: 0, stdout: "" });
     const open = [
       policy("null"),
-      // Without a protected branch, all are meant; and a name is a pattern.
+      // If no branch is protected, this setting allows all branches; and names are patterns.
       policy(shielded),
       policy(chosen, ["*"]),
       policy(chosen, ["main", "feature/*"]),
@@ -244,7 +244,7 @@ describe("an update of a stack that another update is at", () => {
     folder: "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end",
     service: "error: [409] Conflict: Another update is currently in progress.",
   };
-  /** How often a program is run that fails in a way the first times. */
+  /** The number of runs of a program that fails the first times. */
   const runs = (
     message: string,
     failures: number,
@@ -329,7 +329,7 @@ describe("what a fork makes the bot say", () => {
     expect([status, stderr]).toEqual([0, ""]);
     return stdout;
   };
-  /** The text of the fence, when everything else is the bot's own. */
+  /** The text within the code fence, if everything around it is the bot's own. */
   function fenced(comment: string): string {
     const lines = comment.split("\n");
     const open = lines.findIndex((line) => /^`{3,}diff$/.test(line));
