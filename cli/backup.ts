@@ -13,7 +13,7 @@ import { up as bringUp } from "../local/up.ts";
 import { volumeName } from "../render/compose.ts";
 import { type LocalOptions, localCommand, localConfig } from "./local.ts";
 
-/** What to do for a cluster of OpenStack. */
+/** The error's advice for a cluster on OpenStack. */
 const onOpenStack = (cluster: string): string =>
   `snapshot its volumes with the cloud's own tools (openstack volume snapshot create --volume ${cluster}-master-1-data …)`;
 
@@ -44,7 +44,7 @@ export function backup(): Command {
       try {
         await writeBackup(request);
       } finally {
-        // Where it was refused, nothing was stopped.
+        // If the backup was refused, no container was stopped.
         const still = new Set(await runningContainers(request.d, request.project));
         if (!ran.every((id) => still.has(id)))
           await bringUp({ root: ROOT, environment: options.env, config, smoke: false });

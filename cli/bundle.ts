@@ -20,15 +20,15 @@ import { presentCluster } from "./present.ts";
 import { pulumi } from "./pulumi.ts";
 import { machinesOfStack } from "./stack.ts";
 
-/** What a bug report needs: versions, the plan, states and logs, with every secret taken out. */
+/** The bundle for a bug report: versions, the plan, states and logs, without secrets. */
 
-/** Last lines of each log. */
+/** The number of last lines of each log. */
 const LINES = 2000;
 
 interface Contents {
   /** Text by its path in the bundle. */
   files: Map<string, string>;
-  /** Values that must not be in it. */
+  /** Values that must not be in the bundle. */
   secrets: string[];
 }
 
@@ -43,10 +43,10 @@ export interface BundleRequest {
 }
 
 /**
- * Writes a bundle, readable by this user alone.
+ * Writes a bundle that only this user can read.
  *
- * @returns Paths of what is in it.
- * @throws UserError where the secrets of a stack cannot be read, so that they could not be taken out either.
+ * @returns Paths of the files in it.
+ * @throws UserError if the secrets of a stack cannot be read, because they then could not be removed.
  */
 export async function writeBundle({ folder, environment, set, checks, path }: BundleRequest): Promise<string[]> {
   const files = new Map<string, string>([
@@ -133,7 +133,7 @@ async function pack({ files, secrets }: Contents, path: string): Promise<string[
       mkdirSync(dirname(file), { recursive: true });
       writeFileSync(file, scrub(text));
     }
-    // One of before that others may read would stay readable.
+    // An existing bundle would keep its permissions, with which others might read it.
     rmSync(path, { force: true });
     writeFileSync(path, "", { mode: 0o600, flag: "wx" });
     const { code, output } = await captured("tar", ["-czf", path, "-C", folder, "triplewide"]);

@@ -5,16 +5,16 @@ import { ROOT } from "../lib/root.ts";
 
 /** Options of commands that read an environment's config. */
 export interface ConfigOptions {
-  /** `key=value` texts that win over the stack file. */
+  /** `key=value` texts, which take precedence over the stack file. */
   set: string[];
 }
 
 /**
- * A command of the program.
+ * Makes a command of the program.
  *
  * @param summary One sentence, for the list of commands.
- * @param more What else its own help says.
- * @param examples Lines to type.
+ * @param more Further text of the command's own help.
+ * @param examples Example command lines.
  */
 export function commandOf(name: string, summary: string, more: string, examples: readonly string[]): Command {
   const lines = examples.map((line) => `  ${line}`).join("\n");
@@ -25,7 +25,7 @@ export function commandOf(name: string, summary: string, more: string, examples:
     .addHelpText("after", `\n${examples.length === 1 ? "Example" : "Examples"}:\n${lines}`);
 }
 
-/** Which environment is meant. @default local */
+/** The option for the environment. @default local */
 export const envOption = (): Option =>
   new Option("-e, --env <name>", "the environment: Pulumi.<name>.yaml").default("local");
 
@@ -47,7 +47,7 @@ export function portNumber(text: string): number {
   return Number(text);
 }
 
-/** Folder of the Pulumi project that is meant: the current one, as for `pulumi` itself; elsewhere this checkout. */
+/** Folder of the Pulumi project: the current folder if it is one, as for `pulumi` itself; otherwise this checkout. */
 export function projectFolder(): string {
   const here = process.cwd();
   return existsSync(join(here, "Pulumi.yaml")) ? here : ROOT;

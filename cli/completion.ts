@@ -5,7 +5,7 @@ import { type ConfigKey, shape } from "../config/schema.ts";
 import { projectFolder } from "./common.ts";
 
 /**
- * Adds `completion <shell>`, which prints a script for the shell, and the hidden command that such a script asks. Beside
+ * Adds `completion <shell>`, which prints a script for the shell, and the hidden command that such a script calls. Beside
  * commands and options it completes the environments of this folder and the keys of the config.
  */
 export function addCompletion(program: Command): void {

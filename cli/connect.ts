@@ -23,18 +23,18 @@ interface Options extends ConfigOptions {
   port?: number;
 }
 
-/** Where gRPC reads whom it trusts. */
+/** The variable that names gRPC's file of trusted authorities. */
 const GRPC_ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH";
 
-/** Packages through which a client exchanges data with the cluster: versions other than the cluster's may read it differently. */
+/** Packages through which a client exchanges data with the cluster. Other versions than the cluster's may read it differently. */
 const SHARED_PACKAGES = ["pandas", "pyarrow", "numpy"];
 
 /**
- * What a person does on their own computer: a line for its shell, once, and three of Python.
+ * Instructions for a user's own computer: one line for its shell, run once, and three lines of Python.
  *
- * @param remote What Spark's clients are given, `sc://…`.
- * @param requirements Lock of the cluster's Python packages.
- * @param certificate Command that prints whom the client has to trust. @default whom everybody trusts
+ * @param remote The connection string for Spark's clients, `sc://…`.
+ * @param requirements Lock file of the cluster's Python packages.
+ * @param certificate Command that prints the authority that the client must trust. @default public authorities are sufficient
  */
 export function instructions(remote: string, requirements: string, certificate?: string): string {
   const pinned = SHARED_PACKAGES.flatMap((name) => requirements.match(new RegExp(`^${name}==[^ ]+`, "m"))?.[0] ?? []);
@@ -55,7 +55,7 @@ function show(remote: string, certificate?: string): void {
   print(instructions(remote, readCheckout().requirements, certificate));
 }
 
-/** What prints the certificate of the cluster's own authority; `undefined` where everybody trusts another. */
+/** The command that prints the certificate of the cluster's own authority; `undefined` if a public authority is used. */
 const certificateOf = (cluster: Cluster, { env }: Options): string | undefined =>
   authorityOf(cluster) && `triplewide certificate --env ${env}`;
 
@@ -75,7 +75,7 @@ async function onThisDocker(cluster: Cluster, options: Options): Promise<void> {
 const notThere = (env: string): UserError =>
   new UserError(`stack ${env} has no Spark Connect yet: pulumi up --stack ${env}`);
 
-/** Shows how to connect through the gateway, which people reach without a tunnel. */
+/** Shows how to connect through the gateway, which users reach without a tunnel. */
 async function byGateway(cluster: Cluster, options: Options): Promise<void> {
   const { env } = options;
   const remote = await stackOutput(env, "sparkRemote");
@@ -83,7 +83,7 @@ async function byGateway(cluster: Cluster, options: Options): Promise<void> {
   show(remote, certificateOf(cluster, options));
 }
 
-/** Connects through the bastion, until the person or the connection ends it. */
+/** Connects through the bastion until the user interrupts or the connection ends. */
 async function byTunnel(cluster: Cluster, { env, port }: Options): Promise<void> {
   const server = connectServer(cluster);
   const machine = cluster.machines.find(({ address }) => address === server?.address);

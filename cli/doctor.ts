@@ -23,10 +23,10 @@ interface Options extends ConfigOptions {
   bundle?: string;
 }
 
-/** Two weeks: time enough to get another. */
+/** Warn two weeks before a certificate ends, which is time enough to get another. */
 const CERTIFICATE_ENDS_SOON_MS = 14 * 86_400_000;
 
-/** Everything that is looked at before an `up` of an environment. */
+/** Runs all checks before an `up` of an environment. */
 export async function examine(folder: string, environment: string, set: readonly string[]): Promise<Check[]> {
   const checks: Check[] = [checkNode(ROOT), checkPackages(ROOT)];
   let cluster: Cluster | undefined;

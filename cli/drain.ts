@@ -18,7 +18,7 @@ interface Options extends ConfigOptions {
   timeout: number;
 }
 
-/** Where the operator's calls go on OpenStack: through the bastion, with the key that the stack made. */
+/** Sends the operator's calls on OpenStack through the bastion, with the key that the stack made. */
 async function onStack(
   cluster: Cluster,
   environment: string,

@@ -93,7 +93,7 @@ function sayHow(environment: string, name: string, id: string): void {
   say("A cluster that is up then gets new machines with the next `pulumi up`.");
 }
 
-/** Has Ctrl-C end the work, which then cleans up; a second one must not end that. @returns `undefined` where it was ended. */
+/** Lets Ctrl-C end the work, which then cleans up. A second Ctrl-C does not end the clean-up. @returns `undefined` if it was ended. */
 async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
   const interruption = abortOnInterrupt({
     first: () => say("\nInterrupted: deleting what was made for the image."),

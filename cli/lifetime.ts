@@ -5,15 +5,15 @@ import { UserError } from "../lib/errors.ts";
 /** A cluster that exists, and how it is ended. */
 export interface Endable {
   cluster: Pick<Cluster, "name" | "config" | "services">;
-  /** When an `up` last ran that was not `triplewide scale`'s own. */
+  /** The time of the last `up` that was not one of `triplewide scale`. */
   lastUp: () => Promise<Date>;
   /** Whether `end` was interrupted, or failed, since then. It then runs again without another warning. @default it never is */
   endBegan?: () => Promise<boolean>;
   /** Runs a command as root in a service's container. */
   asRoot: (service: Service, command: readonly string[]) => Promise<{ code: number; output: string }>;
-  /** Removes what runs, and keeps what it knows. */
+  /** Removes servers or containers, and keeps data. */
   end: () => Promise<void>;
-  /** What to type to keep it, or to bring it back. */
+  /** The command that keeps the cluster, or brings it back. */
   upCommand: string;
 }
 
@@ -25,10 +25,10 @@ export interface LifetimeOptions {
 }
 
 /**
- * Warns people of a cluster that nobody has brought up for long, or ends it (`ttlHours`).
+ * Warns the users of a cluster that has had no `up` for long, or ends it (`ttlHours`).
  *
- * @returns Whether it has ended, and what people outside of it are to be told, empty where there is nothing.
- * @throws UserError where nobody can be warned.
+ * @returns Whether the cluster was ended, and the message for users outside of it, which may be empty.
+ * @throws UserError if the warning cannot be shown anywhere.
  */
 export async function applyLifetime(
   site: Endable,
@@ -48,7 +48,7 @@ export async function applyLifetime(
     }),
   );
   const lastUp = await site.lastUp();
-  // A notice of an earlier `up` may still be there, where it could not be removed.
+  // A notice about an earlier `up` may still exist if it could not be removed.
   const given = shown.find((notice) => notice?.lastUp === lastUp.toISOString());
   const begun = (await site.endBegan?.()) ?? false;
   const life: Lifetime = begun
@@ -71,7 +71,7 @@ export async function applyLifetime(
   }
   const text = `${name} ends ${spoken(new Date(notice.ends))}: ${since}. Its volumes stay. To keep it: ${site.upCommand}`;
   report(text);
-  // Also where it was told before: a container may be new.
+  // Written again in every place, because a container may be new.
   if (!dryRun) await tell(site, places, notice);
   return { ended: false, notice: text };
 }
@@ -82,7 +82,7 @@ interface Place {
 }
 
 async function tell(site: Endable, places: readonly Place[], notice: Notice): Promise<void> {
-  // In one step: it is read while it is written.
+  // Replaced atomically, because it may be read at the same time.
   const script = 'umask 022 && mkdir -p "$(dirname "$1")" && printf "%s\\n" "$2" > "$1.new" && mv -f "$1.new" "$1"';
   const answers = await Promise.all(
     places.map(({ service, file }) => site.asRoot(service, ["sh", "-c", script, "sh", file, JSON.stringify(notice)])),
@@ -98,5 +98,5 @@ async function takeDown(site: Endable, places: readonly Place[]): Promise<void> 
   await Promise.all(places.map(({ service, file }) => site.asRoot(service, ["rm", "-f", file])));
 }
 
-/** A time as people read it, in UTC: who reads it may be anywhere. */
+/** A time for users, in UTC because they may be in any time zone. */
 const spoken = (time: Date): string => `${time.toISOString().slice(0, 16).replace("T", " ")} UTC`;

@@ -8,22 +8,22 @@ import { type Docker, findDocker } from "../local/docker.ts";
 import { find, type Project, projectOf } from "../local/project.ts";
 import { type ConfigOptions, commandOf, envOption, setOption } from "./common.ts";
 
-/** What the commands for the cluster on this machine's Docker have in common. */
+/** Common parts of the commands for the cluster on this machine's Docker. */
 
 export interface LocalOptions extends ConfigOptions {
   env: string;
 }
 
-/** A command for the cluster on this machine's Docker. */
+/** Makes a command for the cluster on this machine's Docker. */
 export function localCommand(name: string, summary: string, more: string, examples: readonly string[]): Command {
   return commandOf(name, summary, more, examples).addOption(envOption()).addOption(setOption());
 }
 
 /**
- * The config of an environment of this machine's Docker.
+ * The config of an environment on this machine's Docker.
  *
- * @param onOpenStack What to do instead where the environment is for OpenStack.
- * @throws UserError for an environment of OpenStack.
+ * @param onOpenStack The error's advice if the environment is for OpenStack.
+ * @throws UserError for an environment on OpenStack.
  */
 export function localConfig({ env, set }: LocalOptions, onOpenStack: (cluster: string) => string): Config {
   const config = loadConfig(ROOT, env, set);
@@ -33,11 +33,11 @@ export function localConfig({ env, set }: LocalOptions, onOpenStack: (cluster: s
   );
 }
 
-/** What to type for a command on the client of an OpenStack cluster. */
+/** The command line for a command on the client of an OpenStack cluster. */
 export const onClient = (cluster: string, command: string): string =>
   `ssh -F ~/.ssh/${cluster}.config ${cluster}-client ${command}   (Pulumi.README.md says how to get that file)`;
 
-/** A cluster that is there, running or not. */
+/** An existing cluster, running or not. */
 export interface LocalCluster {
   docker: Docker;
   project: Project;
@@ -45,7 +45,7 @@ export interface LocalCluster {
   containers: string[];
 }
 
-/** @throws UserError where there is no container of that cluster. */
+/** The cluster's containers. @throws UserError if there are none. */
 export async function localCluster(config: Config, env: string): Promise<LocalCluster> {
   const docker = await findDocker();
   const project = projectOf(ROOT, config.clusterName);

@@ -22,7 +22,7 @@ import { type LocalOptions, localCluster, localCommand } from "./local.ts";
 import { presentCluster } from "./present.ts";
 import { askMachines, machinesOfStack } from "./stack.ts";
 
-/** Lines of each service, or of each machine, at most. A machine's records are at most 900,000 bytes. */
+/** The most lines for each service or machine. A machine's records are also limited to 900,000 bytes. */
 const MAX_LINES = 1000;
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 };
 
@@ -80,7 +80,7 @@ async function ofContainers(config: Config, env: string, filter: LogFilter): Pro
     const args = ["logs", "--timestamps"];
     if (filter.since !== undefined) args.push("--since", String(filter.since));
     if (filter.text === undefined) args.push("--tail", String(filter.lines));
-    // Both of its streams by one pipe, so that no line of one falls into a line of the other.
+    // Both streams use one pipe, so that lines of one do not split lines of the other.
     const { output } = await captured("sh", ["-c", 'exec "$@" 2>&1', "sh", docker.client, ...args, name]);
     found.push(...readDockerLogs(name, output, filter));
   }
@@ -92,7 +92,7 @@ async function ofMachines(config: Config, env: string, filter: LogFilter): Promi
   return (await askMachines(cluster, env, cluster.machines, journalScript(filter), readJournal)).flat();
 }
 
-/** @throws UserError where no machine keeps the logs of all, or that cannot be asked. */
+/** Reads the stored logs of all machines. @throws UserError if no machine stores them, or it does not answer. */
 async function keptLogs(config: Config, env: string, filter: LogFilter): Promise<LogLine[]> {
   const cluster = describeCluster(config);
   const client = logKeeper(cluster);
@@ -124,7 +124,7 @@ function wholeLines(text: string): number {
   return Number(text);
 }
 
-/** Seconds since 1970. */
+/** Parses a time. @returns Seconds since 1970. */
 function moment(text: string): number {
   const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const seconds =

@@ -4,7 +4,7 @@ import { ROOT } from "../lib/root.ts";
 
 /** The command line's entry: `triplewide <command> ...`. */
 
-// Types are stripped and modules compiled once, and not at each start. Where the folder cannot be written, at each start.
+// Caches modules after types are stripped and code is compiled. If the folder is not writable, this is repeated at each start.
 enableCompileCache(join(ROOT, "node_modules", ".cache", "triplewide"));
 const { runProgram } = await import("./program.ts");
 const failed = await runProgram(process.argv.slice(2));

@@ -116,9 +116,9 @@ async function checked(source: string, parts: readonly MesosPart[], libmesos?: s
   }
 }
 
-/** Checks a source and, where it can be used, writes it down. */
+/** Checks a source and, if it can be used, writes it to the stack file. */
 async function use(value: string, as: SourceKey | "both", environment: string, root: string): Promise<MesosReport> {
-  // First: a wrong name should not cost a download.
+  // Checked first, so that a wrong name does not cost a download.
   loadRaw(root, environment);
   const key = as === "both" ? "mesosSource" : as;
   if (withoutLogins(value) !== value)
@@ -134,9 +134,9 @@ async function use(value: string, as: SourceKey | "both", environment: string, r
 }
 
 /**
- * Pins the first of some sources that can be used.
+ * Pins the first usable one of some sources.
  *
- * @throws UserError with what is wrong with each, where none can.
+ * @throws UserError with the problems of each source if none is usable.
  */
 export async function useFirst(sources: readonly string[], environment: string): Promise<void> {
   const wrong: string[] = [];
@@ -146,7 +146,7 @@ export async function useFirst(sources: readonly string[], environment: string):
       if (problems.length === 0) return;
       wrong.push(...problems.map(({ what, fix }) => `${source}: ${what}. Fix: ${fix}.`));
     } catch (error) {
-      // Another source may still do. A wrong command line is wrong for all of them.
+      // Another source may still be usable. A wrong command line is wrong for all of them.
       if (!(error instanceof UserError) || error instanceof UsageError) throw error;
       wrong.push(error.message);
     }

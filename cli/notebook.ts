@@ -8,18 +8,18 @@ import { print } from "../lib/terminal.ts";
 import { notebookLink } from "../local/summary.ts";
 import { type LocalOptions, localCluster, localCommand, localConfig } from "./local.ts";
 
-/** What opens an address in a browser here; none where there is no screen. */
+/** The program that opens an address in a browser; `undefined` if there is no screen. */
 function opener(): string | undefined {
   if (process.platform === "darwin") return "open";
   return process.env.DISPLAY || process.env.WAYLAND_DISPLAY ? "xdg-open" : undefined;
 }
 
 /**
- * A file of this user alone that leads a browser to an address: every user of this machine reads command lines, and this address
- * holds a token. Jupyter itself opens a browser like this.
+ * Writes a file, readable only by this user, that redirects a browser to an address. Other users can read command lines, and this address
+ * holds a token. Jupyter itself opens a browser in the same way.
  *
- * @param folder Where the file is written.
- * @returns Its address.
+ * @param folder The folder for the file.
+ * @returns The file's address.
  */
 export function pageThatLeadsTo(url: string, folder: string): string {
   const path = join(folder, "notebook.html");

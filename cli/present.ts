@@ -11,10 +11,10 @@ import { projectOf } from "../local/project.ts";
 import { stackOutputs } from "./stack.ts";
 
 /**
- * The cluster with the agents that there are, where the config gives a range of them: as the stack says since its last update, or
+ * The cluster with its current agents if the config gives a range of them: by the stack's last update, or by
  * this machine's Docker.
  *
- * @throws UserError where there is no Pulumi CLI, no such stack, or no Docker.
+ * @throws UserError if there is no Pulumi CLI, no such stack, or no Docker.
  */
 export async function presentCluster(config: Config, environment: string): Promise<Cluster> {
   if (agentRange(config) === undefined) return describeCluster(config);
@@ -22,6 +22,6 @@ export async function presentCluster(config: Config, environment: string): Promi
     return describeCluster(await configHere(await findDocker(), projectOf(ROOT, config.clusterName), config));
   }
   const { agents } = await stackOutputs(environment, "hide");
-  // A stack whose last update was by an older release says nothing of it.
+  // A stack whose last update was by an older release lacks this output.
   return describeCluster(typeof agents === "number" ? withAgents(config, agents) : config);
 }

@@ -5,7 +5,7 @@ import { describeError, EXIT_USAGE } from "../lib/errors.ts";
 import { ROOT } from "../lib/root.ts";
 import { printableLines } from "../lib/text.ts";
 
-/** Every command, in the order of the help. Loaded when asked for: `plan` needs neither OpenStack's client nor Docker's. */
+/** Every command, in the order of the help. Loaded on demand: `plan`, for example, needs neither OpenStack's client nor Docker's. */
 const COMMANDS = {
   up: async () => (await import("./up.ts")).up(),
   down: async () => (await import("./down.ts")).down(),
@@ -31,7 +31,7 @@ const COMMANDS = {
   mesos: async () => (await import("./mesos.ts")).mesos(),
 } as const satisfies Readonly<Record<string, () => Promise<Command>>>;
 
-/** Where the program's own words go. */
+/** The streams for the program's output. */
 export interface Output {
   out: (text: string) => void;
   err: (text: string) => void;
@@ -45,8 +45,8 @@ const TERMINAL: Output = {
 /**
  * Runs a command line.
  *
- * @param words What follows `triplewide`.
- * @returns The exit code of what was refused or failed; undefined where the command ran, and set `process.exitCode` itself.
+ * @param words The arguments after `triplewide`.
+ * @returns The exit code if the command was refused or failed; undefined if it ran, and set `process.exitCode` itself.
  */
 export async function runProgram(words: readonly string[], output: Output = TERMINAL): Promise<number | undefined> {
   try {
@@ -64,7 +64,7 @@ export async function runProgram(words: readonly string[], output: Output = TERM
 /**
  * The command line as data.
  *
- * @param only Load that command alone, if it is one. @default every command, as the help and the completion need them
+ * @param only Load only that command, if it exists. @default every command, as the help and the completion need them
  */
 export async function buildProgram(only?: string, output: Output = TERMINAL): Promise<Command> {
   const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
@@ -97,7 +97,7 @@ export async function buildProgram(only?: string, output: Output = TERMINAL): Pr
   return program;
 }
 
-/** Gives a command, and those below it, the settings of the one above. @param above What is typed before its name. */
+/** Gives a command and its subcommands the settings of its parent. @param above The words before its name. */
 function inherit(command: Command, parent: Command, above: string): void {
   const words = `${above} ${command.name()}`;
   command.copyInheritedSettings(parent).showHelpAfterError(`See: ${words} --help`);

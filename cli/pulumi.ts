@@ -7,10 +7,10 @@ import { UserError } from "../lib/errors.ts";
  * Runs the Pulumi CLI.
  *
  * @param cwd Folder of the Pulumi project.
- * @param output What to do with its standard output: give it back, or show it. Standard error is shown where output is.
+ * @param output Whether its standard output is returned or shown. Standard error is shown if the output is.
  * @param env Further variables of its environment.
- * @returns Standard output, empty where it was shown.
- * @throws UserError when there is no Pulumi CLI, or when it fails.
+ * @returns Standard output; empty if it was shown.
+ * @throws UserError if there is no Pulumi CLI, or if it fails.
  */
 export async function pulumi(
   cwd: string,
@@ -42,7 +42,7 @@ export async function pulumi(
   return said;
 }
 
-/** Errors that a command with `--json` prints among its output. */
+/** The errors in the output of a command with `--json`. */
 function diagnosticsIn(said: string): string {
   try {
     const { diagnostics = [] } = JSON.parse(said) as { diagnostics?: { severity: string; message: string }[] };

@@ -24,7 +24,7 @@ import { commandOf, projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
 import { removeBrokenAttributes } from "./state-file.ts";
 
-/** As long as the provider itself waits for a server. */
+/** Minutes for which the provider itself waits for a server. */
 const BUILD_MINUTES = 30;
 
 interface Options {
@@ -33,7 +33,7 @@ interface Options {
 
 async function recoverStack(environment: string, { adopt: takeIn }: Options): Promise<void> {
   const folder = projectFolder();
-  // Not the whole validation: what is wrong with a config must not keep its state from being mended.
+  // The config is not fully validated, because its errors must not prevent the repair of the state.
   const raw = loadRaw(folder, environment);
   if (raw.platform === "docker") {
     print(
@@ -63,7 +63,7 @@ async function recoverStack(environment: string, { adopt: takeIn }: Options): Pr
   });
 }
 
-/** Type and name of a resource, for people. */
+/** Type and name of a resource, for messages. */
 const nameOf = (urn: string): string => (urn.split("$").at(-1) ?? urn).split("::").join(" ");
 
 interface Stack {
@@ -75,11 +75,11 @@ interface Stack {
 const readState = async ({ folder, flags }: Stack): Promise<Checkpoint> =>
   JSON.parse(await pulumi(folder, ["stack", "export", ...flags], "read"));
 
-/** Ids that the resources in the state have in the cloud. */
+/** Cloud ids of the resources in the state. */
 const idsIn = ({ deployment }: Checkpoint): ReadonlySet<string> =>
   new Set((deployment.resources ?? []).flatMap(({ id }) => (id === undefined ? [] : [id])));
 
-/** Puts into the state those resources that the cloud has and whose creation the state lists as begun. */
+/** Imports into the state those resources whose creation the state lists as begun and that the cloud has. */
 async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoint): Promise<void> {
   const creates = (checkpoint.deployment.pending_operations ?? []).filter((o) => o.type === "creating");
   const found = await findPending(
@@ -95,15 +95,15 @@ async function mend({ folder, flags }: Stack, cloud: Cloud, checkpoint: Checkpoi
     print(`${nameOf(urn)}: ${todo ?? (id ? `there (${id})` : "not there, will be made again")}\n`);
   }
   if (found.length > 0) await importState(folder, flags, adopt(checkpoint, found));
-  // The engine has flags of its own for this, but they read nothing of what is there (3.259). A refresh of these alone does:
-  // one of everything takes as long as the cluster is large.
+  // The engine's own flags for this do not read the existing resources (3.259). A refresh of only these resources does;
+  // a refresh of everything would take long on a large cluster.
   const halfMade = (checkpoint.deployment.resources ?? []).filter(isHalfMade);
   const targets = [...found.filter(({ id }) => id), ...halfMade].flatMap(({ urn }) => ["--target", urn]);
   if (targets.length > 0) await pulumi(folder, ["refresh", "--yes", "--skip-preview", ...flags, ...targets], "show");
 }
 
 /**
- * Adopts resources that the next update would make and that the cloud has already, because the answer to their creation got lost. In
+ * Adopts resources that the next update would make but that the cloud already has, because the reply to their creation was lost. In
  * rounds: a resource that depends on an adopted one can be looked for only after that.
  */
 async function adoptUnknown(stack: Stack, cloud: Cloud): Promise<void> {
@@ -132,7 +132,7 @@ async function removeTwins(stack: Stack, cloud: Cloud): Promise<void> {
   }
 }
 
-/** Keys for S3 have no names: a person can say whose those are that the stack does not have. */
+/** Lists S3 keys that are not in the stack. They have no names, so only a person can tell whose they are. */
 async function tellAccessKeys(stack: Stack, cloud: Cloud): Promise<void> {
   const known = idsIn(await readState(stack));
   const unknown = (await accessKeys(cloud)).filter((key) => !known.has(key));
@@ -143,7 +143,7 @@ async function tellAccessKeys(stack: Stack, cloud: Cloud): Promise<void> {
   );
 }
 
-/** Waits until no server is being made any more: the provider cannot read one that is. */
+/** Waits until no server is being built, because the provider cannot read such a server. */
 async function built(cloud: Cloud, ids: readonly string[]): Promise<void> {
   const until = Date.now() + BUILD_MINUTES * 60_000;
   for (const id of ids) {
@@ -156,7 +156,7 @@ async function built(cloud: Cloud, ids: readonly string[]): Promise<void> {
   }
 }
 
-/** Imports a state from a file that only this user may read: secrets in it are encrypted, but names and addresses are not. */
+/** Imports a state from a file that only this user can read. Secrets in it are encrypted, but names and addresses are not. */
 async function importState(project: string, stack: readonly string[], checkpoint: Checkpoint): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "triplewide-recover-"));
   try {

@@ -56,7 +56,7 @@ export function rotate(): Command {
 }
 
 /**
- * The machine that alone has these secrets, and so is replaced like any other. `undefined` where several machines have them: then every
+ * The only machine that has these secrets, which is replaced like any other. `undefined` if several machines have them: then every
  * server is removed first.
  */
 function oneMachineWith(cluster: Cluster, names: readonly string[]): string | undefined {
@@ -64,7 +64,7 @@ function oneMachineWith(cluster: Cluster, names: readonly string[]): string | un
   return others.length > 0 ? undefined : first;
 }
 
-/** @throws UserError where the checkout holds what was not applied yet, or Pulumi fails. */
+/** @throws UserError if the checkout has changes that were not applied yet, or Pulumi fails. */
 async function rotateStack(
   cluster: Cluster,
   environment: string,

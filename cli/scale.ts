@@ -42,36 +42,36 @@ import { localCluster } from "./local.ts";
 import { endBeganIn, historyOfStack, lastUpIn, machinesOfStack, OWN_MESSAGE } from "./stack.ts";
 import { refreshMachines, refuseOtherChanges, SERVERS_ALONE, update } from "./update.ts";
 
-/** A cluster that exists, and how its agents are removed, given back and made. */
+/** An existing cluster, with operations that remove, release and make its agents. */
 export interface Site {
-  /** With the agents that there are. */
+  /** The cluster with its current agents. */
   cluster: Cluster;
   load: () => Promise<Load>;
-  /** Has agents get nothing new. @returns Those on which something began in that moment. */
+  /** Stops new work on agents. @returns Agents on which something began at that moment. */
   sendAway: (agents: readonly Machine[]) => Promise<Machine[]>;
-  /** Has agents that were to go get something again. */
+  /** Allows new work again on agents that were to be removed. */
   giveBack: (agents: readonly Machine[]) => Promise<void>;
   /**
-   * Agents that do nothing because the cloud lost them, or could not make them: what is wrong, by their name. They are made anew where
-   * they are wanted.
+   * Agents that cannot work because the cloud lost them or could not make them: the problem, by agent's name. They are made again if
+   * they are needed.
    *
    * @default none
    */
   broken?: ReadonlyMap<string, string>;
-  /** Throws where `apply` would change more than agents. Called before an agent is changed. @default it never would */
+  /** Throws if `apply` would change more than agents. Called before an agent is changed. @default never throws */
   refuse?: (agents: number) => Promise<void>;
-  /** Makes the cluster have so many agents. */
+  /** Changes the cluster's number of agents. */
   apply: (agents: number) => Promise<void>;
-  /** Waits until masters have seen that agents are gone. @default they see it at once, or it does not matter */
+  /** Waits until masters have noticed that agents are gone. @default no wait is needed */
   forgotten?: (agents: readonly Machine[]) => Promise<void>;
 }
 
 type WholeSite = Site & Endable & { close: () => Promise<void> };
 
 /**
- * Makes a cluster have the agents that it should have at a time.
+ * Changes a cluster's agents to the number that it should have at a time.
  *
- * @param dryRun Only say what would be done.
+ * @param dryRun Only report what would be done.
  * @param report Takes one line at a time.
  */
 export async function scaleSite(
@@ -87,7 +87,7 @@ export async function scaleSite(
   const [staying, going] = [there.slice(0, agents), there.slice(agents)];
   const back = staying.filter((agent) => {
     const use = load.agents.get(agent.name);
-    // What still runs on it would end.
+    // Only idle agents are given back at once, because that would end executors that still run on them.
     return load.leaving.includes(agent.name) && use !== undefined && "idleMinutes" in use;
   });
   if (back.length > 0) report(`  ${namesOf(back)} was to go, and is given back`);
@@ -101,21 +101,21 @@ export async function scaleSite(
   try {
     const begun = going.length > 0 ? await site.sendAway(going) : [];
     if (begun.length > 0) {
-      // What has just begun on them may end, and then begins again elsewhere. Nothing else is lost: the agents take work again.
+      // Tasks that have just begun on these agents may be ended, and run again elsewhere. Then the agents take work again.
       await site.giveBack(going);
       report(`Something began on ${namesOf(begun)} in this moment: nothing was removed.`);
       return;
     }
     await site.apply(agents);
   } catch (error) {
-    // Agents that are still there take work again. Those that are gone do not answer.
+    // Existing agents take work again. Removed ones do not answer.
     if (going.length > 0) await site.giveBack(going).catch(() => {});
     throw error;
   }
   if (going.length > 0) await site.forgotten?.(going);
 }
 
-/** What masters say, and what the cloud says of agents that they do not know. */
+/** The masters' information, and the cloud's about agents that they do not know. */
 const withBroken = (load: Load, broken: ReadonlyMap<string, string> = new Map()): Load => ({
   ...load,
   agents: new Map<string, AgentUse>([
@@ -128,7 +128,7 @@ const isBroken = ({ agents }: Load, name: string): boolean => "broken" in (agent
 
 const namesOf = (machines: readonly Machine[]): string => machines.map(({ name }) => name).join(", ");
 
-/** How agents come and go where workers of Spark's own start executors; `restart` does that with a machine's service. */
+/** Operations on agents of Spark's own workers. @param restart Restarts a machine's service. */
 const sparkAgents = (
   cluster: Cluster,
   on: OnMachines,
@@ -139,7 +139,7 @@ const sparkAgents = (
   giveBack: async (agents) => void (await Promise.all(agents.map((agent) => restart(agent, "spark-worker")))),
 });
 
-/** The same where Mesos starts executors. */
+/** The same operations if Mesos starts executors. */
 const mesosAgents = (operator: Operator, on: OnMachines): Pick<Site, "load" | "sendAway" | "giveBack"> => ({
   load: () =>
     mesosLoad(operator, {
@@ -150,7 +150,7 @@ const mesosAgents = (operator: Operator, on: OnMachines): Pick<Site, "load" | "s
   giveBack: (agents) => returnToMesos(operator, agents),
 });
 
-/** The same on servers that are reached by SSH. */
+/** The same operations on servers, by SSH. */
 export function agentsOnMachines(cluster: Cluster, ssh: Pick<Ssh, "run">): Omit<Site, "cluster" | "apply"> {
   const on: OnMachines = {
     run: (machine, service, command) => {
@@ -218,7 +218,7 @@ interface SiteRequest {
   environment: string;
 }
 
-/** A cluster on this machine's Docker. */
+/** The site of a cluster on this machine's Docker. */
 async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSite> {
   const { docker: d, project } = await localCluster(config, environment);
   const cluster = describeCluster(await configHere(d, project, config));
@@ -245,13 +245,13 @@ async function dockerSite({ config, environment }: SiteRequest): Promise<WholeSi
   };
 }
 
-/** What is wrong with an agent that has no server, or one in ERROR. */
+/** The problem of an agent without a server, or with one in ERROR. */
 function brokenAgent(name: string, there: ExistingMachine | undefined): [string, string][] {
   if (there?.serverId === undefined) return [[name, "is not there: the cloud has no server of that name"]];
   return there.status === "ERROR" ? [[name, `is broken: ${there.fault ?? "the cloud says ERROR"}`]] : [];
 }
 
-/** A cluster of a stack on OpenStack. */
+/** The site of a stack on OpenStack. */
 async function stackSite({ config, environment }: SiteRequest): Promise<WholeSite> {
   const there = await Cloud.with({ folder: projectFolder() }, (cloud) => existingMachines(cloud, config.clusterName));
   // A cluster that was ended has ports, but no servers.

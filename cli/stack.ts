@@ -6,11 +6,11 @@ import { Ssh } from "../machines/ssh.ts";
 import { projectFolder } from "./common.ts";
 import { pulumi } from "./pulumi.ts";
 
-/** The machines of a stack on OpenStack, and what the stack says of them. */
+/** The machines of a stack on OpenStack, and the stack's outputs. */
 export interface StackMachines {
-  /** Goes through the bastion, with the key that the stack made. */
+  /** Connects through the bastion, with the key that the stack made. */
   ssh: Ssh;
-  /** Every output of the stack, secrets too. */
+  /** Every output of the stack, including secret ones. */
   outputs: Readonly<Record<string, unknown>>;
 }
 
@@ -32,10 +32,10 @@ export async function stackOutput(environment: string, name: string): Promise<st
   return (await pulumi(projectFolder(), args, "read")).trim();
 }
 
-/** Message of the updates that `triplewide scale` runs, by which it knows them in a stack's history. */
+/** Message of the updates by `triplewide scale`, by which it recognizes them in a stack's history. */
 export const OWN_MESSAGE = "triplewide scale";
 
-/** Updates of a stack that are looked through for the last one that was not `triplewide scale`'s. */
+/** The number of updates that are searched for the last one that was not by `triplewide scale`. */
 const HISTORY = 500;
 
 /** An update in a stack's history, as `pulumi stack history --json` has it: the newest first. */
@@ -47,8 +47,8 @@ export interface StackUpdate {
 }
 
 /**
- * When the last update ended that `triplewide scale` did not run. Where it ran all updates in the history, when the oldest of these began,
- * which is later than that. `undefined` where there is no update.
+ * The end of the last update that was not by `triplewide scale`. If all updates in the history are by it, the begin of the oldest one,
+ * which is later. `undefined` if there is no update.
  */
 export function lastUpIn(history: readonly StackUpdate[]): Date | undefined {
   const updates = history.filter(({ kind }) => kind === "update");
@@ -57,7 +57,7 @@ export function lastUpIn(history: readonly StackUpdate[]): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
-/** Whether `triplewide scale` began to end a stack after the last update in its history that it did not run. */
+/** Whether `triplewide scale` began to end a stack after the last update that was not its own. */
 export function endBeganIn(history: readonly StackUpdate[]): boolean {
   const last = history.find(({ kind, message }) =>
     kind === "update" ? message !== OWN_MESSAGE : kind === "destroy" && message === OWN_MESSAGE,
@@ -91,10 +91,10 @@ export async function machinesOfStack(cluster: Cluster, environment: string): Pr
 }
 
 /**
- * Runs a script as root on machines of a stack, all at the same time. A machine that cannot be asked is named on stderr, and makes the
+ * Runs a script as root on machines of a stack at the same time. A machine that does not answer is named on stderr, and makes the
  * exit code 1.
  *
- * @param read What records a machine's output holds; `undefined` where it holds none.
+ * @param read Parses a machine's output into records; `undefined` if it holds none.
  * @throws UserError where there is no Pulumi CLI, or no such stack.
  */
 export async function askMachines<T>(

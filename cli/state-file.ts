@@ -5,12 +5,12 @@ import { fileURLToPath } from "node:url";
 import { pulumi } from "./pulumi.ts";
 
 /**
- * Removes files that keep Pulumi from reading a stack's state in a folder. Beside each file Pulumi keeps another one with the file's
+ * Removes files that prevent Pulumi from reading a stack's state in a folder. Beside each file Pulumi keeps another one with the file's
  * attributes, and empties that before it writes it. A Pulumi that was killed in between leaves it empty: every later command then only says
  * "EOF". The state itself is complete.
  *
  * @param folder Folder of the Pulumi project.
- * @returns Names of the files that were removed; none where the state is not in a folder.
+ * @returns Names of the removed files; empty if the state is not in a folder.
  */
 export async function removeBrokenAttributes(folder: string, stack: string): Promise<string[]> {
   const { url } = JSON.parse(await pulumi(folder, ["whoami", "--json"], "read")) as { url?: string };

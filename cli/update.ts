@@ -6,12 +6,12 @@ import { pulumi } from "./pulumi.ts";
 
 /** Updates of a stack that commands of this program run. */
 
-/** Has `pulumi destroy` remove servers and what hangs on them: volumes, ports, addresses and secrets stay in the stack. */
+/** Makes `pulumi destroy` remove only servers and their dependents. Volumes, ports, addresses and secrets stay in the stack. */
 export const SERVERS_ALONE = ["--target", "**openstack:compute/instance:Instance::**", "--target-dependents"] as const;
 
-/** What an update of a command's own is run with. */
+/** Options of an update that a command runs. */
 export interface UpdateOptions {
-  /** What the stack's history says of it. @default nothing */
+  /** Its message in the stack's history. @default none */
   message?: string;
   /** Further variables of the program's environment. */
   env?: Readonly<Record<string, string>>;
@@ -20,7 +20,7 @@ export interface UpdateOptions {
 /**
  * Runs an update of a stack without asking.
  *
- * @param verb `up`, or `destroy`, which takes `SERVERS_ALONE` with it.
+ * @param verb `up`, or `destroy`, which needs the flags `SERVERS_ALONE`.
  * @throws UserError where there is no Pulumi CLI, or it fails.
  */
 export async function update(
@@ -37,7 +37,7 @@ export async function update(
  * Refreshes some machines in a stack from the cloud: an update makes only those anew that the state says are gone. Other differences are
  * left for people to look at.
  *
- * @param machines Their names.
+ * @param machines The machines' names.
  * @throws UserError where there is no Pulumi CLI, or it fails.
  */
 export async function refreshMachines(
@@ -57,7 +57,7 @@ interface Step {
 }
 
 /**
- * The changes of a preview other than creation and removal of the machines to be scaled. Nobody has looked at them.
+ * The changes of a preview except creation and removal of the machines to be scaled. No person has reviewed them.
  *
  * @param broken Names of agents that may be made anew as well.
  */
@@ -69,7 +69,7 @@ export function otherChanges(
   return steps.flatMap(({ op, urn }) => {
     const [type = "", resource = ""] = urn.split("::").slice(-2);
     const kind = type.split("$").at(-1) ?? type;
-    // Components and the stack itself are nothing in the cloud.
+    // Components and the stack itself are not resources of the cloud.
     if (op === "same" || op === "read" || !kind.startsWith("openstack:")) return [];
     const agent = new RegExp(`^${name}-agent-[1-9][0-9]*$`).test(resource) && ["create", "delete"].includes(op);
     const anew = /replace/.test(op) && broken.some((machine) => resource === resourceName(name, machine));
@@ -78,11 +78,11 @@ export function otherChanges(
 }
 
 /**
- * Refuses an update that would change what nobody has looked at.
+ * Refuses an update with changes that no person has reviewed.
  *
- * @param what What the update is about, in words: more than agents.
+ * @param what The words for these changes in the error, such as "more than agents".
  * @param broken Names of agents that may be made anew as well.
- * @throws UserError where the checkout holds what was not applied yet.
+ * @throws UserError if the checkout has changes that were not applied yet.
  */
 export async function refuseOtherChanges(
   environment: string,

@@ -17,13 +17,13 @@ interface Options extends LocalOptions {
   renew?: string;
 }
 
-/** Where people open the hub, and the first password of each of its users. */
+/** The hub's address, and the first password of each user. */
 interface Hub {
   origin: string;
   passwordOf: (user: string) => string;
 }
 
-/** Of the cluster on this machine's Docker. */
+/** The hub of the cluster on this machine's Docker. */
 async function here(config: Config, { env, renew }: Options): Promise<Hub> {
   const { project } = await localCluster(config, env);
   if (renew !== undefined) renewSecrets(project, [firstPassword(renew)]);

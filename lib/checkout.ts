@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { ROOT } from "./root.ts";
 
-/** What a definition needs of the files of this checkout. The caller of `defineCluster` reads it once. */
+/** The files of this checkout that a definition needs. The caller of `defineCluster` reads them once. */
 export interface Checkout {
   /** Folder of the checkout. */
   root: string;
@@ -12,7 +12,7 @@ export interface Checkout {
   /** `images/spark-python/requirements.txt`. */
   requirements: string;
   /**
-   * Text of a file: a script of the checkout, or one that the config names.
+   * The text of a file: a script of the checkout, or a file that the config names.
    *
    * @param path Absolute, or below the checkout's folder.
    */

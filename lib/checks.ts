@@ -1,11 +1,11 @@
-/** One thing that was looked at before an `up`. */
+/** The result of a check before an `up`. */
 export interface Check {
-  /** What was looked at, in a word or two: `Docker`, `masterFlavor`. */
+  /** The checked thing, in a word or two: `Docker`, `masterFlavor`. */
   what: string;
   state: "ok" | "warning" | "problem";
   /** What was found. */
   found: string;
-  /** Config key, command or policy that mends it; empty where there is nothing to mend. */
+  /** The config key, command or policy that fixes the problem; empty if there is none. */
   fix: string;
 }
 
@@ -13,7 +13,7 @@ export const ok = (what: string, found: string): Check => ({ what, state: "ok", 
 export const warning = (what: string, found: string, fix = ""): Check => ({ what, state: "warning", found, fix });
 export const problem = (what: string, found: string, fix = ""): Check => ({ what, state: "problem", found, fix });
 
-/** The checks for people, one line each, and a last line that says whether something stops an `up`. */
+/** The results for users, one line each, and a last line that says whether something prevents an `up`. */
 export function checksText(checks: readonly Check[]): string {
   const width = Math.max(0, ...checks.map((c) => c.what.length));
   const lines = checks.map(({ what, state, found, fix }) =>

@@ -49,7 +49,7 @@ export function captured(
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     let [output, stdout] = ["", ""];
-    // Not each chunk by itself: a character may begin in one and end in the next.
+    // Chunks are decoded as a stream, because a character may begin in one and end in the next.
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       output += text;
       stdout += text;

@@ -5,8 +5,8 @@ import { pipeline } from "node:stream/promises";
 import { createSecureContext, getCACertificates } from "node:tls";
 
 /**
- * One HTTP exchange at a time, over `node:https` rather than `fetch`: a cloud's own certificate authority, a client
- * certificate and switched-off verification are ordinary settings of `clouds.yaml`, and `fetch` knows none of them.
+ * An HTTP client based on `node:https` rather than `fetch`: a cloud's own certificate authority, a client
+ * certificate and disabled verification are ordinary settings of `clouds.yaml`, and `fetch` supports none of them.
  */
 
 export interface TlsSettings {
@@ -23,18 +23,18 @@ export interface HttpRequest {
   method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   headers?: Record<string, string>;
   body?: string;
-  /** For the whole exchange. Until the connection stands, 10 s at most. */
+  /** Timeout of the whole exchange. Connecting may take at most 10 s of it. */
   timeoutMs: number;
-  /** Redirects that are followed; default 0: they are answers. Another origin is not told `authorization`. */
+  /** The number of redirects to follow; default 0, which returns them as answers. Another origin does not get `authorization`. */
   redirects?: number;
   /**
-   * Whether a redirect from HTTPS to plain HTTP is refused: what is asked for is known by nothing but who sends it.
+   * Whether to refuse redirects from HTTPS to plain HTTP, for content whose authenticity depends only on its server.
    * @default false
    */
   staysEncrypted?: boolean;
-  /** Whether only status and headers matter: the body is then not read. */
+  /** Whether only status and headers are needed. The body is then not read. */
   headersOnly?: boolean;
-  /** Where the body of a 200 goes instead of into the answer, whatever its size. */
+  /** A stream for the body of a 200, which may have any size and is then not in the answer. */
   into?: () => Writable;
   /** Ends the exchange when aborted. */
   signal?: AbortSignal;
@@ -43,12 +43,12 @@ export interface HttpRequest {
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;
-  /** A longer one than 64 MiB is no answer: `send` rejects. */
+  /** At most 64 MiB; `send` rejects a longer one. */
   body: string;
 }
 
 const MAX_BODY = 64 * 1024 * 1024;
-/** An address that swallows packets is known as such much sooner than a busy service has answered. */
+/** Shorter than the whole timeout, because a lost connection shows sooner than a busy service answers. */
 const CONNECT_MS = 10_000;
 
 /** Keeps connections open between exchanges, and honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY as `curl` does. */
@@ -63,7 +63,7 @@ export class Http {
     this.#tls = tls;
   }
 
-  /** Made when first needed, and once: the system's certificates are many files. */
+  /** Made once, when first needed, because the system's certificates are many files. */
   #secureAgent(): HttpsAgent {
     const { ca, cert, key, verify } = this.#tls;
     this.#https ??= new HttpsAgent({
@@ -115,7 +115,7 @@ export class Http {
         const timer = setTimeout(() => request.destroy(late), CONNECT_MS);
         for (const event of ["connect", "close"]) socket.once(event, () => clearTimeout(timer));
       });
-      // A timeout shows as AbortError; its cause says what it was.
+      // A timeout is an AbortError; the signal's reason tells the cause.
       request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
       request.on("response", (response) => {
         const chunks: Buffer[] = [];
@@ -159,11 +159,11 @@ export class Http {
   }
 }
 
-/** A login is meant for who was asked first, and not for whom that one names. */
+/** Removes the login, which is only for the first server and not for the target of its redirect. */
 const withoutLogin = (headers: Record<string, string>): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== "authorization"));
 
-/** Node trusts a list of its own; `curl`, Docker and Pulumi's provider trust the system's. Here, both count. */
+/** Node trusts its own list of authorities; `curl`, Docker and Pulumi's provider trust the system's. This returns both. */
 function trusted(): string[] {
   trustedOnce ??= [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
   return trustedOnce;
@@ -192,7 +192,7 @@ export function explain(error: unknown): string {
   }
 }
 
-/** Whether a host, with or without a port, is this machine, to which nothing is said over a network. */
+/** Whether a host, with or without a port, is this machine, so that nothing is sent over a network. */
 export const isLoopback = (host: string): boolean => /^(localhost|127\.[\d.]+)(:|$)/.test(host);
 
 /** Whether a request failed because its server's certificate is not trusted. */

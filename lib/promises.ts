@@ -1,5 +1,5 @@
 /**
- * A promise that never settles. For what follows after an update has failed already and its error has been shown: a
+ * A promise that never settles. For operations after an update has failed and its error has been shown: a
  * second error would only hide the first.
  */
 export function never(): Promise<never> {

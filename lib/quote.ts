@@ -6,13 +6,13 @@ export function shellWord(text: string): string {
   return /^[A-Za-z0-9_@%:=,.+/-]+$/.test(text) ? text : shellQuote(text);
 }
 
-/** The same, always between quotes. */
+/** One word of a shell script, always in quotes. */
 export const shellQuote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** Words of a shell command line. */
 export const shellWords = (argv: readonly string[]): string => argv.map(shellWord).join(" ");
 
-/** What `printf` of a shell takes for exactly this text. */
+/** A format for the shell's `printf` that prints exactly this text. */
 export const printfFormat = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll("%", "%%");
 
 const ESCAPES: Readonly<Record<string, string>> = { "\t": "\\t", "\n": "\\n", "\r": "\\r", "\f": "\\f" };

@@ -5,7 +5,7 @@ import { captured } from "../lib/exec.ts";
 import { shellQuote } from "../lib/quote.ts";
 import { ownSettings } from "./ssh-settings.ts";
 
-/** Whether SSH will have the private key of a key pair: asked at once, and not when the first machine is up. */
+/** Checks whether SSH can use the private key of a key pair, before machines are made and not when the first one is up. */
 
 /** Files that OpenSSH's client looks for by itself. */
 const DEFAULT_FILES = ["id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk"];
@@ -50,7 +50,7 @@ export async function keyProblem(
   };
 }
 
-/** What SSH would log in with: keys of the agent, and files. */
+/** The keys that SSH would log in with, from the agent and from files. */
 async function identities(
   alias: string,
   home = userInfo().homedir,
@@ -74,13 +74,13 @@ async function identities(
   };
 }
 
-/** SHA256 fingerprint of a public key; empty where it is none. */
+/** SHA256 fingerprint of a public key; empty if the text is not one. */
 async function fingerprintOf(publicKey: string): Promise<string> {
   const script = 'printf "%s\\n" "$0" | ssh-keygen -l -f -';
   return /SHA256:\S+/.exec(await output("bash", ["-c", script, publicKey]))?.[0] ?? "";
 }
 
-/** What a program prints; empty where it fails or is not there. */
+/** The output of a program; empty if it fails or does not exist. */
 async function output(
   program: string,
   args: readonly string[],

@@ -4,7 +4,7 @@ import type { Operator } from "../mesos/leader.ts";
 import { pathOnMachine } from "../render/cloud-init.ts";
 import type { Ssh } from "./ssh.ts";
 
-/** A command on a server, as root. @returns What it says, or why it failed. */
+/** Runs a command on a server as root. @returns Its output, or why it failed. */
 export async function asRoot(
   ssh: Pick<Ssh, "run">,
   machine: Parameters<Ssh["run"]>[0],
@@ -14,7 +14,7 @@ export async function asRoot(
   return { code, output: code === 0 ? stdout : stderr };
 }
 
-/** Runs commands of Mesos' operator on the servers of a cluster's masters, and finds their files there. */
+/** Runs commands of Mesos' operator on the servers of a cluster's masters, where the login's files are. */
 export const onMachines = (cluster: Cluster, ssh: Pick<Ssh, "run">): Operator => ({
   cluster,
   run: (master, command) => asRoot(ssh, master, command),
