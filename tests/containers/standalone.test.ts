@@ -176,6 +176,8 @@ describe("make up, on the embedded default", () => {
     const { code, output } = await cluster.exec("client", ["spark-submit", "/tmp/no_such_file.py"]);
     expect(code).toBe(1);
     expect(output).toMatch(/PATH_NOT_FOUND[\s\S]*\ntriplewide: Spark takes ~ for the name of a folder/);
+    const exported = await cluster.exec("client", ["python3", "-c", "spark.range(5)"]);
+    expect(exported.output).toMatch(/NameError[\s\S]*\ntriplewide: only notebooks have spark by themselves/);
     const right = `from pyspark.sql import SparkSession; print(SparkSession.builder.getOrCreate().range(5).count(), "rows")`;
     expect((await cluster.exec("client", ["python3", "-c", right])).output).not.toContain("triplewide:");
   });

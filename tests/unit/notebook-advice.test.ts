@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -157,6 +157,18 @@ test.each([
   `${lost}org.apache.spark.SparkFileNotFoundException: File file:/home/spark/work/gone.parquet does not exist`,
 ])("and adds nothing where Spark says enough: %s", (error) => {
   expect(advice(error)).toBe("None");
+});
+
+test.each([
+  ["spark.range(3)", "spark = SparkSession.builder.getOrCreate(). `ipython program.py` runs"],
+  ["sc.parallelize([])", "sc = spark.sparkContext"],
+  ["get_ipython()", "a script has no % and no !"],
+  ["nobodys", "'nobodys' is not defined"],
+  ["def f():\n  print(spark)\n  spark = 1\nf()", "cannot access local variable 'spark'"],
+])("a script that ends at %s says at last: %s", (program, last) => {
+  const env = { ...process.env, PYTHONPATH: join(ROOT, "images/client"), PYTHONDONTWRITEBYTECODE: "1" };
+  const { stderr } = spawnSync("python3", ["-c", `import triplewide_script\n${program}`], { env, encoding: "utf8" });
+  expect(stderr.trim().split("\n").at(-1)).toContain(last);
 });
 
 test.each([
