@@ -3,22 +3,17 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { agentsOnMachines, scaleSite } from "../../cli/scale.ts";
 import { PROCESSES } from "../../cluster/limits.ts";
-import { describeCluster, validate } from "../../cluster/load.ts";
+import { describeCluster } from "../../cluster/load.ts";
 import { withAgents } from "../../cluster/scaling.ts";
 import { EXECUTORS, libprocessEnv, libprocessTrust } from "../../cluster/services/mesos/libprocess.ts";
 import { ADMIN_LOGIN } from "../../cluster/services/mesos/mesos.ts";
 import { shellQuote } from "../../lib/quote.ts";
 import { ROOT } from "../../lib/root.ts";
-import { onMachines } from "../../machines/operator.ts";
-import type { Ssh } from "../../machines/ssh.ts";
 import { drain, reactivate } from "../../mesos/drain.ts";
-import { askLeader } from "../../mesos/leader.ts";
-import { readAgents } from "../../mesos/state.ts";
-import { type Conversation, conversation, eavesdropped, eventually } from "../containers/harness.ts";
-import { SMALL_CLOUD } from "../fixtures/configs.ts";
-import { canHaveVolumes, type Guest, Guests, missing } from "../machine/guests.ts";
+import { type Conversation, eavesdropped, eventually } from "../containers/harness.ts";
+import { canHaveVolumes, type Guest, missing } from "../machine/guests.ts";
 import { RESULT } from "../scale/scaled.ts";
-import { forMachines, JOB, JOB_SAYS, JUPYTER } from "./for-machines.ts";
+import { JOB, JOB_SAYS, JUPYTER, MesosOnMachines } from "./for-machines.ts";
 
 /**
  * The real Mesos on machines as OpenStack has them, from user data: `vanilla` with `mesosTls`, whose operator comes by SSH. Agents come and go
@@ -31,59 +26,32 @@ const reason = source === undefined ? "no Mesos: set MESOS_SOURCE" : await missi
 const volumes = canHaveVolumes();
 describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped: ${reason})`}`, async () => {
   if (source === undefined) return;
-  const mesos = await forMachines(source, "10.207.0.99");
-  const config = validate(
-    {
-      architecture: "vanilla",
-      ...SMALL_CLOUD,
-      networkCidr: "10.207.0.0/16",
-      // For the reason in machine/native.test.ts.
-      sharedStorage: "none",
-      agentsMin: 1,
-      agentsMax: 2,
-      agentCount: 2,
-      idleMinutes: 0,
-      ...{ agentCpus: 2, agentMemoryMiB: 3000, executorMemoryMiB: 512, executorMemoryOverheadMiB: 384 },
-      dataVolumes: volumes,
-      ...{ registryVolumeGb: 3, clientVolumeGb: 1, masterVolumeGb: 1 },
-      mesosTls: true,
-      mesosSource: mesos.mesosSource,
-      ...(process.env.PIP_INDEX_URL ? { pythonIndex: process.env.PIP_INDEX_URL } : {}),
-    },
-    "env",
-  );
-  const clusterOf = (agents: number) => describeCluster(withAgents(config, agents));
-  const cluster = clusterOf(2);
-  const guests = new Guests(cluster);
-  const guest = new Map<string, Guest>();
-  const at = (name: string): Guest => guest.get(name) as Guest;
+  const machines = await MesosOnMachines.of(source, "10.207", {
+    architecture: "vanilla",
+    agentsMin: 1,
+    agentsMax: 2,
+    idleMinutes: 0,
+    dataVolumes: volumes,
+    ...{ registryVolumeGb: 3, clientVolumeGb: 1, masterVolumeGb: 1 },
+  });
+  const { cluster, guests } = machines;
+  const clusterOf = (agents: number) => describeCluster(withAgents(cluster.config, agents));
+  const at = (name: string): Guest => machines.at(name);
+  const activeAgents = () => machines.activeAgents();
   const master = guests.machine("master-1");
-  let ssh: Ssh;
   let session: Conversation;
 
-  /** Runs Python on the client, as a notebook does. */
-  const python = (script: string) => at("client").sh(`docker exec -i ${JUPYTER} python3 -`, script);
-  const operator = () => onMachines(cluster, ssh);
-  const activeAgents = async () =>
-    readAgents(await askLeader(operator(), { type: "GET_AGENTS" })).filter(({ state }) => state === "active");
-
-  beforeAll(async () => {
-    await guests.prepare();
-    await mesos.serve(guests);
-    for (const [name, one] of await guests.bootAll({}, mesos.archives)) guest.set(name, one);
-    ssh = guests.ssh();
-  }, 60 * MINUTES);
+  beforeAll(() => machines.begin(), 60 * MINUTES);
   afterAll(async () => {
     await session?.end();
-    await ssh?.close();
-    await guests.cleanUp();
+    await machines.end();
   }, 5 * MINUTES);
 
   test("nobody reads what a driver and Mesos say to each other, and a job runs as Spark's user on the agents", async () => {
     const [plain, hidden] = ["plain-word-on-the-wire", "mesos.internal."];
     const listener = ["exec", "-i", guests.container("client"), "python3"];
     const seen = await eavesdropped("docker", listener, [plain, hidden], async () => {
-      expect((await python(JOB)).output).toContain(JOB_SAYS);
+      expect((await machines.python(JOB)).output).toContain(JOB_SAYS);
       const zookeeper = `/dev/tcp/${master.address}/${cluster.config.zookeeperClientPort}`;
       await at("client").out(`exec 3<>${zookeeper} && echo ${plain} >&3`);
     });
@@ -113,14 +81,10 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
   });
 
   describe("tasks of two drivers on one agent", () => {
-    const program = readFileSync(join(ROOT, "tests/cluster/task_shell.py"), "utf8");
     const sessions: Conversation[] = [];
     /** Starts a session whose executors run commands. @returns Its framework id, and a function that returns a command's output by machine. */
     const open = async (name: string, cores: number) => {
-      const one = conversation("docker", [
-        ...["exec", "-i", guests.container("client"), "docker", "exec", "-i", JUPYTER, "python3", "-c", program],
-        ...[name, String(cores)],
-      ]);
+      const one = machines.converse("task_shell.py", name, String(cores));
       sessions.push(one);
       let lines = 0;
       const tasks = async (command: string): Promise<Map<string, string>> => {
@@ -249,30 +213,24 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
   test("the operator drains an agent by SSH, and gives it back", async () => {
     const said: string[] = [];
     const options = { agent: "agent-2", graceSeconds: 5, timeoutSeconds: 120, report: (s: string) => said.push(s) };
-    await drain({ ...operator(), ...options });
+    await drain({ ...machines.operator(), ...options });
     expect(said.at(-1)).toMatch(/agent-2 is drained after/);
     expect(await activeAgents()).toHaveLength(1);
-    await reactivate({ ...operator(), ...options });
+    await reactivate({ ...machines.operator(), ...options });
     expect(await activeAgents()).toHaveLength(2);
   });
 
   test("scale by SSH: no agent at work goes, one goes when the session rests, and comes again for what waits", async () => {
-    const program = readFileSync(join(ROOT, "tests/cluster/resting_session.py"), "utf8");
-    session = conversation("docker", [
-      ...["exec", "-i", guests.container("client"), "docker", "exec", "-i", JUPYTER, "python3", "-c", program],
-    ]);
+    session = machines.converse("resting_session.py");
     let there = 2;
     const scaled = async (dryRun = false): Promise<string> => {
       const said: string[] = [];
       const site = {
         cluster: clusterOf(there),
-        ...agentsOnMachines(clusterOf(there), ssh),
+        ...agentsOnMachines(clusterOf(there), machines.ssh),
         apply: async (agents: number) => {
           if (agents < there) await guests.discard("agent-2");
-          else {
-            guest.set("agent-2", await guests.boot("agent-2", "with-docker", guests.userData("agent-2", String)));
-            await at("agent-2").ready(1800, true);
-          }
+          else await machines.bootAgain("agent-2");
           there = agents;
         },
       };
@@ -325,17 +283,14 @@ describe.skipIf(reason !== "")(`Mesos with TLS on machines${reason && ` (skipped
       expect(await at("master-1").out(`cat ${ADMIN_LOGIN}`)).toBe(`admin:${admin}`);
       expect((await asOperator(admin)).output).toBe("200");
       await session.end();
-      await ssh.close();
       await at("client").out(`docker exec ${JUPYTER} bash -c 'echo kept >/home/spark/work/kept'`);
 
-      await guests.renew();
-      for (const [name, one] of await guests.bootAll({}, mesos.archives)) guest.set(name, one);
-      ssh = guests.ssh();
+      await machines.renew();
       expect(await activeAgents()).toHaveLength(2);
       expect((await asOperator(admin)).output).toBe("401");
       expect((await asOperator(`new${admin}`)).output).toBe("200");
       expect(await at("client").out(`docker exec ${JUPYTER} cat /home/spark/work/kept`)).toBe("kept");
-      expect((await python(JOB)).output).toContain(JOB_SAYS);
+      expect((await machines.python(JOB)).output).toContain(JOB_SAYS);
     },
   );
 });

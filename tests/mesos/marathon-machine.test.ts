@@ -1,9 +1,6 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageName } from "../../cluster/image-catalogue.ts";
 import { localReference } from "../../cluster/images.ts";
-import { describeCluster, validate } from "../../cluster/load.ts";
 import { SECRET_NAMES } from "../../cluster/secret-names.ts";
 import { MARATHON_LOGIN } from "../../cluster/services/marathon/marathon.ts";
 import { placeholder } from "../../cluster/values.ts";
@@ -11,18 +8,13 @@ import { pinnedVersions } from "../../lib/checkout.ts";
 import { shellQuote } from "../../lib/quote.ts";
 import { ROOT } from "../../lib/root.ts";
 import { throughSsh } from "../../machines/marathon.ts";
-import { onMachines } from "../../machines/operator.ts";
-import type { Ssh } from "../../machines/ssh.ts";
 import { applyApps } from "../../marathon/apply.ts";
-import { askLeader } from "../../mesos/leader.ts";
-import { readAgents } from "../../mesos/state.ts";
 import { pathOnMachine } from "../../render/cloud-init.ts";
 import { renderApps } from "../../render/marathon-apps.ts";
-import { type Conversation, conversation, eventually } from "../containers/harness.ts";
-import { SMALL_CLOUD } from "../fixtures/configs.ts";
-import { type Guest, Guests, missing } from "../machine/guests.ts";
+import { type Conversation, eventually } from "../containers/harness.ts";
+import { type Guest, missing } from "../machine/guests.ts";
 import { RESULT } from "../scale/scaled.ts";
-import { forMachines, JOB, JOB_SAYS, JUPYTER } from "./for-machines.ts";
+import { JOB, JOB_SAYS, MesosOnMachines } from "./for-machines.ts";
 
 /**
  * The real Marathon and the real Mesos on machines as OpenStack has them, from user data. The operator gives Marathon its apps by SSH,
@@ -38,38 +30,22 @@ const reason =
 
 describe.skipIf(reason !== "")(`Marathon on machines${reason && ` (skipped: ${reason})`}`, async () => {
   if (source === undefined || marathonSource === undefined) return;
-  const mesos = await forMachines(source, "10.208.0.99");
-  const config = validate(
-    {
-      architecture: "marathon-standalone",
-      ...SMALL_CLOUD,
-      networkCidr: "10.208.0.0/16",
-      // Guests have this machine's kernel, which may be unable to mount NFS.
-      sharedStorage: "none",
-      agentCount: 2,
-      ...{ agentCpus: 2, agentMemoryMiB: 3500, executorMemoryMiB: 512, executorMemoryOverheadMiB: 384 },
-      dataVolumes: false,
-      mesosTls: true,
-      mesosSource: mesos.mesosSource,
-      marathonSource,
-      ...(process.env.PIP_INDEX_URL ? { pythonIndex: process.env.PIP_INDEX_URL } : {}),
-    },
-    "env",
-  );
-  const cluster = describeCluster(config);
-  const guests = new Guests(cluster);
-  const guest = new Map<string, Guest>();
-  const at = (name: string): Guest => guest.get(name) as Guest;
+  const machines = await MesosOnMachines.of(source, "10.208", {
+    architecture: "marathon-standalone",
+    agentMemoryMiB: 3500,
+    marathonSource,
+  });
+  const { cluster, guests } = machines;
+  const { config } = cluster;
   const master = guests.machine("master-1");
+  const at = (name: string): Guest => machines.at(name);
   let pushed: ReadonlyMap<ImageName, string> = new Map();
-  let ssh: Ssh;
   let session: Conversation | undefined;
 
-  const python = (script: string) => at("client").sh(`docker exec -i ${JUPYTER} python3 -`, script);
   /** Gives Marathon the cluster's apps, as `pulumi up` does. @returns Which of them it had to be given. */
   const apply = async (): Promise<string[]> => {
     const http = throughSsh({
-      ssh,
+      ssh: machines.ssh,
       machines: cluster.machines.filter(({ group }) => group === "master"),
       port: config.marathonPort,
       loginFile: pathOnMachine(cluster, master, MARATHON_LOGIN),
@@ -86,26 +62,21 @@ describe.skipIf(reason !== "")(`Marathon on machines${reason && ` (skipped: ${re
     );
 
   beforeAll(async () => {
-    await guests.prepare();
-    await mesos.serve(guests);
     const image = localReference("marathon", config, pinnedVersions(ROOT));
     await guests.docker("tag", config.marathonSource.replace("docker://", ""), image);
-    const everything = await guests.bootAll({}, mesos.archives, async (references) => {
+    await machines.begin({}, async (references) => {
       pushed = references;
-      ssh = guests.ssh();
       await apply();
     });
-    for (const [name, one] of everything) guest.set(name, one);
   }, 60 * MINUTES);
   afterAll(async () => {
     await session?.end();
-    await ssh?.close();
-    await guests.cleanUp();
+    await machines.end();
   }, 5 * MINUTES);
 
   test("Marathon starts a Spark master and a worker for each agent, and a job runs on them as Spark's user", async () => {
     for (const agent of ["agent-1", "agent-2"]) expect(await worker(agent)).toMatch(/^[0-9a-f]{12}$/);
-    expect((await python(JOB)).output).toContain(JOB_SAYS);
+    expect((await machines.python(JOB)).output).toContain(JOB_SAYS);
   });
 
   test("apps that Marathon has already are left alone", async () => {
@@ -128,10 +99,7 @@ describe.skipIf(reason !== "")(`Marathon on machines${reason && ` (skipped: ${re
   });
 
   test("a worker is killed in mid-job: the job ends right, and Marathon starts another one", async () => {
-    const program = readFileSync(join(ROOT, "tests/cluster/resting_session.py"), "utf8");
-    session = conversation("docker", [
-      ...["exec", "-i", guests.container("client"), "docker", "exec", "-i", JUPYTER, "python3", "-c", program],
-    ]);
+    session = machines.converse("resting_session.py");
     await session.until("begins");
     const killed = await worker("agent-2");
     await at("agent-2").out(`docker kill ${killed}`);
@@ -149,13 +117,13 @@ describe.skipIf(reason !== "")(`Marathon on machines${reason && ` (skipped: ${re
     await at("agent-1").out("systemctl restart triplewide-mesos-agent");
     await at("agent-1").ready(300, true);
     await eventually(
-      "the master has both agents",
+      "both agents",
       120,
-      async () => readAgents(await askLeader(onMachines(cluster, ssh), { type: "GET_AGENTS" })),
-      (agents) => agents.filter(({ state }) => state === "active").length === 2,
+      () => machines.activeAgents(),
+      (found) => found.length === 2,
     );
     expect(await worker("agent-1")).toBe(before);
-    expect((await python(JOB)).output).toContain(JOB_SAYS);
+    expect((await machines.python(JOB)).output).toContain(JOB_SAYS);
   });
 
   test("Marathon starts again, and its apps run on", async () => {
