@@ -14,7 +14,7 @@ const reason = source === undefined ? "no Mesos: set MESOS_SOURCE" : await missi
 describe.skipIf(reason !== "")(`mesos-in-docker on machines${reason && ` (skipped: ${reason})`}`, async () => {
   if (source === undefined) return;
   const machines = await MesosOnMachines.of(source, "10.209", { architecture: "mesos-in-docker" });
-  const session: { now?: Conversation } = {};
+  let session: Conversation | undefined;
 
   beforeAll(async () => {
     // Mesos gives each task terminal devices. Machines have them; guests need this rule.
@@ -22,7 +22,7 @@ describe.skipIf(reason !== "")(`mesos-in-docker on machines${reason && ` (skippe
     await machines.begin({ "agent-1": terminals, "agent-2": terminals });
   }, 60 * MINUTES);
   afterAll(async () => {
-    await session.now?.end();
+    await session?.end();
     await machines.end();
   }, 5 * MINUTES);
 
@@ -39,11 +39,11 @@ print("FOUND", SparkSession.builder.getOrCreate().sparkContext.parallelize([0]).
     ["agent-2", "mesos-agent"],
     ["master-1", "mesos-master"],
   ])("%s's %s is killed in mid-job: the job ends right, and the cluster is whole again", async (machine, service) => {
-    session.now = machines.converse("resting_session.py");
-    await session.now.until("begins");
+    session = machines.converse("resting_session.py");
+    await session.until("begins");
     await machines.at(machine).out(`docker kill triplewide-${service}`);
-    await session.now.until(`first: ${RESULT}`);
-    await session.now.end();
+    await session.until(`first: ${RESULT}`);
+    await session.end();
     await machines.at(machine).ready(300, true);
     await eventually(
       "both agents",

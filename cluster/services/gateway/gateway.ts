@@ -1,5 +1,6 @@
 import { basename, dirname } from "node:path/posix";
 import type { Config } from "../../../config/schema.ts";
+import { LOOPBACK } from "../../../lib/loopback.ts";
 import type { WiredContext } from "../../context.ts";
 import { hasHub } from "../../features.ts";
 import { NOTICE_FILE } from "../../lifetime.ts";
@@ -8,7 +9,7 @@ import { SECRET_NAMES } from "../../secret-names.ts";
 import type { Group, Json, Machine, Page, Port, Service } from "../../types.ts";
 import { secret, text } from "../../values.ts";
 import { CONNECT_PATHS } from "../connect/connect.ts";
-import { hubProxyPort, LOOPBACK } from "../hub/entrance.ts";
+import { hubProxyPort } from "../hub/entrance.ts";
 import { mesosAuthority } from "../mesos/libprocess.ts";
 import { CERTIFICATE } from "../prometheus/targets.ts";
 import { isEncrypted, isPublic } from "./entrance.ts";

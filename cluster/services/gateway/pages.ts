@@ -1,6 +1,6 @@
+import { LOOPBACK } from "../../../lib/loopback.ts";
 import type { WiredContext } from "../../context.ts";
 import type { Cluster, Page, Service } from "../../types.ts";
-import { LOOPBACK } from "../hub/entrance.ts";
 
 /** The pages that the gateway shows, read off the ports of all services. */
 

@@ -6,8 +6,6 @@ import { HUB_PORTS } from "./ports.ts";
 
 /** Where people come to the hub. */
 
-export const LOOPBACK = "127.0.0.1";
-
 /** Where the hub's proxy listens: behind the gateway where that is encrypted, for which it is at `LOOPBACK`. */
 export const hubProxyPort = (c: Pick<Config, "hubPort" | "tls">): number =>
   c.hubPort + (isEncrypted(c) ? HUB_PORTS.behindTls : 0);

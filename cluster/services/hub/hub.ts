@@ -1,5 +1,6 @@
 import type { Config } from "../../../config/schema.ts";
 import { SECRET_KEYS } from "../../../config/secrets.ts";
+import { LOOPBACK } from "../../../lib/loopback.ts";
 import { addressAt } from "../../addresses.ts";
 import type { WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
@@ -23,7 +24,7 @@ import { userLogins } from "../mesos/mesos.ts";
 import { SPARK_TASK_USER } from "../mesos/principals.ts";
 import { outsideSandbox, SPARK_CONF_DIR, SPARK_PORT_RANGE, SPARK_UID } from "../spark/spark.ts";
 import { mostUsers, portsOfUser, userAddresses } from "./addresses.ts";
-import { hubProxyPort, LOOPBACK } from "./entrance.ts";
+import { hubProxyPort } from "./entrance.ts";
 import { HUB_PORTS } from "./ports.ts";
 
 /**

@@ -1,4 +1,5 @@
 import type { Config } from "../../../config/schema.ts";
+import { LOOPBACK } from "../../../lib/loopback.ts";
 import type { Context, WiredContext } from "../../context.ts";
 import { hasHdfs } from "../../features.ts";
 import { healthOf, tcp } from "../../probe.ts";
@@ -13,7 +14,6 @@ import { SPARK_CONF_DIR, SPARK_HOME, SPARK_UID } from "../spark/spark.ts";
  * The catalogue of tables: Hive's metastore, which every driver on the client asks. It has no login, so it listens on the loopback
  * interface alone.
  */
-const HOST = "127.0.0.1";
 
 /** Folder of its database and its log. The images have it, owned by Spark's user. */
 const DATA = "/var/lib/spark";
@@ -34,7 +34,7 @@ export const hasMetastore = ({ sparkConf }: Pick<Config, "sparkConf">): boolean 
 export function metastoreClient({ config: c }: Context): Record<string, string> {
   return {
     [CATALOG]: "hive",
-    [URIS]: `thrift://${HOST}:${c.metastorePort}`,
+    [URIS]: `thrift://${LOOPBACK}:${c.metastorePort}`,
     // One retry a second: a metastore that was restarted answers again within these 15 seconds.
     "spark.hadoop.hive.metastore.connect.retries": "15",
     // Tables are Parquet unless a statement says otherwise, as DataFrames' are.
@@ -81,7 +81,7 @@ export function metastore(ctx: WiredContext, machine: Machine): Service {
       "-cp",
       classes.join(":"),
       "triplewide.metastore.Metastore",
-      HOST,
+      LOOPBACK,
       String(c.metastorePort),
     ],
     env: { TZ: c.timeZone },
@@ -102,7 +102,7 @@ export function metastore(ctx: WiredContext, machine: Machine): Service {
         metrics: [{ ...CONNECTION, loopback: true }],
       },
     ],
-    health: healthOf(tcp(HOST, c.metastorePort)),
+    health: healthOf(tcp(LOOPBACK, c.metastorePort)),
     uid: SPARK_UID,
     memoryMiB: METASTORE_MIB,
     dirs: [{ path: DATA, lasts: "data" }, ...clientFolder(c)],

@@ -1,9 +1,9 @@
+import { LOOPBACK } from "../../../lib/loopback.ts";
 import type { WiredContext } from "../../context.ts";
 import { scrapers } from "../../features.ts";
 import { healthOf, http } from "../../probe.ts";
 import type { Machine, Page, Service } from "../../types.ts";
 import { door } from "../gateway/gateway.ts";
-import { LOOPBACK } from "../hub/entrance.ts";
 import { mesosAuthority } from "../mesos/libprocess.ts";
 import { viewerLogin } from "../mesos/mesos.ts";
 import { targetList, targetsOf } from "./targets.ts";

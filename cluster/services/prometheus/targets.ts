@@ -1,3 +1,4 @@
+import { LOOPBACK } from "../../../lib/loopback.ts";
 import type { WiredContext } from "../../context.ts";
 import type { Json, Metrics, Service } from "../../types.ts";
 
@@ -27,7 +28,7 @@ export function targetsOf(
         const labels = { job, machine: machine.name, group: machine.group, ...(optional ? { optional: "yes" } : {}) };
         const at = Array.from(
           { length: last - port + 1 },
-          (_, i) => `${loopback ? "127.0.0.1" : machine.address}:${port + i}`,
+          (_, i) => `${loopback ? LOOPBACK : machine.address}:${port + i}`,
         );
         if (format === undefined) return { targets: at, labels: { ...labels, __metrics_path__: path } };
         // The translator reads it and answers under the service's own address.
